@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One MetaWorld task behind the Gymnasium interface, with fast cameras and real joint names.
+
+MetaWorld's own environment draws its goal from 50 fixed ones and renders with shadows. This
+adapter seeds the goal from ``reset(seed=)`` alone, keeps privileged positions out of the
+observation, and renders each named camera with the settings that cost least (facts measured in
+``benchmarks/render.py``).
+"""
+
+from __future__ import annotations
+
+from sim_bridge.gl import choose_gl
+
+choose_gl()
+
+import gymnasium  # noqa: E402  (the GL library must be chosen before MuJoCo is imported)
+import mujoco  # noqa: E402
+import numpy as np  # noqa: E402
+from metaworld.env_dict import ALL_V3_ENVIRONMENTS  # noqa: E402
+
+from sim_bridge.robot_config import RobotConfig  # noqa: E402
+from tinyvla_ros.errors import InputError, unknown  # noqa: E402
+from tinyvla_ros.types import Observation  # noqa: E402
+
+JOINT_NAMES = (*(f"right_j{i}" for i in range(7)), "r_close", "l_close")
+EE_NAMES = ("ee_x", "ee_y", "ee_z")
+ACTION_CHANNELS = ("ee_dx", "ee_dy", "ee_dz", "gripper")
+CONTROL_DT = 0.0125
+HORIZON = 500
+
+
+class MetaWorldEnv(gymnasium.Env):
+    """A MetaWorld task as a Gymnasium environment.
+
+    Observations (``gymnasium.spaces.Dict``): one uint8 RGB image of (height, width, 3) per
+    camera under its name; ``joint_positions`` (9,) in rad and m in the order of ``JOINT_NAMES``;
+    ``ee_position`` (3,) in metres, world frame. No goal or object position.
+
+    Actions: (4,) float32 in [-1, 1], ``ACTION_CHANNELS``: displacement of the end effector in
+    units of 1 cm per control step (80 Hz), and gripper effort, 1 closes.
+
+    ``step`` renders all cameras. To skip rendering between frames, use ``control`` (no images)
+    and ``observe``.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 80}
+
+    def __init__(self, task: str, config: RobotConfig | None = None,
+                 render_mode: str | None = None):
+        if task not in ALL_V3_ENVIRONMENTS:
+            raise InputError(unknown("task", task, ALL_V3_ENVIRONMENTS))
+        self.task = task
+        self.config = config or RobotConfig.load()
+        self.render_mode = render_mode
+        self._env = ALL_V3_ENVIRONMENTS[task]()
+        # Goals beyond MetaWorld's 50 per seed: every reset draws a fresh one from `seed`.
+        self._env._freeze_rand_vec = False
+        self._env.seeded_rand_vec = True
+        self._env._set_task_called = True
+        # The expert needs the goal in MetaWorld's own observation; it never leaves this class
+        # except through `privileged_observation`.
+        self._env._partially_observable = False
+        self._env.__dict__.pop("sawyer_observation_space", None)
+        model = self._env.model
+        model.vis.global_.fovy = self.config.fovy
+        model.vis.quality.offsamples = 0  # no multisampling: most of the cost in software GL
+        model.vis.quality.shadowsize = 0
+        self._joint_addresses = [model.joint(name).qposadr[0] for name in JOINT_NAMES]
+        self._initial_body_pos = model.body_pos.copy()
+        self._cameras = {name: _free_camera(pose) for name, pose in self.config.cameras.items()}
+        self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
+        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (len(ACTION_CHANNELS),), np.float32)
+        space = {name: gymnasium.spaces.Box(0, 255, (pose.height, pose.width, 3), np.uint8)
+                 for name, pose in self.config.cameras.items()}
+        space["joint_positions"] = gymnasium.spaces.Box(
+            -np.inf, np.inf, (len(JOINT_NAMES),), np.float64)
+        space["ee_position"] = gymnasium.spaces.Box(-np.inf, np.inf, (3,), np.float64)
+        self.observation_space = gymnasium.spaces.Dict(space)
+        self._metaworld_observation: np.ndarray | None = None
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None):
+        """Start an episode; ``seed`` alone decides goal and object position."""
+        super().reset(seed=seed)
+        self.reset_unseen(seed)
+        return self._gym_observation(), {"success": False}
+
+    def reset_unseen(self, seed: int | None = None) -> None:
+        """Start an episode without rendering."""
+        if seed is None:
+            seed = int(self.np_random.integers(2**31))
+        # Some tasks move bodies of the model at reset; undo that, so that an episode does not
+        # depend on the ones before it.
+        self._env.model.body_pos[:] = self._initial_body_pos
+        mujoco.mj_resetData(self._env.model, self._env.data)
+        self._env.seed(seed)
+        self._metaworld_observation, _ = self._env.reset()
+
+    def step(self, action):
+        """Run one control step and render every camera."""
+        reward, success, truncated = self.control(action)
+        return self._gym_observation(), reward, False, truncated, {"success": success}
+
+    def control(self, action: np.ndarray) -> tuple[float, bool, bool]:
+        """Run one control step without rendering.
+
+        Returns:
+            MetaWorld's dense reward, whether ``info['success']`` holds, and whether the
+            500-step horizon is reached.
+        """
+        self._metaworld_observation, reward, _, truncated, info = self._env.step(
+            np.clip(np.asarray(action, np.float64), -1.0, 1.0))
+        return float(reward), bool(info["success"]), bool(truncated)
+
+    def observe(self, stamp_ns: int, instruction: str) -> Observation:
+        """Render every camera and read the state, as one ``Observation``."""
+        images = {name: self.render_camera(name) for name in self._cameras}
+        return Observation(stamp_ns, images, self.state(), instruction)
+
+    def state(self) -> dict[str, float]:
+        """Return joint positions (rad, m) and end-effector position (m) by name."""
+        joints = self._env.data.qpos[self._joint_addresses]
+        values = (*joints, *self._env.get_endeff_pos())
+        return dict(zip((*JOINT_NAMES, *EE_NAMES), map(float, values), strict=True))
+
+    def ee_quaternion(self) -> tuple[float, float, float, float]:
+        """Return the orientation of the end effector as (x, y, z, w), world frame."""
+        w, x, y, z = (float(v) for v in self._env.data.body("hand").xquat)
+        return x, y, z, w
+
+    def render_camera(self, name: str) -> np.ndarray:
+        """Render one camera: (height, width, 3) uint8 RGB, a fresh array."""
+        pose = self.config.cameras[name]
+        renderer = self._renderer(pose.height, pose.width)
+        renderer.update_scene(self._env.data, self._cameras[name])
+        return renderer.render()
+
+    def render(self):
+        """Return the first camera's image (Gymnasium's ``rgb_array`` mode)."""
+        return self.render_camera(next(iter(self._cameras)))
+
+    @property
+    def privileged_observation(self) -> np.ndarray:
+        """MetaWorld's own 39 numbers, goal and object included: for scripted experts only."""
+        return self._metaworld_observation
+
+    def close(self) -> None:
+        """Free the renderers."""
+        for renderer in self._renderers.values():
+            renderer.close()
+        self._renderers.clear()
+
+    def _renderer(self, height: int, width: int) -> mujoco.Renderer:
+        if (height, width) not in self._renderers:
+            try:
+                renderer = mujoco.Renderer(self._env.model, height, width)
+            except Exception as err:  # EGL and OSMesa raise types of their own
+                raise InputError(
+                    f"OpenGL did not start ({err!r}); type: sudo apt-get install -y libegl1 "
+                    "libgl1-mesa-dri libosmesa6, or set MUJOCO_GL=osmesa") from err
+            renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
+            renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
+            self._renderers[height, width] = renderer
+        return self._renderers[height, width]
+
+    def _gym_observation(self) -> dict[str, np.ndarray]:
+        observation = {name: self.render_camera(name) for name in self._cameras}
+        state = self.state()
+        observation["joint_positions"] = np.array([state[n] for n in JOINT_NAMES])
+        observation["ee_position"] = np.array([state[n] for n in EE_NAMES])
+        return observation
+
+
+def _free_camera(pose) -> mujoco.MjvCamera:
+    camera = mujoco.MjvCamera()
+    camera.type = mujoco.mjtCamera.mjCAMERA_FREE
+    camera.lookat[:] = pose.lookat
+    camera.distance, camera.azimuth, camera.elevation = pose.distance, pose.azimuth, pose.elevation
+    return camera

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lock-step protocol, without ROS: observe, infer, execute some steps, repeat.
+
+The bridge node runs the same ``Episode`` between topics; running it here with a policy in
+process gives identical actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim_bridge.metaworld_env import CONTROL_DT, HORIZON, MetaWorldEnv
+from tinyvla_ros.types import ActionChunk, Observation
+
+# Simulation time given to an episode: 500 steps of 12.5 ms are 6.25 s, the rest is margin.
+EPISODE_SLOT_NS = 10_000_000_000
+DT_NS = round(CONTROL_DT * 1e9)
+
+
+@dataclass(frozen=True)
+class EpisodeSpec:
+    """One episode of an evaluation.
+
+    Attributes:
+        index: position in the run; decides the simulation time at which it starts.
+        task: MetaWorld task name.
+        seed: decides goal and object position.
+    """
+
+    index: int
+    task: str
+    seed: int
+
+    @property
+    def start_ns(self) -> int:
+        """Simulation time of the first observation; never 0, which means "unstamped"."""
+        return (self.index + 1) * EPISODE_SLOT_NS
+
+
+def plan_episodes(tasks: list[str], episodes: int, seed: int) -> list[EpisodeSpec]:
+    """List the episodes of a run: all of the first task, then the next."""
+    return [EpisodeSpec(t * episodes + e, task, seed + e)
+            for t, task in enumerate(tasks) for e in range(episodes)]
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """How an episode ended.
+
+    Attributes:
+        spec: which episode.
+        success: MetaWorld's ``info['success']`` held within the horizon.
+        steps: control steps executed, the successful one included.
+        episode_return: sum of MetaWorld's dense rewards over them.
+    """
+
+    spec: EpisodeSpec
+    success: bool
+    steps: int
+    episode_return: float
+
+
+class Episode:
+    """One running episode: time, return and success around an environment."""
+
+    def __init__(self, env: MetaWorldEnv, spec: EpisodeSpec):
+        self.env, self.spec = env, spec
+        self.instruction = env.config.instruction(spec.task)
+        self.steps, self.episode_return = 0, 0.0
+        self.success = self.done = False
+        env.reset_unseen(spec.seed)
+
+    @property
+    def stamp_ns(self) -> int:
+        """Simulation time now."""
+        return self.spec.start_ns + self.steps * DT_NS
+
+    def observe(self) -> Observation:
+        """Render the cameras and read the state now."""
+        return self.env.observe(self.stamp_ns, self.instruction)
+
+    def control(self, action: np.ndarray) -> None:
+        """Execute one action; ``done`` becomes true on success or at the horizon."""
+        reward, success, _ = self.env.control(action)
+        self.steps += 1
+        self.episode_return += reward
+        self.success = success
+        self.done = success or self.steps >= HORIZON
+
+    def execute(self, chunk: ActionChunk, steps: int) -> None:
+        """Execute the first ``steps`` actions of a chunk, fewer if the episode ends."""
+        for action in chunk.actions[:steps]:
+            if self.done:
+                return
+            self.control(action)
+
+    def result(self) -> EpisodeResult:
+        """Return the outcome so far."""
+        return EpisodeResult(self.spec, self.success, self.steps, self.episode_return)
+
+
+def rollout(policy, env: MetaWorldEnv, spec: EpisodeSpec) -> Iterator[
+        tuple[Episode, Observation, ActionChunk]]:
+    """Run one episode in process.
+
+    Args:
+        policy: has ``infer``, ``reset`` and ``config.action.execute_steps``.
+        env: environment of ``spec.task``.
+        spec: which episode.
+
+    Yields:
+        The episode, the observation and the chunk, before the chunk is executed.
+    """
+    policy.reset()
+    episode = Episode(env, spec)
+    while not episode.done:
+        observation = episode.observe()
+        chunk = policy.infer(observation)
+        yield episode, observation, chunk
+        episode.execute(chunk, policy.config.action.execute_steps)

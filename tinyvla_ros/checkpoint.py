@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read and write checkpoint directories: JSON and safetensors only, checked before use."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import safetensors
+import torch
+from safetensors.torch import load_file, save_file
+
+from tinyvla_ros.configuration import parse, read_json
+from tinyvla_ros.errors import CheckpointError, InputError
+from tinyvla_ros.model import PolicyNetwork
+from tinyvla_ros.normalizer import Normalizer
+from tinyvla_ros.policy_config import FORMAT, PolicyConfig
+
+WEIGHTS, CONFIG, NORMALIZER = "model.safetensors", "config.json", "normalizer.safetensors"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint in memory.
+
+    Attributes:
+        config: the content of ``config.json``.
+        network: weights loaded, in evaluation mode, on the CPU.
+        normalizer: the content of ``normalizer.safetensors``.
+        digest: first 16 hex digits of the SHA-256 over weights, normaliser and configuration.
+        path: the directory.
+    """
+
+    config: PolicyConfig
+    network: PolicyNetwork
+    normalizer: Normalizer
+    digest: str
+    path: Path
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Load a checkpoint directory.
+
+    Raises:
+        CheckpointError: a file is missing, damaged, tampered with, or does not fit this version.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise CheckpointError(f"Checkpoint {path} is not a directory; give a directory that "
+                              f"holds {CONFIG}, {WEIGHTS} and {NORMALIZER}.")
+    for name in (CONFIG, WEIGHTS, NORMALIZER):
+        if not (path / name).is_file():
+            raise CheckpointError(f"Checkpoint {path} has no {name}; it is incomplete, copy or "
+                                  "train it again.")
+    try:
+        data = read_json(path / CONFIG)
+    except InputError as err:
+        raise CheckpointError(str(err)) from None
+    if isinstance(data, dict) and data.get("format", FORMAT) != FORMAT:
+        raise CheckpointError(f"{path / CONFIG} has format {data['format']!r}; this version "
+                              f"reads format {FORMAT}, install a version that reads it.")
+    config = parse(PolicyConfig, data, str(path / CONFIG), CheckpointError)
+    network = PolicyNetwork(config)
+    weights = _load_tensors(path / WEIGHTS, {k: v.shape for k, v in network.state_dict().items()})
+    network.load_state_dict(weights)
+    network.eval().requires_grad_(False)
+    channels = len(config.action.channels)
+    shapes = {f.name: (channels,) if f.name.startswith("action") else (len(config.state),)
+              for f in fields(Normalizer)}
+    normalizer = Normalizer(**_load_tensors(path / NORMALIZER, shapes))
+    if not (normalizer.state_std > 0).all():
+        raise CheckpointError(f"{path / NORMALIZER} has a state_std that is not positive; "
+                              "copy or train the checkpoint again.")
+    return Checkpoint(config, network, normalizer, directory_digest(path), path)
+
+
+def save_checkpoint(path: str | Path, config: PolicyConfig,
+                    weights: Mapping[str, torch.Tensor], normalizer: Normalizer,
+                    training: dict) -> None:
+    """Write a checkpoint directory; every file appears whole or not at all.
+
+    Args:
+        path: directory, created if needed.
+        config: content of ``config.json``.
+        weights: state dict of a ``PolicyNetwork``.
+        normalizer: fitted normaliser.
+        training: content of ``training.json``.
+    """
+    path = Path(path)
+    path.mkdir(parents=True, exist_ok=True)
+    weights = {k: v.detach().cpu().float().contiguous() for k, v in weights.items()}
+    _replace(path / WEIGHTS, lambda tmp: save_file(weights, tmp))
+    _replace(path / NORMALIZER, lambda tmp: save_file(normalizer.tensors(), tmp))
+    write_json(path / CONFIG, config.model_dump(mode="json"))
+    write_json(path / "training.json", training)
+
+
+def write_json(path: Path, data: object) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never a part."""
+    text = json.dumps(data, indent=2) + "\n"
+    _replace(path, lambda tmp: Path(tmp).write_text(text, encoding="utf-8"))
+
+
+def directory_digest(path: Path) -> str:
+    """Return the digest that identifies a checkpoint in diagnostics, bags and reports."""
+    digest = hashlib.sha256()
+    for name in (CONFIG, WEIGHTS, NORMALIZER):
+        digest.update((path / name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _replace(path: Path, write) -> None:
+    temporary = path.with_name(path.name + ".part")
+    write(str(temporary))
+    os.replace(temporary, path)
+
+
+def _load_tensors(path: Path, shapes: Mapping[str, tuple]) -> dict[str, torch.Tensor]:
+    """Load a safetensors file and check names, shapes and finiteness."""
+    try:
+        tensors = load_file(path)
+    except (safetensors.SafetensorError, OSError, ValueError) as err:
+        raise CheckpointError(f"{path} is damaged or no safetensors file ({err}); copy or train "
+                              "the checkpoint again.") from None
+    missing, extra = shapes.keys() - tensors.keys(), tensors.keys() - shapes.keys()
+    if missing or extra:
+        what = f"lacks {sorted(missing)[0]!r}" if missing else f"has unknown {sorted(extra)[0]!r}"
+        raise CheckpointError(f"{path} {what} ({len(missing)} missing, {len(extra)} unknown "
+                              f"tensors); it does not belong to the {CONFIG} beside it.")
+    for name, shape in shapes.items():
+        tensor = tensors[name]
+        if tuple(tensor.shape) != tuple(shape):
+            raise CheckpointError(f"{path}: {name!r} has shape {tuple(tensor.shape)}, {CONFIG} "
+                                  f"asks for {tuple(shape)}; the files do not belong together.")
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{path}: {name!r} holds non-finite values; copy or train the "
+                                  "checkpoint again.")
+    return tensors

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Encoder and denoiser together, with the DDPM loss and the DDIM sampler."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler
+from torch import nn
+
+from tinyvla_ros.errors import InputError
+from tinyvla_ros.model.denoiser import ConditionalUnet1d
+from tinyvla_ros.model.encoder import ObservationEncoder
+from tinyvla_ros.policy_config import DiffusionConfig, PolicyConfig
+
+
+def _schedule(scheduler: type, config: DiffusionConfig):
+    return scheduler(num_train_timesteps=config.train_steps, beta_schedule=config.schedule,
+                     prediction_type=config.prediction, clip_sample=True, clip_sample_range=1.0)
+
+
+class PolicyNetwork(nn.Module):
+    """A diffusion policy over normalised tensors; raw inputs are ``policy.Policy``'s job."""
+
+    def __init__(self, config: PolicyConfig):
+        super().__init__()
+        self.config = config
+        self.encoder = ObservationEncoder(config)
+        self.denoiser = ConditionalUnet1d(
+            len(config.action.channels), config.model.condition_dim,
+            config.model.denoiser_channels, config.model.kernel_size)
+        self._ddpm = _schedule(DDPMScheduler, config.diffusion)
+        self._ddim = _schedule(DDIMScheduler, config.diffusion)
+        self.set_sample_steps(config.diffusion.sample_steps)
+
+    def set_sample_steps(self, steps: int) -> None:
+        """Choose the number of DDIM steps.
+
+        Raises:
+            InputError: outside 1 to the length of the noise schedule.
+        """
+        if not 1 <= steps <= self.config.diffusion.train_steps:
+            raise InputError(f"Sample steps is {steps}; give a number from 1 to "
+                             f"{self.config.diffusion.train_steps}.")
+        self._ddim.set_timesteps(steps)
+
+    def encode(self, images: list[torch.Tensor], state: torch.Tensor,
+               instruction: torch.Tensor) -> torch.Tensor:
+        """Encode a batch; see ``ObservationEncoder.forward``."""
+        return self.encoder(images, state, instruction)
+
+    def loss(self, condition: torch.Tensor, actions: torch.Tensor, valid: torch.Tensor,
+             noise: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
+        """Mean squared denoising error, never clipped (DDPM, Ho et al. 2020).
+
+        Args:
+            condition: (B, condition_dim).
+            actions: (B, horizon, channels) normalised clean actions.
+            valid: (B, horizon) 1 where the demonstration has an action, 0 past its end.
+            noise: (B, horizon, channels) standard normal.
+            step: (B,) int64 diffusion steps.
+
+        Returns:
+            Scalar.
+        """
+        noisy = self._ddpm.add_noise(actions, noise, step)
+        predicted = self.denoiser(noisy, step, condition).float()
+        prediction = self.config.diffusion.prediction
+        if prediction == "sample":
+            target = actions
+        elif prediction == "epsilon":
+            target = noise
+        else:
+            target = self._ddpm.get_velocity(actions, noise, step)
+        error = (predicted - target).square().mean(-1) * valid
+        return error.sum() / valid.sum().clamp(min=1)
+
+    @torch.no_grad()
+    def sample(self, condition: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Draw action chunks with deterministic DDIM (Song et al. 2021).
+
+        Args:
+            condition: (B, condition_dim).
+            noise: (B, horizon, channels) standard normal: the only randomness.
+
+        Returns:
+            (B, horizon, channels) normalised actions in [-1, 1].
+        """
+        chunk = noise
+        for step in self._ddim.timesteps:
+            steps = step.expand(len(chunk)).to(chunk.device)
+            predicted = self.denoiser(chunk, steps, condition)
+            chunk = self._ddim.step(predicted, step, chunk).prev_sample
+        return chunk

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Linear maps between the robot's units and the network's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+
+# Smallest spread a feature is divided by: a constant channel must not amplify noise.
+MIN_STD = 1e-3
+
+
+@dataclass(frozen=True)
+class Normalizer:
+    """State to zero mean and unit deviation, actions to [-1, 1].
+
+    Attributes:
+        state_mean: (len(state),) float32.
+        state_std: (len(state),) float32, positive.
+        action_low: (channels,) float32, mapped to -1.
+        action_high: (channels,) float32, mapped to 1.
+    """
+
+    state_mean: torch.Tensor
+    state_std: torch.Tensor
+    action_low: torch.Tensor
+    action_high: torch.Tensor
+
+    @classmethod
+    def fit(cls, states: torch.Tensor, actions: torch.Tensor) -> Normalizer:
+        """Fit to data: states (N, len(state)), actions (M, channels)."""
+        states = states.double()
+        low, high = actions.amin(0), actions.amax(0)
+        flat = (high - low) < 1e-6  # a constant channel: any non-empty range around it
+        return cls(states.mean(0).float(), states.std(0).clamp(min=MIN_STD).float(),
+                   torch.where(flat, low - 1, low).float(),
+                   torch.where(flat, high + 1, high).float())
+
+    def state(self, state: torch.Tensor) -> torch.Tensor:
+        """Normalise (..., len(state))."""
+        return (state - self.state_mean) / self.state_std
+
+    def action(self, action: torch.Tensor) -> torch.Tensor:
+        """Normalise (..., channels)."""
+        return 2.0 * (action - self.action_low) / (self.action_high - self.action_low) - 1.0
+
+    def to_action(self, normalised: torch.Tensor) -> torch.Tensor:
+        """Invert ``action``."""
+        return (normalised + 1.0) / 2.0 * (self.action_high - self.action_low) + self.action_low
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return the four vectors by name, as they are saved."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def to(self, device: torch.device) -> Normalizer:
+        """Return a copy on another device."""
+        return Normalizer(**{k: v.to(device) for k, v in self.tensors().items()})

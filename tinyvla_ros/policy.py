@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The policy as the rest of the system sees it: ``infer(observation) -> chunk``, ``reset()``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tinyvla_ros.checkpoint import Checkpoint, load_checkpoint
+from tinyvla_ros.errors import InputError
+from tinyvla_ros.images import crop_and_shrink
+from tinyvla_ros.types import ActionChunk, Observation
+
+
+class Policy:
+    """A trained diffusion policy.
+
+    The sampler's noise depends on (seed, observation stamp) only, so the same observation gives
+    the same chunk on the same machine.
+
+    Args:
+        checkpoint: a checkpoint directory, or one already loaded.
+        device: torch device, for example ``cpu`` or ``cuda``.
+        seed: policy seed.
+        threads: CPU threads for torch, process-wide. One is the default: the network is small,
+            and the same count everywhere makes results bit-identical between processes.
+        sample_steps: DDIM steps, None for the checkpoint's own.
+
+    Raises:
+        CheckpointError: the directory cannot be used.
+        InputError: the device does not exist, or an argument is out of range.
+    """
+
+    def __init__(self, checkpoint: str | Path | Checkpoint, device: str = "cpu", seed: int = 0,
+                 threads: int = 1, sample_steps: int | None = None):
+        if threads < 1:
+            raise InputError(f"Threads is {threads}; give a number of at least 1.")
+        torch.set_num_threads(threads)
+        self.device = _device(device)
+        if not isinstance(checkpoint, Checkpoint):
+            checkpoint = load_checkpoint(checkpoint)
+        self.config = checkpoint.config
+        self.digest = checkpoint.digest
+        self.seed = seed
+        self._network = checkpoint.network.to(self.device)
+        self._normalizer = checkpoint.normalizer.to(self.device)
+        if sample_steps is not None:
+            self._network.set_sample_steps(sample_steps)
+        self._low = np.array(self.config.action.low, np.float32)
+        self._high = np.array(self.config.action.high, np.float32)
+
+    def reset(self) -> None:
+        """Forget the past (an episode ends). This policy keeps none."""
+
+    @torch.inference_mode()
+    def infer(self, observation: Observation) -> ActionChunk:
+        """Compute the chunk that follows an observation.
+
+        Args:
+            observation: must hold every camera and state name of the checkpoint; extra ones are
+                ignored.
+
+        Returns:
+            Actions within the checkpoint's limits, stamped with the observation's time.
+
+        Raises:
+            UnknownInstructionError: the instruction is not one of the checkpoint's.
+            InputError: a camera or state is missing, or a state is not finite.
+        """
+        start = time.perf_counter()
+        config = self.config
+        row = config.instruction_index(observation.instruction)
+        state = torch.from_numpy(self._state(observation)).to(self.device)
+        images = [self._image(observation, name) for name in config.cameras]
+        condition = self._network.encode(
+            images, self._normalizer.state(state)[None], torch.tensor([row], device=self.device))
+        noise = self._noise(observation.stamp_ns).to(self.device)
+        actions = self._normalizer.to_action(self._network.sample(condition, noise))[0]
+        actions = actions.float().cpu().numpy()
+        if not np.isfinite(actions).all():
+            raise InputError("The policy produced non-finite actions; the checkpoint "
+                             f"{self.digest} is unusable, choose another.")
+        actions = np.clip(actions, self._low, self._high)
+        return ActionChunk(observation.stamp_ns, config.action.channels, actions,
+                           config.action.dt, time.perf_counter() - start)
+
+    def _noise(self, stamp_ns: int) -> torch.Tensor:
+        action = self.config.action
+        entropy = (self.seed & (2**64 - 1), stamp_ns & (2**64 - 1))
+        generator = np.random.Generator(np.random.PCG64(entropy))
+        shape = (1, action.horizon, len(action.channels))
+        return torch.from_numpy(generator.standard_normal(shape, np.float32))
+
+    def _state(self, observation: Observation) -> np.ndarray:
+        missing = [n for n in self.config.state if n not in observation.state]
+        if missing:
+            raise InputError(f"The observation lacks state {missing[0]!r}; the checkpoint needs "
+                             f"{', '.join(self.config.state)}.")
+        state = np.array([observation.state[n] for n in self.config.state], np.float32)
+        if not np.isfinite(state).all():
+            bad = self.config.state[int(np.argmin(np.isfinite(state)))]
+            raise InputError(f"State {bad!r} is {observation.state[bad]}; it must be finite.")
+        return state
+
+    def _image(self, observation: Observation, name: str) -> torch.Tensor:
+        if name not in observation.images:
+            raise InputError(f"The observation lacks camera {name!r}; the checkpoint needs "
+                             f"{', '.join(self.config.cameras)}.")
+        spec = self.config.cameras[name]
+        image = crop_and_shrink(observation.images[name], spec.crop, spec.height, spec.width)
+        return to_network_image(torch.from_numpy(np.ascontiguousarray(image)).to(self.device)[None])
+
+
+def to_network_image(images: torch.Tensor) -> torch.Tensor:
+    """Map (B, H, W, 3) uint8 to (B, 3, H, W) float in [-1, 1]."""
+    return images.permute(0, 3, 1, 2).float().div(127.5).sub(1.0).contiguous()
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"Unknown device {name!r}; give 'cpu', 'cuda' or 'cuda:N'.") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"Device {name!r} is not available on this machine; use 'cpu'.")
+    return device

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a checkpoint's ``config.json`` says: observations, actions, architecture, diffusion."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from tinyvla_ros.configuration import Config
+from tinyvla_ros.errors import UnknownInstructionError, unknown
+
+FORMAT = 1
+
+
+class CameraSpec(Config):
+    """What the policy sees of one camera.
+
+    Attributes:
+        height: rows of the image the network gets; larger input is shrunk by area averaging.
+        width: columns likewise.
+        crop: (left, top, right, bottom) as fractions of the incoming image, or null for all.
+    """
+
+    height: int = Field(ge=16, le=1024, multiple_of=8)
+    width: int = Field(ge=16, le=1024, multiple_of=8)
+    crop: tuple[float, float, float, float] | None = None
+
+    @model_validator(mode="after")
+    def _crop_is_a_box(self):
+        if self.crop is not None:
+            left, top, right, bottom = self.crop
+            if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+                raise ValueError("crop must be left < right and top < bottom within [0, 1]")
+        return self
+
+
+class ActionSpec(Config):
+    """Action channels and their timing.
+
+    ::
+
+        observation at stamp t
+        |  action 0  |  action 1  | ... | action horizon-1 |      each lasts dt
+        |<-- execute_steps executed -->|  then the next observation (lock-step)
+
+    Attributes:
+        channels: names of the columns of a chunk.
+        units: unit per channel, free text for people.
+        low: smallest valid value per channel.
+        high: largest valid value per channel.
+        dt: control period in seconds.
+        horizon: actions per chunk; divisible by 4 (the denoiser halves it twice).
+        execute_steps: actions executed before the next chunk in lock-step.
+    """
+
+    channels: tuple[str, ...] = Field(min_length=1)
+    units: tuple[str, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    dt: float = Field(gt=0.0, le=10.0)
+    horizon: int = Field(ge=4, le=256, multiple_of=4)
+    execute_steps: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _lengths_agree(self):
+        for name in ("units", "low", "high"):
+            if len(getattr(self, name)) != len(self.channels):
+                raise ValueError(f"{name} has {len(getattr(self, name))} entries for "
+                                 f"{len(self.channels)} channels; give one per channel")
+        if any(not low < high for low, high in zip(self.low, self.high, strict=True)):
+            raise ValueError("every entry of low must be below its entry of high")
+        if self.execute_steps > self.horizon:
+            raise ValueError(f"execute_steps {self.execute_steps} exceeds horizon {self.horizon}")
+        return self
+
+
+class ModelConfig(Config):
+    """Sizes of the network (see ``tinyvla_ros.model``).
+
+    Attributes:
+        image_channels: feature channels at 1/4 resolution; twice as many at 1/8.
+        keypoints: spatial-softmax keypoints per camera.
+        instruction_dim: size of the learned embedding of an instruction.
+        condition_dim: size of the vector that conditions the denoiser.
+        denoiser_channels: channels of the U-Net at full, half and quarter horizon.
+        kernel_size: odd kernel of its convolutions.
+    """
+
+    image_channels: int = Field(32, ge=8, le=512, multiple_of=8)
+    keypoints: int = Field(32, ge=1, le=512)
+    instruction_dim: int = Field(32, ge=1, le=1024)
+    condition_dim: int = Field(256, ge=8, le=4096)
+    denoiser_channels: tuple[int, int, int] = (64, 128, 256)
+    kernel_size: int = Field(5, ge=1, le=15)
+
+    @model_validator(mode="after")
+    def _sizes_fit(self):
+        if self.kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size {self.kernel_size} must be odd")
+        if any(c < 8 or c % 8 for c in self.denoiser_channels):
+            raise ValueError("denoiser_channels must be multiples of 8")
+        return self
+
+
+class DiffusionConfig(Config):
+    """Noise schedule and sampling.
+
+    Attributes:
+        prediction: what the denoiser predicts (diffusers' ``prediction_type``).
+        schedule: diffusers' ``beta_schedule``.
+        train_steps: length of the noise schedule.
+        sample_steps: DDIM steps at inference.
+    """
+
+    prediction: Literal["sample", "epsilon", "v_prediction"] = "sample"
+    schedule: Literal["squaredcos_cap_v2", "linear", "scaled_linear"] = "squaredcos_cap_v2"
+    train_steps: int = Field(100, ge=2, le=10000)
+    sample_steps: int = Field(10, ge=1, le=1000)
+
+    @model_validator(mode="after")
+    def _steps_fit(self):
+        if self.sample_steps > self.train_steps:
+            raise ValueError(f"sample_steps {self.sample_steps} exceeds train_steps "
+                             f"{self.train_steps}")
+        return self
+
+
+class PolicyConfig(Config):
+    """The whole of ``config.json``.
+
+    Attributes:
+        format: version of the checkpoint format.
+        cameras: camera name -> what the policy sees of it, in network order.
+        state: state names, in network order (real joint names, ``ee_x`` ...).
+        action: action channels and timing.
+        instructions: the instructions the policy was trained on, in embedding order.
+        model: network sizes.
+        diffusion: noise schedule and sampling.
+    """
+
+    format: Literal[1] = FORMAT
+    cameras: dict[str, CameraSpec] = Field(min_length=1)
+    state: tuple[str, ...] = Field(min_length=1)
+    action: ActionSpec
+    instructions: tuple[str, ...] = Field(min_length=1)
+    model: ModelConfig = ModelConfig()
+    diffusion: DiffusionConfig = DiffusionConfig()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self):
+        for field, names in (("state", self.state), ("action.channels", self.action.channels),
+                             ("instructions", self.instructions)):
+            if len(set(names)) != len(names):
+                raise ValueError(f"{field} names something twice")
+        return self
+
+    def instruction_index(self, instruction: str) -> int:
+        """Return the row of an instruction, ignoring case and outer or repeated blanks.
+
+        Raises:
+            UnknownInstructionError: lists the known instructions and suggests the nearest.
+        """
+        folded = " ".join(instruction.split()).casefold()
+        for index, known in enumerate(self.instructions):
+            if " ".join(known.split()).casefold() == folded:
+                return index
+        raise UnknownInstructionError(unknown("instruction", instruction, self.instructions))

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write LeRobotDataset v3.0 directories: parquet files, images as lossless PNG.
+
+The layout is the one of https://github.com/huggingface/lerobot (``src/lerobot/datasets``),
+written with pyarrow alone, so that collecting demonstrations needs neither lerobot nor its
+dependencies. Reading is in ``training.dataset``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tinyvla_ros.errors import InputError
+
+CODEBASE_VERSION = "v3.0"
+CHUNKS_SIZE = 1000
+DATA_FILE_MB = 100
+IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+# What lerobot's DEFAULT_FEATURES name; every dataset has them.
+INDEX_FEATURES = {
+    "timestamp": {"dtype": "float32", "shape": [1], "names": None},
+    "frame_index": {"dtype": "int64", "shape": [1], "names": None},
+    "episode_index": {"dtype": "int64", "shape": [1], "names": None},
+    "index": {"dtype": "int64", "shape": [1], "names": None},
+    "task_index": {"dtype": "int64", "shape": [1], "names": None},
+}
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One demonstration, ready to be written.
+
+    Attributes:
+        task: the instruction, in words.
+        images: feature name -> PNG bytes per frame.
+        image_sums: feature name -> (5, 3) statistics over pixels in [0, 1]: min, max, mean,
+            mean of squares, and unused zeros; computed where the pixels are at hand.
+        arrays: feature name -> (frames, ...) float32.
+    """
+
+    task: str
+    images: Mapping[str, Sequence[bytes]]
+    image_sums: Mapping[str, np.ndarray]
+    arrays: Mapping[str, np.ndarray]
+
+    @property
+    def length(self) -> int:
+        """Number of frames."""
+        return len(next(iter(self.arrays.values())))
+
+
+class LeRobotDatasetWriter:
+    """Append episodes to a new dataset directory; ``close`` writes the metadata.
+
+    Args:
+        root: directory to create; must not exist or be empty.
+        fps: frames per second.
+        features: user features as in ``meta/info.json`` (dtype ``image`` or ``float32``).
+        robot_type: free text of ``info.json``.
+
+    Raises:
+        InputError: ``root`` exists with content, or cannot be created.
+    """
+
+    def __init__(self, root: str | Path, fps: int, features: Mapping[str, dict],
+                 robot_type: str):
+        self.root = Path(root)
+        if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
+            raise InputError(f"Output {self.root} exists and is not an empty directory; "
+                             "choose a new directory, nothing was overwritten.")
+        try:
+            (self.root / "meta").mkdir(parents=True, exist_ok=True)
+        except OSError as err:
+            raise InputError(f"Cannot create {self.root}: {err.strerror}; choose a writable "
+                             "directory.") from None
+        self.fps = fps
+        self.features = {**features, **INDEX_FEATURES}
+        self.robot_type = robot_type
+        self._tasks: dict[str, int] = {}
+        self._episodes: list[dict] = []
+        self._frames = 0
+        self._chunk, self._file = 0, 0
+        self._file_bytes = 0
+        self._writer: pq.ParquetWriter | None = None
+        self._schema = self._data_schema()
+
+    def add(self, episode: Episode) -> None:
+        """Append one episode (one row group of the current data file)."""
+        self._open_file()
+        task_index = self._tasks.setdefault(episode.task, len(self._tasks))
+        n, episode_index = episode.length, len(self._episodes)
+        arrays = dict(episode.arrays)
+        arrays["timestamp"] = (np.arange(n) / self.fps).astype(np.float32)
+        arrays["frame_index"] = np.arange(n, dtype=np.int64)
+        arrays["episode_index"] = np.full(n, episode_index, np.int64)
+        arrays["index"] = np.arange(self._frames, self._frames + n, dtype=np.int64)
+        arrays["task_index"] = np.full(n, task_index, np.int64)
+        columns, size = [], 0
+        for name, feature in self.features.items():
+            if feature["dtype"] == "image":
+                frames = [{"bytes": png, "path": f"frame-{i:06d}.png"}
+                          for i, png in enumerate(episode.images[name])]
+                size += sum(len(png) for png in episode.images[name])
+                columns.append(pa.array(frames, IMAGE_TYPE))
+            else:
+                columns.append(_column(arrays[name], self._schema.field(name).type))
+        self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
+        self._file_bytes += size
+        stats = {name: _array_stats(array) for name, array in arrays.items()}
+        stats |= {name: _image_stats(sums, n) for name, sums in episode.image_sums.items()}
+        self._episodes.append({
+            "episode_index": episode_index, "tasks": [episode.task], "length": n,
+            "data/chunk_index": self._chunk, "data/file_index": self._file,
+            "dataset_from_index": self._frames, "dataset_to_index": self._frames + n,
+            "stats": stats})
+        self._frames += n
+
+    def close(self) -> None:
+        """Finish the data file and write everything under ``meta/``."""
+        if self._writer is None:
+            raise InputError(f"No episode was written to {self.root}; nothing to close.")
+        self._writer.close()
+        meta = self.root / "meta"
+        _write_tasks(meta / "tasks.parquet", self._tasks)
+        _write_episodes(meta / "episodes" / "chunk-000" / "file-000.parquet", self._episodes)
+        stats = {name: _combine([e["stats"][name] for e in self._episodes])
+                 for name in self.features}
+        (meta / "stats.json").write_text(json.dumps(
+            {name: {k: v.tolist() for k, v in s.items()} for name, s in stats.items()}, indent=4))
+        info = {
+            "codebase_version": CODEBASE_VERSION, "robot_type": self.robot_type,
+            "total_episodes": len(self._episodes), "total_frames": self._frames,
+            "total_tasks": len(self._tasks), "chunks_size": CHUNKS_SIZE,
+            "data_files_size_in_mb": DATA_FILE_MB, "video_files_size_in_mb": 200,
+            "fps": self.fps, "splits": {"train": f"0:{len(self._episodes)}"},
+            "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
+            "video_path": None, "features": self.features}
+        # Last: a directory without info.json is recognisably unfinished.
+        (meta / "info.json").write_text(json.dumps(info, indent=4))
+
+    def _open_file(self) -> None:
+        if self._writer is not None and self._file_bytes < DATA_FILE_MB * 1e6:
+            return
+        if self._writer is not None:
+            self._writer.close()
+            self._file += 1
+            if self._file == CHUNKS_SIZE:
+                self._chunk, self._file = self._chunk + 1, 0
+        path = self.root / f"data/chunk-{self._chunk:03d}/file-{self._file:03d}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # PNG is compressed already; snappy on the rest is lerobot's own choice.
+        self._writer = pq.ParquetWriter(path, self._schema, compression="snappy",
+                                        use_dictionary=False)
+        self._file_bytes = 0
+
+    def _data_schema(self) -> pa.Schema:
+        fields, hf = [], {}
+        for name, feature in self.features.items():
+            if feature["dtype"] == "image":
+                fields.append(pa.field(name, IMAGE_TYPE))
+                hf[name] = {"_type": "Image"}
+                continue
+            scalar = pa.from_numpy_dtype(np.dtype(feature["dtype"]))
+            value = {"dtype": feature["dtype"], "_type": "Value"}
+            shape = feature["shape"]
+            if list(shape) == [1]:
+                fields.append(pa.field(name, scalar))
+                hf[name] = value
+            elif len(shape) == 1:
+                fields.append(pa.field(name, pa.list_(scalar, shape[0])))
+                hf[name] = {"feature": value, "length": shape[0], "_type": "List"}
+            else:
+                kind = scalar
+                for _ in shape:
+                    kind = pa.list_(kind)
+                fields.append(pa.field(name, kind))
+                hf[name] = {"shape": list(shape), "dtype": feature["dtype"],
+                            "_type": f"Array{len(shape)}D"}
+        metadata = {"huggingface": json.dumps({"info": {"features": hf}})}
+        return pa.schema(fields, metadata=metadata)
+
+
+def _column(array: np.ndarray, kind: pa.DataType) -> pa.Array:
+    if array.ndim == 1:
+        return pa.array(array, kind)
+    return pa.array(array.tolist(), kind)
+
+
+def _array_stats(array: np.ndarray) -> dict[str, np.ndarray]:
+    array = np.asarray(array, np.float64).reshape(len(array), *np.shape(array)[1:] or (1,))
+    stats = {"min": array.min(0), "max": array.max(0), "mean": array.mean(0),
+             "std": array.std(0)}
+    return {**stats, "count": np.array([len(array)])}
+
+
+def _image_stats(sums: np.ndarray, count: int) -> dict[str, np.ndarray]:
+    low, high, mean, square = sums[:4]
+    std = np.sqrt(np.maximum(square - mean**2, 0.0))
+    shaped = {"min": low, "max": high, "mean": mean, "std": std}
+    return {**{k: v.reshape(3, 1, 1) for k, v in shaped.items()}, "count": np.array([count])}
+
+
+def _combine(stats: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Pool per-episode statistics (parallel variance, as lerobot's ``aggregate_stats``)."""
+    counts = np.array([s["count"][0] for s in stats], np.float64)
+    means = np.stack([s["mean"] for s in stats])
+    variances = np.stack([s["std"] for s in stats]) ** 2
+    weights = (counts / counts.sum()).reshape(-1, *[1] * (means.ndim - 1))
+    mean = (weights * means).sum(0)
+    variance = (weights * (variances + (means - mean) ** 2)).sum(0)
+    return {"min": np.min([s["min"] for s in stats], 0), "max": np.max([s["max"] for s in stats], 0),
+            "mean": mean, "std": np.sqrt(variance), "count": np.array([int(counts.sum())])}
+
+
+def _write_tasks(path: Path, tasks: Mapping[str, int]) -> None:
+    """``tasks.parquet`` is a pandas frame: the task text is its index."""
+    table = pa.table({"task_index": pa.array(list(tasks.values()), pa.int64()),
+                      "task": pa.array(list(tasks), pa.string())})
+    pandas_metadata = {
+        "index_columns": ["task"], "column_indexes": [], "pandas_version": "2.2.3",
+        "columns": [
+            {"name": "task_index", "field_name": "task_index", "pandas_type": "int64",
+             "numpy_type": "int64", "metadata": None},
+            {"name": "task", "field_name": "task", "pandas_type": "unicode",
+             "numpy_type": "object", "metadata": None}]}
+    table = table.replace_schema_metadata({"pandas": json.dumps(pandas_metadata)})
+    pq.write_table(table, path)
+
+
+def _write_episodes(path: Path, episodes: list[dict]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for episode in episodes:
+        row = {k: v for k, v in episode.items() if k != "stats"}
+        row["meta/episodes/chunk_index"] = 0
+        row["meta/episodes/file_index"] = 0
+        for name, stats in episode["stats"].items():
+            row |= {f"stats/{name}/{k}": v.tolist() for k, v in stats.items()}
+        rows.append(row)
+    pq.write_table(pa.Table.from_pylist(rows), path)
