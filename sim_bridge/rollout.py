@@ -12,38 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sim_bridge.episodes import EpisodeSpec
 from sim_bridge.metaworld_env import CONTROL_DT, HORIZON, MetaWorldEnv
 from tinyvla_ros.types import ActionChunk, Observation
 
-# Simulation time given to an episode: 500 steps of 12.5 ms are 6.25 s, the rest is margin.
-EPISODE_SLOT_NS = 10_000_000_000
 DT_NS = round(CONTROL_DT * 1e9)
-
-
-@dataclass(frozen=True)
-class EpisodeSpec:
-    """One episode of an evaluation.
-
-    Attributes:
-        index: position in the run; decides the simulation time at which it starts.
-        task: MetaWorld task name.
-        seed: decides goal and object position.
-    """
-
-    index: int
-    task: str
-    seed: int
-
-    @property
-    def start_ns(self) -> int:
-        """Simulation time of the first observation; never 0, which means "unstamped"."""
-        return (self.index + 1) * EPISODE_SLOT_NS
-
-
-def plan_episodes(tasks: list[str], episodes: int, seed: int) -> list[EpisodeSpec]:
-    """List the episodes of a run: all of the first task, then the next."""
-    return [EpisodeSpec(t * episodes + e, task, seed + e)
-            for t, task in enumerate(tasks) for e in range(episodes)]
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -16,11 +13,17 @@ from safetensors.torch import load_file, save_file
 
 from tinyvla_ros.configuration import parse, read_json
 from tinyvla_ros.errors import CheckpointError, InputError
+from tinyvla_ros.files import (
+    CONFIG,
+    NORMALIZER,
+    WEIGHTS,
+    checkpoint_digest,
+    replace_file,
+    write_json,
+)
 from tinyvla_ros.model import PolicyNetwork
 from tinyvla_ros.normalizer import Normalizer
 from tinyvla_ros.policy_config import FORMAT, PolicyConfig
-
-WEIGHTS, CONFIG, NORMALIZER = "model.safetensors", "config.json", "normalizer.safetensors"
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Checkpoint:
         config: the content of ``config.json``.
         network: weights loaded, in evaluation mode, on the CPU.
         normalizer: the content of ``normalizer.safetensors``.
-        digest: first 16 hex digits of the SHA-256 over weights, normaliser and configuration.
+        digest: see ``checkpoint_digest``.
         path: the directory.
     """
 
@@ -75,7 +78,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     if not (normalizer.state_std > 0).all():
         raise CheckpointError(f"{path / NORMALIZER} has a state_std that is not positive; "
                               "copy or train the checkpoint again.")
-    return Checkpoint(config, network, normalizer, directory_digest(path), path)
+    return Checkpoint(config, network, normalizer, checkpoint_digest(path), path)
 
 
 def save_checkpoint(path: str | Path, config: PolicyConfig,
@@ -93,30 +96,10 @@ def save_checkpoint(path: str | Path, config: PolicyConfig,
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
     weights = {k: v.detach().cpu().float().contiguous() for k, v in weights.items()}
-    _replace(path / WEIGHTS, lambda tmp: save_file(weights, tmp))
-    _replace(path / NORMALIZER, lambda tmp: save_file(normalizer.tensors(), tmp))
+    replace_file(path / WEIGHTS, lambda tmp: save_file(weights, tmp))
+    replace_file(path / NORMALIZER, lambda tmp: save_file(normalizer.tensors(), tmp))
     write_json(path / CONFIG, config.model_dump(mode="json"))
     write_json(path / "training.json", training)
-
-
-def write_json(path: Path, data: object) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never a part."""
-    text = json.dumps(data, indent=2) + "\n"
-    _replace(path, lambda tmp: Path(tmp).write_text(text, encoding="utf-8"))
-
-
-def directory_digest(path: Path) -> str:
-    """Return the digest that identifies a checkpoint in diagnostics, bags and reports."""
-    digest = hashlib.sha256()
-    for name in (CONFIG, WEIGHTS, NORMALIZER):
-        digest.update((path / name).read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _replace(path: Path, write) -> None:
-    temporary = path.with_name(path.name + ".part")
-    write(str(temporary))
-    os.replace(temporary, path)
 
 
 def _load_tensors(path: Path, shapes: Mapping[str, tuple]) -> dict[str, torch.Tensor]:

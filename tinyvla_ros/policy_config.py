@@ -92,7 +92,7 @@ class ModelConfig(Config):
     instruction_dim: int = Field(32, ge=1, le=1024)
     condition_dim: int = Field(256, ge=8, le=4096)
     denoiser_channels: tuple[int, int, int] = (64, 128, 256)
-    kernel_size: int = Field(5, ge=1, le=15)
+    kernel_size: int = Field(3, ge=1, le=15)
 
     @model_validator(mode="after")
     def _sizes_fit(self):

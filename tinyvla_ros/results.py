@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 import tinyvla_ros
-from tinyvla_ros.checkpoint import write_json
 from tinyvla_ros.errors import InputError
+from tinyvla_ros.files import write_json
 from tinyvla_ros.policy_config import PolicyConfig
 
 PACKAGES = ("torch", "diffusers", "numpy", "mujoco", "metaworld", "gymnasium")

@@ -27,7 +27,7 @@ from sim_bridge.metaworld_env import (
 from sim_bridge.robot_config import RobotConfig
 from tinyvla_ros.errors import InputError
 from tinyvla_ros.images import shrink
-from training.lerobot_dataset import Episode, LeRobotDatasetWriter
+from training.lerobot_dataset import Episode, LeRobotDatasetWriter, image_stats
 
 STATE_NAMES = (*JOINT_NAMES, *EE_NAMES)
 # Demonstrations and evaluations both count seeds from 0; this keeps their goals apart.
@@ -73,9 +73,8 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path,
     features["observation.state"] = {
         "dtype": "float32", "shape": [len(STATE_NAMES)], "names": list(STATE_NAMES)}
     # k control steps pass between two frames; a row holds the actions of all of them.
-    features["action"] = {"dtype": "float32", "shape": [k, len(ACTION_CHANNELS)],
-                          "names": {"axes": ["control_step", "channel"],
-                                    "channel": list(ACTION_CHANNELS)}}
+    names = [f"{channel}.{step}" for step in range(k) for channel in ACTION_CHANNELS]
+    features["action"] = {"dtype": "float32", "shape": [len(names)], "names": names}
     writer = LeRobotDatasetWriter(out, round(1.0 / (k * CONTROL_DT)), features, "metaworld_sawyer")
     context = multiprocessing.get_context("spawn")
     workers = workers or multiprocessing.cpu_count()
@@ -161,9 +160,9 @@ def demonstrate(env: MetaWorldEnv, seed: int, options: CollectOptions) -> Episod
     return Episode(
         task=env.config.instruction(env.task),
         images={name: [_png(image) for image in stack] for name, stack in images.items()},
-        image_sums={name: _pixel_sums(np.stack(stack)) for name, stack in images.items()},
+        image_stats={name: image_stats(np.stack(stack)) for name, stack in images.items()},
         arrays={"observation.state": np.array(states, np.float32),
-                "action": np.stack(actions)})
+                "action": np.stack(actions).reshape(len(actions), -1)})
 
 
 class _NoiseBursts:
@@ -190,7 +189,3 @@ def _png(image: np.ndarray) -> bytes:
         raise RuntimeError("PNG encoding failed")
     return data.tobytes()
 
-
-def _pixel_sums(images: np.ndarray) -> np.ndarray:
-    pixels = images.reshape(-1, 3).astype(np.float64) / 255.0
-    return np.stack([pixels.min(0), pixels.max(0), pixels.mean(0), (pixels**2).mean(0)])

@@ -97,7 +97,7 @@ def load_demonstrations(root: str | Path, cameras: dict[str, CameraSpec], state:
     wanted += "".join(f"{f.name}{f.stat().st_size}{f.stat().st_mtime_ns}" for f in files)
     key = hashlib.sha256(wanted.encode()).hexdigest()[:16]
     cache = Path(cache) if cache else root.with_name(root.name + ".cache")
-    images = _image_cache(cache / key, files, cameras, info["total_frames"])
+    images = _in_memory(_image_cache(cache / key, files, cameras, info["total_frames"]))
     tables = [pq.read_table(f, columns=["observation.state", "action", "task_index"])
               for f in files]
     states = np.concatenate([_array(t, "observation.state") for t in tables])
@@ -158,10 +158,10 @@ def _check_features(root, info, cameras, state, action) -> None:
         if name not in _state_names(info):
             raise InputError(f"{root}: {unknown('state', name, _state_names(info))}")
     shape = features["action"]["shape"]
-    if shape[-1] != len(action.channels) or len(shape) > 2:
+    steps, rest = divmod(int(np.prod(shape)), len(action.channels))
+    if rest or not steps:
         raise InputError(f"{root}: 'action' has shape {shape}; the configuration names "
-                         f"{len(action.channels)} channels.")
-    steps = shape[0] if len(shape) == 2 else 1
+                         f"{len(action.channels)} channels, the size must be a multiple of that.")
     if abs(info["fps"] * steps * action.dt - 1.0) > 1e-3:
         raise InputError(f"{root}: {info['fps']} fps with {steps} actions per frame is a control "
                          f"period of {1 / info['fps'] / steps:.6g} s, the configuration says "
@@ -198,6 +198,15 @@ def _image_cache(path: Path, files: list[Path], cameras: dict[str, CameraSpec],
         shutil.rmtree(path, ignore_errors=True)
         os.replace(part, path)
     return np.load(path / "images.npy", mmap_mode="r")
+
+
+def _in_memory(images: np.ndarray) -> np.ndarray:
+    """Read the cache into memory if it takes less than half of what is free.
+
+    Random reads of a memory map are several seconds a batch where the system drops file pages.
+    """
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return np.array(images) if images.nbytes < free / 2 else images
 
 
 def _decode(data: bytes, spec: CameraSpec, file: Path) -> np.ndarray:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from sim_bridge.episodes import EpisodeSpec, plan_episodes
 from sim_bridge.metaworld_env import HORIZON, MetaWorldEnv
 from sim_bridge.robot_config import RobotConfig
-from sim_bridge.rollout import EpisodeSpec, plan_episodes, rollout
+from sim_bridge.rollout import rollout
 from tinyvla_ros.checkpoint import load_checkpoint
-from tinyvla_ros.errors import InputError
 from tinyvla_ros.pictures import FilmStrip
 from tinyvla_ros.policy import Policy
 from tinyvla_ros.results import EpisodeRecord, ResultsWriter, protocol
@@ -39,14 +39,6 @@ class EvaluationOptions:
     device: str = "cpu"
     policy_seed: int = 0
 
-    def __post_init__(self):
-        if not self.tasks:
-            raise InputError("No task given; name at least one, for example reach-v3.")
-        if self.episodes < 1:
-            raise InputError(f"Episodes is {self.episodes}; give a number of at least 1.")
-        if not 0 <= self.seed < 1_000_000_000:
-            raise InputError(f"Seed is {self.seed}; give a number from 0 to 999999999.")
-
 
 def evaluate(options: EvaluationOptions, out: Path, workers: int | None = None) -> dict:
     """Run every episode and write ``results.json``, ``episodes.jsonl`` and pictures to ``out``.
@@ -56,12 +48,12 @@ def evaluate(options: EvaluationOptions, out: Path, workers: int | None = None) 
     Raises:
         InputError: an option, the checkpoint or the output directory cannot be used.
     """
+    plan = plan_episodes(list(options.tasks), options.episodes, options.seed)
     robot = RobotConfig.load()
     checkpoint = load_checkpoint(options.checkpoint)
     for task in options.tasks:
         checkpoint.config.instruction_index(robot.instruction(task))
     writer = ResultsWriter(out)
-    plan = plan_episodes(list(options.tasks), options.episodes, options.seed)
     workers = min(workers or multiprocessing.cpu_count(), len(plan))
     context = multiprocessing.get_context("spawn")
     with (context.Pool(workers, _start_worker, (options, writer.out)) as pool,

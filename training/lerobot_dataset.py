@@ -22,6 +22,7 @@ from tinyvla_ros.errors import InputError
 CODEBASE_VERSION = "v3.0"
 CHUNKS_SIZE = 1000
 DATA_FILE_MB = 100
+QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 # What lerobot's DEFAULT_FEATURES name; every dataset has them.
 INDEX_FEATURES = {
@@ -40,14 +41,13 @@ class Episode:
     Attributes:
         task: the instruction, in words.
         images: feature name -> PNG bytes per frame.
-        image_sums: feature name -> (5, 3) statistics over pixels in [0, 1]: min, max, mean,
-            mean of squares, and unused zeros; computed where the pixels are at hand.
-        arrays: feature name -> (frames, ...) float32.
+        image_stats: feature name -> ``image_stats`` of the frames.
+        arrays: feature name -> (frames, size) float32.
     """
 
     task: str
     images: Mapping[str, Sequence[bytes]]
-    image_sums: Mapping[str, np.ndarray]
+    image_stats: Mapping[str, Mapping[str, np.ndarray]]
     arrays: Mapping[str, np.ndarray]
 
     @property
@@ -62,7 +62,7 @@ class LeRobotDatasetWriter:
     Args:
         root: directory to create; must not exist or be empty.
         fps: frames per second.
-        features: user features as in ``meta/info.json`` (dtype ``image`` or ``float32``).
+        features: user features as in ``meta/info.json``: dtype ``image``, or ``float32`` vectors.
         robot_type: free text of ``info.json``.
 
     Raises:
@@ -113,8 +113,8 @@ class LeRobotDatasetWriter:
                 columns.append(_column(arrays[name], self._schema.field(name).type))
         self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
         self._file_bytes += size
-        stats = {name: _array_stats(array) for name, array in arrays.items()}
-        stats |= {name: _image_stats(sums, n) for name, sums in episode.image_sums.items()}
+        stats = {name: array_stats(array) for name, array in arrays.items()}
+        stats |= episode.image_stats
         self._episodes.append({
             "episode_index": episode_index, "tasks": [episode.task], "length": n,
             "data/chunk_index": self._chunk, "data/file_index": self._file,
@@ -173,16 +173,9 @@ class LeRobotDatasetWriter:
             if list(shape) == [1]:
                 fields.append(pa.field(name, scalar))
                 hf[name] = value
-            elif len(shape) == 1:
-                fields.append(pa.field(name, pa.list_(scalar, shape[0])))
-                hf[name] = {"feature": value, "length": shape[0], "_type": "List"}
             else:
-                kind = scalar
-                for _ in shape:
-                    kind = pa.list_(kind)
-                fields.append(pa.field(name, kind))
-                hf[name] = {"shape": list(shape), "dtype": feature["dtype"],
-                            "_type": f"Array{len(shape)}D"}
+                fields.append(pa.field(name, pa.list_(scalar, shape[0])))
+                hf[name] = {"feature": value, "length": shape[0], "_type": "Sequence"}
         metadata = {"huggingface": json.dumps({"info": {"features": hf}})}
         return pa.schema(fields, metadata=metadata)
 
@@ -193,30 +186,35 @@ def _column(array: np.ndarray, kind: pa.DataType) -> pa.Array:
     return pa.array(array.tolist(), kind)
 
 
-def _array_stats(array: np.ndarray) -> dict[str, np.ndarray]:
-    array = np.asarray(array, np.float64).reshape(len(array), *np.shape(array)[1:] or (1,))
+def array_stats(array: np.ndarray) -> dict[str, np.ndarray]:
+    """Statistics of (frames,) or (frames, size) values, as ``stats.json`` holds them."""
+    array = np.asarray(array, np.float64).reshape(len(array), -1)
     stats = {"min": array.min(0), "max": array.max(0), "mean": array.mean(0),
-             "std": array.std(0)}
-    return {**stats, "count": np.array([len(array)])}
+             "std": array.std(0), "count": np.array([len(array)])}
+    return stats | dict(zip(QUANTILES, np.quantile(array, list(QUANTILES.values()), axis=0),
+                            strict=True))
 
 
-def _image_stats(sums: np.ndarray, count: int) -> dict[str, np.ndarray]:
-    low, high, mean, square = sums[:4]
-    std = np.sqrt(np.maximum(square - mean**2, 0.0))
-    shaped = {"min": low, "max": high, "mean": mean, "std": std}
-    return {**{k: v.reshape(3, 1, 1) for k, v in shaped.items()}, "count": np.array([count])}
+def image_stats(images: np.ndarray) -> dict[str, np.ndarray]:
+    """Statistics per colour of (frames, H, W, 3) uint8, over every fourth pixel each way."""
+    pixels = images[:, ::4, ::4].reshape(-1, 3) / 255.0
+    stats = {name: value.reshape(3, 1, 1) for name, value in array_stats(pixels).items()
+             if name != "count"}
+    return stats | {"count": np.array([len(images)])}
 
 
 def _combine(stats: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Pool per-episode statistics (parallel variance, as lerobot's ``aggregate_stats``)."""
+    """Pool per-episode statistics (parallel variance, mean of quantiles, as lerobot's ``aggregate_stats``)."""
     counts = np.array([s["count"][0] for s in stats], np.float64)
     means = np.stack([s["mean"] for s in stats])
     variances = np.stack([s["std"] for s in stats]) ** 2
     weights = (counts / counts.sum()).reshape(-1, *[1] * (means.ndim - 1))
     mean = (weights * means).sum(0)
     variance = (weights * (variances + (means - mean) ** 2)).sum(0)
-    return {"min": np.min([s["min"] for s in stats], 0), "max": np.max([s["max"] for s in stats], 0),
-            "mean": mean, "std": np.sqrt(variance), "count": np.array([int(counts.sum())])}
+    combined = {"min": np.min([s["min"] for s in stats], 0),
+                "max": np.max([s["max"] for s in stats], 0),
+                "mean": mean, "std": np.sqrt(variance), "count": np.array([int(counts.sum())])}
+    return combined | {q: (weights * np.stack([s[q] for s in stats])).sum(0) for q in QUANTILES}
 
 
 def _write_tasks(path: Path, tasks: Mapping[str, int]) -> None:

@@ -46,8 +46,8 @@ class Learner(nn.Module):
         config = network.config
         self.network = network
         self.future = nn.Sequential(
-            nn.Mish(), nn.Linear(config.model.condition_dim, config.model.condition_dim),
-            nn.Mish(), nn.Linear(config.model.condition_dim, future_frames * len(config.state)))
+            nn.SiLU(), nn.Linear(config.model.condition_dim, config.model.condition_dim),
+            nn.SiLU(), nn.Linear(config.model.condition_dim, future_frames * len(config.state)))
 
     def forward(self, batch: Batch, normalizer: Normalizer, options: Optimisation,
                 generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:

@@ -19,7 +19,7 @@ class StepEmbedding(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(STEP_DIM, 2 * STEP_DIM), nn.Mish(),
+        self.layers = nn.Sequential(nn.Linear(STEP_DIM, 2 * STEP_DIM), nn.SiLU(),
                                     nn.Linear(2 * STEP_DIM, STEP_DIM))
 
     def forward(self, step: torch.Tensor) -> torch.Tensor:
@@ -38,10 +38,10 @@ class ConditionedBlock(nn.Module):
         super().__init__()
         pad = kernel // 2
         self.first = nn.Sequential(nn.Conv1d(inputs, outputs, kernel, padding=pad),
-                                   nn.GroupNorm(GROUPS, outputs), nn.Mish())
+                                   nn.GroupNorm(GROUPS, outputs), nn.SiLU())
         self.second = nn.Sequential(nn.Conv1d(outputs, outputs, kernel, padding=pad),
-                                    nn.GroupNorm(GROUPS, outputs), nn.Mish())
-        self.film = nn.Sequential(nn.Mish(), nn.Linear(condition, 2 * outputs))
+                                    nn.GroupNorm(GROUPS, outputs), nn.SiLU())
+        self.film = nn.Sequential(nn.SiLU(), nn.Linear(condition, 2 * outputs))
         self.skip = nn.Conv1d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, x: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:

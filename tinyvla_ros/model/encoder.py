@@ -89,7 +89,7 @@ class ObservationEncoder(nn.Module):
             CameraEncoder(model.image_channels, model.keypoints, model.instruction_dim)
             for _ in self.camera_names)
         width = sum(c.features for c in self.cameras) + len(config.state) + model.instruction_dim
-        self.join = nn.Sequential(nn.Linear(width, model.condition_dim), nn.Mish(),
+        self.join = nn.Sequential(nn.Linear(width, model.condition_dim), nn.SiLU(),
                                   nn.Linear(model.condition_dim, model.condition_dim))
 
     def forward(self, images: list[torch.Tensor], state: torch.Tensor,

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which episodes an evaluation runs, and when in simulation time; no simulator imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from tinyvla_ros.configuration import Config
+from tinyvla_ros.errors import InputError
+
+# Simulation time given to an episode: 500 steps of 12.5 ms are 6.25 s, the rest is margin.
+EPISODE_SLOT_NS = 10_000_000_000
+
+
+@dataclass(frozen=True)
+class EpisodeSpec:
+    """One episode of an evaluation.
+
+    Attributes:
+        index: position in the run; decides the simulation time at which it starts.
+        task: MetaWorld task name.
+        seed: decides goal and object position.
+    """
+
+    index: int
+    task: str
+    seed: int
+
+    @property
+    def start_ns(self) -> int:
+        """Simulation time of the first observation; never 0, which means "unstamped"."""
+        return (self.index + 1) * EPISODE_SLOT_NS
+
+
+def plan_episodes(tasks: list[str], episodes: int, seed: int) -> list[EpisodeSpec]:
+    """List the episodes of a run: all of the first task, then the next.
+
+    Raises:
+        InputError: no task, a task twice, episodes below 1, or a seed out of range.
+    """
+    if not tasks or len(set(tasks)) != len(tasks):
+        raise InputError(f"Tasks are {', '.join(tasks) or 'none'}; name at least one, each once, "
+                         "for example reach-v3.")
+    if episodes < 1:
+        raise InputError(f"Episodes is {episodes}; give a number of at least 1.")
+    if not 0 <= seed < 1_000_000_000:
+        raise InputError(f"Seed is {seed}; give a number from 0 to 999999999.")
+    return [EpisodeSpec(t * episodes + e, task, seed + e)
+            for t, task in enumerate(tasks) for e in range(episodes)]
+
+
+class RunParameters(Config):
+    """ROS parameters that describe a run; the bridge and the evaluation node share them."""
+
+    tasks: tuple[str, ...] = Field(("reach-v3",), description="MetaWorld tasks, in order.")
+    episodes: int = Field(10, ge=1, le=100000, description="Episodes per task.")
+    seed: int = Field(0, ge=0, le=999999999, description="Seed of the first episode of a task.")
+    mode: str = Field("lockstep", pattern="^(lockstep|realtime)$",
+                      description="lockstep or realtime.")
+
+    def plan(self) -> list[EpisodeSpec]:
+        """List the episodes."""
+        return plan_episodes(list(self.tasks), self.episodes, self.seed)
