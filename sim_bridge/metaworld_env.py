@@ -94,6 +94,9 @@ class MetaWorldEnv(gymnasium.Env):
         mujoco.mj_resetData(self._env.model, self._env.data)
         self._env.seed(seed)
         self._metaworld_observation, _ = self._env.reset()
+        # MetaWorld moves the goal marker after its last forward pass; without another one the
+        # first picture of an episode shows a goal that is not the episode's.
+        mujoco.mj_forward(self._env.model, self._env.data)
 
     def step(self, action):
         """Run one control step and render every camera."""

@@ -75,22 +75,19 @@ class Episode:
         return EpisodeResult(self.spec, self.success, self.steps, self.episode_return)
 
 
-def rollout(policy, env: MetaWorldEnv, spec: EpisodeSpec) -> Iterator[
-        tuple[Episode, Observation, ActionChunk]]:
-    """Run one episode in process.
+def rollout(policy, episode: Episode) -> Iterator[tuple[Observation, ActionChunk]]:
+    """Run an episode to its end with a policy in this process.
 
     Args:
         policy: has ``infer``, ``reset`` and ``config.action.execute_steps``.
-        env: environment of ``spec.task``.
-        spec: which episode.
+        episode: a fresh episode.
 
     Yields:
-        The episode, the observation and the chunk, before the chunk is executed.
+        Each observation and the chunk for it, before the chunk is executed.
     """
     policy.reset()
-    episode = Episode(env, spec)
     while not episode.done:
         observation = episode.observe()
         chunk = policy.infer(observation)
-        yield episode, observation, chunk
+        yield observation, chunk
         episode.execute(chunk, policy.config.action.execute_steps)

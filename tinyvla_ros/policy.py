@@ -111,7 +111,8 @@ class Policy:
                              f"{', '.join(self.config.cameras)}.")
         spec = self.config.cameras[name]
         image = crop_and_shrink(observation.images[name], spec.crop, spec.height, spec.width)
-        return to_network_image(torch.from_numpy(np.ascontiguousarray(image)).to(self.device)[None])
+        pixels = torch.from_numpy(np.ascontiguousarray(image))
+        return to_network_image(pixels.to(self.device)[None])
 
 
 def to_network_image(images: torch.Tensor) -> torch.Tensor:

@@ -149,8 +149,9 @@ def summarise(records: list[EpisodeRecord], protocol: dict) -> dict:
 
 def table(results: dict) -> str:
     """Return the summary as a Markdown table, which also reads well in a terminal."""
-    lines = ["| task              | episodes | success | 95 % interval | mean steps | mean return |",
-             "|-------------------|---------:|--------:|--------------:|-----------:|------------:|"]
+    lines = [
+        "| task              | episodes | success | 95 % interval | mean steps | mean return |",
+        "|-------------------|---------:|--------:|--------------:|-----------:|------------:|"]
     for task, row in results["tasks"].items():
         interval = f"{100 * row['wilson_low']:.0f}-{100 * row['wilson_high']:.0f} %"
         lines.append(f"| {task:<17} | {row['episodes']:>8} | {100 * row['success_rate']:>5.0f} % "

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from sim_bridge.episodes import EpisodeSpec, plan_episodes
 from sim_bridge.metaworld_env import HORIZON, MetaWorldEnv
 from sim_bridge.robot_config import RobotConfig
-from sim_bridge.rollout import rollout
+from sim_bridge.rollout import Episode, rollout
 from tinyvla_ros.checkpoint import load_checkpoint
 from tinyvla_ros.pictures import FilmStrip
 from tinyvla_ros.policy import Policy
@@ -84,8 +84,9 @@ def _run_episode(spec: EpisodeSpec) -> EpisodeRecord:
     if spec.task not in envs:
         envs[spec.task] = MetaWorldEnv(spec.task, _worker["config"])
     strip = FilmStrip() if spec.seed == _worker["first_seed"] else None
-    latencies, episode = [], None
-    for episode, observation, chunk in rollout(_worker["policy"], envs[spec.task], spec):
+    latencies = []
+    episode = Episode(envs[spec.task], spec)
+    for observation, chunk in rollout(_worker["policy"], episode):
         latencies.append(1e3 * chunk.latency_s)
         if strip is not None:
             strip.add(observation.images)

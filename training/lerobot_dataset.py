@@ -204,7 +204,7 @@ def image_stats(images: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _combine(stats: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Pool per-episode statistics (parallel variance, mean of quantiles, as lerobot's ``aggregate_stats``)."""
+    """Pool per-episode statistics as lerobot's ``aggregate_stats`` does."""
     counts = np.array([s["count"][0] for s in stats], np.float64)
     means = np.stack([s["mean"] for s in stats])
     variances = np.stack([s["std"] for s in stats]) ** 2

@@ -118,7 +118,8 @@ class _Loop:
     def __init__(self, learner: Learner, normalizer: Normalizer, recipe: Recipe,
                  data: Demonstrations, device: str):
         self.options = options = recipe.optimisation
-        self.recipe, self.learner, self.normalizer, self.device = recipe, learner, normalizer, device
+        self.recipe, self.learner, self.device = recipe, learner, device
+        self.normalizer = normalizer
         self.averaged = AveragedModel(learner, avg_fn=self._average, use_buffers=True)
         self.optimiser = torch.optim.AdamW(learner.parameters(), lr=options.learning_rate,
                                            weight_decay=options.weight_decay)

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+# The two commands of the README do all their set-up; run them as often as you like.
+PYTHON_BIN := .venv/bin/python
+TINYVLA := .venv/bin/tinyvla
+OUT ?= results/sim_eval-$(shell date +%Y%m%d-%H%M%S)
+
+.PHONY: help setup sim-eval test lint checkpoint benchmark clean
+
+help:
+	@echo "make sim-eval    watch the trained policy drive MetaWorld over ROS 2 topics"
+	@echo "make test        run every test"
+	@echo "make setup       only set up .venv and the OpenGL library"
+	@echo "make lint        ruff"
+	@echo "make checkpoint  collect demonstrations and train the shipped checkpoint again"
+	@echo "make benchmark   print the figures of docs/benchmarks.md"
+
+setup:
+	@scripts/setup.sh
+
+sim-eval: setup
+	@$(TINYVLA) sim-eval --out $(OUT) $(ARGS)
+
+test: setup
+	@$(PYTHON_BIN) -m ruff check .
+	@$(PYTHON_BIN) -m pytest $(ARGS)
+
+lint: setup
+	@$(PYTHON_BIN) -m ruff check .
+
+checkpoint: setup
+	@$(TINYVLA) collect --tasks reach-v3 button-press-v3 pick-place-v3 --episodes 500 \
+		--seed 0 --out data/metaworld-3task
+	@$(TINYVLA) train --config config/train/default.yaml --data data/metaworld-3task \
+		--out runs/metaworld-3task
+	@$(TINYVLA) evaluate --checkpoint runs/metaworld-3task --episodes 50 --seed 0 \
+		--out runs/metaworld-3task/evaluation
+
+benchmark: setup
+	@for b in benchmarks/*.py; do $(PYTHON_BIN) $$b || exit 1; done
+
+clean:
+	rm -rf .venv build install log results *.egg-info

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Latency of a sensor_msgs/Image between two processes, array to array.
+
+A publisher process stamps an image with the monotonic clock, which all processes of a machine
+share, before ``fill_image``; the subscriber reads that clock after ``image_to_array``. Sizes
+alternate message by message.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import time
+
+import numpy as np
+import rclpy
+from _figures import print_heading, print_table
+from rclpy.duration import Duration
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import get_rmw_implementation_identifier
+from sensor_msgs.msg import Image
+
+from tinyvla_ros.messages import fill_image, image_to_array, set_stamp, stamp_to_ns
+
+SIZES = ((192, 192), (640, 480))  # width, height
+QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)  # the bridge's
+PATIENCE_S = 15.0  # for the two processes to find each other, and for the last message
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--frames", type=int, default=200, help="messages per size")
+    parser.add_argument("--warmup", type=int, default=20, help="messages per size, not counted")
+    parser.add_argument("--rate", type=float, default=20.0, help="messages per second and size")
+    args = parser.parse_args()
+    # The publisher process inherits these: nobody else hears it, on this machine or another.
+    os.environ["ROS_DOMAIN_ID"] = str(random.randint(1, 101))
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    frames = args.warmup + args.frames
+    publisher = multiprocessing.get_context("spawn").Process(
+        target=publish, args=(frames, args.rate), daemon=True)
+    publisher.start()
+    try:
+        samples = receive(frames, publisher)
+    finally:
+        publisher.terminate()
+        publisher.join()
+    lost = {label: frames - len(seconds) for label, seconds in samples.items()}
+    if min(map(len, samples.values())) <= args.warmup:
+        sys.exit(f"error: too many messages were lost ({lost}); run it again on an idle machine.")
+    print_heading("One image hop between two processes",
+                  ("ros-jazzy-rclpy", "ros-jazzy-rmw-fastrtps-cpp", "numpy"),
+                  rmw=get_rmw_implementation_identifier(), encoding="rgb8",
+                  qos="reliable depth 10", rate=f"{args.rate:g} Hz per size",
+                  frames=args.frames, warm_up=args.warmup, lost=sum(lost.values()),
+                  clock="monotonic, before fill_image to after image_to_array")
+    print_table({label: seconds[args.warmup:] for label, seconds in samples.items()})
+
+
+def receive(frames: int, publisher: multiprocessing.Process) -> dict[str, list[float]]:
+    """Return the seconds each message took, by size, until all came or the publisher ended."""
+    samples: dict[str, list[float]] = {_topic(size): [] for size in SIZES}
+
+    def listen(topic: str):
+        def take(msg: Image) -> None:
+            image_to_array(msg)
+            samples[topic].append((time.monotonic_ns() - stamp_to_ns(msg.header.stamp)) / 1e9)
+        return take
+
+    # Python's own handler: Ctrl-C then ends the loop with KeyboardInterrupt.
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    node = rclpy.create_node("image_hop_subscriber")
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    for topic in samples:
+        node.create_subscription(Image, topic, listen(topic), QOS)
+    seen_alive = time.monotonic()
+    try:
+        # The last messages may still be in the queue when the publisher has ended.
+        while min(map(len, samples.values())) < frames and time.monotonic() < seen_alive + 1.0:
+            if publisher.is_alive():
+                seen_alive = time.monotonic()
+            executor.spin_once(timeout_sec=0.1)
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return samples
+
+
+def publish(frames: int, rate: float) -> None:
+    """Publish random pictures of every size in turn; runs in a process of its own."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    node = rclpy.create_node("image_hop_publisher")
+    pictures = np.random.default_rng(0)
+    streams = [(node.create_publisher(Image, _topic(size), QOS),
+                pictures.integers(0, 256, (size[1], size[0], 3), np.uint8)) for size in SIZES]
+    deadline = time.monotonic() + PATIENCE_S
+    while not all(publisher.get_subscription_count() for publisher, _ in streams):
+        if time.monotonic() > deadline:
+            sys.exit("error: no subscriber was found; is the loopback interface up?")
+        time.sleep(0.05)
+    due = time.monotonic()
+    for _ in range(frames):
+        if not multiprocessing.parent_process().is_alive():
+            return  # killed without a chance to end this process
+        for publisher, picture in streams:
+            due += 1.0 / rate / len(streams)
+            time.sleep(max(0.0, due - time.monotonic()))
+            stamp_ns = time.monotonic_ns()
+            msg = Image()
+            fill_image(msg, picture)
+            set_stamp(msg.header.stamp, stamp_ns)
+            publisher.publish(msg)
+    for publisher, _ in streams:
+        publisher.wait_for_all_acked(Duration(seconds=PATIENCE_S))
+    node.destroy_node()
+    rclpy.try_shutdown()
+
+
+def _topic(size: tuple[int, int]) -> str:
+    return "image_{}x{}".format(*size)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Start real nodes in their own processes and talk to them from the test."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+import yaml
+
+# Generous: waits end with the event, the limit only bounds a failure.
+LIMIT_S = 120.0
+
+
+def start(*command: str) -> subprocess.Popen:
+    """Start a process whose output can be read with ``Output``."""
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            start_new_session=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+
+
+def start_node(executable: str, **parameters) -> subprocess.Popen:
+    """Start one of the package's nodes with ROS parameters."""
+    command = [sys.executable, "-m", "tinyvla_ros.executables", executable, "--ros-args"]
+    for name, value in parameters.items():
+        text = yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
+        command += ["-p", f"{name}:={text}"]
+    return start(*command)
+
+
+class Output:
+    """Lines of a process, gathered by a thread, with waiting for a text."""
+
+    def __init__(self, process: subprocess.Popen):
+        self.process, self.lines = process, []
+        self._changed = threading.Condition()
+        self._ended = False
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            with self._changed:
+                self.lines.append(line)
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    @property
+    def text(self) -> str:
+        return "".join(self.lines)
+
+    def wait_for(self, text: str) -> None:
+        """Return once a line holds ``text``; fail if the process ends without it."""
+        with self._changed:
+            found = self._changed.wait_for(
+                lambda: any(text in line for line in self.lines) or self._ended, LIMIT_S)
+        assert found and text in self.text, f"{text!r} never came:\n{self.text}"
+
+    def wait_end(self) -> int:
+        """Return the exit code once the process is gone and its output read."""
+        code = self.process.wait(LIMIT_S)
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended, LIMIT_S)
+        return code
+
+
+def stop(process: subprocess.Popen) -> int:
+    """End a process with SIGINT and return its exit code."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    try:
+        return process.wait(30.0)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+
+
+class Probe:
+    """A node of the test: publishes observations, collects chunks and diagnostics."""
+
+    def __init__(self, config):
+        import rclpy
+        from diagnostic_msgs.msg import DiagnosticArray
+        from geometry_msgs.msg import PoseStamped
+        from rclpy.executors import SingleThreadedExecutor
+        from sensor_msgs.msg import Image, JointState
+        from std_msgs.msg import String
+        from trajectory_msgs.msg import JointTrajectory
+
+        from tinyvla_ros.ros_node import LATCHED
+
+        self.config = config
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context)
+        self.node = rclpy.create_node("probe", context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self.chunks, self.diagnostics = [], []
+        self._images = {n: self.node.create_publisher(Image, f"camera/{n}/image_raw", 10)
+                        for n in config.cameras}
+        self._joints = self.node.create_publisher(JointState, "joint_states", 10)
+        self._pose = self.node.create_publisher(PoseStamped, "ee_pose", 10)
+        self._instruction = self.node.create_publisher(String, "instruction", LATCHED)
+        self.node.create_subscription(JointTrajectory, "action_chunk", self.chunks.append, 100)
+        self.node.create_subscription(
+            DiagnosticArray, "/diagnostics",
+            lambda m: self.diagnostics.extend(m.status), 100)
+
+    def close(self) -> None:
+        self._executor.shutdown()
+        self.node.destroy_node()
+        self._context.try_shutdown()
+
+    def until(self, condition: Callable[[], bool], what: str) -> None:
+        """Spin until a condition holds."""
+        deadline = time.monotonic() + LIMIT_S
+        while not condition():
+            assert time.monotonic() < deadline, f"{what} never came"
+            self._executor.spin_once(timeout_sec=0.05)
+
+    def until_matched(self) -> None:
+        """Wait until the policy subscribes to everything and offers chunks."""
+        publishers = [*self._images.values(), self._joints, self._pose, self._instruction]
+        self.until(lambda: all(p.get_subscription_count() for p in publishers)
+                   and self.node.count_publishers("action_chunk"), "the policy")
+
+    def call(self, service_type, name: str, request):
+        """Call a service and return its response."""
+        client = self.node.create_client(service_type, name)
+        self.until(client.service_is_ready, name)
+        future = client.call_async(request)
+        self.until(future.done, f"the answer of {name}")
+        return future.result()
+
+    def instruct(self, text: str) -> None:
+        from std_msgs.msg import String
+        self._instruction.publish(String(data=text))
+
+    def observation(self, stamp_s: int) -> dict:
+        """Make the messages of a good observation; tests spoil one of them."""
+        from geometry_msgs.msg import PoseStamped
+        from sensor_msgs.msg import Image, JointState
+
+        from tinyvla_ros.assembly import EE_STATE
+        from tinyvla_ros.messages import fill_image
+
+        names = [n for n in self.config.state if n not in EE_STATE]
+        messages = {"joints": JointState(name=names, position=[0.1] * len(names)),
+                    "pose": PoseStamped()}
+        for name in self.config.cameras:
+            messages[name] = Image()
+            fill_image(messages[name], np.full((48, 48, 3), 128, np.uint8))
+        for message in messages.values():
+            message.header.stamp.sec = stamp_s
+        return messages
+
+    def publish(self, messages: dict) -> None:
+        for name, message in messages.items():
+            publisher = {"joints": self._joints, "pose": self._pose, **self._images}[name]
+            publisher.publish(message)
+
+    def chunk_stamps(self) -> list[int]:
+        return [c.header.stamp.sec for c in self.chunks]

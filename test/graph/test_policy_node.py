@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``policy_node`` in its own process: chunks for good observations, none for bad messages."""
+
+from __future__ import annotations
+
+import math
+import signal
+
+import pytest
+from std_srvs.srv import SetBool, Trigger
+
+from test.graph.harness import Output, Probe, start_node, stop
+
+
+@pytest.fixture(scope="module")
+def node(tiny_checkpoint):
+    """A running policy node, shared by the tests of this module."""
+    process = start_node("policy_node", checkpoint=str(tiny_checkpoint), enabled=True,
+                         reliable=True, max_age=0.0)
+    process.output = Output(process)
+    process.output.wait_for("ready")
+    yield process
+    assert stop(process) == 0
+    assert "Traceback" not in process.output.text
+
+
+@pytest.fixture
+def probe(node, tiny_config):
+    """A fresh observer; the policy forgets what other tests sent."""
+    probe = Probe(tiny_config)
+    probe.until_matched()
+    probe.call(Trigger, "/policy_node/reset", Trigger.Request())
+    probe.instruct(tiny_config.instructions[0])
+    yield probe
+    probe.close()
+
+
+def expect_chunk(probe, stamp: int) -> None:
+    probe.publish(probe.observation(stamp))
+    probe.until(lambda: stamp in probe.chunk_stamps(), f"the chunk for stamp {stamp}")
+
+
+def spoil(name: str, **changes):
+    """Return a function that makes one message of an observation bad."""
+    def change(messages: dict) -> None:
+        for field, value in changes.items():
+            setattr(messages[name], field, value)
+    return change
+
+
+def drop(name: str):
+    return lambda messages: messages.pop(name)
+
+
+def joints(change):
+    def apply(messages: dict) -> None:
+        change(messages["joints"])
+    return apply
+
+
+def _nan(msg):
+    msg.position[3] = math.nan
+
+
+def _without_last(msg):
+    msg.name, msg.position = msg.name[:-1], msg.position[:-1]
+
+
+def _duplicate(msg):
+    msg.name = [*msg.name[:-1], msg.name[0]]
+
+
+def _unstamped(messages):
+    messages["joints"].header.stamp.sec = 0
+
+
+BAD = {
+    "wrong encoding": (spoil("side", encoding="yuv422"), "Unknown image encoding"),
+    "truncated buffer": (spoil("side", data=b"123"), "buffer holds 3 bytes"),
+    "wrong step": (spoil("front", step=7), "step is 7"),
+    "zero size": (spoil("front", height=0), "must be at least 1"),
+    "NaN joint": (joints(_nan), "is nan"),
+    "missing joint": (joints(_without_last), "lacks 'l_close'"),
+    "joint named twice": (joints(_duplicate), "twice"),
+    "unstamped joints": (_unstamped, "stamp"),
+    "missing camera": (drop("front"), None),
+    "missing joint state": (drop("joints"), None),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_no_chunk_from_bad_input_and_the_node_lives(node, probe, case):
+    change, words = BAD[case]
+    expect_chunk(probe, 10)
+    messages = probe.observation(11)
+    change(messages)
+    probe.publish(messages)
+    if words:
+        probe.until(lambda: any(words in s.message for s in probe.diagnostics), words)
+    # The next good observation is answered; had there been a chunk for the bad one, it would
+    # have come before: chunks are published in order by one thread.
+    expect_chunk(probe, 12)
+    assert 11 not in probe.chunk_stamps()
+    assert node.poll() is None
+
+
+def test_bad_pose_gives_no_chunk(probe):
+    messages = probe.observation(20)
+    messages["pose"].pose.position.z = math.inf
+    probe.publish(messages)
+    probe.until(lambda: any("'ee_z' is inf" in s.message for s in probe.diagnostics), "the reason")
+    expect_chunk(probe, 21)
+    assert 20 not in probe.chunk_stamps()
+
+
+def test_chunk_message_has_the_documented_form(probe, tiny_config):
+    expect_chunk(probe, 30)
+    msg = probe.chunks[-1]
+    assert msg.joint_names == list(tiny_config.action.channels)
+    assert msg.header.frame_id == tiny_config.instructions[0]
+    times = [p.time_from_start.sec + p.time_from_start.nanosec / 1e9 for p in msg.points]
+    assert times == pytest.approx([0.0125 * (i + 1) for i in range(16)])
+    assert all(abs(v) <= 1.0 for p in msg.points for v in p.positions)
+
+
+def test_unknown_instruction_stops_chunks_and_is_explained(probe, tiny_config):
+    expect_chunk(probe, 40)
+    probe.instruct("press the read button")
+    probe.until(lambda: any("Did you mean 'press the red button'" in s.message
+                            for s in probe.diagnostics), "the suggestion")
+    probe.publish(probe.observation(41))
+    probe.instruct(tiny_config.instructions[1])
+    probe.until(lambda: 41 in probe.chunk_stamps(), "the chunk for the corrected instruction")
+    answered = [c.header.frame_id for c in probe.chunks if c.header.stamp.sec == 41]
+    assert answered == [tiny_config.instructions[1]]
+
+
+def test_a_new_instruction_gives_a_new_chunk_for_the_same_observation(probe, tiny_config):
+    expect_chunk(probe, 50)
+    probe.instruct(tiny_config.instructions[2])
+    probe.until(lambda: len(probe.chunks) == 2, "the second chunk")
+    assert probe.chunk_stamps() == [50, 50]
+    assert probe.chunks[1].header.frame_id == tiny_config.instructions[2]
+    assert probe.chunks[0].points[0].positions != probe.chunks[1].points[0].positions
+
+
+def test_disabled_means_silent(probe):
+    response = probe.call(SetBool, "/policy_node/enable", SetBool.Request(data=False))
+    assert response.success
+    probe.publish(probe.observation(60))
+    probe.until(lambda: any(s.message == "disabled by the operator" for s in probe.diagnostics),
+                "the state")
+    assert probe.chunk_stamps() == []
+    probe.call(SetBool, "/policy_node/enable", SetBool.Request(data=True))
+    probe.until(lambda: 60 in probe.chunk_stamps(), "the chunk after enabling")
+
+
+def test_diagnostics_carry_digest_and_latency(probe, tiny_checkpoint):
+    from tinyvla_ros.files import checkpoint_digest
+    expect_chunk(probe, 70)
+    probe.until(lambda: any(s.message == "running" for s in probe.diagnostics), "diagnostics")
+    status = next(s for s in probe.diagnostics if s.message == "running")
+    values = {v.key: v.value for v in status.values}
+    assert status.name == "policy_node: policy"
+    assert status.hardware_id == values["checkpoint_digest"] == checkpoint_digest(tiny_checkpoint)
+    assert float(values["latency_ms_p50"]) > 0
+
+
+def test_a_policy_on_a_real_arm_starts_disabled(tiny_checkpoint):
+    process = start_node("policy_node", checkpoint=str(tiny_checkpoint))
+    output = Output(process)
+    output.wait_for("disabled until ~/enable is called")
+    process.send_signal(signal.SIGTERM)
+    assert output.wait_end() == 0
+
+
+@pytest.mark.parametrize(("parameters", "words"), [
+    ({"threads": 0}, "'threads' is 0"),
+    ({"threads": "many"}, "'threads' is 'many'"),
+    ({"max_age": -1.0}, "'max_age' is -1.0"),
+    ({"device": "tpu9"}, "tpu9"),
+    ({"checkpoint": "/nowhere"}, "/nowhere is not a directory"),
+])
+def test_a_bad_parameter_is_one_sentence(parameters, words, tiny_checkpoint):
+    process = start_node("policy_node", **{"checkpoint": str(tiny_checkpoint), **parameters})
+    output = Output(process)
+    assert output.wait_end() == 2
+    errors = [line for line in output.lines if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert words in errors[0]
+    assert "Traceback" not in output.text

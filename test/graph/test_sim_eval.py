@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``tinyvla sim-eval``: three real processes, real topics, real MuJoCo."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from test.graph.harness import Output, Probe, start
+
+TASKS = ("reach-v3", "button-press-v3")
+
+
+def sim_eval(checkpoint: Path, out: Path, *more: str):
+    return start(sys.executable, "-m", "tinyvla_ros.cli", "sim-eval", "--checkpoint",
+                 str(checkpoint), "--out", str(out), *more)
+
+
+def processes_of(out: Path) -> list[int]:
+    """Processes whose command line names the output directory."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if str(out).encode() in command:
+                found.append(int(entry.name))
+    return found
+
+
+@pytest.fixture(scope="module")
+def run(tiny_checkpoint, tiny_config, tmp_path_factory):
+    """One lock-step run, watched by a probe that collects every chunk."""
+    out = tmp_path_factory.mktemp("sim-eval") / "results"
+    probe = Probe(tiny_config)
+    process = sim_eval(tiny_checkpoint, out, "--tasks", *TASKS, "--episodes", "1", "--seed", "3")
+    output = Output(process)
+    try:
+        probe.until(lambda: process.poll() is not None, "the end of the run")
+    finally:
+        probe.close()
+    assert output.wait_end() == 0, output.text
+    return out, output.text, probe.chunks
+
+
+def test_results_have_the_documented_form(run, tiny_checkpoint):
+    from tinyvla_ros.files import checkpoint_digest
+    out, _, _ = run
+    results = json.loads((out / "results.json").read_text())
+    assert list(results["tasks"]) == list(TASKS)
+    for row in results["tasks"].values():
+        assert row["episodes"] == 1
+        assert row["success_rate"] == row["successes"] / 1
+        assert 0 <= row["wilson_low"] <= row["success_rate"] <= row["wilson_high"] <= 1
+        assert {"mean_return", "mean_steps"} <= row.keys()
+    protocol = results["protocol"]
+    assert protocol["checkpoint_digest"] == checkpoint_digest(tiny_checkpoint)
+    assert protocol["seeds"] == [3, 3]
+    assert protocol["horizon"] == 500
+    assert set(protocol["cameras"]) == {"side", "front"}
+    assert protocol["versions"]["mujoco"]
+    latency = results["latency_ms"]
+    assert 0 < latency["p50"] <= latency["p95"] <= latency["p99"]
+
+
+def test_episodes_and_pictures_are_there_and_the_table_is_printed(run):
+    out, text, _ = run
+    lines = [json.loads(line) for line in (out / "episodes.jsonl").read_text().splitlines()]
+    assert [(line["task"], line["seed"]) for line in lines] == [(task, 3) for task in TASKS]
+    assert all({"success", "steps", "return", "latency_ms"} <= line.keys() for line in lines)
+    for task in TASKS:
+        picture = cv2.imread(str(out / f"{task}.png"))
+        assert picture.shape[1] == 3 * 192
+        moments = [picture[22:214, 192 * i:192 * (i + 1)] for i in range(3)]
+        assert not np.array_equal(moments[0], moments[2]), "the arm never moved in the picture"
+        assert f"| {task}" in text
+
+
+def test_topics_and_in_process_rollout_give_identical_actions(run, tiny_checkpoint):
+    """The promise of lock-step: the same actions, step for step, and so the same success."""
+    from sim_bridge.episodes import plan_episodes
+    from sim_bridge.metaworld_env import ACTION_CHANNELS, MetaWorldEnv
+    from sim_bridge.rollout import Episode, rollout
+    from tinyvla_ros.messages import trajectory_to_chunk
+    from tinyvla_ros.policy import Policy
+
+    out, _, messages = run
+    lines = [json.loads(line) for line in (out / "episodes.jsonl").read_text().splitlines()]
+    policy = Policy(tiny_checkpoint)
+    over_topics = {(m.header.frame_id, trajectory_to_chunk(m, ACTION_CHANNELS).stamp_ns):
+                   trajectory_to_chunk(m, ACTION_CHANNELS).actions for m in messages}
+    compared = 0
+    for spec, line in zip(plan_episodes(list(TASKS), 1, 3), lines, strict=True):
+        env = MetaWorldEnv(spec.task)
+        episode = Episode(env, spec)
+        for _, chunk in rollout(policy, episode):
+            assert np.array_equal(over_topics[episode.instruction, chunk.stamp_ns], chunk.actions)
+            compared += 1
+        env.close()
+        result = episode.result()
+        assert (result.success, result.steps) == (line["success"], line["steps"])
+        assert result.episode_return == pytest.approx(line["return"], abs=1e-3)
+    assert compared >= 10
+
+
+def test_realtime_reports_its_factor(tiny_checkpoint, tmp_path):
+    out = tmp_path / "results"
+    process = sim_eval(tiny_checkpoint, out, "--tasks", "reach-v3", "--episodes", "1",
+                       "--mode", "realtime")
+    output = Output(process)
+    assert output.wait_end() == 0, output.text
+    results = json.loads((out / "results.json").read_text())
+    assert results["protocol"]["mode"] == "ROS 2 topics, realtime"
+    assert 0 < results["protocol"]["real_time_factor"] <= 1.01
+    assert results["latency_ms"]["p50"] > 0
+    assert "real-time factor" in output.text
+
+
+def test_ctrl_c_stops_everything(tiny_checkpoint, tmp_path):
+    out = tmp_path / "results"
+    process = sim_eval(tiny_checkpoint, out, "--tasks", "pick-place-v3", "--episodes", "500")
+    output = Output(process)
+    output.wait_for("1/500")
+    process.send_signal(signal.SIGINT)
+    assert output.wait_end() == 130
+    assert processes_of(out) == []
+    assert "Traceback" not in output.text
+    assert (out / "episodes.jsonl").read_text().count("\n") >= 1, "finished episodes are kept"
+
+
+def test_ctrl_c_while_nodes_still_load_is_quiet(tiny_checkpoint, tmp_path):
+    out = tmp_path / "results"
+    process = sim_eval(tiny_checkpoint, out, "--tasks", "reach-v3")
+    output = Output(process)
+    # eval_node is the first to make its file; the policy is still importing torch then.
+    while not (out / "episodes.jsonl").exists() and process.poll() is None:
+        pass
+    process.send_signal(signal.SIGINT)
+    assert output.wait_end() == 130
+    assert "Traceback" not in output.text
+    assert processes_of(out) == []
+
+
+@pytest.mark.parametrize("victim", ["policy_node", "sim_bridge_node"])
+def test_a_dead_node_ends_the_run_with_its_name(victim, tiny_checkpoint, tmp_path):
+    out = tmp_path / "results"
+    process = sim_eval(tiny_checkpoint, out, "--tasks", "pick-place-v3", "--episodes", "500")
+    output = Output(process)
+    output.wait_for("1/500")
+    children = subprocess.run(["pgrep", "-P", str(process.pid), "-f", victim],
+                              capture_output=True, text=True, check=True).stdout.split()
+    os.kill(int(children[0]), signal.SIGKILL)
+    assert output.wait_end() != 0
+    assert f"error: {victim} ended with signal SIGKILL" in output.text
+    assert processes_of(out) == []
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["--tasks", "reach-v2"], ["'reach-v2'", "Did you mean 'reach-v3'"]),
+    (["--episodes", "-3"], ["Episodes is -3", "at least 1"]),
+    (["--episodes", "0"], ["Episodes is 0"]),
+    (["--seed", "-1"], ["Seed is -1"]),
+    (["--tasks", "reach-v3", "reach-v3"], ["each once"]),
+    (["--checkpoint", "/nowhere"], ["/nowhere"]),
+    (["--out", "/proc/nowhere"], ["/proc/nowhere", "cannot be written"]),
+])
+@pytest.mark.parametrize("command", ["sim-eval", "evaluate"])
+def test_bad_arguments_are_one_sentence(command, arguments, words, tiny_checkpoint, tmp_path):
+    process = start(sys.executable, "-m", "tinyvla_ros.cli", command, "--checkpoint",
+                    str(tiny_checkpoint), "--out", str(tmp_path / "out"), *arguments)
+    output = Output(process)
+    assert output.wait_end() == 2
+    assert len(output.lines) == 1, output.text
+    assert all(word in output.text for word in words)
+
+
+def test_no_gl_library_is_one_sentence(tiny_checkpoint, tmp_path):
+    """``ctypes`` finds libraries through ldconfig and the compiler; hide both."""
+    code = ("import ctypes.util, sys; ctypes.util.find_library = lambda name: None; "
+            "from tinyvla_ros.cli import main; sys.exit(main(sys.argv[1:]))")
+    environment = {k: v for k, v in os.environ.items() if k != "MUJOCO_GL"}
+    run = subprocess.run([sys.executable, "-c", code, "sim-eval", "--checkpoint",
+                          str(tiny_checkpoint), "--out", str(tmp_path / "out")],
+                         capture_output=True, text=True, env=environment, check=False)
+    assert run.returncode == 2
+    assert run.stderr.startswith("error: This machine lacks a headless OpenGL library")
+    assert "sudo apt-get install -y libegl1" in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+def test_results_are_never_overwritten(run, tiny_checkpoint):
+    out, _, _ = run
+    before = (out / "results.json").read_bytes()
+    output = Output(sim_eval(tiny_checkpoint, out, "--tasks", "reach-v3"))
+    assert output.wait_end() == 2
+    assert "holds results already" in output.text
+    assert (out / "results.json").read_bytes() == before

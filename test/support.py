@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small real things for tests: a policy configuration, a checkpoint, an observation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+TASKS = ("reach-v3", "button-press-v3", "pick-place-v3")
+
+
+def tiny_policy_config(**changes):
+    """Return a policy configuration small enough to infer in milliseconds."""
+    from sim_bridge.metaworld_env import ACTION_CHANNELS, EE_NAMES, JOINT_NAMES
+    from sim_bridge.robot_config import RobotConfig
+    from tinyvla_ros.policy_config import PolicyConfig
+
+    robot = RobotConfig.load()
+    data = {
+        "cameras": {name: {"height": 48, "width": 48} for name in robot.cameras},
+        "state": [*JOINT_NAMES, *EE_NAMES],
+        "action": {"channels": list(ACTION_CHANNELS), "units": ["cm"] * 3 + ["effort"],
+                   "low": [-1.0] * 4, "high": [1.0] * 4, "dt": 0.0125, "horizon": 16,
+                   "execute_steps": 8},
+        "instructions": [robot.instructions[task] for task in TASKS],
+        "model": {"image_channels": 8, "keypoints": 4, "instruction_dim": 4, "condition_dim": 16,
+                  "denoiser_channels": [8, 16, 16]},
+        "diffusion": {"sample_steps": 2}}
+    return PolicyConfig.model_validate(data | changes)
+
+
+def write_random_checkpoint(path: Path, config, seed: int = 0) -> None:
+    """Write a checkpoint with random weights."""
+    import torch
+
+    from tinyvla_ros.checkpoint import save_checkpoint
+    from tinyvla_ros.model import PolicyNetwork
+    from tinyvla_ros.normalizer import Normalizer
+
+    torch.manual_seed(seed)
+    states, channels = len(config.state), len(config.action.channels)
+    normalizer = Normalizer(torch.zeros(states), torch.ones(states), -torch.ones(channels),
+                            torch.ones(channels))
+    save_checkpoint(path, config, PolicyNetwork(config).state_dict(), normalizer, {})
+
+
+def random_observation(config, seed: int = 0, stamp_ns: int = 1_000_000_000):
+    """Return an observation with random pixels and states."""
+    from tinyvla_ros.types import Observation
+
+    rng = np.random.default_rng(seed)
+    images = {name: rng.integers(0, 256, (192, 192, 3), dtype=np.uint8)
+              for name in config.cameras}
+    state = {name: float(rng.normal()) for name in config.state}
+    return Observation(stamp_ns, images, state, config.instructions[0])

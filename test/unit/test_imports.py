@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may import whom: the core is free of ROS, of the simulator and of training."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+# Modules that are ROS by nature; everything else in tinyvla_ros is the core.
+ROS_MODULES = {"policy_node", "ros_node", "ros_parameters"}
+
+
+def core_modules() -> list[str]:
+    package = ROOT / "tinyvla_ros"
+    modules = []
+    for path in sorted(package.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        if parts[1] not in ROS_MODULES:
+            modules.append(".".join(parts).removesuffix(".__init__"))
+    return modules
+
+
+def imported_by(modules: list[str]) -> set[str]:
+    """Import modules in a fresh interpreter and return the top-level packages it then holds."""
+    code = ("import importlib, sys\n"
+            f"for name in {modules!r}: importlib.import_module(name)\n"
+            "print(' '.join({m.split('.')[0] for m in sys.modules}))")
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT,
+                         check=False)
+    assert run.returncode == 0, run.stderr
+    return set(run.stdout.split())
+
+
+def test_core_needs_neither_ros_nor_simulator_nor_training():
+    modules = core_modules()
+    assert "tinyvla_ros.policy" in modules
+    loaded = imported_by(modules)
+    assert "tinyvla_ros" in loaded
+    assert not loaded & {"rclpy", "sensor_msgs", "mujoco", "metaworld", "sim_bridge", "training",
+                         "launch", "launch_ros"}
+
+
+def test_environment_and_training_need_no_ros():
+    loaded = imported_by(["sim_bridge.rollout", "training.collect", "training.train",
+                          "training.evaluate"])
+    assert "mujoco" in loaded
+    assert "rclpy" not in loaded
+
+
+@pytest.mark.parametrize("module", ["sim_bridge.sim_bridge_node", "sim_bridge.eval_node"])
+def test_bridge_never_imports_training(module):
+    pytest.importorskip("rclpy")
+    assert "training" not in imported_by([module])

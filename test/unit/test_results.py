@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Statistics and files of an evaluation."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinyvla_ros.errors import InputError
+from tinyvla_ros.results import EpisodeRecord, ResultsWriter, summarise, table, wilson_interval
+
+
+def record(task="reach-v3", seed=0, success=True, latency=(10.0, 20.0)):
+    return EpisodeRecord(task, seed, success, 50 if success else 500, 12.5, len(latency), latency)
+
+
+@pytest.mark.parametrize(("successes", "trials", "low", "high"), [
+    # Values of the closed form, as tabulated e.g. by statsmodels.proportion_confint(wilson).
+    (45, 50, 0.7864, 0.9565), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (1, 1, 0.2065, 1.0)])
+def test_wilson_interval(successes, trials, low, high):
+    assert wilson_interval(successes, trials) == pytest.approx((low, high), abs=1e-4)
+
+
+@given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_interval_holds_the_rate(case):
+    successes, trials = case
+    low, high = wilson_interval(successes, trials)
+    assert 0 <= low <= successes / trials + 1e-12
+    assert successes / trials - 1e-12 <= high <= 1
+
+
+def test_summary_per_task():
+    records = [record(seed=0), record(seed=1, success=False), record("button-press-v3")]
+    results = summarise(records, {"date": "today"})
+    reach = results["tasks"]["reach-v3"]
+    assert (reach["episodes"], reach["successes"], reach["success_rate"]) == (2, 1, 0.5)
+    assert reach["mean_steps"] == 275
+    assert results["latency_ms"]["p50"] == 15.0
+    assert "| button-press-v3" in table(results)
+
+
+def test_lines_are_on_disk_as_episodes_end(tmp_path):
+    writer = ResultsWriter(tmp_path / "out")
+    writer.add(record())
+    line = json.loads((tmp_path / "out" / "episodes.jsonl").read_text())
+    assert line["return"] == 12.5
+    assert line["task"] == "reach-v3"
+
+
+def test_results_are_not_overwritten(tmp_path):
+    ResultsWriter(tmp_path).finish({})
+    with pytest.raises(InputError, match="holds results already"):
+        ResultsWriter(tmp_path)
+
+
+def test_out_must_be_a_directory(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be written"):
+        ResultsWriter(tmp_path / "file")
