@@ -36,7 +36,7 @@ checkpoint: setup
 		--out runs/metaworld-3task/evaluation
 
 benchmark: setup
-	@for b in benchmarks/*.py; do $(PYTHON_BIN) $$b || exit 1; done
+	@for b in benchmarks/[a-z]*.py; do $(PYTHON_BIN) $$b || exit 1; done
 
 clean:
 	rm -rf .venv build install log results *.egg-info

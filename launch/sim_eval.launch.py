@@ -35,11 +35,14 @@ def _nodes(context):
         process = Node(package=PACKAGE, executable=node.executable, name=node.executable,
                        parameters=[dict(node.parameters)], output="screen")
         actions += [process, RegisterEventHandler(OnProcessExit(
-            target_action=process, on_exit=lambda event, _, node=node: _ended(event, node)))]
+            target_action=process,
+            on_exit=lambda event, context, node=node: _ended(event, context, node)))]
     return actions
 
 
-def _ended(event, node):
+def _ended(event, context, node):
+    if context.is_shutdown:
+        return []  # stopped by launch: Ctrl-C, or another node ended the run
     if node.ends_run and event.returncode == 0:
         return [EmitEvent(event=Shutdown(reason="the run is complete"))]
     # launch itself stops on an exception with a non-zero exit code.

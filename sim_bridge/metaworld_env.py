@@ -18,7 +18,7 @@ import mujoco  # noqa: E402
 import numpy as np  # noqa: E402
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS  # noqa: E402
 
-from sim_bridge.robot_config import RobotConfig  # noqa: E402
+from sim_bridge.robot_config import CameraPose, RobotConfig  # noqa: E402
 from tinyvla_ros.errors import InputError, unknown  # noqa: E402
 from tinyvla_ros.types import Observation  # noqa: E402
 
@@ -67,7 +67,7 @@ class MetaWorldEnv(gymnasium.Env):
         model.vis.quality.shadowsize = 0
         self._joint_addresses = [model.joint(name).qposadr[0] for name in JOINT_NAMES]
         self._initial_body_pos = model.body_pos.copy()
-        self._cameras = {name: _free_camera(pose) for name, pose in self.config.cameras.items()}
+        self._cameras = {name: free_camera(pose) for name, pose in self.config.cameras.items()}
         self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (len(ACTION_CHANNELS),), np.float32)
         space = {name: gymnasium.spaces.Box(0, 255, (pose.height, pose.width, 3), np.uint8)
@@ -173,7 +173,8 @@ class MetaWorldEnv(gymnasium.Env):
         return observation
 
 
-def _free_camera(pose) -> mujoco.MjvCamera:
+def free_camera(pose: CameraPose) -> mujoco.MjvCamera:
+    """Make the MuJoCo camera for a pose."""
     camera = mujoco.MjvCamera()
     camera.type = mujoco.mjtCamera.mjCAMERA_FREE
     camera.lookat[:] = pose.lookat

@@ -66,7 +66,8 @@ def goal(image, task):
     """Size and centre of the largest patch of the goal's colour: red ball or button, blue ball."""
     pixels = image.astype(int)
     r, g, b = pixels[..., 0], pixels[..., 1], pixels[..., 2]
-    mask = (b > 150) & (r < 80) if task == "pick-place-v3" else (r > 180) & (g < 60) & (b < 60)
+    bright, rest = (b, r) if task == "pick-place-v3" else (r, b)
+    mask = (bright > 150) & (rest < 60) & (g < 60)
     _, _, stats, centres = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     largest = int(np.argmax(stats[1:, cv2.CC_STAT_AREA])) + 1
     return int(stats[largest, cv2.CC_STAT_AREA]), centres[largest]
