@@ -31,7 +31,9 @@ checkpoint: setup
 	@$(TINYVLA) collect --tasks reach-v3 button-press-v3 pick-place-v3 --episodes 500 \
 		--seed 0 --out data/metaworld-3task
 	@$(TINYVLA) train --config config/train/default.yaml --data data/metaworld-3task \
-		--out runs/metaworld-3task
+		--out runs/metaworld-3task-coarse
+	@$(TINYVLA) train --config config/train/precise.yaml --data data/metaworld-3task \
+		--init runs/metaworld-3task-coarse --out runs/metaworld-3task
 	@$(TINYVLA) evaluate --checkpoint runs/metaworld-3task --episodes 50 --seed 0 \
 		--out runs/metaworld-3task/evaluation
 

@@ -57,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--config", type=Path, required=True, help="recipe, YAML")
     command.add_argument("--data", type=Path, required=True, help="LeRobotDataset directory")
     command.add_argument("--out", type=Path, required=True, help="new checkpoint directory")
+    command.add_argument("--init", type=Path, default=None,
+                         help="checkpoint to start from (fine-tuning)")
     command.add_argument("--device", default="cpu")
     command.add_argument("--threads", type=int, default=None, help="CPU threads; default: cores")
     return parser
@@ -134,7 +136,8 @@ def _train(options) -> int:
 
     # Threads that wait passively leave the cores to others; must be set before torch starts.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    train(Recipe.load(options.config), options.data, options.out, options.threads, options.device)
+    train(Recipe.load(options.config), options.data, options.out, options.threads, options.device,
+          init=options.init)
     print(f"checkpoint: {options.out}")
     return 0
 

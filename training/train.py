@@ -21,8 +21,9 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 import tinyvla_ros
-from tinyvla_ros.checkpoint import save_checkpoint
+from tinyvla_ros.checkpoint import load_checkpoint, save_checkpoint
 from tinyvla_ros.errors import InputError
+from tinyvla_ros.files import checkpoint_digest
 from tinyvla_ros.model import PolicyNetwork
 from tinyvla_ros.normalizer import Normalizer
 from training.batches import Batch, BatchSampler
@@ -72,7 +73,7 @@ class Learner(nn.Module):
 
 
 def train(recipe: Recipe, data_root: Path, out: Path, threads: int | None = None,
-          device: str = "cpu", cache: Path | None = None) -> Path:
+          device: str = "cpu", cache: Path | None = None, init: Path | None = None) -> Path:
     """Train and write a checkpoint directory.
 
     Args:
@@ -82,6 +83,8 @@ def train(recipe: Recipe, data_root: Path, out: Path, threads: int | None = None
         threads: CPU threads, None for all cores.
         device: torch device.
         cache: see ``load_demonstrations``.
+        init: checkpoint whose weights and normaliser to start from (fine-tuning); None to start
+            from the initialisation.
 
     Returns:
         ``out``.
@@ -100,16 +103,30 @@ def train(recipe: Recipe, data_root: Path, out: Path, threads: int | None = None
     config = recipe.policy_config(data.tasks)
     normalizer = Normalizer.fit(torch.from_numpy(data.states),
                                 torch.from_numpy(data.actions).flatten(0, 1))
-    learner = Learner(PolicyNetwork(config), len(options.future_frames)).to(device)
+    network = PolicyNetwork(config)
+    if init is not None:
+        normalizer = _start_from(init, network)
+    learner = Learner(network, len(options.future_frames)).to(device)
     loop = _Loop(learner, normalizer.to(torch.device(device)), recipe, data, device)
     out.mkdir(parents=True, exist_ok=True)
 
     def save(step: int) -> None:
         save_checkpoint(out, config, loop.averaged.module.network.state_dict(), normalizer,
-                        loop.report(step, data_root))
+                        loop.report(step, data_root) | {"init": init and checkpoint_digest(init)})
 
     loop.run(save, out / "tensorboard")
     return out
+
+
+def _start_from(path: Path, network: PolicyNetwork) -> Normalizer:
+    """Copy the weights of a checkpoint that sees and does the same; return its normaliser."""
+    start = load_checkpoint(path)
+    for field in ("cameras", "state", "instructions", "model", "action"):
+        if getattr(start.config, field) != getattr(network.config, field):
+            raise InputError(f"{path} differs from the recipe and data in '{field}'; start from a "
+                             "checkpoint that was trained with the same.")
+    network.load_state_dict(start.network.state_dict())
+    return start.normalizer
 
 
 class _Loop:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -144,7 +145,7 @@ def test_ctrl_c_while_nodes_still_load_is_quiet(tiny_checkpoint, tmp_path):
     output = Output(process)
     # eval_node is the first to make its file; the policy is still importing torch then.
     while not (out / "episodes.jsonl").exists() and process.poll() is None:
-        pass
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     assert output.wait_end() == 130
     assert "Traceback" not in output.text

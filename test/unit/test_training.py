@@ -142,6 +142,18 @@ def test_training_repeats_exactly(dataset, tmp_path):
     assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
 
 
+def test_fine_tuning_starts_from_the_checkpoint(dataset, tmp_path):
+    start = train(recipe(steps=3), dataset, tmp_path / "start", threads=1)
+    tuned = train(recipe(steps=1, learning_rate=1e-9), dataset, tmp_path / "tuned", threads=1,
+                  init=start)
+    a, b = (load_checkpoint(p).network.state_dict() for p in (start, tuned))
+    assert all(torch.allclose(a[k], b[k], atol=1e-6) for k in a)
+    assert json.loads((tuned / "training.json").read_text())["init"]
+    other = recipe().model_copy(update={"state": recipe().state[:-1]})
+    with pytest.raises(InputError, match="differs from the recipe and data in 'state'"):
+        train(other, dataset, tmp_path / "other", init=start)
+
+
 def test_training_lowers_the_loss(dataset, tmp_path):
     out = train(recipe(steps=120, save_every=120, learning_rate=2e-3), dataset, tmp_path / "c",
                 threads=1)
