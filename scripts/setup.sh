@@ -49,8 +49,8 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || ! "$venv/bin/python" -V >/d
     root_or_die "python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
   fi
   "$python" -m venv --clear "${site[@]}" "$venv"
-  pip=("$venv/bin/python" -m pip install --disable-pip-version-check -q)
-  [ -t 1 ] && pip+=(--progress-bar on)
+  pip=("$venv/bin/python" -m pip install --disable-pip-version-check)
+  [ -t 1 ] || pip+=(-q)  # a log needs no progress bars
   files=(-r requirements.txt -r requirements-dev.txt)
   [ "$ros" = wheels ] && files+=(-r requirements-ros.txt)
   "${pip[@]}" -U pip 'setuptools>=64,<82' wheel
