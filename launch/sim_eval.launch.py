@@ -4,13 +4,13 @@
 ros2 launch tinyvla_ros sim_eval.launch.py tasks:="reach-v3 pick-place-v3" episodes:=5
 """
 
+from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, EmitEvent, OpaqueFunction, RegisterEventHandler
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from launch import LaunchDescription
 from tinyvla_ros.configuration import parse
 from tinyvla_ros.graph import PACKAGE, SimEvalOptions, sim_eval_graph
 
