@@ -42,6 +42,11 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
     except InputError as err:
         print(f"error: {err}", file=sys.stderr, flush=True)
         return 2
+    except Exception:
+        # A signal shuts the context down under whatever is running, the constructor included.
+        if rclpy.ok():
+            raise
+        return 0
     finally:
         rclpy.try_shutdown()
 
