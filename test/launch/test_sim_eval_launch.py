@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,9 @@ from ament_index_python.packages import (  # noqa: E402
     get_package_prefix,
     get_package_share_directory,
 )
-from launch import LaunchDescription, LaunchService  # noqa: E402
-from launch.actions import IncludeLaunchDescription  # noqa: E402
+from launch import LaunchDescription  # noqa: E402
+from launch.actions import IncludeLaunchDescription, RegisterEventHandler  # noqa: E402
+from launch.event_handlers import OnShutdown  # noqa: E402
 from launch.launch_description_sources import PythonLaunchDescriptionSource  # noqa: E402
 from launch_pytest.actions import ReadyToTest  # noqa: E402
 
@@ -42,30 +45,32 @@ def include(**arguments) -> IncludeLaunchDescription:
 
 @launch_pytest.fixture
 def run(tiny_checkpoint, tmp_path):
-    """A run of one episode of two tasks."""
+    """A run of one episode of two tasks, and an event set when the launch shuts down."""
+    ended = threading.Event()
     return LaunchDescription([
         include(tasks="reach-v3 button-press-v3", episodes=1, seed=3,
                 checkpoint=tiny_checkpoint, out=tmp_path / "out"),
-        ReadyToTest()])
+        RegisterEventHandler(OnShutdown(on_shutdown=lambda *_: ended.set())),
+        ReadyToTest()]), ended
 
 
-@pytest.mark.launch(fixture=run, shutdown=True)
+@pytest.mark.launch(fixture=run)
 def test_the_run_ends_by_itself_with_results(run, tmp_path):
-    """After shutdown: the launch ended because the evaluation was complete."""
+    _, ended = run
+    assert ended.wait(120.0)
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert list(results["tasks"]) == ["reach-v3", "button-press-v3"]
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
-    ({"tasks": "reach-v2"}, "sim_bridge_node"),
+    ({"tasks": "reach-v2"}, "Did you mean 'reach-v3'"),
     ({"checkpoint": "/nowhere"}, "/nowhere"),
     ({"episodes": "many"}, "many"),
 ])
-def test_bad_arguments_end_the_launch_with_an_error(arguments, words, tiny_checkpoint, tmp_path,
-                                                    capfd):
+def test_bad_arguments_end_the_launch_with_an_error(arguments, words, tiny_checkpoint, tmp_path):
     arguments = {"checkpoint": tiny_checkpoint, "out": tmp_path / "out", **arguments}
-    service = LaunchService()
-    service.include_launch_description(LaunchDescription([include(**arguments)]))
-    assert service.run() != 0
-    captured = capfd.readouterr()
-    assert words in captured.out + captured.err
+    run = subprocess.run(["ros2", "launch", "tinyvla_ros", "sim_eval.launch.py",
+                          *(f"{k}:={v}" for k, v in arguments.items())],
+                         capture_output=True, text=True, check=False, timeout=120)
+    assert run.returncode != 0
+    assert words in run.stdout + run.stderr
