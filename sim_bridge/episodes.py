@@ -10,6 +10,7 @@ from pydantic import Field
 from tinyvla_ros.configuration import Config
 from tinyvla_ros.errors import InputError
 
+HORIZON = 500  # control steps, MetaWorld's own limit
 # Simulation time given to an episode: 500 steps of 12.5 ms are 6.25 s, the rest is margin.
 EPISODE_SLOT_NS = 10_000_000_000
 

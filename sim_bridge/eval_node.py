@@ -11,7 +11,7 @@ from pydantic import Field
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 
-from sim_bridge.episodes import EPISODE_SLOT_NS, RunParameters
+from sim_bridge.episodes import EPISODE_SLOT_NS, HORIZON, RunParameters
 from sim_bridge.robot_config import RobotConfig
 from sim_bridge.robot_publisher import SENSOR_QOS
 from tinyvla_ros.configuration import parse, read_json
@@ -24,8 +24,6 @@ from tinyvla_ros.resources import default_checkpoint
 from tinyvla_ros.results import EpisodeRecord, ResultsWriter, protocol, table
 from tinyvla_ros.ros_node import EPISODE_QOS, run_node
 from tinyvla_ros.ros_parameters import declare_parameters
-
-HORIZON = 500
 
 
 class EvaluationParameters(RunParameters):
@@ -63,25 +61,30 @@ class EvalNode(Node):
         self.create_subscription(DiagnosticStatus, "episode", self._on_episode, EPISODE_QOS)
 
     def _on_image(self, camera: str, msg: Image) -> None:
-        index = stamp_to_ns(msg.header.stamp) // EPISODE_SLOT_NS - 1
-        if index in self._frames:
-            try:
-                image = image_to_array(msg).copy()
-            except MessageError as err:
-                self.get_logger().warning(str(err))
-                return
-            self._frames[index].setdefault(stamp_to_ns(msg.header.stamp), {})[camera] = image
+        try:
+            stamp = stamp_to_ns(msg.header.stamp)
+            frames = self._frames.get(stamp // EPISODE_SLOT_NS - 1)
+            if frames is not None:
+                frames.setdefault(stamp, {})[camera] = image_to_array(msg).copy()
+        except MessageError as err:
+            self.get_logger().warning(str(err), throttle_duration_sec=1.0)
 
     def _on_episode(self, msg: DiagnosticStatus) -> None:
+        if msg.message != "end":
+            return
         values = {v.key: v.value for v in msg.values}
-        index = int(values["index"])
-        if msg.message != "end" or index in self._seen or index >= len(self._plan):
+        try:
+            index = int(values["index"])
+            record = EpisodeRecord(
+                values["task"], int(values["seed"]), values["success"] == "True",
+                int(values["steps"]), float(values["return"]), int(values["chunks"]),
+                tuple(json.loads(values["latency_ms"])))
+        except (KeyError, ValueError, TypeError) as err:
+            self.get_logger().warning(f"An episode event cannot be read ({err!r}); it is ignored.")
+            return
+        if index in self._seen or index >= len(self._plan):
             return
         self._seen.add(index)
-        record = EpisodeRecord(
-            values["task"], int(values["seed"]), values["success"] == "True",
-            int(values["steps"]), float(values["return"]), int(values["chunks"]),
-            tuple(json.loads(values["latency_ms"])))
         self._writer.add(record)
         if "real_time_factor" in values:
             self._factors.append(float(values["real_time_factor"]))

@@ -26,7 +26,6 @@ JOINT_NAMES = (*(f"right_j{i}" for i in range(7)), "r_close", "l_close")
 EE_NAMES = ("ee_x", "ee_y", "ee_z")
 ACTION_CHANNELS = ("ee_dx", "ee_dy", "ee_dz", "gripper")
 CONTROL_DT = 0.0125
-HORIZON = 500
 
 
 class MetaWorldEnv(gymnasium.Env):

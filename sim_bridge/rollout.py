@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim_bridge.episodes import EpisodeSpec
-from sim_bridge.metaworld_env import CONTROL_DT, HORIZON, MetaWorldEnv
+from sim_bridge.episodes import HORIZON, EpisodeSpec
+from sim_bridge.metaworld_env import CONTROL_DT, MetaWorldEnv
 from tinyvla_ros.types import ActionChunk, Observation
 
 DT_NS = round(CONTROL_DT * 1e9)

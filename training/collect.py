@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from sim_bridge.episodes import HORIZON
 from sim_bridge.metaworld_env import (
     ACTION_CHANNELS,
     CONTROL_DT,
     EE_NAMES,
-    HORIZON,
     JOINT_NAMES,
     MetaWorldEnv,
 )

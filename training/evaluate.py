@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from sim_bridge.episodes import EpisodeSpec, plan_episodes
-from sim_bridge.metaworld_env import HORIZON, MetaWorldEnv
+from sim_bridge.episodes import HORIZON, EpisodeSpec, plan_episodes
+from sim_bridge.metaworld_env import MetaWorldEnv
 from sim_bridge.robot_config import RobotConfig
 from sim_bridge.rollout import Episode, rollout
 from tinyvla_ros.checkpoint import load_checkpoint
