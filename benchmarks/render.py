@@ -21,7 +21,7 @@ import mujoco  # noqa: E402
 from _figures import alternate, print_heading, print_table  # noqa: E402
 from OpenGL.GL import GL_RENDERER, glGetString  # noqa: E402
 
-from sim_bridge.metaworld_env import MetaWorldEnv, free_camera  # noqa: E402
+from sim_bridge.metaworld_env import MetaWorldEnv, make_camera  # noqa: E402
 from sim_bridge.robot_config import CameraPose, RobotConfig  # noqa: E402
 
 SIZES = (96, 192)
@@ -74,7 +74,7 @@ class Stock:
         size = pose.height, pose.width
         if size not in self._renderers:
             self._renderers[size] = mujoco.Renderer(self._env.model, *size)
-        self._renderers[size].update_scene(self._env.data, free_camera(pose))
+        self._renderers[size].update_scene(self._env.data, make_camera(self._env.model, pose))
         return self._renderers[size].render()
 
     def close(self) -> None:

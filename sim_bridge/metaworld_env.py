@@ -66,7 +66,8 @@ class MetaWorldEnv(gymnasium.Env):
         model.vis.quality.shadowsize = 0
         self._joint_addresses = [model.joint(name).qposadr[0] for name in JOINT_NAMES]
         self._initial_body_pos = model.body_pos.copy()
-        self._cameras = {name: free_camera(pose) for name, pose in self.config.cameras.items()}
+        self._cameras = {name: make_camera(model, pose)
+                         for name, pose in self.config.cameras.items()}
         self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (len(ACTION_CHANNELS),), np.float32)
         space = {name: gymnasium.spaces.Box(0, 255, (pose.height, pose.width, 3), np.uint8)
@@ -172,10 +173,19 @@ class MetaWorldEnv(gymnasium.Env):
         return observation
 
 
-def free_camera(pose: CameraPose) -> mujoco.MjvCamera:
-    """Make the MuJoCo camera for a pose."""
+def make_camera(model: mujoco.MjModel, pose: CameraPose) -> mujoco.MjvCamera:
+    """Make the MuJoCo camera for a pose; sets the field of view of a model's own camera."""
     camera = mujoco.MjvCamera()
-    camera.type = mujoco.mjtCamera.mjCAMERA_FREE
-    camera.lookat[:] = pose.lookat
-    camera.distance, camera.azimuth, camera.elevation = pose.distance, pose.azimuth, pose.elevation
+    if pose.model_camera is None:
+        camera.type = mujoco.mjtCamera.mjCAMERA_FREE
+        camera.lookat[:] = pose.lookat
+        camera.distance = pose.distance
+        camera.azimuth, camera.elevation = pose.azimuth, pose.elevation
+        return camera
+    known = [model.camera(i).name for i in range(model.ncam)]
+    if pose.model_camera not in known:
+        raise InputError(unknown("model camera", pose.model_camera, known))
+    camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+    camera.fixedcamid = model.camera(pose.model_camera).id
+    model.cam_fovy[camera.fixedcamid] = pose.fovy
     return camera

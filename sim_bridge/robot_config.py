@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tinyvla_ros.configuration import Config, parse, read_yaml
 from tinyvla_ros.errors import InputError, unknown
@@ -14,14 +14,37 @@ from tinyvla_ros.resources import share_directory
 
 
 class CameraPose(Config):
-    """A MuJoCo free camera: where it looks from and how large its image is."""
+    """A simulated camera: a free one with a pose, or one that the MuJoCo model carries.
 
-    lookat: tuple[float, float, float]
-    distance: float = Field(gt=0.0, le=10.0)
-    azimuth: float = Field(ge=-360.0, le=360.0)
-    elevation: float = Field(ge=-90.0, le=90.0)
+    Attributes:
+        width: columns of its images.
+        height: rows.
+        lookat: point a free camera looks at, world frame, m.
+        distance: of a free camera from that point, m.
+        azimuth: of a free camera, degrees.
+        elevation: of a free camera, degrees.
+        model_camera: name of a camera of the model, in place of the four above.
+        fovy: vertical field of view of a model's camera, degrees.
+    """
+
     width: int = Field(ge=16, le=1920)
     height: int = Field(ge=16, le=1080)
+    lookat: tuple[float, float, float] | None = None
+    distance: float | None = Field(None, gt=0.0, le=10.0)
+    azimuth: float | None = Field(None, ge=-360.0, le=360.0)
+    elevation: float | None = Field(None, ge=-90.0, le=90.0)
+    model_camera: str | None = None
+    fovy: float | None = Field(None, gt=1.0, lt=170.0)
+
+    @model_validator(mode="after")
+    def _either_free_or_of_the_model(self):
+        free = [v is not None for v in (self.lookat, self.distance, self.azimuth, self.elevation)]
+        of_model = [v is not None for v in (self.model_camera, self.fovy)]
+        if (all(free), any(of_model)) != (True, False) and \
+                (any(free), all(of_model)) != (False, True):
+            raise ValueError("give lookat, distance, azimuth and elevation, or else model_camera "
+                             "and fovy")
+        return self
 
 
 class RobotConfig(Config):
@@ -47,5 +70,5 @@ class RobotConfig(Config):
     def intrinsics(self, camera: str) -> tuple[float, float, float]:
         """Return (focal length, cx, cy) in pixels of the pinhole model MuJoCo renders."""
         pose = self.cameras[camera]
-        focal = pose.height / (2.0 * math.tan(math.radians(self.fovy) / 2.0))
+        focal = pose.height / (2.0 * math.tan(math.radians(pose.fovy or self.fovy) / 2.0))
         return focal, pose.width / 2.0, pose.height / 2.0
