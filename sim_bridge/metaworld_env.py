@@ -26,6 +26,9 @@ JOINT_NAMES = (*(f"right_j{i}" for i in range(7)), "r_close", "l_close")
 EE_NAMES = ("ee_x", "ee_y", "ee_z")
 ACTION_CHANNELS = ("ee_dx", "ee_dy", "ee_dz", "gripper")
 CONTROL_DT = 0.0125
+# What of MuJoCo's data a picture depends on.
+SCENE = ("xpos", "xquat", "xmat", "xipos", "ximat", "geom_xpos", "geom_xmat", "site_xpos",
+         "site_xmat", "cam_xpos", "cam_xmat", "light_xpos", "light_xdir")
 
 
 class MetaWorldEnv(gymnasium.Env):
@@ -136,6 +139,15 @@ class MetaWorldEnv(gymnasium.Env):
         renderer = self._renderer(pose.height, pose.width)
         renderer.update_scene(self._env.data, self._cameras[name])
         return renderer.render()
+
+    def scene(self) -> dict[str, np.ndarray]:
+        """Return all that a picture of this moment needs, to be drawn later with ``show``."""
+        return {name: getattr(self._env.data, name).copy() for name in SCENE}
+
+    def show(self, scene: dict[str, np.ndarray]) -> None:
+        """Let ``render_camera`` draw an earlier moment; the episode cannot go on after that."""
+        for name, values in scene.items():
+            getattr(self._env.data, name)[:] = values
 
     def render(self):
         """Return the first camera's image (Gymnasium's ``rgb_array`` mode)."""

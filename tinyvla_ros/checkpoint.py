@@ -68,13 +68,13 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
                               f"reads format {FORMAT}, install a version that reads it.")
     config = parse(PolicyConfig, data, str(path / CONFIG), CheckpointError)
     network = PolicyNetwork(config)
-    weights = _load_tensors(path / WEIGHTS, {k: v.shape for k, v in network.state_dict().items()})
+    weights = load_tensors(path / WEIGHTS, {k: v.shape for k, v in network.state_dict().items()})
     network.load_state_dict(weights)
     network.eval().requires_grad_(False)
     channels = len(config.action.channels)
     shapes = {f.name: (channels,) if f.name.startswith("action") else (len(config.state),)
               for f in fields(Normalizer)}
-    normalizer = Normalizer(**_load_tensors(path / NORMALIZER, shapes))
+    normalizer = Normalizer(**load_tensors(path / NORMALIZER, shapes))
     if not (normalizer.state_std > 0).all():
         raise CheckpointError(f"{path / NORMALIZER} has a state_std that is not positive; "
                               "copy or train the checkpoint again.")
@@ -102,7 +102,7 @@ def save_checkpoint(path: str | Path, config: PolicyConfig,
     write_json(path / "training.json", training)
 
 
-def _load_tensors(path: Path, shapes: Mapping[str, tuple]) -> dict[str, torch.Tensor]:
+def load_tensors(path: Path, shapes: Mapping[str, tuple]) -> dict[str, torch.Tensor]:
     """Load a safetensors file and check names, shapes and finiteness."""
     try:
         tensors = load_file(path)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -43,24 +42,8 @@ def _parser() -> argparse.ArgumentParser:
     _evaluation_arguments(command, "results/evaluate")
     command.add_argument("--workers", type=int, default=None, help="processes; default: cores")
 
-    command = _command(commands, "collect", _collect,
-                       "Collect demonstrations with MetaWorld's scripted experts.")
-    command.add_argument("--tasks", nargs="+", required=True, metavar="TASK")
-    command.add_argument("--episodes", type=int, required=True, help="episodes per task")
-    command.add_argument("--seed", type=int, default=0)
-    command.add_argument("--out", type=Path, required=True, help="new LeRobotDataset directory")
-    command.add_argument("--noise", type=float, default=1.0,
-                         help="largest amplitude of the pushes that disturb the expert")
-    command.add_argument("--workers", type=int, default=None, help="processes; default: cores")
-
-    command = _command(commands, "train", _train, "Train a policy on a LeRobotDataset.")
-    command.add_argument("--config", type=Path, required=True, help="recipe, YAML")
-    command.add_argument("--data", type=Path, required=True, help="LeRobotDataset directory")
-    command.add_argument("--out", type=Path, required=True, help="new checkpoint directory")
-    command.add_argument("--init", type=Path, default=None,
-                         help="checkpoint to start from (fine-tuning)")
-    command.add_argument("--device", default="cpu")
-    command.add_argument("--threads", type=int, default=None, help="CPU threads; default: cores")
+    from training.commands import register
+    register(lambda name, run, text: _command(commands, name, run, text))
     return parser
 
 
@@ -112,40 +95,14 @@ def _sim_eval(options) -> int:
 def _evaluate(options) -> int:
     from tinyvla_ros.resources import default_checkpoint
     from tinyvla_ros.results import table
+    from training.commands import at_least_one
     from training.evaluate import EvaluationOptions, evaluate
 
     chosen = EvaluationOptions(tuple(options.tasks), options.episodes, options.seed,
                                Path(options.checkpoint or default_checkpoint()), options.device)
-    results = evaluate(chosen, Path(options.out), _workers(options.workers))
+    results = evaluate(chosen, Path(options.out), at_least_one("Workers", options.workers))
     print(f"\n{table(results)}\nresults and pictures: {options.out}")
     return 0
-
-
-def _collect(options) -> int:
-    from training.collect import CollectOptions, collect
-
-    collect(options.tasks, options.episodes, options.seed, options.out,
-            CollectOptions(noise=options.noise), _workers(options.workers))
-    print(f"demonstrations: {options.out}")
-    return 0
-
-
-def _train(options) -> int:
-    from training.recipe import Recipe
-    from training.train import train
-
-    # Threads that wait passively leave the cores to others; must be set before torch starts.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    train(Recipe.load(options.config), options.data, options.out, options.threads, options.device,
-          init=options.init)
-    print(f"checkpoint: {options.out}")
-    return 0
-
-
-def _workers(count: int | None) -> int | None:
-    if count is not None and count < 1:
-        raise InputError(f"Workers is {count}; give a number of at least 1.")
-    return count
 
 
 if __name__ == "__main__":

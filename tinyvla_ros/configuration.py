@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_origin
 
 import pydantic
 import yaml
@@ -51,6 +53,64 @@ def parse(model: type[ConfigT], data: object, where: str, error=InputError) -> C
         if first["type"] == "missing":
             raise error(f"{where}: field '{path}' is missing; add it.{more}") from None
         raise error(f"{where}: '{path}' is {shown}: {message}.{more}") from None
+
+
+def override(data: object, settings: Iterable[str], model: type[Config]) -> object:
+    """Return plain data with settings ``dotted.key=value`` replaced; values are YAML.
+
+    Args:
+        data: what the file held; not changed.
+        settings: e.g. ``optimisation.steps=100``.
+        model: the class the data is for: names the keys there are.
+
+    Raises:
+        InputError: a setting without ``=``, a value that is not YAML, or a key there is not.
+    """
+    data = copy.deepcopy(data)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise InputError(f"Setting {setting!r} has no '='; give key=value, for example "
+                             "optimisation.steps=100.")
+        known = list(_keys(model))
+        if key not in known and not any(key.startswith(f"{k}.") for k in _mappings(model)):
+            raise InputError(unknown("setting", key, known))
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as err:
+            raise InputError(f"Setting {key} is {text!r}, which is not valid YAML "
+                             f"({' '.join(str(err).split())}).") from None
+        *path, last = key.split(".")
+        holder = data
+        for part in path:
+            holder = holder.setdefault(part, {})
+        holder[last] = value
+    return data
+
+
+def _nested(model: type[pydantic.BaseModel]) -> Iterator[tuple[str, type[pydantic.BaseModel]]]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation,
+                                                             pydantic.BaseModel):
+            yield name, field.annotation
+
+
+def _keys(model: type[pydantic.BaseModel]) -> Iterator[str]:
+    """Every dotted key of a model, those of nested models before their own."""
+    nested = dict(_nested(model))
+    for name in model.model_fields:
+        if name in nested:
+            yield from (f"{name}.{key}" for key in _keys(nested[name]))
+        yield name
+
+
+def _mappings(model: type[pydantic.BaseModel]) -> Iterator[str]:
+    """Dotted keys whose value is a mapping with keys of the user's own."""
+    for name, field in model.model_fields.items():
+        if get_origin(field.annotation) is dict:
+            yield name
+    for name, inner in _nested(model):
+        yield from (f"{name}.{key}" for key in _mappings(inner))
 
 
 def _model_at(model: type[pydantic.BaseModel], loc: tuple) -> type[pydantic.BaseModel] | None:

@@ -117,7 +117,8 @@ class Policy:
 
 def to_network_image(images: torch.Tensor) -> torch.Tensor:
     """Map (B, H, W, 3) uint8 to (B, 3, H, W) float in [-1, 1]."""
-    return images.permute(0, 3, 1, 2).float().div(127.5).sub(1.0).contiguous()
+    images = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+    return images.div_(127.5).sub_(1.0)
 
 
 def _device(name: str) -> torch.device:

@@ -19,7 +19,6 @@ from training.lerobot_reader import (
     camera_features,
     channel_names,
     feature_size,
-    fingerprint,
     is_depth,
     read_tables,
 )
@@ -38,7 +37,7 @@ class Demonstrations:
         task_index: (frames,) int64.
         starts: (episodes,) int64, first frame of every episode.
         ends: (episodes,) int64, one past the last frame.
-        fingerprint: 16 hex digits, equal for equal data (``lerobot_reader.fingerprint``).
+        fingerprint: 16 hex digits, equal for equal data (``fingerprint``).
     """
 
     root: Path
@@ -111,6 +110,25 @@ def load_demonstrations(root: str | Path, cameras: dict[str, CameraSpec], state:
         states=np.ascontiguousarray(states), actions=actions,
         task_index=tables.rows["task_index"], starts=tables.episodes.start,
         ends=tables.episodes.end, fingerprint=identity)
+
+
+def fingerprint(root: str | Path) -> str:
+    """Return 16 hex digits that stand for the data, wherever the directory lies.
+
+    SHA-256 over ``info.json``, the task and episode tables, and name and size of every data and
+    video file: reading all of the images would take minutes.
+    """
+    root = Path(root)
+    digest = hashlib.sha256()
+    tables = [root / "meta" / "info.json", root / "meta" / "tasks.parquet",
+              *sorted((root / "meta" / "episodes").glob("*/*.parquet"))]
+    for path in tables:
+        digest.update(f"{path.relative_to(root).as_posix()}\n".encode())
+        digest.update(path.read_bytes())
+    for path in [*sorted((root / "data").glob("*/*.parquet")),
+                 *sorted((root / "videos").rglob("*.mp4"))]:
+        digest.update(f"{path.relative_to(root).as_posix()} {path.stat().st_size}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 def _views(tables: Tables, cameras: dict[str, CameraSpec]) -> dict[str, tuple[str, CameraSpec]]:

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from tinyvla_ros.configuration import Config, parse, read_yaml
+from tinyvla_ros.configuration import Config, override, parse, read_yaml
 from tinyvla_ros.policy_config import (
     ActionSpec,
     CameraSpec,
@@ -18,25 +19,43 @@ from tinyvla_ros.policy_config import (
 )
 
 
+class Initialisation(Config):
+    """How the denoiser starts; the encoder always starts as torch does.
+
+    Attributes:
+        kind: ``unit`` gives outputs of unit scale (``tinyvla_ros.model.initialisation``);
+            ``torch`` is what torch's layers do by themselves.
+        head_scale: factor on the weights and bias of the last layer; other than 1 only to repeat
+            the historical recipe.
+    """
+
+    kind: Literal["unit", "torch"] = "unit"
+    head_scale: float = Field(1.0, gt=0.0, le=1e6)
+
+
 class Optimisation(Config):
     """How the weights are found.
 
     Attributes:
         steps: optimiser steps.
-        batch_size: observations per step.
+        batch_size: observations per step, over all processes together.
         noise_samples: noise draws per observation; the encoder, which costs most, runs once.
         learning_rate: peak of the schedule.
         warmup_steps: linear warm-up, then cosine to ``final_fraction`` of the peak.
-        final_fraction: last learning rate as a fraction of the peak.
+        final_fraction: last learning rate as a fraction of the peak; 1 for a constant one.
         weight_decay: AdamW's.
-        gradient_norm: gradients are clipped to this norm; the loss never is.
-        ema_decay: decay of the averaged weights, which are the ones saved.
+        gradient_norm: gradients are clipped to this norm; null for no clipping.
+        loss_scale_above: historical: a loss above this is multiplied by 0.1; null for never.
+        ema_decay: decay of the averaged weights, which are the ones evaluated.
         shift_pixels: random image shift.
         precision: ``auto`` uses bfloat16 where the processor or GPU has it.
+        compile: run the network through ``torch.compile`` (docs/training.md says where it helps).
         future_weight: weight of the auxiliary loss that predicts later states of the episode.
-        future_frames: frames ahead it predicts (clamped to the end of the episode).
+        future_frames: what it predicts: the state so many frames ahead (clamped to the end of
+            the episode), at ``end``, or where the channel ``gripper`` next opens or closes.
         validation_fraction: share of episodes held out.
-        save_every: steps between saved checkpoints.
+        save_every: steps between saves, from which a run can be resumed.
+        snapshot_every: steps between saved policies that stay; 0 keeps only the best and last.
     """
 
     steps: int = Field(ge=1)
@@ -46,14 +65,17 @@ class Optimisation(Config):
     warmup_steps: int = Field(500, ge=0)
     final_fraction: float = Field(0.02, ge=0.0, le=1.0)
     weight_decay: float = Field(1e-4, ge=0.0)
-    gradient_norm: float = Field(1.0, gt=0.0)
+    gradient_norm: float | None = Field(1.0, gt=0.0)
+    loss_scale_above: float | None = Field(None, gt=0.0)
     ema_decay: float = Field(0.999, ge=0.0, lt=1.0)
     shift_pixels: int = Field(3, ge=0, le=32)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: bool = False
     future_weight: float = Field(0.5, ge=0.0)
-    future_frames: tuple[int, ...] = (2, 4, 8, 16)
+    future_frames: tuple[int | Literal["gripper", "end"], ...] = (2, 4, 8, 16)
     validation_fraction: float = Field(0.04, ge=0.0, lt=1.0)
-    save_every: int = Field(2000, ge=1)
+    save_every: int = Field(250, ge=1)
+    snapshot_every: int = Field(0, ge=0)
 
 
 class Recipe(Config):
@@ -64,13 +86,22 @@ class Recipe(Config):
     action: ActionSpec
     model: ModelConfig = ModelConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
+    initialisation: Initialisation = Initialisation()
     optimisation: Optimisation
     seed: int = Field(0, ge=0)
 
+    @model_validator(mode="after")
+    def _gripper_has_a_channel(self):
+        if "gripper" in self.optimisation.future_frames and \
+                "gripper" not in self.action.channels:
+            raise ValueError("future_frames names 'gripper', but no action channel has that name")
+        return self
+
     @classmethod
-    def load(cls, path: str | Path) -> Recipe:
-        """Read a YAML file."""
-        return parse(cls, read_yaml(path), str(path))
+    def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+        """Read a YAML file; ``overrides`` are settings ``key=value`` that replace its own."""
+        data = override(read_yaml(path), overrides, cls)
+        return parse(cls, data, " ".join([str(path), *(f"--set {o}" for o in overrides)]))
 
     def policy_config(self, instructions: tuple[str, ...]) -> PolicyConfig:
         """Return the ``config.json`` of the policy this recipe trains."""

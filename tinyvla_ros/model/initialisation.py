@@ -27,3 +27,10 @@ def initialise_head(module: nn.Module) -> None:
             continue
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
+
+
+def initialise_as_torch(module: nn.Module) -> None:
+    """Initialise a denoiser in place as torch does by itself (Kaiming uniform, a = sqrt 5)."""
+    for layer in module.modules():
+        if isinstance(layer, (nn.Linear, nn.Conv1d, nn.ConvTranspose1d)):
+            layer.reset_parameters()

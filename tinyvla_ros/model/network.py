@@ -48,31 +48,43 @@ class PolicyNetwork(nn.Module):
         """Encode a batch; see ``ObservationEncoder.forward``."""
         return self.encoder(images, state, instruction)
 
-    def loss(self, condition: torch.Tensor, actions: torch.Tensor, valid: torch.Tensor,
-             noise: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
-        """Mean squared denoising error, never clipped (DDPM, Ho et al. 2020).
+    def errors(self, condition: torch.Tensor, actions: torch.Tensor, noise: torch.Tensor,
+               step: torch.Tensor, of: str | None = None) -> torch.Tensor:
+        """Squared denoising error, never clipped (DDPM, Ho et al. 2020).
 
         Args:
             condition: (B, condition_dim).
             actions: (B, horizon, channels) normalised clean actions.
-            valid: (B, horizon) 1 where the demonstration has an action, 0 past its end.
             noise: (B, horizon, channels) standard normal.
             step: (B,) int64 diffusion steps.
+            of: which quantity to compare, a value of ``DiffusionConfig.prediction``; default:
+                the one the network predicts, which is what training minimises.
 
         Returns:
-            Scalar.
+            (B, horizon), mean over channels.
         """
+        own = self.config.diffusion.prediction
         noisy = self._ddpm.add_noise(actions, noise, step)
         predicted = self.denoiser(noisy, step, condition).float()
-        prediction = self.config.diffusion.prediction
-        if prediction == "sample":
-            target = actions
-        elif prediction == "epsilon":
-            target = noise
+        if of not in (None, own):
+            predicted = self._convert(predicted, noisy, step, own, of)
+        target = {"sample": lambda: actions, "epsilon": lambda: noise,
+                  "v_prediction": lambda: self._ddpm.get_velocity(actions, noise, step)}
+        return (predicted - target[of or own]()).square().mean(-1)
+
+    def _convert(self, predicted, noisy, step, own: str, of: str) -> torch.Tensor:
+        """Express a prediction of ``own`` as one of ``of``: all three name the same point."""
+        kept = self._ddpm.alphas_cumprod.to(noisy.device)[step].view(-1, 1, 1)
+        signal, spread = kept.sqrt(), (1.0 - kept).sqrt()
+        if own == "sample":
+            sample, noise = predicted, (noisy - signal * predicted) / spread
+        elif own == "epsilon":
+            sample, noise = (noisy - spread * predicted) / signal, predicted
         else:
-            target = self._ddpm.get_velocity(actions, noise, step)
-        error = (predicted - target).square().mean(-1) * valid
-        return error.sum() / valid.sum().clamp(min=1)
+            sample = signal * noisy - spread * predicted
+            noise = spread * noisy + signal * predicted
+        return {"sample": sample, "epsilon": noise,
+                "v_prediction": signal * noise - spread * sample}[of]
 
     @torch.no_grad()
     def sample(self, condition: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A dataset and a recipe small enough to train in a second; no simulator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import yaml
+
+from tinyvla_ros.resources import share_directory
+from training.lerobot_dataset import Episode, LeRobotDatasetWriter, image_stats
+from training.recipe import Recipe
+from training.train import Setting
+
+SIZE = 48
+CAMERAS = ("side", "front")
+STATE = ("x", "y")
+FEATURES = {
+    **{f"observation.images.{name}": {"dtype": "image", "shape": [SIZE, SIZE, 3],
+                                      "names": ["height", "width", "channels"]}
+       for name in CAMERAS},
+    "observation.state": {"dtype": "float32", "shape": [2], "names": list(STATE)},
+    "action": {"dtype": "float32", "shape": [8],
+               "names": [f"{c}.{i}" for i in range(4) for c in ("dx", "gripper")]}}
+
+
+def write_dataset(root: Path, episodes: int = 6, tasks: tuple[str, ...] = ("go", "stay"),
+                  seed: int = 0) -> Path:
+    """Write episodes of random pictures in which the state says what to do; 20 fps, 4 actions."""
+    rng = np.random.default_rng(seed)
+    writer = LeRobotDatasetWriter(root, 20, FEATURES, "test")
+    for index in range(episodes):
+        length = int(rng.integers(5, 12))
+        state = rng.normal(size=(length, 2)).astype(np.float32)
+        actions = np.zeros((length, 4, 2), np.float32)
+        actions[:, :, 0] = np.tanh(state[:, :1])
+        actions[:, :, 1] = np.where(np.arange(length)[:, None] > length // 2, 1.0, -1.0)
+        images = {f"observation.images.{c}": rng.integers(0, 255, (length, SIZE, SIZE, 3),
+                                                          dtype=np.uint8) for c in CAMERAS}
+        writer.add(Episode(
+            tasks[index % len(tasks)],
+            {n: [cv2.imencode(".png", i)[1].tobytes() for i in stack]
+             for n, stack in images.items()},
+            {n: image_stats(stack) for n, stack in images.items()},
+            {"observation.state": state, "action": actions.reshape(length, 8)}))
+    writer.close()
+    return root
+
+
+def small_recipe(**optimisation) -> Recipe:
+    """Return the default recipe for that dataset, with a tiny network."""
+    data = yaml.safe_load((share_directory() / "config/train/default.yaml").read_text())
+    data |= {
+        "cameras": {name: {"height": SIZE, "width": SIZE} for name in CAMERAS},
+        "state": list(STATE),
+        "model": {"image_channels": 8, "keypoints": 4, "condition_dim": 16,
+                  "denoiser_channels": [8, 16, 16]}}
+    data["action"] |= {"channels": ["dx", "gripper"], "units": ["", ""], "low": [-1, -1],
+                       "high": [1, 1]}
+    data["optimisation"] |= {"steps": 6, "batch_size": 8, "warmup_steps": 2, "save_every": 2,
+                             "snapshot_every": 0, "precision": "float32",
+                             "validation_fraction": 0.34, **optimisation}
+    return Recipe.model_validate(data)
+
+
+def setting(*datasets: Path, **more) -> Setting:
+    """Return a setting with these datasets at equal weights, on one thread."""
+    return Setting([(d, 1.0) for d in datasets], **{"threads": 1, **more})

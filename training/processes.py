@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One process among several: torch's distributed training, started by ``torchrun``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+@dataclass(frozen=True)
+class Process:
+    """This process's place.
+
+    Attributes:
+        rank: number among all processes.
+        world: how many there are, over all machines.
+        device: torch device.
+    """
+
+    rank: int
+    world: int
+    device: str
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes, logs and shows progress."""
+        return self.rank == 0
+
+    def share(self, module: nn.Module) -> nn.Module:
+        """Wrap a module so that its gradients are the mean over all processes."""
+        return DistributedDataParallel(module) if self.world > 1 else module
+
+    def mean(self, *values: float | torch.Tensor) -> list[float]:
+        """Return the means of numbers over all processes; every process must call it."""
+        tensor = torch.stack([torch.as_tensor(v, dtype=torch.float64).detach().cpu()
+                              for v in values])
+        if self.world > 1:
+            tensor = tensor.to(self.device) / self.world
+            distributed.all_reduce(tensor)
+        return tensor.tolist()
+
+    def wait(self) -> None:
+        """Wait for the others."""
+        if self.world > 1:
+            distributed.barrier()
+
+
+@contextmanager
+def join_processes(device: str) -> Iterator[Process]:
+    """Join the processes that ``torchrun`` started; without it, this one is alone.
+
+    Args:
+        device: ``cpu``, or ``cuda``, which becomes this process's own GPU.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield Process(0, 1, device)
+        return
+    if device == "cuda":
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    try:
+        yield Process(distributed.get_rank(), world, device)
+    finally:
+        distributed.destroy_process_group()
