@@ -1,35 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training speed of a recipe: observations per second on the processor.
+"""Training speed of a recipe: observations per second, as ``tinyvla train`` takes them.
 
-Random demonstrations in memory stand in for a dataset: the arithmetic does not depend on what the
-pictures show. A step draws a batch, shifts its images, runs both losses backwards, clips and
-updates; averaging the weights, logging and saving are left out. Settings alternate step by step
-on one learner.
+Runs the real command on random pictures (the arithmetic does not depend on what they show), in
+rounds over all settings, and reads the times from each run's ``train.json``. The first half of a
+run is left out; one save is part of the second half, validation is not.
 """
 
 from __future__ import annotations
 
 import argparse
-from functools import partial
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
+import cv2
 import numpy as np
-import torch
-from _figures import alternate, print_heading, print_table
-from torch import nn
+from _figures import print_heading
 
-from sim_bridge.robot_config import RobotConfig
-from tinyvla_ros.model import PolicyNetwork
-from tinyvla_ros.normalizer import Normalizer
 from tinyvla_ros.resources import share_directory
-from training.batches import BatchSampler
-from training.dataset import Demonstrations
-from training.recipe import Optimisation, Recipe
-from training.train import Learner
+from training.lerobot_dataset import Episode, LeRobotDatasetWriter, image_stats
+from training.recipe import Recipe
 
 EPISODES, FRAMES = 20, 50
-PRECISIONS = ("float32", "bfloat16")
-NOISE_SAMPLES = (1, 4)
+# Each line changes one thing of the line before it, from slow to fast.
+SETTINGS = {
+    "float32, 1 process with 2 threads": (["optimisation.precision=float32"], 1, 2),
+    "bfloat16, 1 process with 2 threads": (["optimisation.precision=bfloat16"], 1, 2),
+    "bfloat16, 2 processes with 1 thread": (["optimisation.precision=bfloat16"], 2, 1),
+}
+COMPILED = {"... and torch.compile": (
+    ["optimisation.precision=bfloat16", "optimisation.compile=true"], 2, 1)}
 
 
 def main() -> None:
@@ -37,71 +40,75 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", type=Path, help="recipe, YAML",
                         default=share_directory() / "config" / "train" / "default.yaml")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=15, help="steps per setting")
-    parser.add_argument("--warmup", type=int, default=2, help="steps per setting, not counted")
-    parser.add_argument("--limit", type=float, default=30.0, help="seconds to stop after")
+    parser.add_argument("--steps", type=int, default=20,
+                        help="counted steps per run; as many go before, not counted")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--compile", action="store_true",
+                        help="also torch.compile, which takes minutes to compile")
     args = parser.parse_args()
     recipe = Recipe.load(args.config)
-    options = recipe.optimisation
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(recipe.seed)
-    trainer = Trainer(recipe, random_demonstrations(recipe))
-    settings = {}
-    for precision in PRECISIONS:
-        for samples in NOISE_SAMPLES:
-            changed = options.model_copy(
-                update={"precision": precision, "noise_samples": samples})
-            label = f"{precision}, {samples} noise sample{'s' * (samples > 1)}"
-            settings[label] = partial(trainer.step, changed)
-    print_heading("Training steps", ("torch", "diffusers", "numpy"),
-                  recipe=args.config.name, batch_size=options.batch_size, threads=args.threads,
-                  cpu_capability=torch.backends.cpu.get_cpu_capability(), data="random, in memory",
-                  steps=args.steps, warm_up=args.warmup, order="settings alternate")
-    print_table(alternate(settings, args.steps, args.warmup, args.limit), list(settings)[:1],
-                ("observations", options.batch_size))
+    settings = SETTINGS | (COMPILED if args.compile else {})
+    speeds = {name: [] for name in settings}
+    with tempfile.TemporaryDirectory() as place:
+        data = write_random_dataset(Path(place) / "data", recipe)
+        for _ in range(args.rounds):
+            for name, setting in settings.items():
+                speeds[name].append(speed(args, data, *setting))
+    batch = recipe.optimisation.batch_size
+    print_heading("Training steps", ("torch", "diffusers", "numpy"), recipe=args.config.name,
+                  batch_size=batch, cameras=len(recipe.cameras), data="random",
+                  steps=args.steps, warm_up=args.steps, rounds=args.rounds)
+    print("| | observations/s (median of rounds) | lowest-highest | times the first |")
+    print("|---|--:|--:|--:|")
+    first = statistics.median(next(iter(speeds.values())))
+    for name, values in speeds.items():
+        median = statistics.median(values)
+        print(f"| {name} | {median:.0f} | {min(values):.0f}-{max(values):.0f} | "
+              f"{median / first:.2f} |")
 
 
-class Trainer:
-    """One learner and its optimiser, stepped with the options of the setting at hand."""
-
-    def __init__(self, recipe: Recipe, data: Demonstrations):
-        options = recipe.optimisation
-        self._normalizer = Normalizer.fit(torch.from_numpy(data.states),
-                                          torch.from_numpy(data.actions).flatten(0, 1))
-        self._learner = Learner(PolicyNetwork(recipe.policy_config(data.tasks)),
-                                len(options.future_frames))
-        self._optimiser = torch.optim.AdamW(self._learner.parameters(), options.learning_rate,
-                                            weight_decay=options.weight_decay)
-        self._sampler = BatchSampler(
-            data, np.arange(len(data.starts)), recipe.action.horizon, options.future_frames,
-            options.shift_pixels, np.random.default_rng(recipe.seed))
-        self._generator = torch.Generator().manual_seed(recipe.seed)
-
-    def step(self, options: Optimisation) -> None:
-        """Draw a batch and update the weights."""
-        batch = self._sampler.draw(options.batch_size)
-        with torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bfloat16"):
-            loss, future = self._learner(batch, self._normalizer, options, self._generator)
-        self._optimiser.zero_grad(set_to_none=True)
-        (loss + options.future_weight * future).backward()
-        nn.utils.clip_grad_norm_(self._learner.parameters(), options.gradient_norm)
-        self._optimiser.step()
+def speed(args: argparse.Namespace, data: Path, changes: list[str], processes: int,
+          threads: int) -> float:
+    """Run ``tinyvla train`` and return observations per second."""
+    # The run notes its time at every save: in the middle and at the end.
+    changes = [*changes, f"optimisation.steps={2 * args.steps}",
+               f"optimisation.save_every={args.steps}", "optimisation.validation_fraction=0"]
+    with tempfile.TemporaryDirectory() as place:
+        run = Path(place) / "run"
+        command = [sys.executable, "-m", "tinyvla_ros.cli", "train", "--config", str(args.config),
+                   "--data", str(data), "--out", str(run), "--processes", str(processes),
+                   "--threads", str(threads)]
+        for change in changes:
+            command += ["--set", change]
+        subprocess.run(command, check=True, capture_output=True)
+        notes = json.loads((run / "train.json").read_text())["losses"]
+    observations = args.steps * Recipe.load(args.config).optimisation.batch_size
+    return observations / (notes[1]["seconds"] - notes[0]["seconds"])
 
 
-def random_demonstrations(recipe: Recipe) -> Demonstrations:
-    """Return noise in the shape of a dataset that fits the recipe."""
-    rng, frames = np.random.default_rng(0), EPISODES * FRAMES
-    camera = next(iter(recipe.cameras.values()))  # all have the same size, see training.dataset
-    images = rng.integers(
-        0, 256, (frames, len(recipe.cameras), camera.height, camera.width, 3), np.uint8)
-    actions = rng.uniform(
-        -1.0, 1.0, (frames, RobotConfig.load().camera_every, len(recipe.action.channels)))
-    starts = np.arange(0, frames, FRAMES)
-    return Demonstrations(
-        Path(), ("random",), images,
-        rng.standard_normal((frames, len(recipe.state)), np.float32), actions.astype(np.float32),
-        np.zeros(frames, np.int64), starts, starts + FRAMES)
+def write_random_dataset(root: Path, recipe: Recipe) -> Path:
+    """Write noise in the shape of a dataset that fits the recipe; 4 actions per frame."""
+    rng, action = np.random.default_rng(0), recipe.action
+    names = {f"observation.images.{n}": c for n, c in recipe.cameras.items()}
+    features = {n: {"dtype": "image", "shape": [c.height, c.width, 3],
+                    "names": ["height", "width", "channels"]} for n, c in names.items()}
+    features["observation.state"] = {"dtype": "float32", "shape": [len(recipe.state)],
+                                     "names": list(recipe.state)}
+    features["action"] = {"dtype": "float32", "shape": [4 * len(action.channels)],
+                          "names": [f"{c}.{i}" for i in range(4) for c in action.channels]}
+    writer = LeRobotDatasetWriter(root, round(1 / (4 * action.dt)), features, "random")
+    for _ in range(EPISODES):
+        images = {n: rng.integers(0, 256, (FRAMES, c.height, c.width, 3), np.uint8)
+                  for n, c in names.items()}
+        writer.add(Episode(
+            "random", {n: [cv2.imencode(".png", i)[1].tobytes() for i in stack]
+                       for n, stack in images.items()},
+            {n: image_stats(stack) for n, stack in images.items()},
+            {"observation.state": rng.standard_normal((FRAMES, len(recipe.state)), np.float32),
+             "action": rng.uniform(-1, 1, (FRAMES, features["action"]["shape"][0])
+                                   ).astype(np.float32)}))
+    writer.close()
+    return root
 
 
 if __name__ == "__main__":

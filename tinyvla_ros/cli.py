@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from pathlib import Path
 
@@ -29,7 +30,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tinyvla", description="Train a small diffusion policy and run it on ROS 2 topics.")
     parser.add_argument("--version", action="version", version=f"tinyvla_ros {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND",
+                                     parser_class=CommandParser)
 
     command = _command(commands, "sim-eval", _sim_eval,
                        "Evaluate a checkpoint in MetaWorld over real ROS 2 topics.")
@@ -47,10 +49,41 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands, name: str, run, text: str) -> argparse.ArgumentParser:
-    command = commands.add_parser(name, help=text, description=text,
-                                  formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    command.set_defaults(run=run)
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Show defaults that say something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        nothing = action.default is None or action.default in ("", [])
+        return action.help if nothing else super()._get_help_string(action)
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A command's parser; one that names a module imports it when the command is used.
+
+    Args:
+        module: module with ``add_arguments(parser)`` and ``run(options) -> int``.
+    """
+
+    def __init__(self, *args, module: str | None = None, **kwargs):
+        kwargs.setdefault("description", kwargs.pop("help", None))
+        super().__init__(*args, formatter_class=_Formatter, **kwargs)
+        self._module = module
+
+    def parse_known_args(self, args=None, namespace=None):
+        """Parse; see ``argparse``."""
+        if self._module is not None:
+            module = importlib.import_module(self._module)
+            module.add_arguments(self)
+            self.set_defaults(run=module.run)
+            self._module = None
+        return super().parse_known_args(args, namespace)
+
+
+def _command(commands, name: str, run, text: str) -> CommandParser:
+    module = run if isinstance(run, str) else None
+    command = commands.add_parser(name, help=text, description=text, module=module)
+    if callable(run):
+        command.set_defaults(run=run)
     return command
 
 

@@ -29,7 +29,7 @@ def make_cells(bad: Recipe, good: Recipe, reference: Recipe | None = None) -> di
     """Return the recipes to compare, by name.
 
     ``bad``, ``bad+<fix>`` with one fix taken from ``good``, ``good``, ``good-<fix>`` with one
-    left as in ``bad``, and ``reference``.
+    left as in ``bad``, and ``reference``. Fixes in which they do not differ are left out.
 
     Raises:
         InputError: the recipes differ in a field that belongs to no fix, or in none that does.
@@ -45,6 +45,8 @@ def make_cells(bad: Recipe, good: Recipe, reference: Recipe | None = None) -> di
     fixes = [name for name, fields in FIXES.items() if differing.intersection(fields)]
     if not fixes:
         raise InputError("The recipes do not differ in any fix; give --bad and --good that do.")
+    if len(fixes) == 1:  # with it bad is good
+        fixes = []
     cells = {BAD: bad}
     cells |= {f"{BAD}+{fix}": _with_fix(bad, good, fix) for fix in fixes}
     cells |= {GOOD: good}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,7 @@ def train_and_measure(job: RunJob) -> dict:
                 raise Stopped
         except DivergedError as err:
             error = str(err)
+        gc.collect()  # the trainer is a reference cycle and holds the images, read anew below
         return {"cell": job.cell, "seed": job.recipe.seed,
                 "outcome": "diverged" if error else "finished", "error": error} | _measure(job)
 

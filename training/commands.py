@@ -13,7 +13,12 @@ STOPPED = 143  # what a shell reports for a process ended by SIGTERM
 
 
 def register(add) -> None:
-    """Add the commands; ``add(name, run, text)`` returns the command's argument parser."""
+    """Add the commands.
+
+    Args:
+        add: called with a command's name, what runs it (a function, or the name of a module with
+            ``add_arguments`` and ``run``) and a sentence; returns the command's parser.
+    """
     command = add("collect", _collect, "Collect demonstrations with MetaWorld's scripted experts.")
     command.add_argument("--tasks", nargs="+", required=True, metavar="TASK")
     command.add_argument("--episodes", type=int, required=True, help="episodes per task")
@@ -38,6 +43,14 @@ def register(add) -> None:
                          "cores, two are faster than two threads")
     command.add_argument("--wandb", metavar="PROJECT", default=None,
                          help="log to Weights & Biases as well")
+
+    add("diagnose", "training.diagnose", "Look for trouble before hours are spent: output scale, "
+        "dead blocks, bad data, memory.")
+    add("ablate", "training.ablation", "Measure what each part of a recipe does.")
+    add("loss-vs-success", "training.loss_success", "Compare loss and success along a run.")
+    data = add("data", None, "Look at datasets.").add_subparsers(required=True, metavar="COMMAND")
+    data.add_parser("check", module="training.data_check",
+                    help="verify a LeRobotDataset and draw a contact sheet per task")
 
 
 def recipe_arguments(command) -> None:

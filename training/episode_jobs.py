@@ -11,6 +11,7 @@ from sim_bridge.episodes import EpisodeSpec, plan_episodes
 from sim_bridge.robot_config import RobotConfig
 from tinyvla_ros.errors import InputError
 from tinyvla_ros.policy_config import PolicyConfig
+from tinyvla_ros.results import wilson_interval
 from training.jobs import Job
 
 FINAL_SEEDS = 50  # seeds 0 to 49 are for published results and decide nothing
@@ -67,6 +68,14 @@ def episode_jobs(checkpoint: Path, tasks: Sequence[str], episodes: int, seed: in
             if (spec.task, spec.seed) not in mine]
 
 
+def success_rate(results: Sequence[dict]) -> dict:
+    """Return counts, rate and 95 % Wilson interval of episodes, at least one."""
+    successes, total = sum(r["success"] for r in results), len(results)
+    low, high = wilson_interval(successes, total)
+    return {"successes": successes, "episodes": total, "rate": successes / total,
+            "wilson_low": low, "wilson_high": high}
+
+
 _envs: dict = {}
 _policies: dict = {}
 
@@ -101,9 +110,10 @@ def _policy(job: EpisodeJob):
     key = (job.checkpoint, job.execute_steps)
     if key not in _policies:
         checkpoint = load_checkpoint(job.checkpoint)
-        config, steps = checkpoint.config, job.execute_steps or checkpoint.config.action.execute_steps
-        action = config.action.model_copy(update={"execute_steps": steps})
-        checkpoint = replace(checkpoint, config=config.model_copy(update={"action": action}))
+        if job.execute_steps is not None:
+            config = checkpoint.config
+            action = config.action.model_copy(update={"execute_steps": job.execute_steps})
+            checkpoint = replace(checkpoint, config=config.model_copy(update={"action": action}))
         _policies.clear()
         _policies[key] = Policy(checkpoint, seed=POLICY_SEED, threads=1)
     return _policies[key]

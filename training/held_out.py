@@ -7,9 +7,11 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
+from diffusers import DDPMScheduler
 from torch import nn
 
 from tinyvla_ros.model import PolicyNetwork
+from tinyvla_ros.policy_config import DiffusionConfig
 from training.batches import VALIDATION, Batch, BatchSampler
 from training.learner import Learner
 from training.mixture import Mixture
@@ -17,6 +19,7 @@ from training.recipe import Recipe
 
 BATCHES, BATCH_SIZE, NOISE_SAMPLES = 8, 64, 2
 LEVELS = 4
+CHUNKS = 4096
 
 
 def fixed_draws(recipe: Recipe) -> Recipe:
@@ -66,33 +69,70 @@ def held_out_losses(learner: Learner, batches: Iterable[Batch]) -> dict:
             "noise": (noise.sum() / weight.sum()).item(), "noise_by_level": by_level}
 
 
+class _Blind(nn.Module):
+    """An encoder that sees nothing."""
+
+    def forward(self, images, state: torch.Tensor, instruction) -> torch.Tensor:
+        return torch.zeros(len(state), 1)
+
+
 class _Constant(nn.Module):
     """A denoiser that has learned nothing but a mean."""
 
     def __init__(self, value: torch.Tensor):
         super().__init__()
-        self.register_buffer("value", value)
+        self.value = value
 
     def forward(self, noisy: torch.Tensor, step, condition) -> torch.Tensor:
         return self.value.expand_as(noisy)
 
 
-def constant_baselines(learner: Learner, data: Mixture, batches: list[Batch]) -> dict:
-    """Return ``held_out_losses`` of two predictors that ignore their input.
+class _BlindLinear(nn.Module):
+    """The best linear denoiser of chunks, by their mean and covariance; predicts the noise.
+
+    Args:
+        chunks: (n, horizon, channels) normalised actions.
+        diffusion: the noise schedule.
+    """
+
+    def __init__(self, chunks: torch.Tensor, diffusion: DiffusionConfig):
+        super().__init__()
+        flat = chunks.flatten(1).double()
+        self.mean = flat.mean(0)
+        self.variances, self.axes = torch.linalg.eigh(torch.cov(flat.T))
+        self.kept = DDPMScheduler(num_train_timesteps=diffusion.train_steps,
+                                  beta_schedule=diffusion.schedule).alphas_cumprod.double()
+
+    def forward(self, noisy: torch.Tensor, step: torch.Tensor, condition) -> torch.Tensor:
+        kept = self.kept[step][:, None]
+        # Along each axis the noisy value is that of the chunk plus noise, both Gaussian.
+        along = (noisy.flatten(1).double() - kept.sqrt() * self.mean) @ self.axes
+        share = (1.0 - kept).sqrt() / (kept * self.variances.clamp(min=0.0) + 1.0 - kept)
+        return ((along * share) @ self.axes.T).view_as(noisy).float()
+
+
+def blind_baselines(learner: Learner, data: Mixture, batches: list[Batch]) -> dict:
+    """Return ``held_out_losses`` of predictors that see no image, state or instruction.
 
     ``no_noise`` predicts that there is no noise, ``mean_action`` the mean normalised action of
-    all demonstrations; ``own`` is the error of that prediction in its own units (noise, or
-    normalised actions).
+    all demonstrations, ``linear`` the noise by the best linear map of the noisy chunk. ``own`` is
+    the error of that prediction in its own units (noise, or normalised actions).
     """
-    config = learner.network.config
-    mean = learner.normalizer.action(torch.from_numpy(data.actions).flatten(0, 1)).mean(0)
-    result, network = {}, learner.network
-    for name, prediction, value in (("no_noise", "epsilon", torch.zeros_like(mean)),
-                                    ("mean_action", "sample", mean)):
+    network, config = learner.network, learner.network.config
+    frames = np.random.default_rng(0).integers(0, len(data.states), CHUNKS)
+    ends = data.ends[np.searchsorted(data.ends, frames, "right")]
+    chunks = learner.normalizer.action(torch.from_numpy(np.stack(
+        [data.chunk(f, config.action.horizon, e)[0] for f, e in zip(frames, ends, strict=True)])))
+    mean = chunks.mean((0, 1))
+    result = {}
+    for name, prediction, denoiser in (
+            ("no_noise", "epsilon", _Constant(torch.zeros_like(mean))),
+            ("mean_action", "sample", _Constant(mean)),
+            ("linear", "epsilon", _BlindLinear(chunks, config.diffusion))):
         diffusion = config.diffusion.model_copy(update={"prediction": prediction})
-        constant = PolicyNetwork(config.model_copy(update={"diffusion": diffusion}))
-        constant.encoder, constant.denoiser = network.encoder, _Constant(value)
-        learner.network = constant
+        blind = PolicyNetwork(config.model_copy(update={"diffusion": diffusion}))
+        blind.encoder, blind.denoiser = _Blind(), denoiser
+        learner.network = blind
         result[name] = held_out_losses(learner, batches)
     learner.network = network
     return result

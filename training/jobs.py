@@ -6,6 +6,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import defaultdict, deque
@@ -113,7 +114,8 @@ def work_through(jobs: Iterable[Job], finished: Callable[[Job, Any], list[Job]],
                     seconds, result = future.result()
                     queue.extendleft(reversed(finished(job, result)))
                     progress.done(job.kind, seconds)
-                progress.show()
+                if sys.stderr.isatty():  # a running clock; a file gets a line per job
+                    progress.show()
     except BaseException as err:
         for child in set(multiprocessing.active_children()) - others:
             child.terminate()
@@ -142,13 +144,14 @@ def _timed(job: Job) -> tuple[float, Any]:
 def _start_worker() -> None:
     # The parent passes a stop on as SIGTERM; an interrupt from the terminal reaches it too.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
     """A parent that is killed leaves no orphan writing into the directories of its successor."""
     wait_for([multiprocessing.parent_process().sentinel])
-    while True:  # the first one lets training save, the next one ends the process
+    while True:  # the first one ends the job, saved if it is training; the next one the process
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(POLL_S)
 

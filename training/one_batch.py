@@ -17,10 +17,12 @@ from training.processes import Process
 from training.recipe import Recipe
 from training.trainer import Trainer
 
-# Last loss over first after 150 steps on 16 real observations, two seeds each: default.yaml 0.03
-# to 0.05, stable.yaml PLACEHOLDER.
+# Measured with 16 real observations and 150 steps, two seeds each. Last loss over first: below
+# 0.001 for default.yaml, stable.yaml and exploding.yaml, up to 0.05 for stable.yaml at a tenth of
+# its learning rate; 1 at 1e-12, 1e14 for default.yaml at 0.1. Highest over first: 1.0 for
+# default.yaml and stable.yaml, up to 2.9 for exploding.yaml, 7.5 for default.yaml at 0.01.
 LARGEST_RATIO = 0.3
-RISE = 3.0
+LARGEST_RISE = 2.0
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,8 @@ def overfit_findings(result: Overfit) -> Iterator[Finding]:
                       + ("lower the learning rate and clip gradients." if grew else
                          "try a learning rate between 1e-4 and 1e-3, then look at states, "
                          "actions and images."))
-    elif result.highest > RISE * result.first:
+    elif result.highest > LARGEST_RISE * result.first:
         yield Finding("overfit", f"The loss of one batch rose from {result.first:.3g} to "
                       f"{result.highest:.3g} before it fell to {result.last:.3g} at {rate}, and a "
-                      f"rise to less than {RISE:g} times the first is normal; lower the learning "
-                      "rate or clip gradients.", error=False)
+                      f"rise to less than {LARGEST_RISE:g} times the first is normal; lower the "
+                      "learning rate or clip gradients.", error=False)

@@ -34,7 +34,8 @@ class Process:
 
     def share(self, module: nn.Module) -> nn.Module:
         """Wrap a module so that its gradients are the mean over all processes."""
-        return DistributedDataParallel(module) if self.world > 1 else module
+        return DistributedDataParallel(
+            module, gradient_as_bucket_view=True) if self.world > 1 else module
 
     def mean(self, *values: float | torch.Tensor) -> list[float]:
         """Return the means of numbers over all processes; every process must call it."""

@@ -147,7 +147,7 @@ def test_wrong_directories_are_refused(dataset, whole, tmp_path):
     shutil.copy(whole / "train.json", unsaved)
     with pytest.raises(InputError, match="has no save to go on from"):
         resume(unsaved)
-    with pytest.raises(InputError, match="--resume .*nothing was overwritten"):
+    with pytest.raises(InputError, match=r"--resume .*nothing was overwritten"):
         train(small_recipe(), setting(dataset), whole)
 
 

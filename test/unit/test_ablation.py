@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ablation: its cells, its arithmetic, and a whole one as small as it gets."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from test.datasets import ACTION, FPS, STATE, write_dataset
+from tinyvla_ros.errors import InputError
+from tinyvla_ros.resources import share_directory
+from training import ablation
+from training.ablation import make_cells, with_budget
+from training.ablation_report import RunResult, summarise_cell
+from training.ablation_shares import fix_shares
+from training.ablation_tables import markdown
+from training.curves import Curve
+from training.jobs import Job, Progress, Stopped, work_through
+from training.recipe import Recipe
+from training.results_log import ResultsLog
+from training.run_directory import LAST, RunDirectory
+from training.train import Setting, train
+
+TRAIN = share_directory() / "config" / "train"
+BAD, GOOD = Recipe.load(TRAIN / "exploding.yaml"), Recipe.load(TRAIN / "stable.yaml")
+TINY = {
+    "cameras": {"front": {"height": 32, "width": 32}}, "state": STATE,
+    "action": {"channels": ACTION, "units": ["m", "m"], "low": [-1.0, -1.0], "high": [1.0, 1.0],
+               "dt": 1 / FPS, "horizon": 4, "execute_steps": 2},
+    "model": {"image_channels": 8, "keypoints": 4, "condition_dim": 16,
+              "denoiser_channels": [8, 16, 16]}}
+
+
+def changed(recipe: Recipe, base: Recipe) -> set[str]:
+    """Return the fields of two levels in which recipes differ."""
+    ours, theirs = recipe.model_dump(), base.model_dump()
+    return {name for part in ("initialisation", "optimisation") for name in ours[part]
+            if ours[part][name] != theirs[part][name]} | {
+            name for name in ours if not isinstance(ours[name], dict) and
+            ours[name] != theirs[name]}
+
+
+def test_every_cell_changes_one_group_of_fields():
+    cells = make_cells(BAD, GOOD, GOOD)
+    groups = {"initialisation": {"kind", "head_scale"}, "loss": {"loss_scale_above"},
+              "schedule": {"learning_rate", "batch_size", "final_fraction"},
+              "clipping": {"gradient_norm"}}
+    assert list(cells) == ["bad", *(f"bad+{g}" for g in groups),
+                           "good", *(f"good-{g}" for g in groups), "reference"]
+    for group, fields in groups.items():
+        assert changed(cells[f"bad+{group}"], BAD) == fields
+        assert changed(cells[f"good-{group}"], GOOD) == fields
+    assert cells["bad+clipping"].optimisation.gradient_norm == 1.0
+    assert cells["good-clipping"].optimisation.gradient_norm is None
+    assert cells["bad+initialisation"].initialisation == GOOD.initialisation
+
+
+def test_equal_budgets_are_equal_numbers_of_observations():
+    cells = {name: with_budget(r, 1600, 3) for name, r in make_cells(BAD, GOOD).items()}
+    assert {r.optimisation.steps * r.optimisation.batch_size for r in cells.values()} == {1600}
+    assert {r.seed for r in cells.values()} == {3}
+    with pytest.raises(InputError, match="multiple of every batch size, one is 16"):
+        with_budget(BAD, 1608, 0)
+
+
+@pytest.mark.parametrize(("part", "field", "value"), [
+    ("optimisation", "ema_decay", 0.9), ("diffusion", "sample_steps", 20)])
+def test_recipes_that_differ_elsewhere_are_refused(part, field, value):
+    data = GOOD.model_dump(mode="json")
+    data[part][field] = value
+    with pytest.raises(InputError, match=f"differ in {part}.{field}, which belongs to no fix"):
+        make_cells(BAD, Recipe.model_validate(data))
+    with pytest.raises(InputError, match="do not differ"):
+        make_cells(GOOD, GOOD)
+
+
+def cell(losses=(), successes=(), episodes=10) -> dict:
+    """Return a cell's summary; losses and numbers of successes per seed."""
+    zero = {"output_std": 1.0, "held_out": {"own": 1.0, "noise": 1.0}}
+    runs = [RunResult({"seed": seed, "steps": 10, "first_loss": loss, "skipped": 0,
+                       "before": zero, "after": zero, "outcome": "finished"},
+                      Curve(np.arange(1, 11), np.full(10, loss)),
+                      Curve(np.arange(1, 11), np.ones(10)), 1)
+            for seed, loss in enumerate(losses)]
+    records = [{"seed": seed, "task": "reach-v3", "success": e < count, "error": None}
+               for seed, count in enumerate(successes) for e in range(episodes)]
+    return summarise_cell(runs, records, ["reach-v3"])
+
+
+def test_shares_are_parts_of_the_way_from_bad_to_good():
+    cells = {"bad": cell((1000.0, 1000.0), (0, 0)), "good": cell((1.0, 1.0), (10, 8)),
+             "bad+clipping": cell((10.0, 100.0), (9, 9)),
+             "good-clipping": cell((1.0, 10.0), (9, 9))}
+    shares = fix_shares(cells)
+    loss, success = shares["final_loss"], shares["success reach-v3"]
+    assert (loss["bad"], loss["good"]) == (3.0, 0.0)
+    assert loss["fixes"]["clipping"]["recovered"] == pytest.approx(
+        {"share": 0.5, "low": 1 / 3, "high": 2 / 3})
+    assert loss["fixes"]["clipping"]["lost"]["share"] == pytest.approx(1 / 6)
+    assert success["fixes"]["clipping"]["recovered"]["share"] == pytest.approx(1.0)
+    assert success["fixes"]["clipping"]["lost"]["share"] == pytest.approx(0.0)
+
+
+def test_no_shares_of_a_difference_that_seeds_do_not_show():
+    cells = {"bad": cell((2.0, 4.0), (3, 4)), "good": cell((3.0, 1.0), (4, 5)),
+             "bad+clipping": cell((1.0, 1.0), (3, 3)), "good-clipping": cell((1.0, 1.0), (3, 3))}
+    shares = fix_shares(cells)
+    assert shares["final_loss"]["fixes"] is None
+    assert shares["success reach-v3"]["fixes"] is None
+
+
+def test_success_is_pooled_with_its_interval_and_spread():
+    success = cell((1.0, 1.0, 1.0), (2, 5, 8))["success"]["reach-v3"]
+    assert (success["successes"], success["episodes"]) == (15, 30)
+    assert success["wilson_low"] == pytest.approx(0.331, abs=1e-3)
+    assert success["seeds"] == {"0": 0.2, "1": 0.5, "2": 0.8}
+
+
+def test_the_time_left_counts_every_kind_of_job():
+    progress = Progress({"run": 3, "episode": 10}, workers=2)
+    progress.done("run", 60.0)
+    assert progress.seconds_left() is None
+    progress.done("episode", 4.0)
+    assert progress.seconds_left() == pytest.approx((2 * 60.0 + 9 * 4.0) / 2)
+    progress.close()
+
+
+def test_a_stop_ends_the_workers_and_keeps_what_is_done():
+    finished = []
+
+    def note(job: Job, result) -> list[Job]:
+        finished.append(job.kind)
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        return []
+
+    before = set(multiprocessing.active_children())
+    with pytest.raises(Stopped):
+        work_through([Job("short", time.sleep, 0.0), Job("long", time.sleep, 100.0)], note, 1,
+                     Progress({"short": 1, "long": 1}, 1))
+    assert finished == ["short"]
+    assert set(multiprocessing.active_children()) == before
+
+
+def test_an_error_of_a_job_ends_the_others():
+    with pytest.raises(InputError, match="belongs to no fix"):
+        work_through([Job("long", time.sleep, 100.0), Job("bad", run_badly, None)],
+                     lambda job, result: [], 2, Progress({"long": 1, "bad": 1}, 2))
+
+
+def run_badly(_) -> None:
+    raise InputError("It belongs to no fix.")
+
+
+def test_a_result_cut_by_a_kill_is_done_again(tmp_path):
+    with ResultsLog(tmp_path / "out", {"samples": 1}, ("runs",)) as log:
+        log.add("runs", {"seed": 0})
+    with (tmp_path / "out/runs.jsonl").open("a") as file:
+        file.write('{"seed": 1, "succ')
+    with ResultsLog(tmp_path / "out", {"samples": 1}, ("runs",)) as log:
+        assert log.records["runs"] == [{"seed": 0}]
+        with pytest.raises(InputError, match="in use"):
+            ResultsLog(tmp_path / "out", {"samples": 1}, ("runs",))
+        log.add("runs", {"seed": 2})
+    assert len((tmp_path / "out/runs.jsonl").read_text().splitlines()) == 2
+    with pytest.raises(InputError, match="samples 1, now it is 2"):
+        ResultsLog(tmp_path / "out", {"samples": 2}, ("runs",))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/precious").write_text("data")
+    with pytest.raises(InputError, match="nothing was overwritten"):
+        ResultsLog(tmp_path / "other", {}, ())
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory):
+    """A command line for two recipes that differ in initialisation, with two seeds."""
+    root = tmp_path_factory.mktemp("ablation")
+    write_dataset(root / "data", cameras=("front",))
+    for name, recipe in (("bad", BAD), ("good", BAD)):
+        data = recipe.model_dump(mode="json") | TINY
+        data["optimisation"] |= {"batch_size": 4, "save_every": 20, "validation_fraction": 0.3}
+        if name == "good":
+            data["initialisation"] = GOOD.initialisation.model_dump()
+        (root / f"{name}.yaml").write_text(yaml.safe_dump(data))
+    return ["--data", str(root / "data"), "--bad", str(root / "bad.yaml"),
+            "--good", str(root / "good.yaml"), "--samples", "160", "--seeds", "0", "1",
+            "--episodes", "0", "--out", str(root / "out")]
+
+
+def run(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser()
+    ablation.add_arguments(parser)
+    return ablation.run(parser.parse_args(arguments))
+
+
+def test_a_whole_ablation_and_its_repetition(options):
+    assert run(options) == 0
+    out = Path(options[-1])
+    result = json.loads((out / "ablation.json").read_text())
+    assert list(result["cells"]) == ["bad", "good"]
+    figures = {name: c["figures"] for name, c in result["cells"].items()}
+    assert figures["bad"]["output_std_before"]["low"] > \
+        5 * figures["good"]["output_std_before"]["high"]
+    for run_record in result["runs"]:
+        place = out / "runs" / f"{run_record['cell']}-{run_record['seed']}"
+        last = RunDirectory(place).snapshots()[-1]
+        assert last.name == "00000040" and (place / LAST).resolve() == last
+        assert run_record["after"]["held_out"]["noise_by_level"][0] > 0
+    assert set(figures["bad"]["max_loss"]["seeds"]) == {"0", "1"}
+    assert figures["bad"]["max_loss"]["low"] >= figures["bad"]["first_loss"]["low"]
+    text = (out / "ablation.md").read_text()
+    assert "4 of 4 runs" in text and text == markdown(result)
+    assert (out / "ablation.png").read_bytes().startswith(b"\x89PNG")
+    rows = list(csv.DictReader((out / "curves.csv").open()))
+    assert {int(r["observations"]) / int(r["step"]) for r in rows} == {4.0}
+
+    before = {p: p.stat().st_mtime_ns for p in (out / "runs").rglob("*")}
+    lines = (out / "runs.jsonl").read_text()
+    assert run(options) == 0
+    assert {p: p.stat().st_mtime_ns for p in (out / "runs").rglob("*")} == before
+    assert (out / "runs.jsonl").read_text() == lines
+    with pytest.raises(InputError, match="was made with samples 160, now it is 320"):
+        run([*options, "--samples", "320"])
+
+    # One run is stopped half way, another was killed before it saved anything.
+    kept = [line for line in lines.splitlines() if '"seed": 1' not in line]
+    (out / "runs.jsonl").write_text("\n".join(kept) + "\n")
+    weights = {name: (out / f"runs/{name}-1/last/model.safetensors").read_bytes()
+               for name in result["cells"]}
+    for name in weights:
+        shutil.rmtree(out / f"runs/{name}-1")
+    half_a_run(Recipe.load(options[3]), options[1], out / "runs/bad-1")
+    (out / "runs/good-1/steps/00000020.part").mkdir(parents=True)
+    assert run(options) == 0
+    for name, expected in weights.items():
+        assert (out / f"runs/{name}-1/last/model.safetensors").read_bytes() == expected
+    assert len(json.loads((out / "ablation.json").read_text())["runs"]) == 4
+
+
+def half_a_run(recipe: Recipe, data: str, path: Path) -> None:
+    """Leave a run as a stop at step 20 of 40 does; the rate is constant, so the length is free."""
+    train(with_budget(recipe, 80, 1), Setting([(Path(data), 1.0)], threads=1), path)
+    report = json.loads((path / "train.json").read_text())
+    report["recipe"]["optimisation"]["steps"] = 40
+    (path / "train.json").write_text(json.dumps(report))
