@@ -14,7 +14,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from sim_bridge.episodes import HORIZON
 from sim_bridge.metaworld_env import (
@@ -28,6 +27,7 @@ from sim_bridge.robot_config import RobotConfig
 from tinyvla_ros.errors import InputError
 from tinyvla_ros.images import shrink
 from training.lerobot_dataset import Episode, LeRobotDatasetWriter, image_stats
+from training.progress import progress_bar
 
 STATE_NAMES = (*JOINT_NAMES, *EE_NAMES)
 # Demonstrations and evaluations both count seeds from 0; this keeps their goals apart.
@@ -78,7 +78,7 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path,
     writer = LeRobotDatasetWriter(out, round(1.0 / (k * CONTROL_DT)), features, "metaworld_sawyer")
     context = multiprocessing.get_context("spawn")
     workers = workers or multiprocessing.cpu_count()
-    with (tqdm(total=len(tasks) * episodes, unit="episode", desc="collect") as progress,
+    with (progress_bar(total=len(tasks) * episodes, unit="episode", desc="collect") as progress,
           context.Pool(workers, _start_worker, (config_path, options)) as pool):
         for task in tasks:
             first = SEED_OFFSET + seed * 1_000_000

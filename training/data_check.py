@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from tinyvla_ros.configuration import read_json
 from tinyvla_ros.errors import InputError
@@ -37,6 +36,7 @@ from training.lerobot_reader import (
     is_depth,
     read_tables,
 )
+from training.progress import progress_bar
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -138,7 +138,7 @@ def _check_cameras(tables: Tables, broken: bool) -> tuple[list[CameraCheck], lis
             features.append(feature)
     keep = {row for sheet in plan_sheets(tables) for rows in sheet.rows for row in rows}
     checks = []
-    with tqdm(total=len(features) * tables.frames, unit="image", desc="check images",
+    with progress_bar(total=len(features) * tables.frames, unit="image", desc="check images",
               file=sys.stderr) as progress:
         for feature in features:
             try:

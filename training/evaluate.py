@@ -7,8 +7,6 @@ import multiprocessing
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from sim_bridge.episodes import HORIZON, EpisodeSpec, plan_episodes
 from sim_bridge.metaworld_env import MetaWorldEnv
 from sim_bridge.robot_config import RobotConfig
@@ -17,6 +15,7 @@ from tinyvla_ros.checkpoint import load_checkpoint
 from tinyvla_ros.pictures import FilmStrip
 from tinyvla_ros.policy import Policy
 from tinyvla_ros.results import EpisodeRecord, ResultsWriter, protocol
+from training.progress import progress_bar
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def evaluate(options: EvaluationOptions, out: Path, workers: int | None = None) 
     workers = min(workers or multiprocessing.cpu_count(), len(plan))
     context = multiprocessing.get_context("spawn")
     with (context.Pool(workers, _start_worker, (options, writer.out)) as pool,
-          tqdm(total=len(plan), unit="episode", desc="evaluate") as progress):
+          progress_bar(total=len(plan), unit="episode", desc="evaluate") as progress):
         for record in pool.imap(_run_episode, plan):
             writer.add(record)
             progress.update()

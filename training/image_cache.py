@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.lib.format import open_memmap
-from tqdm import tqdm
 
 from tinyvla_ros.errors import InputError
 from tinyvla_ros.images import crop_and_shrink
 from tinyvla_ros.policy_config import CameraSpec
 from training.frames import camera_frames
 from training.lerobot_reader import Tables
+from training.progress import progress_bar
 
 
 def cached_images(path: Path, tables: Tables, cameras: dict[str, tuple[str, CameraSpec]]
@@ -60,7 +60,7 @@ def _decode_all(part: Path, tables: Tables, cameras, shape: tuple[int, ...]) -> 
         raise InputError(f"The decoded images take {np.prod(shape) / 1e9:.1f} GB and {part.parent}"
                          f" has {free / 1e9:.1f} GB free; make room.")
     images = open_memmap(part / "images.npy", "w+", np.uint8, shape)
-    with tqdm(total=shape[0] * shape[1], unit="image", desc="decode images") as progress:
+    with progress_bar(total=shape[0] * shape[1], unit="image", desc="decode images") as progress:
         for j, (feature, spec) in enumerate(cameras.values()):
             for row, image in camera_frames(tables, feature):
                 images[row, j] = crop_and_shrink(image, spec.crop, spec.height, spec.width)

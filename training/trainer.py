@@ -6,7 +6,6 @@ from __future__ import annotations
 import math
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,13 +15,13 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from tinyvla_ros.errors import InputError
 from training.batches import VALIDATION, Batch, BatchSampler
 from training.learner import Learner
 from training.mixture import Mixture
 from training.processes import Process
+from training.progress import progress_bar
 from training.recipe import Optimisation, Recipe
 from training.run_log import RunLog
 
@@ -78,8 +77,8 @@ class Trainer:
         """
         options, started = self.options, time.perf_counter() - self.seconds
         with (stop_signal() as stop,
-              tqdm(total=options.steps, initial=self.step, unit="step", desc="train",
-                   disable=not self.process.leads, mininterval=refresh()) as progress):
+              progress_bar(total=options.steps, initial=self.step, unit="step", desc="train",
+                           disable=not self.process.leads) as progress):
             for batch in self._batches():
                 figures, stopping = self._step(batch, bool(stop))
                 self.step += 1
@@ -236,11 +235,6 @@ def use_bfloat16(precision: str, device: str) -> bool:
     if device.startswith("cuda"):
         return torch.cuda.is_bf16_supported()
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-def refresh() -> float:
-    """Seconds between two prints of a progress bar: few where the output goes to a file."""
-    return 0.1 if sys.stderr.isatty() else 10.0
 
 
 @contextmanager

@@ -113,3 +113,41 @@ def test_actions_outside_the_range_are_clipped(envs):
 def test_unknown_task_is_suggested():
     with pytest.raises(InputError, match="Did you mean 'pick-place-v3'"):
         MetaWorldEnv("pick_place_v3")
+
+
+def test_a_scene_drawn_later_is_the_picture_of_its_moment(envs):
+    env = envs["pick-place-v3"]
+    env.reset_unseen(4)
+    scene = env.scene()
+    live = {name: env.render_camera(name) for name in env.config.cameras}
+    for _ in range(20):
+        env.control(np.array([0.5, 0.5, -1.0, 1.0]))
+    assert not np.array_equal(env.render_camera("wrist"), live["wrist"])
+    env.show(scene)
+    assert all(np.array_equal(env.render_camera(name), live[name]) for name in live)
+
+
+def test_the_wrist_camera_rides_on_the_hand(envs):
+    env = envs["pick-place-v3"]
+    env.reset_unseen(4)
+    before = env.render_camera("wrist").astype(int)
+    for _ in range(30):
+        env.control(np.array([0.0, 0.0, -1.0, -1.0]))
+    after = env.render_camera("wrist").astype(int)
+    # The hand comes down on the table: what lies there grows, the fingers stay where they are.
+    finger = (slice(0, 40), slice(0, 40))
+    assert np.abs(after - before)[finger].mean() < np.abs(after - before).mean()
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ({"model_camera": "no_such", "fovy": 45.0}, "Unknown model camera 'no_such'"),
+    ({"model_camera": "gripperPOV"}, "model_camera and fovy"),
+    ({"model_camera": "gripperPOV", "fovy": 45.0, "distance": 1.0}, "lookat, distance"),
+])
+def test_a_camera_that_cannot_be_is_one_sentence(change, words):
+    from sim_bridge.robot_config import RobotConfig
+    from tinyvla_ros.configuration import parse
+    data = RobotConfig.load().model_dump()
+    data["cameras"]["wrist"] = {"width": 64, "height": 64, **change}
+    with pytest.raises(InputError, match=words):
+        MetaWorldEnv("reach-v3", parse(RobotConfig, data, "test.yaml"))
