@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 from tinyvla_ros.configuration import parse
@@ -99,6 +100,9 @@ def add_arguments(parser) -> None:
                         help="recipe to arrive at; default: config/train/stable.yaml")
     parser.add_argument("--reference", type=Path, default=None,
                         help="another recipe with the same budget, reported apart")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
+                        dest="settings", help="replace a setting in all of these recipes, e.g. "
+                        "for smaller images")
     parser.add_argument("--samples", type=int, required=True,
                         help="observations every run trains on; steps = samples / batch size")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="SEED")
@@ -172,9 +176,10 @@ def run_path(out: Path, cell: str, seed: int) -> Path:
 
 def _recipes(options) -> tuple[Recipe, Recipe, Recipe | None]:
     shipped = share_directory() / "config" / "train"
-    return (Recipe.load(options.bad or shipped / "exploding.yaml"),
-            Recipe.load(options.good or shipped / "stable.yaml"),
-            Recipe.load(options.reference) if options.reference else None)
+    load = partial(Recipe.load, overrides=options.settings)
+    return (load(options.bad or shipped / "exploding.yaml"),
+            load(options.good or shipped / "stable.yaml"),
+            load(options.reference) if options.reference else None)
 
 
 def _plan(options, cells: dict[str, Recipe], sources) -> dict:

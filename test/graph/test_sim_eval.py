@@ -68,7 +68,7 @@ def test_results_have_the_documented_form(run, tiny_checkpoint):
     assert protocol["checkpoint_digest"] == checkpoint_digest(tiny_checkpoint)
     assert protocol["seeds"] == [3, 3]
     assert protocol["horizon"] == 500
-    assert set(protocol["cameras"]) == {"side", "front"}
+    assert set(protocol["cameras"]) == {"side", "front", "wrist"}
     assert protocol["versions"]["mujoco"]
     latency = results["latency_ms"]
     assert 0 < latency["p50"] <= latency["p95"] <= latency["p99"]

@@ -56,7 +56,7 @@ def small_recipe(**optimisation) -> Recipe:
         "cameras": {name: {"height": SIZE, "width": SIZE} for name in CAMERAS},
         "state": list(STATE),
         "model": {"image_channels": 8, "keypoints": 4, "condition_dim": 16,
-                  "denoiser_channels": [8, 16, 16]}}
+                  "denoiser_channels": [16, 16, 16]}}
     data["action"] |= {"channels": ["dx", "gripper"], "units": ["", ""], "low": [-1, -1],
                        "high": [1, 1]}
     data["optimisation"] |= {"steps": 6, "batch_size": 8, "warmup_steps": 2, "save_every": 2,

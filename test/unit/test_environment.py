@@ -75,9 +75,9 @@ def goal(image, task):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_goal_can_be_seen_from_the_first_picture_on(envs, task):
-    """In both views the goal's colour is there, and where it is depends on the seed."""
+    """In both fixed views the goal's colour is there, and where it is depends on the seed."""
     env = envs[task]
-    for camera in env.config.cameras:
+    for camera in ("side", "front"):
         centres = []
         for seed in range(4):
             env.reset_unseen(seed)
@@ -95,7 +95,7 @@ def test_state_has_real_names_and_no_goal(envs):
     state = envs["reach-v3"].state()
     assert list(state) == [*JOINT_NAMES, *EE_NAMES]
     observation, _ = envs["reach-v3"].reset(seed=0)
-    assert set(observation) == {"side", "front", "joint_positions", "ee_position"}
+    assert set(observation) == {"side", "front", "wrist", "joint_positions", "ee_position"}
 
 
 def test_actions_outside_the_range_are_clipped(envs):

@@ -119,11 +119,28 @@ def test_every_prediction_type_learns_one_chunk(prediction):
     optimiser = torch.optim.Adam(network.denoiser.parameters(), lr=3e-3)
     batch = 32
     for _ in range(250):
-        loss = network.loss(condition.expand(batch, -1), actions.expand(batch, -1, -1),
-                            torch.ones(batch, 16), torch.randn(batch, 16, 4),
-                            torch.randint(0, 100, (batch,)))
+        loss = network.errors(condition.expand(batch, -1), actions.expand(batch, -1, -1),
+                              torch.randn(batch, 16, 4), torch.randint(0, 100, (batch,))).mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     drawn = network.sample(condition.expand(4, -1), torch.randn(4, 16, 4))
     assert float((drawn - actions).abs().mean()) < 0.15
+
+
+@pytest.mark.parametrize("prediction", ["sample", "epsilon", "v_prediction"])
+def test_errors_can_be_expressed_in_other_terms(prediction):
+    """One guess, three ways to say it: the noise and the sample it implies miss in proportion."""
+    from test.support import tiny_policy_config
+    torch.manual_seed(0)
+    network = PolicyNetwork(tiny_policy_config(diffusion={"prediction": prediction}))
+    arguments = (torch.randn(8, 16), torch.randn(8, 16, 4), torch.randn(8, 16, 4),
+                 torch.randint(5, 95, (8,)))
+    with torch.no_grad():
+        sample, noise, velocity, own = (network.errors(*arguments, of=of) for of in (
+            "sample", "epsilon", "v_prediction", None))
+    kept = network._ddpm.alphas_cumprod[arguments[3]][:, None]
+    assert torch.allclose(noise, sample * kept / (1 - kept), rtol=1e-2)
+    assert torch.allclose(velocity, sample / (1 - kept), rtol=1e-2)
+    assert torch.equal(own, {"sample": sample, "epsilon": noise,
+                             "v_prediction": velocity}[prediction])

@@ -91,7 +91,13 @@ def test_two_processes_agree_with_one(dataset, tmp_path):
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
-    assert all(torch.allclose(one[k], two[k], rtol=1e-4, atol=1e-6) for k in one)
+    # A step moves a weight by about 3e-3. Adam turns even the rounding noise of biases without a
+    # gradient (before a softmax) into steps, so some differ by more than rounding.
+    assert all(torch.allclose(one[k], two[k], rtol=0.0, atol=1e-4) for k in one)
+    start = small_recipe(steps=1, learning_rate=1e-9)
+    assert train(start, setting(dataset), tmp_path / "start")
+    moved = weights(tmp_path / "start")
+    assert max(float((one[k] - moved[k]).abs().max()) for k in one) > 3e-3
     assert json.loads((tmp_path / "two/train.json").read_text())["processes"] == 2
 
 

@@ -19,7 +19,9 @@ MS = 1_000_000
 
 @pytest.fixture
 def assembler():
-    assembler = ObservationAssembler(tiny_policy_config(), tolerance_ns=10 * MS)
+    config = tiny_policy_config(
+        cameras={name: {"height": 48, "width": 48} for name in ("side", "front")})
+    assembler = ObservationAssembler(config, tolerance_ns=10 * MS)
     assembler.instruction = "reach the red target"
     return assembler
 
