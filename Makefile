@@ -28,13 +28,13 @@ lint: setup
 	@$(PYTHON_BIN) -m ruff check .
 
 checkpoint: setup
-	@$(TINYVLA) collect --tasks reach-v3 button-press-v3 pick-place-v3 --episodes 500 \
-		--seed 0 --out data/metaworld-3task
-	@$(TINYVLA) train --config config/train/default.yaml --data data/metaworld-3task \
-		--out runs/metaworld-3task-coarse
-	@$(TINYVLA) train --config config/train/precise.yaml --data data/metaworld-3task \
-		--init runs/metaworld-3task-coarse --out runs/metaworld-3task
-	@$(TINYVLA) evaluate --checkpoint runs/metaworld-3task --episodes 50 --seed 0 \
+	@test -f data/pick-place/meta/info.json || $(TINYVLA) collect --tasks pick-place-v3 --episodes 1000 \
+		--out data/pick-place
+	@test -f data/reach-button/meta/info.json || $(TINYVLA) collect --tasks reach-v3 button-press-v3 \
+		--episodes 400 --out data/reach-button
+	@$(TINYVLA) train --config config/train/default.yaml --processes 2 \
+		--data data/pick-place data/reach-button=2 --out runs/metaworld-3task
+	@$(TINYVLA) evaluate --checkpoint runs/metaworld-3task/best --episodes 50 --seed 0 \
 		--out runs/metaworld-3task/evaluation
 
 benchmark: setup

@@ -53,7 +53,7 @@ def main() -> None:
         run = root / "run"
         kills, in_save, step = 0, 0, 0
         while kills < args.kills:
-            process = command(["--resume", str(run)] if (run / "last").exists() else
+            process = command(["--resume", str(run)] if (run / "train.json").exists() else
                               [*start, "--out", str(run)])
             if rng.random() < 0.8:  # else it may be killed while it reads
                 first = signs_of_life(run)

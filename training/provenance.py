@@ -11,6 +11,8 @@ from importlib import metadata
 import tinyvla_ros
 from tinyvla_ros.results import PACKAGES
 
+TRAINING_PACKAGES = ("pyarrow", "av", "scipy", "matplotlib")
+
 
 def provenance() -> dict:
     """Return date (UTC, ISO 8601), machine and versions, plain data."""
@@ -18,4 +20,4 @@ def provenance() -> dict:
     return {"date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "machine": f"{platform.machine()}, {platform.system()}, {os.cpu_count()} cores",
             "versions": versions | {name: metadata.version(name)
-                                    for name in (*PACKAGES, "scipy", "matplotlib")}}
+                                    for name in (*PACKAGES, *TRAINING_PACKAGES)}}

@@ -52,7 +52,7 @@ class RunDirectory:
             raise InputError(f"Output {path} exists and is not an empty directory; choose a new "
                              f"one{hint}, nothing was overwritten.")
         try:
-            (path / STEPS).mkdir(parents=True, exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
         except OSError as err:
             raise InputError(f"Cannot create {path}: {err.strerror}; choose a writable "
                              "directory.") from None
@@ -63,18 +63,20 @@ class RunDirectory:
         """Open a run that was started before, to go on with it.
 
         Raises:
-            InputError: not a run, or one that never saved.
+            InputError: not a run.
         """
         path = Path(path)
         if not (path / REPORT).is_file():
             raise InputError(f"{path} is not a training run (no {REPORT}); give the directory "
                              "that 'tinyvla train --out' made.")
-        if not (path / LAST / STATE).is_file():
-            raise InputError(f"{path} has no save to go on from ({LAST}/{STATE} is missing); "
-                             "train again with another --out.")
         for part in (path / STEPS).glob("*.part"):
             shutil.rmtree(part, ignore_errors=True)  # of a save that was killed
         return cls(path)
+
+    @property
+    def saved(self) -> bool:
+        """Whether there is a save to go on from."""
+        return (self.path / LAST / STATE).is_file()
 
     def report(self) -> dict:
         """Return the content of ``train.json``."""
@@ -109,7 +111,7 @@ class RunDirectory:
 
         def write() -> None:
             shutil.rmtree(part, ignore_errors=True)
-            part.mkdir()
+            part.mkdir(parents=True)
             write_checkpoint(part)
             save_file(dict(tensors), part / STATE,
                       {"progress": json.dumps(progress)})

@@ -50,5 +50,7 @@ class RunLog:
         finite = {f"train/{k}": v for k, v in figures.items() if math.isfinite(v)}
         for name, value in finite.items():
             self._tensorboard.add_scalar(name, value, step)
+        if step == 1 or "train/validation_loss" in finite:
+            self._tensorboard.flush()  # an explosion shows at once, a save has its curves
         if self._wandb is not None:
             self._wandb.log(finite, step=step)

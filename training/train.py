@@ -8,31 +8,26 @@ cosine schedule, averaged weights.
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 
 import torch
 
-import tinyvla_ros
-from tinyvla_ros.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from tinyvla_ros.checkpoint import load_checkpoint, save_checkpoint
 from tinyvla_ros.configuration import parse
 from tinyvla_ros.errors import InputError
-from tinyvla_ros.model import PolicyNetwork
+from tinyvla_ros.files import checkpoint_digest
 from tinyvla_ros.normalizer import Normalizer
 from tinyvla_ros.policy_config import PolicyConfig
 from training.learner import Learner
 from training.mixture import Mixture, load_mixture
 from training.processes import Process, join_processes
+from training.provenance import provenance
 from training.recipe import Recipe
 from training.run_directory import RunDirectory
 from training.run_log import RunLog
 from training.trainer import Trainer
-
-PACKAGES = ("torch", "diffusers", "numpy", "pyarrow", "av")
 
 
 @dataclass(frozen=True)
@@ -70,17 +65,13 @@ def train(recipe: Recipe, setting: Setting, out: str | Path) -> bool:
     Raises:
         InputError: data that does not match, ``out`` in use, a full disk, a run that diverged.
     """
-    start = load_checkpoint(setting.init) if setting.init else None
     with join_processes(setting.device) as process:
         # Before the data are read, which may take long.
         run = RunDirectory.create(out) if process.leads else RunDirectory(Path(out))
         process.wait()
         data = load_mixture(setting.sources, recipe, setting.cache)
-        normalizer = start.normalizer if start else fit_normalizer(data)
-        trainer = _trainer(recipe, setting, data, normalizer, process)
-        if start:
-            _start_from(start, trainer.learner.network)
-        identity = _identity(recipe, setting, data, trainer, start)
+        trainer, normalizer = _start(recipe, setting, data, process)
+        identity = _identity(recipe, setting, data, trainer)
         if process.leads:
             run.write_report(identity)
         return _run(run, trainer, normalizer, identity, setting.wandb)
@@ -108,8 +99,9 @@ def resume(path: str | Path, device: str | None = None, threads: int | None = No
     report = run.report()
     recipe = parse(Recipe, report.get("recipe"), f"{run.path}/train.json: recipe")
     sources = [(Path(d["path"]), d["weight"]) for d in report["data"]]
-    setting = Setting(sources, device or report["device"], threads or report["threads"],
-                      wandb=report["wandb"], cache=cache)
+    init = report["init"] and Path(report["init"]["path"])
+    setting = Setting(sources, device or report["device"], threads or report["threads"], init,
+                      report["wandb"], cache)
     with join_processes(setting.device) as process:
         data = load_mixture(sources, recipe, cache)
         expected = "+".join(d["fingerprint"] for d in report["data"])
@@ -117,9 +109,12 @@ def resume(path: str | Path, device: str | None = None, threads: int | None = No
             raise InputError(f"The data of {run.path} changed since it was started (fingerprint "
                              f"{data.fingerprint}, then {expected}); restore them, or train anew "
                              "with another --out.")
-        normalizer = load_checkpoint(run.path / "last").normalizer
-        trainer = _trainer(recipe, setting, data, normalizer, process)
-        trainer.restore(*run.load_state(trainer.shapes()))
+        if run.saved:
+            normalizer = load_checkpoint(run.path / "last").normalizer
+            trainer = _trainer(recipe, setting, data, normalizer, process)
+            trainer.restore(*run.load_state(trainer.shapes()))
+        else:  # it was killed before its first save
+            trainer, normalizer = _start(recipe, setting, data, process)
         if trainer.step >= recipe.optimisation.steps:
             raise InputError(f"{run.path} is finished (step {trainer.step} of "
                              f"{recipe.optimisation.steps}); evaluate {run.path}/last, or start "
@@ -131,6 +126,24 @@ def fit_normalizer(data: Mixture) -> Normalizer:
     """Fit the normaliser to all demonstrations."""
     return Normalizer.fit(torch.from_numpy(data.states),
                           torch.from_numpy(data.actions).flatten(0, 1))
+
+
+def _start(recipe: Recipe, setting: Setting, data: Mixture, process: Process
+           ) -> tuple[Trainer, Normalizer]:
+    """Return a trainer before its first step, and its normaliser."""
+    if setting.init is None:
+        normalizer = fit_normalizer(data)
+        return _trainer(recipe, setting, data, normalizer, process), normalizer
+    start = load_checkpoint(setting.init)
+    trainer = _trainer(recipe, setting, data, start.normalizer, process)
+    network = trainer.learner.network
+    for field in ("cameras", "state", "instructions", "model", "action"):
+        if getattr(start.config, field) != getattr(network.config, field):
+            raise InputError(f"{start.path} differs from the recipe and data in '{field}'; start "
+                             "from a checkpoint that was trained with the same.")
+    for module in (network, trainer.averaged.module.network):
+        module.load_state_dict(start.network.state_dict())
+    return trainer, start.normalizer
 
 
 def _trainer(recipe: Recipe, setting: Setting, data: Mixture, normalizer: Normalizer,
@@ -148,8 +161,8 @@ def _run(run: RunDirectory, trainer: Trainer, normalizer: Normalizer, identity: 
     def save(best: bool) -> None:
         if trainer.process.leads:
             report = identity | _course(trainer)
-            shipped = report | {"data": [{k: v for k, v in d.items() if k != "path"}
-                                         for d in report["data"]]}
+            shipped = report | {"data": [_without_path(d) for d in report["data"]],
+                                "init": report["init"] and _without_path(report["init"])}
             weights = trainer.averaged.module.network.state_dict()
             run.save(trainer.step,
                      lambda place: save_checkpoint(place, config, weights, normalizer, shipped),
@@ -164,34 +177,28 @@ def _run(run: RunDirectory, trainer: Trainer, normalizer: Normalizer, identity: 
         return trainer.run(save, log)
 
 
-def _start_from(start: Checkpoint, network: PolicyNetwork) -> None:
-    """Copy the weights of a checkpoint that sees and does the same."""
-    for field in ("cameras", "state", "instructions", "model", "action"):
-        if getattr(start.config, field) != getattr(network.config, field):
-            raise InputError(f"{start.path} differs from the recipe and data in '{field}'; start "
-                             "from a checkpoint that was trained with the same.")
-    network.load_state_dict(start.network.state_dict())
-
-
-def _identity(recipe: Recipe, setting: Setting, data: Mixture, trainer: Trainer,
-              start: Checkpoint | None) -> dict:
+def _identity(recipe: Recipe, setting: Setting, data: Mixture, trainer: Trainer) -> dict:
     """Return the part of ``train.json`` that says how to repeat the run."""
     fingerprints = data.fingerprint.split("+")
-    versions = {"tinyvla_ros": tinyvla_ros.__version__, "python": platform.python_version()}
-    versions |= {name: metadata.version(name) for name in PACKAGES}
     return {
         "recipe": recipe.model_dump(mode="json"),
         "data": [{"name": path.name, "path": str(path.resolve()), "weight": weight,
                   "fingerprint": fingerprint}
                  for (path, weight), fingerprint in zip(setting.sources, fingerprints,
                                                         strict=True)],
-        "init": start and start.digest, "wandb": setting.wandb,
+        "init": setting.init and {"path": str(setting.init.resolve()),
+                                  "digest": checkpoint_digest(setting.init)},
+        "wandb": setting.wandb,
         "episodes": len(trainer.train_episodes), "held_out_episodes": len(trainer.held_out),
         "frames": len(data.states), "device": setting.device,
         "threads": torch.get_num_threads(), "processes": trainer.process.world,
         "precision": "bfloat16" if trainer.bfloat16 else "float32",
-        "machine": f"{platform.machine()}, {platform.system()}, {os.cpu_count()} cores",
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"), "versions": versions}
+        **provenance()}
+
+
+def _without_path(entry: dict) -> dict:
+    """Return an entry as a checkpoint may carry it to other machines."""
+    return {k: v for k, v in entry.items() if k != "path"}
 
 
 def _course(trainer: Trainer) -> dict:

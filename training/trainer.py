@@ -84,7 +84,7 @@ class Trainer:
                 self.step += 1
                 self.seconds = time.perf_counter() - started
                 progress.update()
-                if self.step % LOG_EVERY == 0 and self.process.leads:
+                if self.process.leads and (self.step % LOG_EVERY == 0 or self.step == 1):
                     progress.set_postfix(loss=f"{self.smooth or math.nan:.4f}",
                                          skipped=self.skipped)
                     log.add(self.step, figures)

@@ -148,13 +148,16 @@ def test_wrong_directories_are_refused(dataset, whole, tmp_path):
         resume(whole / "last")
     with pytest.raises(InputError, match="is finished"):
         resume(whole)
-    unsaved = tmp_path / "unsaved"
-    unsaved.mkdir()
-    shutil.copy(whole / "train.json", unsaved)
-    with pytest.raises(InputError, match="has no save to go on from"):
-        resume(unsaved)
     with pytest.raises(InputError, match=r"--resume .*nothing was overwritten"):
         train(small_recipe(), setting(dataset), whole)
+
+
+def test_a_run_killed_before_its_first_save_starts_again(whole, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copy(whole / "train.json", run)
+    assert resume(run)
+    assert same(weights(run), weights(whole))
 
 
 def test_a_run_whose_data_changed_is_refused(tmp_path):
