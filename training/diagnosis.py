@@ -202,7 +202,7 @@ def _probe(result: Diagnosis, learner: Learner, batch: Batch, start: bool) -> No
     result.output = probe.output_scale(learner, batch)
     result.blocks = probe.blocks(learner, batch)
     result.findings += [*probe.output_findings(result.output, start),
-                        *probe.block_findings(result.blocks)]
+                        *probe.block_findings(result.blocks, start)]
 
 
 def _plan(result: Diagnosis, recipe: Recipe, config: PolicyConfig,

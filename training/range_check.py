@@ -149,9 +149,9 @@ def actions(data: Demonstrations, action: ActionSpec, normalizer: Normalizer, pl
                                  float(at_limits.mean()), float(outside.mean())))
         if np.ptp(values) == 0.0:
             findings.append(Finding(
-                "constant channel", f"Action {name!r} is {values[0] + 0.0:.4g} in all {len(values)} "
-                "control steps, and a channel that moves is normal; leave it out of "
-                "'action.channels', or record it.", error=False))
+                "constant channel", f"Action {name!r} is {values[0] + 0.0:.4g} in all "
+                f"{len(values)} control steps, and a channel that moves is normal; leave it out "
+                "of 'action.channels', or record it.", error=False))
             continue
         if outside.any():
             first = int(np.argmax(outside))

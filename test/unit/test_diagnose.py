@@ -94,7 +94,7 @@ def test_blocks_are_healthy_by_default_and_leave_no_gradients(dataset):
     data = load(dataset, small_recipe())
     learner = built(small_recipe(), data)
     rows = blocks(learner, batch_of(small_recipe(), data))
-    assert not list(block_findings(rows))
+    assert not list(block_findings(rows, True))
     names = [b.name for b in rows]
     assert {"encoder.cameras.side", "encoder.join", "denoiser.middle", "denoiser.head",
             "future"} <= set(names)
@@ -111,11 +111,14 @@ def test_sick_blocks_are_found(dataset):
         learner = built(recipe, data)
         with torch.no_grad():
             sicken(learner.network)
-        return list(block_findings(blocks(learner, batch)))
+        return list(block_findings(blocks(learner, batch), True))
 
     dead = found(lambda n: n.encoder.cameras[0].stem[0][1].bias.fill_(-50.0))
     assert any(f.check == "dead channels" and "encoder.cameras.side.stem" in f.text and
                "100 %" in f.text for f in dead)
+    half = replace(blocks(built(recipe, data), batch)[0], dead=0.4)
+    assert checks(block_findings([half], True)) == ["dead channels"]
+    assert not list(block_findings([half], False))  # a trained network may have some
     cut = found(lambda n: n.denoiser.head.weight.zero_())
     assert any(f.check == "gradients" and "denoiser.middle gets no gradient" in f.text
                for f in cut)
