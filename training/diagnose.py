@@ -41,11 +41,15 @@ def run(options: argparse.Namespace) -> int:
     _check(options)
     # torch's profiler says on stderr when it starts and stops; read when torch is loaded.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    import torch
+
     from tinyvla_ros.files import write_json
     from training.diagnosis import Request, diagnose
     from training.diagnosis_report import report_data, report_text
     from training.mixture import parse_sources
 
+    # A small batch: on cores that others use too, two threads would mostly wait for each other.
+    torch.set_num_threads(1)
     request = Request(parse_sources(options.data), options.device, options.steps, options.gpu_gb,
                       options.utilisation)
     diagnosis = diagnose(_subject(options), request)

@@ -17,8 +17,6 @@ from training.learner import Learner
 # Measured on real batches before training, three seeds each: default.yaml and stable.yaml 0.67 to
 # 0.82, exploding.yaml 32 to 46; a 1x1 convolution as head had 5.
 LARGEST_STD = 3.0
-# Loss over the loss of the answer zero: 1.7 to 2.8, exploding.yaml 1,200 to 2,300.
-LARGEST_LOSS = 6.0
 # Two seeds each: blocks put out an RMS of 0.04 to 1.2, the head of exploding.yaml 34 to 49.
 SMALLEST_RMS, LARGEST_RMS = 1e-3, 20.0
 # A block's part of the norm of all gradients was 0.0007 or more; the norm itself 5 to 9,
@@ -170,10 +168,11 @@ def output_findings(scale: OutputScale, start: bool) -> Iterator[Finding]:
         yield Finding("output scale", f"The denoiser's output has a standard deviation of "
                       f"{scale.std:.3g}, and 0.5 to 1 is normal, the first loss would be "
                       f"{scale.loss:.4g}; {advice}.")
-    elif not scale.loss <= LARGEST_LOSS * scale.zero_loss:
-        yield Finding("first loss", f"The loss is {scale.loss:.4g}, {LARGEST_LOSS:g} times what "
-                      f"the answer zero would have ({scale.zero_loss:.3g}) and more, and about "
-                      f"{2 * scale.zero_loss:.2g} or less is normal; {advice}.")
+    elif not scale.loss <= LARGEST_STD ** 2 + scale.zero_loss:
+        # An output that knows nothing adds its mean square to the loss of the answer zero.
+        yield Finding("first loss", f"The loss is {scale.loss:.4g}, and up to "
+                      f"{1.0 + scale.zero_loss:.2g} is normal, 1 more than the answer zero has, "
+                      f"since the output lies far off zero; {advice}.")
 
 
 def block_findings(rows: list[Block], start: bool) -> Iterator[Finding]:
