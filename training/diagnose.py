@@ -39,7 +39,9 @@ def run(options: argparse.Namespace) -> int:
             be read, ``out`` exists.
     """
     _check(options)
-    # torch's profiler says on stderr when it starts and stops; read when torch is loaded.
+    # Both are read when torch is loaded: threads that wait leave the cores to others, and torch's
+    # profiler does not say on stderr when it starts and stops.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     import torch
 

@@ -20,9 +20,10 @@ from training.trainer import Trainer
 # Measured with 16 real observations and 150 steps, two seeds each. Last loss over first: below
 # 0.001 for default.yaml, stable.yaml and exploding.yaml, up to 0.05 for stable.yaml at a tenth of
 # its learning rate; 1 at 1e-12, 1e14 for default.yaml at 0.1. Highest over first: 1.0 for
-# default.yaml and stable.yaml, up to 2.9 for exploding.yaml, 7.5 for default.yaml at 0.01.
+# default.yaml and stable.yaml, 2.2 where warm-up takes only 4 steps, up to 2.9 for exploding.yaml,
+# 7.5 for default.yaml at 0.01.
 LARGEST_RATIO = 0.3
-LARGEST_RISE = 2.0
+LARGEST_RISE = 3.0
 
 
 @dataclass(frozen=True)
