@@ -10,6 +10,7 @@ averaged weights as weights.
 
 from __future__ import annotations
 
+import gc
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -129,6 +130,8 @@ def measure_peak(work: Callable[[], object], device: str) -> float:
         torch.cuda.reset_peak_memory_stats(device)
         work()
         return (torch.cuda.max_memory_allocated(device) - before) / MB
+    # Garbage that is collected in between would count as negative.
+    gc.collect()
     with torch.autograd.profiler.profile(profile_memory=True, use_kineto=False) as profile:
         work()
     events = sorted((e.start_ns(), e.nbytes()) for e in profile.kineto_results.events()

@@ -100,11 +100,15 @@ def test_topics_and_in_process_rollout_give_identical_actions(run, tiny_checkpoi
     policy = Policy(tiny_checkpoint)
     over_topics = {(m.header.frame_id, trajectory_to_chunk(m, ACTION_CHANNELS).stamp_ns):
                    trajectory_to_chunk(m, ACTION_CHANNELS).actions for m in messages}
+    # What was sent before the probe was discovered, it missed.
+    first = min(stamp for _, stamp in over_topics)
     compared = 0
     for spec, line in zip(plan_episodes(list(TASKS), 1, 3), lines, strict=True):
         env = MetaWorldEnv(spec.task)
         episode = Episode(env, spec)
         for _, chunk in rollout(policy, episode):
+            if chunk.stamp_ns < first:
+                continue
             assert np.array_equal(over_topics[episode.instruction, chunk.stamp_ns], chunk.actions)
             compared += 1
         env.close()

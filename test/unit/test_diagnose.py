@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from dataclasses import replace
 
@@ -247,6 +248,23 @@ def test_the_plan_agrees_with_what_a_step_takes(dataset, size, precision):
     # numpy's memory is not the allocator's.
     images = size * len(recipe.cameras) * SIZE * SIZE * 3 / 1e6
     assert plan.total - images == pytest.approx(measured, rel=0.1)
+
+
+def test_garbage_of_an_earlier_measurement_is_not_subtracted():
+    def leave_garbage():
+        cycle = [torch.zeros(1_000_000)]
+        cycle.append(cycle)
+
+    def work():
+        gc.collect()
+        torch.zeros(500_000)
+
+    gc.disable()
+    try:
+        measure_peak(leave_garbage, "cpu")
+        assert measure_peak(work, "cpu") == pytest.approx(2.0)
+    finally:
+        gc.enable()
 
 
 def test_the_plan_knows_weights_and_what_goes_with_them():
