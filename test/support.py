@@ -20,7 +20,8 @@ def tiny_policy_config(**changes):
     data = {
         "cameras": {name: {"height": 48, "width": 48} for name in robot.cameras},
         "state": [*JOINT_NAMES, *EE_NAMES],
-        "action": {"channels": list(ACTION_CHANNELS), "units": ["cm"] * 3 + ["effort"],
+        "action": {"channels": list(ACTION_CHANNELS),
+                   "units": ["cm per control step"] * 3 + ["effort (1 closes)"],
                    "low": [-1.0] * 4, "high": [1.0] * 4, "dt": 0.0125, "horizon": 16,
                    "execute_steps": 8},
         "instructions": [robot.instructions[task] for task in TASKS],

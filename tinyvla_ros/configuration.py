@@ -7,7 +7,7 @@ import copy
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar, get_origin
+from typing import TypeVar, get_args, get_origin
 
 import pydantic
 import yaml
@@ -45,9 +45,14 @@ def parse(model: type[ConfigT], data: object, where: str, error=InputError) -> C
         if first["type"] == "extra_forbidden":
             holder = _model_at(model, first["loc"][:-1])
             known = list(holder.model_fields) if holder else []
-            sentence = unknown("field", path.rsplit(".", 1)[-1], known)
-            raise error(f"{where}: {sentence}{more}") from None
-        message = first["msg"].removeprefix("Value error, ")
+            parent, _, name = path.rpartition(".")
+            within = f"{parent}: " if parent else ""
+            raise error(f"{where}: {within}{unknown('field', name, known)}{more}") from None
+        message = first["msg"].removeprefix("Value error, ").removesuffix(".")
+        if first["type"] == "value_error" and isinstance(first["input"], dict):
+            # A check of several fields names them itself.
+            within = f"{path}: " if first["loc"] else ""
+            raise error(f"{where}: {within}{message}.{more}") from None
         shown = repr(first["input"])
         shown = shown if len(shown) <= 80 else shown[:77] + "..."
         if first["type"] == "missing":
@@ -115,17 +120,22 @@ def _mappings(model: type[pydantic.BaseModel]) -> Iterator[str]:
 
 def _model_at(model: type[pydantic.BaseModel], loc: tuple) -> type[pydantic.BaseModel] | None:
     """Follow an error location down to the nested model that holds the field."""
+    models = [model]
     for part in loc:
-        if not isinstance(part, str) or part not in model.model_fields:
-            continue  # an index or a mapping key
-        annotation = model.model_fields[part].annotation
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        nested = [c for c in candidates
-                  if isinstance(c, type) and issubclass(c, pydantic.BaseModel)]
-        if not nested:
-            return None
-        model = nested[0]
-    return model
+        holder = next((m for m in models if part in m.model_fields), None)
+        if holder is not None:
+            models = list(_models_in(holder.model_fields[part].annotation))
+        else:  # an index, a mapping's key, or the tag of a union's member
+            models = [m for m in models if "type" in m.model_fields and part in get_args(
+                m.model_fields["type"].annotation)] or models
+    return models[0] if models else None
+
+
+def _models_in(annotation: object) -> Iterator[type[pydantic.BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
 
 
 def read_yaml(path: str | Path) -> object:

@@ -12,7 +12,7 @@ import torch
 from tinyvla_ros.checkpoint import Checkpoint, load_checkpoint
 from tinyvla_ros.errors import InputError
 from tinyvla_ros.images import crop_and_shrink
-from tinyvla_ros.types import ActionChunk, Observation
+from tinyvla_ros.types import ActionChunk, Observation, Prefix
 
 
 class Policy:
@@ -56,12 +56,14 @@ class Policy:
         """Forget the past (an episode ends). This policy keeps none."""
 
     @torch.inference_mode()
-    def infer(self, observation: Observation) -> ActionChunk:
+    def infer(self, observation: Observation, prefix: Prefix | None = None) -> ActionChunk:
         """Compute the chunk that follows an observation.
 
         Args:
             observation: must hold every camera and state name of the checkpoint; extra ones are
                 ignored.
+            prefix: what the chunk must go on from, for real-time chunking; rows of weight 1 come
+                back unchanged.
 
         Returns:
             Actions within the checkpoint's limits, stamped with the observation's time.
@@ -78,14 +80,23 @@ class Policy:
         condition = self._network.encode(
             images, self._normalizer.state(state)[None], torch.tensor([row], device=self.device))
         noise = self._noise(observation.stamp_ns).to(self.device)
-        actions = self._normalizer.to_action(self._network.sample(condition, noise))[0]
+        known = () if prefix is None else self._known(prefix)
+        actions = self._normalizer.to_action(self._network.sample(condition, noise, *known))[0]
         actions = actions.float().cpu().numpy()
         if not np.isfinite(actions).all():
             raise InputError("The policy produced non-finite actions; the checkpoint "
                              f"{self.digest} is unusable, choose another.")
         actions = np.clip(actions, self._low, self._high)
+        if prefix is not None:  # not up to rounding: exactly
+            committed = prefix.weights >= 1.0
+            actions[committed] = prefix.actions[committed]
         return ActionChunk(observation.stamp_ns, config.action.channels, actions,
                            config.action.dt, time.perf_counter() - start)
+
+    def _known(self, prefix: Prefix) -> tuple[torch.Tensor, torch.Tensor]:
+        actions = torch.from_numpy(prefix.actions).to(self.device)
+        weights = torch.from_numpy(prefix.weights).to(self.device)
+        return self._normalizer.action(actions).clamp(-1.0, 1.0)[None], weights[None, :, None]
 
     def _noise(self, stamp_ns: int) -> torch.Tensor:
         action = self.config.action

@@ -53,3 +53,16 @@ class ActionChunk:
     def index_at(self, time_ns: int) -> int:
         """Return the row that applies at ``time_ns``; negative before, >= horizon after it."""
         return (time_ns - self.stamp_ns) // self.dt_ns
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """What a chunk still to be computed must go on from.
+
+    Attributes:
+        actions: (horizon, channels) float32 in the robot's units; rows of weight 0 do not count.
+        weights: (horizon,) float32 from 1 (will have been executed: held fixed) to 0 (free).
+    """
+
+    actions: np.ndarray
+    weights: np.ndarray

@@ -86,13 +86,24 @@ class PolicyNetwork(nn.Module):
         return {"sample": sample, "epsilon": noise,
                 "v_prediction": signal * noise - spread * sample}[of]
 
+    def _inpaint(self, predicted, noisy, step, known, weights) -> torch.Tensor:
+        own = self.config.diffusion.prediction
+        clean = self._convert(predicted, noisy, step, own, "sample").clamp(-1.0, 1.0)
+        return self._convert(torch.lerp(clean, known, weights), noisy, step, "sample", own)
+
     @torch.no_grad()
-    def sample(self, condition: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    def sample(self, condition: torch.Tensor, noise: torch.Tensor,
+               known: torch.Tensor | None = None,
+               weights: torch.Tensor | None = None) -> torch.Tensor:
         """Draw action chunks with deterministic DDIM (Song et al. 2021).
 
         Args:
             condition: (B, condition_dim).
             noise: (B, horizon, channels) standard normal: the only randomness.
+            known: (B, horizon, channels) normalised actions to go on from, or None. The clean
+                chunk that every step predicts is replaced by them (inpainting, as in RePaint,
+                Lugmayr et al. 2022, but of the clean sample, so that it stays deterministic).
+            weights: (B, horizon, 1) how far: 1 replaces, 0 leaves free.
 
         Returns:
             (B, horizon, channels) normalised actions in [-1, 1].
@@ -101,5 +112,7 @@ class PolicyNetwork(nn.Module):
         for step in self._ddim.timesteps:
             steps = step.expand(len(chunk)).to(chunk.device)
             predicted = self.denoiser(chunk, steps, condition)
+            if known is not None:
+                predicted = self._inpaint(predicted, chunk, steps, known, weights)
             chunk = self._ddim.step(predicted, step, chunk).prev_sample
         return chunk

@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The robot contract: topics, names, units, rates, limits and outputs of one arm, in one file.
+
+Files lie in ``config/robots``; docs/arm.md explains every field with examples.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from tinyvla_ros.configuration import Config, parse, read_yaml
+from tinyvla_ros.errors import unknown
+
+# Fields of geometry_msgs/Twist.
+TWIST_AXES = ("linear.x", "linear.y", "linear.z", "angular.x", "angular.y", "angular.z")
+Violation = Literal["clamp", "hold", "stop"]
+
+
+class Stream(Config):
+    """A topic the policy listens to.
+
+    Attributes:
+        topic: relative names are subject to the node's namespace and remapping.
+        rate: messages per second the robot sends; null if it varies.
+        timeout: seconds without a message, on a steady clock, after which the arm holds.
+        reliable: ask for reliable delivery; best effort suits real sensors.
+    """
+
+    topic: str = Field(min_length=1)
+    rate: float | None = Field(None, gt=0.0, le=10000.0)
+    timeout: float = Field(0.5, gt=0.0, le=60.0)
+    reliable: bool = False
+
+    @model_validator(mode="after")
+    def _timeout_spans_a_message(self):
+        if self.rate is not None and self.timeout * self.rate < 1.0:
+            raise ValueError(f"timeout {self.timeout} s is shorter than the {1 / self.rate:.3g} s "
+                             f"between two messages at {self.rate:g} Hz; raise it")
+        return self
+
+
+class Camera(Stream):
+    """A camera topic.
+
+    Attributes:
+        compressed: the topic carries sensor_msgs/CompressedImage instead of Image.
+        frozen_after: identical images in a row, byte for byte, that mean a frozen camera; null
+            for simulated cameras, whose images repeat while nothing moves.
+    """
+
+    compressed: bool = False
+    frozen_after: int | None = Field(None, ge=2, le=10000)
+
+
+class Joints(Stream):
+    """The joint state topic, one or several publishers.
+
+    Attributes:
+        names: state name of the checkpoint -> joint name on the topic, where they differ.
+    """
+
+    topic: str = Field("joint_states", min_length=1)
+    names: dict[str, str] = {}
+
+
+class Pose(Stream):
+    """The end-effector pose topic (geometry_msgs/PoseStamped)."""
+
+    topic: str = Field("ee_pose", min_length=1)
+
+
+class Stamps(Config):
+    """What stamps an observation may have.
+
+    Attributes:
+        tolerance: largest difference between the parts of one observation, s.
+        max_age: an observation older than this is not acted on, s; 0 for no limit.
+        max_ahead: a stamp further in the future than this is refused, s; 0 for no limit.
+    """
+
+    tolerance: float = Field(0.01, ge=0.0, le=1.0)
+    max_age: float = Field(0.5, ge=0.0, le=10.0)
+    max_ahead: float = Field(0.0, ge=0.0, le=10.0)
+
+
+class Channel(Config):
+    """Limits of one action channel, in the checkpoint's unit.
+
+    Attributes:
+        unit: must be the checkpoint's.
+        low: smallest value.
+        high: largest value.
+        velocity: largest change per second; null for no limit.
+        acceleration: largest change of that per second; null for no limit.
+        jump: largest difference between the first value executed and ``state``; null for no limit.
+        state: the state that measures this channel, for channels that are positions.
+        hold: what the channel gets while the arm holds: the value it was last given, or zero
+            (for velocities and increments).
+    """
+
+    unit: str
+    low: float = Field(allow_inf_nan=False)
+    high: float = Field(allow_inf_nan=False)
+    velocity: float | None = Field(None, gt=0.0, allow_inf_nan=False)
+    acceleration: float | None = Field(None, gt=0.0, allow_inf_nan=False)
+    jump: float | None = Field(None, gt=0.0, allow_inf_nan=False)
+    state: str | None = None
+    hold: Literal["last", "zero"] = "last"
+
+    @model_validator(mode="after")
+    def _limits_make_sense(self):
+        if not self.low < self.high:
+            raise ValueError(f"low {self.low} must be below high {self.high}")
+        if self.hold == "zero" and not self.low <= 0.0 <= self.high:
+            raise ValueError(f"hold is zero, which lies outside of {self.low} to {self.high}")
+        if self.jump is not None and self.state is None:
+            raise ValueError("jump needs state, the measured value it is compared with")
+        if self.acceleration is not None and self.velocity is None:
+            raise ValueError("acceleration needs a velocity limit beside it")
+        if self.acceleration is not None and self.hold == "zero":
+            raise ValueError("a channel that holds at zero is a velocity or an increment, whose "
+                             "change velocity limits; leave acceleration out")
+        if self.state is not None and self.hold == "zero":
+            raise ValueError("a channel with a state is a position, and zero is no place to "
+                             "hold; set hold to last")
+        return self
+
+
+class OnViolation(Config):
+    """What a violation of each limit leads to.
+
+    clamp: the value is moved to the limit; hold: the chunk is refused and the arm holds until a
+    good one comes; stop: the arm holds until ``~/reset``. Values that are not finite are never
+    clamped.
+    """
+
+    finite: Literal["hold", "stop"] = "stop"
+    position: Violation = "clamp"
+    velocity: Violation = "clamp"
+    acceleration: Violation = "clamp"
+    jump: Violation = "hold"
+
+
+class OutputChannel(Config):
+    """Where a channel goes: ``scale * value + offset`` to ``to`` (default: the channel's name)."""
+
+    to: str = ""
+    scale: float = Field(1.0, allow_inf_nan=False)
+    offset: float = Field(0.0, allow_inf_nan=False)
+
+    @field_validator("scale")
+    @classmethod
+    def _not_zero(cls, scale: float) -> float:
+        if scale == 0.0:
+            raise ValueError("scale 0 would send a constant")
+        return scale
+
+
+class Output(Config):
+    """Common part of all outputs.
+
+    Attributes:
+        topic: where commands go.
+        channels: channel -> where in the message; a plain list keeps the names.
+    """
+
+    topic: str = Field(min_length=1)
+    channels: dict[str, OutputChannel] = Field(min_length=1)
+
+    @field_validator("channels", mode="before")
+    @classmethod
+    def _from_list(cls, value):
+        if isinstance(value, list):
+            return {name: {} for name in value}
+        return value
+
+    @model_validator(mode="after")
+    def _targets_differ(self):
+        targets = self.targets
+        if len(set(targets)) != len(targets):
+            raise ValueError(f"two channels go to the same place of {self.topic}")
+        return self
+
+    @property
+    def targets(self) -> list[str]:
+        """Names in the message, in the order of ``channels``."""
+        return [c.to or name for name, c in self.channels.items()]
+
+
+class JointTrajectoryOutput(Output):
+    """trajectory_msgs/JointTrajectory for a joint_trajectory_controller; positions.
+
+    Attributes:
+        hold_time: seconds the controller takes to the hold point.
+    """
+
+    type: Literal["joint_trajectory"]
+    hold_time: float = Field(0.05, gt=0.0, le=1.0)
+
+
+class TwistOutput(Output):
+    """geometry_msgs/TwistStamped at the control rate, for MoveIt Servo; velocities.
+
+    Attributes:
+        frame: ``header.frame_id``.
+    """
+
+    type: Literal["twist"]
+    frame: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _targets_are_axes(self):
+        for target in self.targets:
+            if target not in TWIST_AXES:
+                raise ValueError(unknown("twist axis", target, TWIST_AXES))
+        return self
+
+
+class PositionsOutput(Output):
+    """std_msgs/Float64MultiArray at the control rate, for a forward_command_controller."""
+
+    type: Literal["positions"]
+
+
+class ChunkOutput(Output):
+    """The whole chunk as the policy made it, for ``sim_bridge_node`` and for nodes of one's own."""
+
+    type: Literal["chunk"]
+
+    @model_validator(mode="after")
+    def _unchanged(self):
+        if any(c != OutputChannel() for c in self.channels.values()):
+            raise ValueError("a chunk output sends channels under their own names, unscaled; "
+                             "give channels as a list")
+        return self
+
+
+AnyOutput = Annotated[JointTrajectoryOutput | TwistOutput | PositionsOutput | ChunkOutput,
+                      Field(discriminator="type")]
+
+
+class Execution(Config):
+    """How chunks are executed.
+
+    Attributes:
+        join: how a new chunk takes over: ``replace``, ``ensemble`` or ``rtc`` (docs/arm.md).
+        max_duration: seconds of a chunk after its observation that are sent at most: what an arm
+            still does after the policy died.
+        replan_every: rows to execute before the next inference starts; 0 for as soon as
+            there is a new observation.
+    """
+
+    join: Literal["replace", "ensemble", "rtc"] = "replace"
+    max_duration: float = Field(1.0, gt=0.0, le=60.0)
+    replan_every: int = Field(0, ge=0, le=256)
+
+
+class RobotContract(Config):
+    """The whole of a ``config/robots`` file.
+
+    Attributes:
+        name: of the arm, for messages.
+        cameras: camera name of the checkpoint -> topic.
+        joint_states: null if the checkpoint's state names no joint.
+        ee_pose: null if the checkpoint's state does not name the end effector.
+        instruction: topic of the words.
+        stamps: what stamps an observation may have.
+        actions: action channel of the checkpoint -> limits.
+        on_violation: what a violation of a limit leads to.
+        outputs: where commands go; every channel goes to exactly one.
+        execution: how chunks follow each other.
+    """
+
+    name: str = Field(min_length=1)
+    cameras: dict[str, Camera] = Field(min_length=1)
+    joint_states: Joints | None = None
+    ee_pose: Pose | None = None
+    instruction: str = Field("instruction", min_length=1)
+    stamps: Stamps = Stamps()
+    actions: dict[str, Channel] = Field(min_length=1)
+    on_violation: OnViolation = OnViolation()
+    outputs: tuple[AnyOutput, ...] = Field(min_length=1)
+    execution: Execution = Execution()
+
+    @classmethod
+    def load(cls, path: str | Path) -> RobotContract:
+        """Read a contract.
+
+        Raises:
+            InputError: one sentence with file, field, value and alternatives.
+        """
+        return parse(cls, read_yaml(path), str(path))
+
+    @model_validator(mode="after")
+    def _every_channel_goes_to_one_output(self):
+        seen: dict[str, str] = {}
+        for output in self.outputs:
+            for channel in output.channels:
+                if channel not in self.actions:
+                    raise ValueError(unknown("channel in outputs", channel, self.actions))
+                if channel in seen:
+                    raise ValueError(f"channel {channel!r} goes to {seen[channel]} and to "
+                                     f"{output.topic}; send it to one")
+                seen[channel] = output.topic
+        for channel in self.actions:
+            if channel not in seen:
+                raise ValueError(f"channel {channel!r} goes to no output; name it in one")
+        return self
+
+    @model_validator(mode="after")
+    def _holds_fit_outputs(self):
+        for output in self.outputs:
+            for channel in output.channels:
+                hold = self.actions[channel].hold
+                if isinstance(output, JointTrajectoryOutput) and hold == "zero":
+                    raise ValueError(f"channel {channel!r} goes to {output.topic} as a position; "
+                                     "set its hold to last")
+                if isinstance(output, TwistOutput) and hold == "last":
+                    raise ValueError(f"channel {channel!r} goes to {output.topic} as a velocity; "
+                                     "set its hold to zero")
+        return self

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Does a checkpoint fit a robot? Answered before anything moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tinyvla_ros.arm.contract import RobotContract, TwistOutput
+from tinyvla_ros.assembly import EE_STATE
+from tinyvla_ros.errors import InputError, unknown
+from tinyvla_ros.policy_config import PolicyConfig
+
+# MoveIt Servo stops when no command came for this long (its incoming_command_timeout), s.
+SERVO_TIMEOUT_S = 0.1
+
+
+def check_contract(contract: RobotContract, config: PolicyConfig) -> list[str]:
+    """Check that the robot has what the checkpoint needs and takes what it gives.
+
+    Returns:
+        Sentences about what works and may surprise, for example limits narrower than the
+        checkpoint's.
+
+    Raises:
+        InputError: the first thing that does not fit, with field, value and alternatives.
+    """
+    for problem in _problems(contract, config):
+        raise InputError(f"Robot {contract.name!r} does not fit the checkpoint: {problem}")
+    return list(_surprises(contract, config))
+
+
+def _problems(contract: RobotContract, config: PolicyConfig) -> Iterator[str]:
+    for name in config.cameras:
+        if name not in contract.cameras:
+            yield "cameras: " + unknown("camera of the checkpoint", name, contract.cameras)
+    poses = [n for n in config.state if n in EE_STATE]
+    joints = [n for n in config.state if n not in EE_STATE]
+    if poses and contract.ee_pose is None:
+        yield f"ee_pose is missing, and the checkpoint's state has {', '.join(poses)}; add it."
+    if joints and contract.joint_states is None:
+        yield (f"joint_states is missing, and the checkpoint's state has {', '.join(joints)}; "
+               "add it.")
+    names = contract.joint_states.names if contract.joint_states else {}
+    for name in names:
+        if name not in joints:
+            yield "joint_states.names: " + unknown("state of the checkpoint", name, joints)
+    action = config.action
+    for channel in action.channels:
+        if channel not in contract.actions:
+            yield "actions: " + unknown("channel of the checkpoint", channel, contract.actions)
+    for channel, limits in contract.actions.items():
+        if channel not in action.channels:
+            yield "actions: " + unknown("channel", channel, action.channels)
+        else:
+            yield from _channel_problems(channel, limits, config)
+    if contract.execution.replan_every >= action.horizon:
+        yield (f"execution.replan_every is {contract.execution.replan_every} and a chunk has "
+               f"{action.horizon} rows; give less.")
+    if contract.execution.max_duration < action.dt:
+        yield (f"execution.max_duration is {contract.execution.max_duration} s, less than one row "
+               f"of {action.dt} s; raise it.")
+    for output in contract.outputs:
+        if isinstance(output, TwistOutput) and action.dt > SERVO_TIMEOUT_S:
+            yield (f"outputs: {output.topic} gets a twist every {action.dt} s, and MoveIt Servo "
+                   f"stops after {SERVO_TIMEOUT_S} s without one; use a checkpoint with more "
+                   "actions per second.")
+
+
+def _channel_problems(channel: str, limits, config: PolicyConfig) -> Iterator[str]:
+    action = config.action
+    index = action.channels.index(channel)
+    unit, low, high = action.units[index], action.low[index], action.high[index]
+    if limits.unit != unit:
+        yield (f"actions.{channel}.unit is {limits.unit!r}, and the checkpoint's is {unit!r}; "
+               "limits must be in the checkpoint's unit.")
+    if limits.low >= high or limits.high <= low:
+        yield (f"actions.{channel} allows {limits.low:g} to {limits.high:g}, and the checkpoint "
+               f"gives {low:g} to {high:g}; nothing of that could be executed.")
+    if limits.state is not None and limits.state not in config.state:
+        yield (f"actions.{channel}.state: "
+               + unknown("state of the checkpoint", limits.state, config.state))
+
+
+def _surprises(contract: RobotContract, config: PolicyConfig) -> Iterator[str]:
+    action = config.action
+    for index, channel in enumerate(action.channels):
+        limits = contract.actions[channel]
+        if action.low[index] < limits.low or action.high[index] > limits.high:
+            yield (f"actions.{channel} allows {limits.low:g} to {limits.high:g}, and the "
+                   f"checkpoint gives {action.low[index]:g} to {action.high[index]:g}: what is "
+                   "beyond counts as a violation of position.")
+        if limits.velocity is None:
+            yield f"actions.{channel} has no velocity limit."
+        elif limits.jump is None and limits.state is not None:
+            yield f"actions.{channel} has no jump limit."
+    for name, camera in contract.cameras.items():
+        if camera.frozen_after is None:
+            yield f"cameras.{name}.frozen_after is null: a frozen camera goes unnoticed."
+    extra = [n for n in contract.cameras if n not in config.cameras]
+    if extra:
+        yield f"The checkpoint does not use camera {', '.join(extra)}."
+    duration = action.horizon * action.dt
+    if contract.execution.max_duration > duration:
+        yield (f"A chunk lasts {duration:g} s, less than execution.max_duration: that is what an "
+               "arm still does after the policy died.")
