@@ -23,8 +23,8 @@ SMALLEST_RMS, LARGEST_RMS = 1e-3, 20.0
 # exploding.yaml 15,000 to 27,000.
 SMALLEST_SHARE, LARGEST_GRADIENT = 1e-5, 1e3
 # Before training, at most one of 64 channels was zero for a whole batch. Training kills some: the
-# shipped checkpoint, which succeeds in 98 to 100 of 100 episodes, has 23 to 73 % in the last layer of
-# each camera.
+# shipped checkpoint, which succeeds in 98 to 100 of 100 episodes, has 23 to 73 % in the last
+# layer of each camera.
 DEAD_AT_START, DEAD_TRAINED, DEAD_LAYER = 0.1, 0.8, 0.9
 
 

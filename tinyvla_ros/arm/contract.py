@@ -226,7 +226,7 @@ class PositionsOutput(Output):
 
 
 class ChunkOutput(Output):
-    """The whole chunk as the policy made it, for ``sim_bridge_node`` and for nodes of one's own."""
+    """The whole chunk as the policy made it, for ``sim_bridge_node`` and nodes of one's own."""
 
     type: Literal["chunk"]
 

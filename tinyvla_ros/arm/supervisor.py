@@ -155,7 +155,7 @@ class Supervisor:
         Returns:
             What to send, None if nothing is to be sent.
         """
-        if not self.may_infer or self.state == "holding" and self._is_old(chunk):
+        if not self.may_infer or (self.state == "holding" and self._is_old(chunk)):
             return None
         # In simulation an observation may arrive before the clock that goes with it.
         now_ns = max(now_ns, chunk.stamp_ns)
