@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import threading
 import time
@@ -103,9 +104,11 @@ class SimBridgeNode(Node):
             self.get_logger().warning(str(err), throttle_duration_sec=1.0)
             return
         with self._changed:
-            if msg.header.frame_id not in ("", self._instruction):
+            # A chunk without an instruction is a hold; in lock-step there is nothing to hold.
+            hold = not msg.header.frame_id and self._parameters.mode == "realtime"
+            if not hold and msg.header.frame_id != self._instruction:
                 return  # computed for the episode before; the policy sends another
-            self._chunk, self._chunk_time = chunk, received
+            self._chunk, self._chunk_time = chunk, math.nan if hold else received
             self._changed.notify_all()
 
     def _on_enable(self, request, response):
@@ -222,7 +225,8 @@ class SimBridgeNode(Node):
                 chunk, received = self._chunk, self._chunk_time
             if chunk is not None and chunk is not taken:
                 taken = chunk
-                if follower.accept(chunk) and chunk.stamp_ns in published:
+                if follower.accept(chunk) and chunk.stamp_ns in published and \
+                        not math.isnan(received):
                     latencies.append(1e3 * (received - published[chunk.stamp_ns]))
             action = follower.action(now)
             if action is None:

@@ -55,3 +55,16 @@ def random_observation(config, seed: int = 0, stamp_ns: int = 1_000_000_000):
               for name in config.cameras}
     state = {name: float(rng.normal()) for name in config.state}
     return Observation(stamp_ns, images, state, config.instructions[0])
+
+
+def write_robot(path: Path, **changes) -> Path:
+    """Write the MetaWorld contract for tests that send observations one by one."""
+    import yaml
+
+    from tinyvla_ros.resources import default_robot
+
+    data = yaml.safe_load(default_robot().read_text())
+    for stream in (*data["cameras"].values(), data["joint_states"], data["ee_pose"]):
+        stream["timeout"] = 60.0
+    path.write_text(yaml.safe_dump(data | changes, sort_keys=False))
+    return path

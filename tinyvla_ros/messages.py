@@ -91,10 +91,10 @@ def joint_positions(msg, wanted: Iterable[str] = ()) -> dict[str, float]:
 
     Args:
         msg: the message; the order of its joints does not matter.
-        wanted: joints that must be there and finite; others are passed on unchecked.
+        wanted: joints that must be finite if they are there; others are passed on unchecked.
 
     Raises:
-        MessageError: lengths differ, a name twice, a wanted joint missing or not finite.
+        MessageError: lengths differ, a name twice, or a wanted joint not finite.
     """
     names, positions = list(msg.name), list(msg.position)
     if len(names) != len(positions):
@@ -105,9 +105,7 @@ def joint_positions(msg, wanted: Iterable[str] = ()) -> dict[str, float]:
         twice = next(n for n in names if names.count(n) > 1)
         raise MessageError(f"The joint state names {twice!r} twice; name every joint once.")
     for name in wanted:
-        if name not in values:
-            raise MessageError(f"The joint state lacks {name!r}; it has {', '.join(names)}.")
-        if not math.isfinite(values[name]):
+        if not math.isfinite(values.get(name, 0.0)):
             raise MessageError(f"Joint {name!r} is {values[name]}; positions must be finite.")
     return values
 

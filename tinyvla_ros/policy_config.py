@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from tinyvla_ros.configuration import Config
-from tinyvla_ros.errors import UnknownInstructionError, unknown
+from tinyvla_ros.configuration import Config, parse, read_json
+from tinyvla_ros.errors import CheckpointError, UnknownInstructionError, unknown
+from tinyvla_ros.files import CONFIG
 
 FORMAT = 1
 
@@ -146,6 +148,19 @@ class PolicyConfig(Config):
     instructions: tuple[str, ...] = Field(min_length=1)
     model: ModelConfig = ModelConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
+
+    @classmethod
+    def load(cls, checkpoint: str | Path) -> PolicyConfig:
+        """Read the configuration of a checkpoint directory; its weights need not be there.
+
+        Raises:
+            CheckpointError: there is none, or it does not fit this version.
+        """
+        path = Path(checkpoint) / CONFIG
+        if not path.is_file():
+            raise CheckpointError(f"Checkpoint {checkpoint} has no {CONFIG}; give a checkpoint "
+                                  "directory.")
+        return parse(cls, read_json(path), str(path), CheckpointError)
 
     @model_validator(mode="after")
     def _names_are_unique(self):

@@ -1,100 +1,164 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The policy as a ROS 2 node: observations in, stamped action chunks out."""
+"""The policy as a managed ROS 2 node: observations in, checked commands out."""
 
 from __future__ import annotations
 
 import sys
-import threading
 import time
-from collections import Counter
 
 import numpy as np
-from geometry_msgs.msg import PoseStamped
 from pydantic import Field
-from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CompressedImage, Image, JointState
-from std_msgs.msg import String
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from std_srvs.srv import SetBool, Trigger
-from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from tinyvla_ros.assembly import ObservationAssembler
+from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.arm.contract_check import check_contract
+from tinyvla_ros.arm.supervisor import Supervisor, seam_summary
 from tinyvla_ros.configuration import Config
-from tinyvla_ros.errors import InputError, MessageError
-from tinyvla_ros.messages import (
-    compressed_to_array,
-    fill_trajectory,
-    image_to_array,
-    joint_positions,
-    pose_position,
-    stamp_to_ns,
-)
+from tinyvla_ros.errors import InputError
+from tinyvla_ros.outputs import OutputPublisher, make_outputs
 from tinyvla_ros.policy import Policy
-from tinyvla_ros.resources import default_checkpoint
-from tinyvla_ros.ros_node import ERROR, LATCHED, OK, WARN, Diagnostics, run_node
+from tinyvla_ros.policy_inputs import PolicyInputs
+from tinyvla_ros.policy_loop import PolicyLoop
+from tinyvla_ros.resources import default_checkpoint, default_robot
+from tinyvla_ros.ros_node import ERROR, OK, WARN, Diagnostics, run_node
 from tinyvla_ros.ros_parameters import declare_parameters
 from tinyvla_ros.types import Observation
 
-LATENCIES_KEPT = 1000
+_LEVELS = {"running": OK, "stopped": ERROR}
+_SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
 class PolicyNodeParameters(Config):
     """Parameters of ``policy_node``."""
 
+    robot: str = Field("", description="Robot contract, a file like those in config/robots; empty "
+                                       "for the arm that sim_bridge_node simulates.")
     checkpoint: str = Field("", description="Checkpoint directory; empty for the shipped one.")
     device: str = Field("cpu", description="Torch device: cpu, cuda or cuda:N.")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of the sampler's noise.")
     threads: int = Field(1, ge=1, le=64, description="CPU threads of the network.")
     sample_steps: int = Field(0, ge=0, le=1000,
                               description="DDIM steps; 0 for the checkpoint's own.")
-    enabled: bool = Field(False, description="Publish from the start; otherwise wait for "
+    join: str = Field("", pattern="^(|replace|ensemble|rtc)$", description="How chunks are "
+                      "joined; empty for the contract's execution.join.")
+    enabled: bool = Field(False, description="Command the arm from the start; otherwise wait for "
                                              "~/enable.")
-    reliable: bool = Field(False, description="Ask for reliable delivery of observations; "
-                                              "best effort suits real cameras.")
-    stamp_tolerance: float = Field(0.01, ge=0.0, le=1.0, description="Largest difference in "
-                                   "seconds between the stamps of one observation.")
-    max_age: float = Field(0.5, ge=0.0, le=10.0, description="Observations older than this many "
-                           "seconds are not acted on; 0 for no limit.")
+    autostart: bool = Field(True, description="Configure and activate at once; otherwise wait "
+                                              "for a lifecycle manager.")
+    extra_latency: float = Field(0.0, ge=0.0, le=10.0, description="Seconds added to every "
+                                 "inference, for experiments.")
 
 
-class PolicyNode(Node):
-    """Callbacks check and store the newest messages; one worker thread infers and publishes."""
+class PolicyNode(LifecycleNode):
+    """Loads on configure, listens and infers while active, holds the arm when deactivated.
+
+    Attributes:
+        exit_code: set to end the process.
+    """
 
     def __init__(self):
         super().__init__("policy_node")
         self.exit_code: int | None = None
-        parameters = self._parameters = declare_parameters(self, PolicyNodeParameters)
-        path = parameters.checkpoint or str(default_checkpoint())
-        self._policy = Policy(path, parameters.device, parameters.seed, parameters.threads,
-                              parameters.sample_steps or None)
-        self._warm_up()
-        self._assembler = ObservationAssembler(
-            self._policy.config, round(parameters.stamp_tolerance * 1e9))
-        self._changed = threading.Condition()
-        self._closing = False
-        self._enabled = parameters.enabled
-        self._done: tuple[int, str] | None = None  # stamp and instruction last acted on
-        self._latencies: list[float] = []
-        self._chunks = 0
-        self._rejected: Counter[str] = Counter()
-        self._problem = ""
-        self._chunk_publisher = self.create_publisher(JointTrajectory, "action_chunk", 10)
-        self._subscribe()
+        self._failure: InputError | None = None
+        self._parameters = declare_parameters(self, PolicyNodeParameters)
+        self._policy: Policy | None = None
+        self._inputs: PolicyInputs | None = None
+        self._outputs: list[OutputPublisher] = []
+        self._supervisor: Supervisor | None = None
+        self._loop: PolicyLoop | None = None
+        self._active = False
+        self._problem, self._plans_before = "", 0  # the last refused input
         self.create_service(SetBool, "~/enable", self._on_enable)
+        self.create_service(Trigger, "~/stop", self._on_stop)
         self.create_service(Trigger, "~/reset", self._on_reset)
-        self._diagnostics = Diagnostics(self, "policy", self._policy.digest, self._describe)
-        self._worker = threading.Thread(target=self._work, name="inference", daemon=True)
-        self._worker.start()
+        self._diagnostics = Diagnostics(self, "policy", "", self._describe)
+        if self._parameters.autostart:
+            self.trigger_configure()
+            if self._failure is not None:
+                raise self._failure
+            self.trigger_activate()
+
+    # ---- lifecycle ------------------------------------------------------------------------
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the checkpoint and the contract, check one against the other, warm up."""
+        parameters = self._parameters
+        try:
+            contract = self._load_contract()
+            path = parameters.checkpoint or str(default_checkpoint())
+            self._policy = Policy(path, parameters.device, parameters.seed, parameters.threads,
+                                  parameters.sample_steps or None)
+            config = self._policy.config
+            for sentence in check_contract(contract, config):
+                self.get_logger().info(sentence)
+        except InputError as err:
+            self._failure, self._policy = err, None
+            self.get_logger().error(str(err))
+            return _FAILURE
+        self._warm_up()
+        self._diagnostics.hardware_id = self._policy.digest
+        self._supervisor = Supervisor(contract, config)
+        self._outputs = make_outputs(self, contract.outputs, config.action.channels)
+        self._inputs = PolicyInputs(self, contract, config, self._report)
+        self._loop = PolicyLoop(
+            self._policy, contract, self._inputs, self._outputs, self._supervisor,
+            self.get_clock(), self._on_state, self._report, parameters.extra_latency)
         self.get_logger().info(
-            f"checkpoint {path} ({self._policy.digest}) ready on {parameters.device}; "
-            f"{'enabled' if self._enabled else 'disabled until ~/enable is called'}")
+            f"checkpoint {path} ({self._policy.digest}) on {parameters.device} for robot "
+            f"{contract.name}")
+        return _SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Listen, and command the arm if enabled."""
+        self._problem = ""
+        self._inputs.activate(True)
+        self._loop.start(self._parameters.enabled)
+        self._active = True
+        self.get_logger().info("ready, " + (
+            "enabled" if self._parameters.enabled else "disabled until ~/enable is called"))
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Bring the arm to rest and stop listening."""
+        self._rest()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Forget the checkpoint and leave the graph."""
+        self._release()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Bring the arm to rest and end the process."""
+        self._rest()
+        self._release()
+        self.exit_code = 0
+        return super().on_shutdown(state)
 
     def close(self) -> None:
-        """Stop the worker."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        self._worker.join(timeout=5.0)
+        """Bring the arm to rest; called when the process ends for whatever reason."""
+        self._rest()
+
+    def _rest(self) -> None:
+        if self._active:
+            self._active = False
+            self._loop.stop()
+            self._inputs.activate(False)
+
+    def _release(self) -> None:
+        for part in (self._inputs, *self._outputs):
+            if part is not None:
+                part.close()
+        self._policy = self._inputs = self._supervisor = self._loop = None
+        self._outputs = []
+
+    def _load_contract(self) -> RobotContract:
+        contract = RobotContract.load(self._parameters.robot or default_robot())
+        if self._parameters.join:
+            execution = contract.execution.model_copy(update={"join": self._parameters.join})
+            contract = contract.model_copy(update={"execution": execution})
+        return contract
 
     def _warm_up(self) -> None:
         """Infer once, so that the first real chunk is not the slowest."""
@@ -103,143 +167,61 @@ class PolicyNode(Node):
         self._policy.infer(Observation(1, images, dict.fromkeys(config.state, 0.0),
                                        config.instructions[0]))
 
-    def _subscribe(self) -> None:
-        reliability = (ReliabilityPolicy.RELIABLE if self._parameters.reliable
-                       else ReliabilityPolicy.BEST_EFFORT)
-        qos = QoSProfile(depth=5, reliability=reliability)
-        for camera in self._policy.config.cameras:
-            topic = f"camera/{camera}/image_raw"
-            self.create_subscription(Image, topic, self._checked(
-                topic, lambda m, camera=camera: self._assembler.add_image(
-                    camera, stamp_to_ns(m.header.stamp), image_to_array(m))), qos)
-            topic += "/compressed"
-            self.create_subscription(CompressedImage, topic, self._checked(
-                topic, lambda m, camera=camera: self._assembler.add_image(
-                    camera, stamp_to_ns(m.header.stamp), compressed_to_array(m))), qos)
-        self.create_subscription(JointState, "joint_states", self._checked(
-            "joint_states", lambda m: self._assembler.add_joints(
-                stamp_to_ns(m.header.stamp),
-                joint_positions(m, self._assembler.joint_names))), qos)
-        if self._assembler.needs_pose:
-            self.create_subscription(PoseStamped, "ee_pose", self._checked(
-                "ee_pose", lambda m: self._assembler.add_pose(
-                    stamp_to_ns(m.header.stamp), pose_position(m))), qos)
-        self.create_subscription(String, "instruction", self._checked(
-            "instruction", self._on_instruction), LATCHED)
-
-    def _checked(self, topic: str, store):
-        """Wrap a callback: a bad message is counted and reported, never acted on."""
-        def callback(msg) -> None:
-            try:
-                with self._changed:
-                    store(msg)
-                    self._changed.notify_all()
-            except InputError as err:
-                self._report(topic, err)
-        return callback
-
-    def _on_instruction(self, msg: String) -> None:
-        self._assembler.instruction = None  # a wrong instruction stops the arm, not the old one
-        self._policy.config.instruction_index(msg.data)
-        self._assembler.instruction = msg.data
-        self._problem = ""
+    # ---- services -------------------------------------------------------------------------
 
     def _on_enable(self, request, response):
-        with self._changed:
-            self._enabled = request.data
-            self._changed.notify_all()
-        response.success, response.message = True, "enabled" if request.data else "disabled"
-        self.get_logger().info(response.message)
+        return self._serve(response, "enabled" if request.data else "disabled",
+                           lambda: self._loop.enable(request.data))
+
+    def _on_stop(self, request, response):
+        return self._serve(response, "stopped until ~/reset is called",
+                           lambda: self._loop.emergency_stop("stopped by the operator"))
+
+    def _on_reset(self, request, response):
+        return self._serve(response, "observations forgotten", self._loop and self._loop.reset)
+
+    def _serve(self, response, message: str, act):
+        if not self._active:
+            response.success, response.message = False, "the node is not active; activate it first"
+            return response
+        act()
+        self._problem = ""
+        response.success, response.message = True, message
+        self.get_logger().info(message)
         self._diagnostics.publish()
         return response
 
-    def _on_reset(self, request, response):
-        with self._changed:
-            self._assembler.clear()
-            self._policy.reset()
-            self._done = None
-        self._problem = ""
-        response.success, response.message = True, "observations forgotten"
-        return response
+    # ---- diagnostics ----------------------------------------------------------------------
 
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                observation = self._next_observation()
-                while observation is None and not self._closing:
-                    self._changed.wait()
-                    observation = self._next_observation()
-                if self._closing:
-                    return
-                self._done = (observation.stamp_ns, observation.instruction)
-            try:
-                self._infer_and_publish(observation)
-            except InputError as err:
-                self._report("inference", err)
-            except Exception as err:  # a broken device must not leave a silent node
-                if self._closing:
-                    return
-                self.get_logger().fatal(f"inference failed: {err!r}")
-                self._problem, self.exit_code = f"inference failed: {err!r}", 1
-                return
-
-    def _next_observation(self) -> Observation | None:
-        """Return the newest observation not acted on yet, if the node may act."""
-        if not self._enabled:
-            return None
-        observation = self._assembler.latest()
-        if observation is None:
-            return None
-        if self._done == (observation.stamp_ns, observation.instruction):
-            return None
-        return observation
-
-    def _infer_and_publish(self, observation: Observation) -> None:
-        start = time.perf_counter()
-        self._check_age(observation)
-        chunk = self._policy.infer(observation)
-        if not self._enabled or self._closing:
-            return
-        msg = JointTrajectory()
-        fill_trajectory(msg, chunk, observation.instruction, JointTrajectoryPoint)
-        self._chunk_publisher.publish(msg)
-        self._chunks += 1
-        self._latencies.append(time.perf_counter() - start)
-        del self._latencies[:-LATENCIES_KEPT]
-        if self._problem:
-            self._problem = ""
-            self._diagnostics.publish()
-
-    def _check_age(self, observation: Observation) -> None:
-        limit = self._parameters.max_age
-        now = self.get_clock().now().nanoseconds
-        age = (now - observation.stamp_ns) / 1e9
-        if limit and now and age > limit:
-            raise MessageError(f"The newest observation is {age:.3f} s old; at most {limit} s is "
-                               "acted on, check the clocks and the cameras.")
+    def _on_state(self) -> None:
+        if self._loop.failure is not None:
+            self.get_logger().fatal(self._supervisor.reason)
+            self.exit_code = 1
+        self._diagnostics.publish()
 
     def _report(self, topic: str, err: InputError) -> None:
-        self._rejected[topic] += 1
-        self._problem = f"{topic}: {err}"
+        self._problem, self._plans_before = f"{topic}: {err}", self._supervisor.plans
         self.get_logger().warning(self._problem, throttle_duration_sec=1.0)
         self._diagnostics.publish_if_changed()
 
     def _describe(self):
-        values = {"checkpoint_digest": self._policy.digest, "enabled": self._enabled,
-                  "instruction": self._assembler.instruction or "", "chunks": self._chunks}
-        latencies = list(self._latencies)
-        if latencies:
-            p50, p99 = np.percentile(latencies, [50, 99]) * 1e3
-            values |= {"latency_ms_p50": f"{p50:.2f}", "latency_ms_p99": f"{p99:.2f}"}
-        values |= {f"rejected {topic}": n for topic, n in self._rejected.items()}
-        if self._problem:
+        if self._supervisor is None:
+            return WARN, "inactive: not configured", {}
+        supervisor, loop = self._supervisor, self._loop
+        state, reason, plans = supervisor.state, supervisor.reason, supervisor.plans
+        values = {"checkpoint_digest": self._policy.digest, "state": state,
+                  "instruction": self._inputs.instruction, "plans": plans}
+        values |= {k: f"{v:.2f}" for k, v in loop.latencies().items()}
+        values |= {k: f"{v:.5f}" for k, v in seam_summary(supervisor.seams).items()}
+        values |= {f"intervention {k}": n for k, n in supervisor.interventions.items()}
+        values |= {f"hold {k}": n for k, n in supervisor.holds.items()}
+        values |= self._inputs.describe(time.monotonic())
+        if plans > self._plans_before:
+            self._problem = ""
+        if self._problem and state != "stopped":
             return ERROR, self._problem, values
-        missing = self._assembler.missing()
-        if missing:
-            return WARN, f"waiting for {', '.join(missing)}", values
-        if not self._enabled:
-            return WARN, "disabled by the operator", values
-        return OK, "running", values
+        message = "running" if state == "running" else reason
+        return _LEVELS.get(state, WARN), message, values
 
 
 def main(args: list[str] | None = None) -> int:

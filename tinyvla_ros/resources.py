@@ -31,3 +31,8 @@ def share_directory() -> Path:
 def default_checkpoint() -> Path:
     """Return the checkpoint shipped with the package."""
     return share_directory() / "checkpoints" / "metaworld-3task"
+
+
+def default_robot() -> Path:
+    """Return the contract of the arm that ``sim_bridge_node`` simulates."""
+    return share_directory() / "config" / "robots" / "metaworld.yaml"

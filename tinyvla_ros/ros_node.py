@@ -13,6 +13,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 
 from tinyvla_ros.errors import InputError
 
@@ -21,11 +22,15 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL,
 # `episode` events are few and none may be missed by a node that starts late.
 EPISODE_QOS = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL,
                          reliability=ReliabilityPolicy.RELIABLE)
+# Signals are attended to between waits, s.
+SIGNAL_PERIOD_S = 0.05
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
 
 def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
     """Run a node until it asks to end, Ctrl-C or SIGTERM.
+
+    The node is closed while it can still publish: a policy brings its arm to rest first.
 
     A node ends its process by setting ``node.exit_code``. An ``InputError`` while it is made, or
     left in ``node.failure``, is printed as one sentence.
@@ -33,9 +38,11 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
     Returns:
         Exit code: 0 on success or interrupt, 2 on bad input, else the node's.
     """
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # see executables.run
+    for number in (signal.SIGINT, signal.SIGTERM):  # see executables.run
+        signal.signal(number, _interrupt)
     try:
-        rclpy.init(args=args)
+        # rclpy's own handlers shut the context down before anything could be said.
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         return _spin(make_node())
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
@@ -51,12 +58,19 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
         rclpy.try_shutdown()
 
 
+def _interrupt(number: int, frame) -> None:
+    """End the process as Ctrl-C does, once: a second signal must not cut the ending short."""
+    for other in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(other, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def _spin(node: Node) -> int:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
         while getattr(node, "exit_code", None) is None:
-            executor.spin_once(timeout_sec=0.2)
+            executor.spin_once(timeout_sec=SIGNAL_PERIOD_S)
         return node.exit_code
     finally:
         close = getattr(node, "close", None)
@@ -72,7 +86,7 @@ class Diagnostics:
     Args:
         node: the node; the status is named ``<node>: <part>`` as REP-107 suggests.
         part: what is reported on.
-        hardware_id: what identifies it, for example a checkpoint digest.
+        hardware_id: what identifies it, for example a checkpoint digest; may be set later.
         describe: returns (level, message, key -> value) now.
     """
 
@@ -80,7 +94,7 @@ class Diagnostics:
                  describe: Callable[[], tuple[bytes, str, Mapping[str, object]]]):
         self._node, self._describe = node, describe
         self._name = f"{node.get_name()}: {part}"
-        self._hardware_id = hardware_id
+        self.hardware_id = hardware_id
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # A wall timer: a stalled simulation clock must not silence diagnostics.
         node.create_timer(1.0, self.publish, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -98,7 +112,7 @@ class Diagnostics:
         self._last = (level, message)
         array = DiagnosticArray()
         array.header.stamp = self._node.get_clock().now().to_msg()
-        array.status = [status(self._name, level, message, values, self._hardware_id)]
+        array.status = [status(self._name, level, message, values, self.hardware_id)]
         self._publisher.publish(array)
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -82,20 +83,27 @@ def stop(process: subprocess.Popen) -> int:
 
 
 class Probe:
-    """A node of the test: publishes observations, collects chunks and diagnostics."""
+    """A node of the test: publishes observations, collects chunks and diagnostics.
+
+    Stamps count seconds from an epoch of its own, later than those of all probes before: time
+    goes on for a node that outlives them.
+    """
+
+    _epochs = itertools.count(1000, 1000)
 
     def __init__(self, config):
         import rclpy
         from diagnostic_msgs.msg import DiagnosticArray
         from geometry_msgs.msg import PoseStamped
         from rclpy.executors import SingleThreadedExecutor
+        from rosgraph_msgs.msg import Clock
         from sensor_msgs.msg import Image, JointState
         from std_msgs.msg import String
         from trajectory_msgs.msg import JointTrajectory
 
         from tinyvla_ros.ros_node import LATCHED
 
-        self.config = config
+        self.config, self._epoch = config, next(self._epochs)
         self._context = rclpy.Context()
         rclpy.init(context=self._context)
         self.node = rclpy.create_node("probe", context=self._context)
@@ -107,6 +115,7 @@ class Probe:
         self._joints = self.node.create_publisher(JointState, "joint_states", 10)
         self._pose = self.node.create_publisher(PoseStamped, "ee_pose", 10)
         self._instruction = self.node.create_publisher(String, "instruction", LATCHED)
+        self._clock = self.node.create_publisher(Clock, "/clock", 10)
         self.node.create_subscription(JointTrajectory, "action_chunk", self.chunks.append, 100)
         self.node.create_subscription(
             DiagnosticArray, "/diagnostics",
@@ -126,7 +135,8 @@ class Probe:
 
     def until_matched(self) -> None:
         """Wait until the policy subscribes to everything and offers chunks."""
-        publishers = [*self._images.values(), self._joints, self._pose, self._instruction]
+        publishers = [*self._images.values(), self._joints, self._pose, self._instruction,
+                      self._clock]
         self.until(lambda: all(p.get_subscription_count() for p in publishers)
                    and self.node.count_publishers("action_chunk"), "the policy")
 
@@ -157,13 +167,19 @@ class Probe:
             messages[name] = Image()
             fill_image(messages[name], np.full((48, 48, 3), 128, np.uint8))
         for message in messages.values():
-            message.header.stamp.sec = stamp_s
+            message.header.stamp.sec = self._epoch + stamp_s
         return messages
 
     def publish(self, messages: dict) -> None:
+        """Set the clock to the newest stamp and publish."""
+        from rosgraph_msgs.msg import Clock
+
+        clock = Clock()
+        clock.clock.sec = max(m.header.stamp.sec for m in messages.values())
+        self._clock.publish(clock)
         for name, message in messages.items():
             publisher = {"joints": self._joints, "pose": self._pose, **self._images}[name]
             publisher.publish(message)
 
     def chunk_stamps(self) -> list[int]:
-        return [c.header.stamp.sec for c in self.chunks]
+        return [c.header.stamp.sec - self._epoch for c in self.chunks]

@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two threads of an active policy node: one infers, one looks after the arm.
+
+The second runs at the control rate on a steady clock, whatever the first and the executor do:
+it judges the inputs, joins and checks chunks, and is the only one that commands the arm.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rclpy.clock import Clock
+
+from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.arm.plan import Plan
+from tinyvla_ros.arm.supervisor import Supervisor
+from tinyvla_ros.errors import InputError, MessageError
+from tinyvla_ros.outputs import OutputPublisher
+from tinyvla_ros.policy import Policy
+from tinyvla_ros.policy_inputs import PolicyInputs
+from tinyvla_ros.types import ActionChunk, Observation
+
+LATENCIES_KEPT = 1000
+# Bounds of the control thread's period, s.
+SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 0.005, 0.02
+# A difference between ROS time and the steady clock that grows by more than this at once is a
+# step of the clock, s.
+CLOCK_STEP_S = 0.1
+STAGES = ("transport", "wait", "inference", "hand-over", "total")
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A chunk on its way from one thread to the other; times are steady seconds."""
+
+    chunk: ActionChunk
+    instruction: str
+    arrived: float
+    started: float
+    finished: float
+
+
+class PolicyLoop:
+    """Runs a policy on an arm between ``start`` and ``stop``.
+
+    Attributes:
+        failure: the exception that ended inference for good, None if there was none.
+
+    Args:
+        policy: infers.
+        contract: the robot's.
+        inputs: observations and their health.
+        outputs: where plans go.
+        supervisor: decides; used by other threads only through this class.
+        clock: the node's.
+        on_state: called in the control thread when state or reason have changed.
+        report: called with a topic and an error that did not end anything.
+        extra_latency: seconds added to every inference, for experiments.
+    """
+
+    def __init__(self, policy: Policy, contract: RobotContract, inputs: PolicyInputs,
+                 outputs: Sequence[OutputPublisher], supervisor: Supervisor, clock: Clock,
+                 on_state: Callable[[], None], report: Callable[[str, InputError], None],
+                 extra_latency: float = 0.0):
+        self._policy, self._contract, self._inputs = policy, contract, inputs
+        self._outputs, self._supervisor, self._clock = outputs, supervisor, clock
+        self._on_state, self._report = on_state, report
+        self._extra_latency = extra_latency
+        self._ros_time = clock.ros_time_is_active
+        dt = policy.config.action.dt
+        self._period = min(max(dt, SHORTEST_PERIOD_S), LONGEST_PERIOD_S)
+        self._replan_ns = round(contract.execution.replan_every * dt * 1e9)
+        self._lock = threading.RLock()  # the supervisor's and the outputs'
+        self._wake = threading.Condition()
+        self._ready: _Ready | None = None
+        self._done: tuple[int, str] | None = None  # stamp and instruction last acted on
+        self._inferring_since: float | None = None
+        self._offset: float | None = None  # ROS time minus steady time, s
+        self._said: tuple[str, str] | None = None
+        self._closing = False
+        self._threads: list[threading.Thread] = []
+        self.failure: BaseException | None = None
+        self._latencies: dict[str, deque[float]] = {
+            s: deque(maxlen=LATENCIES_KEPT) for s in STAGES}
+
+    def start(self, enabled: bool) -> None:
+        """Start both threads; the operator's switch as given."""
+        self._supervisor.activate(enabled)
+        self._closing, self._done, self._ready, self._offset = False, None, None, None
+        self._threads = [threading.Thread(target=self._infer_forever, name="inference"),
+                         threading.Thread(target=self._control_forever, name="control")]
+        for thread in self._threads:
+            thread.daemon = True
+            thread.start()
+
+    def stop(self) -> None:
+        """Bring the arm to rest, then end both threads."""
+        with self._lock:
+            self._apply(self._supervisor.deactivate(self._now_ns()))
+        self._closing = True
+        for condition in (self._wake, self._inputs.changed):
+            with condition:
+                condition.notify_all()
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(timeout=10.0)
+
+    def enable(self, enabled: bool) -> None:
+        """Turn the operator's switch."""
+        with self._lock:
+            self._apply(self._supervisor.enable(enabled, self._now_ns()))
+        with self._inputs.changed:
+            self._done = None
+            self._inputs.changed.notify_all()
+
+    def emergency_stop(self, reason: str) -> None:
+        """Hold until ``reset``."""
+        with self._lock:
+            self._apply(self._supervisor.stop(reason, self._now_ns()))
+
+    def reset(self) -> None:
+        """Release a stop and forget observations."""
+        with self._lock:
+            self._apply(self._supervisor.reset(self._now_ns()))
+        with self._inputs.changed:
+            self._inputs.clear()
+            self._policy.reset()
+            self._done = None
+
+    def latencies(self) -> dict[str, float]:
+        """Return p50 and p99 of every stage, ms."""
+        values = {}
+        for stage, times in self._latencies.items():
+            if times:
+                p50, p99 = np.percentile(list(times), [50, 99]) * 1e3
+                values |= {f"{stage}_ms_p50": float(p50), f"{stage}_ms_p99": float(p99)}
+        return values
+
+    # ---- inference ------------------------------------------------------------------------
+
+    def _infer_forever(self) -> None:
+        while not self._closing:
+            with self._inputs.changed:
+                observation = self._next_observation()
+                while observation is None and not self._closing:
+                    # The time-out is for what changes without a message: states, replan_every.
+                    self._inputs.changed.wait(0.05)
+                    observation = self._next_observation()
+                if self._closing:
+                    return
+                self._done = (observation.stamp_ns, observation.instruction)
+            try:
+                self._infer(observation)
+            except InputError as err:
+                self._report("inference", err)
+            except Exception as err:  # a broken device must not leave a silent node
+                if not self._closing:
+                    self.failure = err
+                    self.emergency_stop(f"inference failed: {err!r}")
+                return
+
+    def _next_observation(self) -> Observation | None:
+        """Return the newest observation not acted on yet, if it may be acted on."""
+        if not self._supervisor.may_infer or self._ready is not None:
+            return None
+        observation = self._inputs.latest()
+        if observation is None:
+            return None
+        if self._done is not None and observation.instruction == self._done[1]:
+            since = observation.stamp_ns - self._done[0]
+            if since == 0 or (0 < since < self._replan_ns
+                              and self._supervisor.state == "running"):
+                return None
+        return observation
+
+    def _infer(self, observation: Observation) -> None:
+        started = time.monotonic()
+        arrived = self._inputs.arrival(observation.stamp_ns) or started
+        self._check_age(observation)
+        total = self._latencies["total"]
+        expected = float(np.percentile(list(total)[-50:], 90)) if total else self._period
+        with self._lock:
+            prefix = self._supervisor.prefix(observation.stamp_ns,
+                                             observation.stamp_ns + round(expected * 1e9))
+        self._inferring_since = started
+        try:
+            chunk = self._policy.infer(observation, prefix)
+            if self._extra_latency:
+                time.sleep(self._extra_latency)
+        finally:
+            self._inferring_since = None
+        with self._wake:
+            self._ready = _Ready(chunk, observation.instruction, arrived, started,
+                                 time.monotonic())
+            self._wake.notify()
+
+    def _check_age(self, observation: Observation) -> None:
+        limit = self._contract.stamps.max_age
+        age = (self._now_ns() - observation.stamp_ns) / 1e9
+        if limit and age > limit:
+            raise MessageError(f"The newest observation is {age:.3f} s old; at most {limit:g} s "
+                               "is acted on, check the clocks and the cameras.")
+
+    # ---- control --------------------------------------------------------------------------
+
+    def _control_forever(self) -> None:
+        while not self._closing:
+            with self._wake:
+                if self._ready is None:
+                    self._wake.wait(self._period)
+            try:
+                self._control()
+            except Exception as err:  # the arm must not be left with nobody looking after it
+                if self._closing:
+                    return
+                self.failure = err
+                self.emergency_stop(f"the control thread failed: {err!r}")
+                self._on_state()
+                return
+
+    def _control(self) -> None:
+        with self._lock:
+            if self._closing:
+                return
+            now_s, now_ns = time.monotonic(), self._now_ns()
+            step = self._clock_step(now_s, now_ns)
+            if step:
+                self._apply(self._supervisor.tick(now_ns, step))
+                self._supervisor.forget()
+                self._inputs.clear()
+            problem = self._problem(now_s, now_ns)
+            self._apply(self._supervisor.tick(now_ns, problem))
+            with self._wake:
+                ready, self._ready = self._ready, None
+            if ready is not None:
+                if problem:
+                    self._done = None  # may be acted on once the problem is gone
+                else:
+                    self._accept(ready, now_ns)
+            if self._supervisor.plan is not None:
+                for output in self._outputs:
+                    output.tick(self._supervisor.plan, now_ns)
+            said = (self._supervisor.state, self._supervisor.reason)
+        if ready is not None:
+            with self._inputs.changed:
+                self._inputs.changed.notify_all()
+        if said != self._said:
+            self._said = said
+            self._on_state()
+
+    def _accept(self, ready: _Ready, now_ns: int) -> None:
+        plan = self._supervisor.accept(ready.chunk, ready.instruction,
+                                       self._inputs.newest_state(), now_ns)
+        self._apply(plan)
+        if plan is None or plan.chunk is None:
+            return
+        now_s = time.monotonic()
+        total = max(0.0, (self._now_ns() - ready.chunk.stamp_ns) / 1e9)
+        stages = (total - (now_s - ready.arrived), ready.started - ready.arrived,
+                  ready.finished - ready.started, now_s - ready.finished, total)
+        for stage, seconds in zip(STAGES, stages, strict=True):
+            self._latencies[stage].append(max(0.0, seconds))
+
+    def _apply(self, plan: Plan | None) -> None:
+        if plan is not None:
+            for output in self._outputs:
+                output.send(plan)
+
+    def _problem(self, now_s: float, now_ns: int) -> str:
+        if self._ros_time and now_ns == 0:
+            return "waiting for /clock"
+        problem = self._inputs.problem(now_s)
+        if problem:
+            return problem
+        since = self._inferring_since
+        limit = self._contract.execution.max_duration + self._extra_latency
+        if since is not None and now_s - since > limit:
+            return f"inference is slow: it has taken more than {limit:g} s"
+        return next(filter(None, (o.problem() for o in self._outputs)), "")
+
+    def _clock_step(self, now_s: float, now_ns: int) -> str:
+        """Notice that time went back, or that the system's clock was set."""
+        if self._inputs.take_time_went_back():
+            return "time went back: the stamps of a stream did"
+        if self._ros_time:
+            return ""  # simulations jump and stop as they like
+        offset, before = now_ns / 1e9 - now_s, self._offset
+        self._offset = offset
+        if before is not None and abs(offset - before) > CLOCK_STEP_S:
+            return f"the clock was set by {offset - before:+.3f} s"
+        return ""
+
+    def _now_ns(self) -> int:
+        return self._clock.now().nanoseconds
