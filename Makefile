@@ -38,7 +38,8 @@ checkpoint: setup
 		--out runs/metaworld-3task/evaluation
 
 benchmark: setup
-	@for b in benchmarks/[a-z]*.py; do $(PYTHON_BIN) $$b || exit 1; done
+	@for b in render latency image_hop train_throughput; do \
+		$(PYTHON_BIN) benchmarks/$$b.py || exit 1; done
 
 clean:
 	rm -rf .venv build install log results *.egg-info

@@ -114,6 +114,15 @@ class ObservationAssembler:
             state |= self._pose.items[-1][1]
         return state
 
+    def oldest_joint(self) -> int | None:
+        """Return the stamp up to which every joint was received, None if one never was."""
+        newest = dict.fromkeys(self._states.values(), -1)
+        for key, stream in self._joints.items():
+            for name in key:
+                newest[name] = max(newest[name], stream.newest())
+        oldest = min(newest.values())
+        return None if oldest < 0 else oldest
+
     def missing(self) -> list[str]:
         """Name what has not been received yet, ``joint_states (joint, ...)`` for joints."""
         names = [f"camera/{n}" for n, s in self._cameras.items() if not s.items]

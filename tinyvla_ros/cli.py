@@ -39,6 +39,14 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--mode", choices=("lockstep", "realtime"), default="lockstep",
                          help=SimEvalOptions.model_fields["mode"].description)
 
+    _command(commands, "dry-run", "tinyvla_ros.dry_run.command",
+             "Run a policy on a kinematic arm over ROS 2 topics, before touching hardware.")
+
+    robot = _command(commands, "robot", None, "Look at robot contracts.").add_subparsers(
+        required=True, metavar="COMMAND", parser_class=CommandParser)
+    _command(robot, "check", "tinyvla_ros.robot_check",
+             "Check a contract against a checkpoint and, with --live, against the graph.")
+
     command = _command(commands, "evaluate", _evaluate,
                        "The same protocol in process, without ROS, on all cores.")
     _evaluation_arguments(command, "results/evaluate")
@@ -116,11 +124,6 @@ def _sim_eval(options) -> int:
     choose_gl()
     nodes = sim_eval_graph(chosen)
     check_out(chosen.out)
-    try:
-        import rclpy  # noqa: F401
-    except ImportError as err:
-        raise InputError(f"rclpy cannot be imported ({err}); run 'make setup', or source a ROS 2 "
-                         "Jazzy installation.") from None
     from tinyvla_ros.local_launch import run_graph
     return run_graph(nodes)
 

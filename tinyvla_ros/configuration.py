@@ -48,16 +48,23 @@ def parse(model: type[ConfigT], data: object, where: str, error=InputError) -> C
             parent, _, name = path.rpartition(".")
             within = f"{parent}: " if parent else ""
             raise error(f"{where}: {within}{unknown('field', name, known)}{more}") from None
+        if first["type"] in ("union_tag_not_found", "union_tag_invalid"):
+            path += "." + first["ctx"]["discriminator"].strip("'")
+            if "tag" not in first["ctx"]:
+                raise error(f"{where}: field '{path}' is missing; add it.{more}") from None
+            tags = first["ctx"]["expected_tags"].replace("'", "").split(", ")
+            raise error(f"{where}: {unknown(path, first['ctx']['tag'], tags)}{more}") from None
         message = first["msg"].removeprefix("Value error, ").removesuffix(".")
+        message += "" if message.endswith("?") else "."
         if first["type"] == "value_error" and isinstance(first["input"], dict):
             # A check of several fields names them itself.
             within = f"{path}: " if first["loc"] else ""
-            raise error(f"{where}: {within}{message}.{more}") from None
+            raise error(f"{where}: {within}{message}{more}") from None
         shown = repr(first["input"])
         shown = shown if len(shown) <= 80 else shown[:77] + "..."
         if first["type"] == "missing":
             raise error(f"{where}: field '{path}' is missing; add it.{more}") from None
-        raise error(f"{where}: '{path}' is {shown}: {message}.{more}") from None
+        raise error(f"{where}: '{path}' is {shown}: {message}{more}") from None
 
 
 def override(data: object, settings: Iterable[str], model: type[Config]) -> object:

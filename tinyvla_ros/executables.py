@@ -8,9 +8,12 @@ import os
 import signal
 import sys
 
+from tinyvla_ros.resources import use_middleware_profile
+
 
 def run(module: str) -> int:
     """Import a node's module and run its ``main``."""
+    use_middleware_profile()
     # Importing torch takes seconds; Ctrl-C then must not print a traceback from inside it.
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     return importlib.import_module(module).main()
@@ -29,6 +32,16 @@ def sim_bridge_node() -> int:
 def eval_node() -> int:
     """Run ``sim_bridge.eval_node``."""
     return run("sim_bridge.eval_node")
+
+
+def dry_run_arm_node() -> int:
+    """Run ``tinyvla_ros.dry_run.dry_run_arm_node``."""
+    return run("tinyvla_ros.dry_run.dry_run_arm_node")
+
+
+def dry_run_report_node() -> int:
+    """Run ``tinyvla_ros.dry_run.dry_run_report_node``."""
+    return run("tinyvla_ros.dry_run.dry_run_report_node")
 
 
 if __name__ == "__main__":

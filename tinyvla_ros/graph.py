@@ -9,11 +9,11 @@ from pathlib import Path
 
 from pydantic import Field
 
-from tinyvla_ros.configuration import Config, parse, read_json
-from tinyvla_ros.errors import InputError
-from tinyvla_ros.files import CONFIG
+from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.arm.contract_check import check_contract
+from tinyvla_ros.configuration import Config
 from tinyvla_ros.policy_config import PolicyConfig
-from tinyvla_ros.resources import default_checkpoint
+from tinyvla_ros.resources import default_checkpoint, share_directory
 
 PACKAGE = "tinyvla_ros"
 
@@ -54,9 +54,7 @@ def sim_eval_graph(options: SimEvalOptions) -> list[NodeDescription]:
         InputError: the options do not fit together or the checkpoint cannot be read.
     """
     checkpoint = Path(options.checkpoint) if options.checkpoint else default_checkpoint()
-    if not (checkpoint / CONFIG).is_file():
-        raise InputError(f"Checkpoint {checkpoint} has no {CONFIG}; give a checkpoint directory.")
-    config = parse(PolicyConfig, read_json(checkpoint / CONFIG), str(checkpoint / CONFIG))
+    config = PolicyConfig.load(checkpoint)
     checkpoint, out = str(checkpoint.resolve()), str(Path(options.out).resolve())
     run = {"tasks": list(options.tasks), "episodes": options.episodes, "seed": options.seed,
            "mode": options.mode}
@@ -67,5 +65,72 @@ def sim_eval_graph(options: SimEvalOptions) -> list[NodeDescription]:
                         {**run, "execute_steps": config.action.execute_steps}),
         NodeDescription("policy_node",
                         {"checkpoint": checkpoint, "device": options.device, "enabled": True,
-                         "reliable": True, "use_sim_time": True}),
+                         "join": "replace" if options.mode == "lockstep" else "",
+                         "use_sim_time": True}),
     ]
+
+
+class PolicyOptions(Config):
+    """Arguments of ``policy.launch.py``."""
+
+    robot: str = Field(description="Robot contract, a file like those in config/robots.")
+    checkpoint: str = Field(description="Checkpoint directory.")
+    device: str = Field("cpu", description="Torch device: cpu, cuda or cuda:N.")
+    threads: int = Field(1, description="CPU threads of the network.")
+    sample_steps: int = Field(0, description="DDIM steps; 0 for the checkpoint's own.")
+    enabled: bool = Field(False, description="Command the arm from the start; otherwise wait for "
+                                             "~/enable.")
+    autostart: bool = Field(True, description="Configure and activate at once; otherwise wait "
+                                              "for a lifecycle manager.")
+    use_sim_time: bool = Field(False, description="Take the time from /clock.")
+
+
+def policy_graph(options: PolicyOptions) -> list[NodeDescription]:
+    """Return the policy alone, for a robot that is there already.
+
+    Raises:
+        InputError: contract or checkpoint cannot be read or do not fit each other.
+    """
+    check_contract(RobotContract.load(options.robot), PolicyConfig.load(options.checkpoint))
+    return [NodeDescription("policy_node", {
+        **options.model_dump(), "robot": str(Path(options.robot).resolve()),
+        "checkpoint": str(Path(options.checkpoint).resolve())})]
+
+
+class DryRunOptions(Config):
+    """Arguments of ``dry_run.launch.py`` and ``tinyvla dry-run``."""
+
+    robot: str = Field("", description="Robot contract, a file like those in config/robots; "
+                                       "empty for config/robots/ur5e.yaml.")
+    checkpoint: str = Field("", description="Checkpoint directory; empty for a small untrained "
+                                            "one made to fit the robot.")
+    instruction: str = Field("", description="What to tell the policy; empty for the "
+                                             "checkpoint's first instruction.")
+    device: str = Field("cpu", description="Torch device: cpu, cuda or cuda:N.")
+
+
+def dry_run_graph(options: DryRunOptions) -> list[NodeDescription]:
+    """Return the policy, enabled, and a kinematic arm in the place of the robot.
+
+    An untrained checkpoint lasts as long as this process.
+
+    Raises:
+        InputError: contract or checkpoint cannot be read or do not fit each other, the contract
+            has an output that no arm has, or the instruction is unknown.
+    """
+    from tinyvla_ros.dry_run.arm import DryRunArm
+    from tinyvla_ros.dry_run.untrained import start_state, temporary_checkpoint
+
+    robot = options.robot or str(share_directory() / "config" / "robots" / "ur5e.yaml")
+    contract = RobotContract.load(robot)
+    checkpoint = options.checkpoint or str(temporary_checkpoint(contract))
+    policy = policy_graph(PolicyOptions(robot=robot, checkpoint=checkpoint,
+                                        device=options.device, enabled=True))
+    # What the arm would find out is said at once, before anything starts.
+    config = PolicyConfig.load(checkpoint)
+    DryRunArm(contract, config, start_state(contract, config, Path(checkpoint)), 0)
+    if options.instruction:
+        config.instruction_index(options.instruction)
+    same = {name: policy[0].parameters[name] for name in ("robot", "checkpoint")}
+    arm = NodeDescription("dry_run_arm_node", {**same, "instruction": options.instruction})
+    return [*policy, arm]

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import yaml
 
+from tinyvla_ros.errors import InputError
 from tinyvla_ros.graph import NodeDescription
 
 # Seconds a node gets to stop after SIGINT, then after SIGTERM, before SIGKILL.
@@ -27,7 +28,11 @@ def run_graph(nodes: Sequence[NodeDescription]) -> int:
     Returns:
         0 when the run ended as it should, 130 after Ctrl-C, otherwise the exit code of the node
         that died first, whose name is printed.
+
+    Raises:
+        InputError: there is no rclpy here.
     """
+    require_rclpy()
     environment = dict(os.environ)
     # A simulated robot has no business on the network unless the user says so.
     environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
@@ -51,6 +56,15 @@ def run_graph(nodes: Sequence[NodeDescription]) -> int:
         _stop(list(running.values()))
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def require_rclpy() -> None:
+    """Raise ``InputError`` if there is no rclpy here."""
+    try:
+        import rclpy  # noqa: F401
+    except ImportError as err:
+        raise InputError(f"rclpy cannot be imported ({err}); run 'make setup', or source a ROS 2 "
+                         "Jazzy installation.") from None
 
 
 def _start(node: NodeDescription, environment: dict[str, str]) -> subprocess.Popen:

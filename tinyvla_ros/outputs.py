@@ -63,9 +63,11 @@ class OutputPublisher:
 class JointTrajectoryPublisher(OutputPublisher):
     """The whole plan at once, for joint_trajectory_controller.
 
-    A new trajectory replaces the old one at once. The stamp is the start of the plan's first row,
-    never zero and never with all points in the past, which the controller would refuse; a row
-    is reached at the end of its period. Velocities make the controller interpolate by cubics.
+    A new trajectory replaces the old one at once. The stamp is the start of the plan, a little
+    ahead of now, so that none arrives too late to be followed within the limits, and one that is
+    held up on the way is refused instead of being followed late: the one before it ends at rest.
+    A row is reached at the end of its period; velocities make the controller interpolate by
+    cubics.
     """
 
     def __init__(self, node: Node, output: JointTrajectoryOutput, channels: tuple[str, ...]):
@@ -79,11 +81,9 @@ class JointTrajectoryPublisher(OutputPublisher):
         set_stamp(msg.header.stamp, plan.start_ns)
         positions = self._values(plan.commands)
         velocities = plan.slopes()[:, self._columns] * self._scale
-        # A hold gives the controller time to come from wherever the arm is.
-        first = round(self._output.hold_time * 1e9) if plan.chunk is None else plan.dt_ns
         for i, (position, velocity) in enumerate(zip(positions, velocities, strict=True)):
             point = self._point(positions=position.tolist(), velocities=velocity.tolist())
-            set_stamp(point.time_from_start, first + i * plan.dt_ns)
+            set_stamp(point.time_from_start, (i + 1) * plan.dt_ns)
             msg.points.append(point)
         self._publisher.publish(msg)
 

@@ -41,6 +41,7 @@ class PolicyInputs:
         changed: notified at every good message; guards everything here.
         active: observations are dropped unread while false.
         rejected: messages refused so far, by topic.
+        pictures: images of the first camera so far.
 
     Args:
         node: makes the subscriptions.
@@ -56,10 +57,11 @@ class PolicyInputs:
         self.changed = threading.Condition()
         self.active = False
         self.rejected: Counter[str] = Counter()
+        self.pictures = 0
         names = contract.joint_states.names if contract.joint_states else {}
         self._assembler = ObservationAssembler(
             config, round(contract.stamps.tolerance * 1e9), names)
-        self._ahead_ns = round(contract.stamps.max_ahead * 1e9)
+        self._max_age, self._max_ahead = contract.stamps.max_age, contract.stamps.max_ahead
         self._health: dict[str, StreamHealth] = {}
         self._arrived: dict[int, float] = {}
         self._went_back = False
@@ -110,19 +112,27 @@ class PolicyInputs:
             went_back, self._went_back = self._went_back, False
         return went_back
 
-    def problem(self, now_s: float) -> str:
-        """Say why the arm must not act on these inputs, nothing if it may."""
+    def problem(self, now_s: float, now_ns: int) -> str:
+        """Say why the arm must not act on these inputs, nothing if it may.
+
+        Args:
+            now_s: steady seconds.
+            now_ns: ROS time.
+        """
         with self.changed:
             missing = self._assembler.missing()
             if missing:
                 return f"waiting for {', '.join(missing)}"
-            problems = (h.problem(now_s) for h in self._health.values())
-            return next(filter(None, problems), "")
-
-    def unpaired(self) -> str:
-        """Say which part the newest image lacks."""
-        with self.changed:
-            return self._assembler.unpaired()
+            for health in self._health.values():
+                if problem := health.problem(now_s):
+                    return problem
+            # Streams that live and never fit together make no observations either.
+            observation = self._assembler.latest()
+            if observation is None or (self._max_age and now_ns - observation.stamp_ns >
+                                       self._max_age * 1e9):
+                why = self._assembler.unpaired() or f"the newest is over {self._max_age:g} s old"
+                return f"no observation: {why}"
+            return ""
 
     def describe(self, now_s: float) -> dict[str, str]:
         """Return age and rate of every stream, for diagnostics."""
@@ -143,24 +153,33 @@ class PolicyInputs:
             self._stream(f"camera/{name}", camera, message, lambda m, s, n=name, r=read:
                          self._add_image(n, s, r(m)))
         if assembler.joint_names:
-            self._stream("joint_states", self._contract.joint_states, JointState, lambda m, s:
-                         (assembler.add_joints(s, joint_positions(m, assembler.joint_names)),
-                          None))
+            self._stream("joint_states", self._contract.joint_states, JointState, self._add_joints)
         if assembler.needs_pose:
             self._stream("ee_pose", self._contract.ee_pose, PoseStamped, lambda m, s:
-                         (assembler.add_pose(s, pose_position(m)), None))
+                         (assembler.add_pose(s, pose_position(m)), s, None))
         self._subscriptions.append(self._node.create_subscription(
             String, self._contract.instruction, self._on_instruction, LATCHED))
 
     def _add_image(self, name: str, stamp_ns: int, image):
         went_back = self._assembler.add_image(name, stamp_ns, image)
         self._arrived[stamp_ns] = time.monotonic()
+        self.pictures += name == next(iter(self._config.cameras))
         if len(self._arrived) > ARRIVALS:
             del self._arrived[next(iter(self._arrived))]
-        return went_back, image
+        return went_back, stamp_ns, image
+
+    def _add_joints(self, msg: JointState, stamp_ns: int):
+        positions = joint_positions(msg, self._assembler.joint_names)
+        went_back = self._assembler.add_joints(stamp_ns, positions)
+        # A joint that no longer comes makes the stream stale, whatever the others do.
+        return went_back, self._assembler.oldest_joint(), None
 
     def _stream(self, name: str, stream: Stream, message: type, add) -> None:
-        """Subscribe to a stamped topic; ``add`` returns (time went back, image or None)."""
+        """Subscribe to a stamped topic.
+
+        ``add`` takes message and stamp and returns whether time went back, the stamp up to which
+        everything is there (None if something never came), and the image if it is one.
+        """
         health = self._health[name] = StreamHealth(name, stream)
 
         def callback(msg) -> None:
@@ -169,9 +188,10 @@ class PolicyInputs:
             try:
                 stamp = self._checked_stamp(msg.header.stamp)
                 with self.changed:
-                    went_back, image = add(msg, stamp)
+                    went_back, complete, image = add(msg, stamp)
                     self._went_back |= went_back
-                    health.arrived(time.monotonic(), image)
+                    if complete is not None:
+                        health.arrived(time.monotonic(), complete, image)
                     self.changed.notify_all()
             except InputError as err:
                 self.rejected[stream.topic] += 1
@@ -184,11 +204,14 @@ class PolicyInputs:
 
     def _checked_stamp(self, stamp) -> int:
         stamp_ns = stamp_to_ns(stamp)
-        if self._ahead_ns:
-            ahead = stamp_ns - self._node.get_clock().now().nanoseconds
-            if ahead > self._ahead_ns:
-                raise MessageError(f"The stamp is {ahead / 1e9:.3f} s in the future; at most "
-                                   f"{self._ahead_ns / 1e9:g} s is accepted, check the clocks.")
+        now_ns = self._node.get_clock().now().nanoseconds
+        age = (now_ns - stamp_ns) / 1e9
+        if now_ns and self._max_age and age > self._max_age:
+            raise MessageError(f"The message is {age:.3f} s old when it comes; at most "
+                               f"{self._max_age:g} s is accepted, check clocks and drivers.")
+        if now_ns and self._max_ahead and -age > self._max_ahead:
+            raise MessageError(f"The stamp is {-age:.3f} s in the future; at most "
+                               f"{self._max_ahead:g} s is accepted, check the clocks.")
         return stamp_ns
 
     def _on_instruction(self, msg: String) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -50,6 +50,7 @@ class PolicyLoop:
 
     Attributes:
         failure: the exception that ended inference for good, None if there was none.
+        missed: pictures of which no plan came, by reason; together with the plans they are all.
 
     Args:
         policy: infers.
@@ -85,6 +86,8 @@ class PolicyLoop:
         self._closing = False
         self._threads: list[threading.Thread] = []
         self.failure: BaseException | None = None
+        self.missed: Counter[str] = Counter()
+        self._pictures = 0  # of the first camera, up to the one acted on last
         self._latencies: dict[str, deque[float]] = {
             s: deque(maxlen=LATENCIES_KEPT) for s in STAGES}
 
@@ -154,9 +157,12 @@ class PolicyLoop:
                 if self._closing:
                     return
                 self._done = (observation.stamp_ns, observation.instruction)
+                seen, self._pictures = self._pictures, self._inputs.pictures
+                self.missed["newer one taken"] += max(0, self._pictures - seen - 1)
             try:
                 self._infer(observation)
             except InputError as err:
+                self.missed["not inferred"] += 1
                 self._report("inference", err)
             except Exception as err:  # a broken device must not leave a silent node
                 if not self._closing:
@@ -239,6 +245,7 @@ class PolicyLoop:
                 ready, self._ready = self._ready, None
             if ready is not None:
                 if problem:
+                    self.missed["inputs failed meanwhile"] += 1
                     self._done = None  # may be acted on once the problem is gone
                 else:
                     self._accept(ready, now_ns)
@@ -258,6 +265,7 @@ class PolicyLoop:
                                        self._inputs.newest_state(), now_ns)
         self._apply(plan)
         if plan is None or plan.chunk is None:
+            self.missed["chunk refused"] += 1
             return
         now_s = time.monotonic()
         total = max(0.0, (self._now_ns() - ready.chunk.stamp_ns) / 1e9)
@@ -274,7 +282,7 @@ class PolicyLoop:
     def _problem(self, now_s: float, now_ns: int) -> str:
         if self._ros_time and now_ns == 0:
             return "waiting for /clock"
-        problem = self._inputs.problem(now_s)
+        problem = self._inputs.problem(now_s, now_ns)
         if problem:
             return problem
         since = self._inferring_since

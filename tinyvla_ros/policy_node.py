@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 
@@ -152,6 +153,7 @@ class PolicyNode(LifecycleNode):
                 part.close()
         self._policy = self._inputs = self._supervisor = self._loop = None
         self._outputs = []
+        gc.collect()  # the parts refer to each other
 
     def _load_contract(self) -> RobotContract:
         contract = RobotContract.load(self._parameters.robot or default_robot())
@@ -215,6 +217,8 @@ class PolicyNode(LifecycleNode):
         values |= {k: f"{v:.5f}" for k, v in seam_summary(supervisor.seams).items()}
         values |= {f"intervention {k}": n for k, n in supervisor.interventions.items()}
         values |= {f"hold {k}": n for k, n in supervisor.holds.items()}
+        values |= {f"missed {k}": n for k, n in loop.missed.items()}
+        values |= {"pictures": self._inputs.pictures}
         values |= self._inputs.describe(time.monotonic())
         if plans > self._plans_before:
             self._problem = ""

@@ -36,3 +36,13 @@ def default_checkpoint() -> Path:
 def default_robot() -> Path:
     """Return the contract of the arm that ``sim_bridge_node`` simulates."""
     return share_directory() / "config" / "robots" / "metaworld.yaml"
+
+
+def use_middleware_profile() -> None:
+    """Let Fast DDS carry large images in shared memory, unless the user has a profile.
+
+    Only Fast DDS reads it, when the first context is made; see ``config/fastdds.xml``.
+    """
+    if "FASTDDS_DEFAULT_PROFILES_FILE" not in os.environ:
+        os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE",
+                              str(share_directory() / "config" / "fastdds.xml"))

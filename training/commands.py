@@ -48,6 +48,8 @@ def register(add) -> None:
         "dead blocks, bad data, memory.")
     add("ablate", "training.ablation", "Measure what each part of a recipe does.")
     add("loss-vs-success", "training.loss_success", "Compare loss and success along a run.")
+    add("latency-vs-success", "training.latency_success",
+        "Compare ways of joining chunks under latency.")
     data = add("data", None, "Look at datasets.").add_subparsers(required=True, metavar="COMMAND")
     data.add_parser("check", module="training.data_check",
                     help="verify a LeRobotDataset and draw a contact sheet per task")

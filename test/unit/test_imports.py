@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-# Modules that are ROS by nature; everything else in tinyvla_ros is the core.
-ROS_MODULES = {"policy_node", "policy_inputs", "policy_loop", "outputs", "ros_node",
-               "ros_parameters", "launch_graph", "dry_run_arm_node"}
+# Modules that are ROS by nature, nodes besides; everything else in tinyvla_ros is the core.
+ROS_MODULES = {"policy_inputs", "policy_loop", "outputs", "ros_parameters", "launch_graph",
+               "live_check"}
 
 
 def core_modules() -> list[str]:
@@ -20,7 +20,7 @@ def core_modules() -> list[str]:
     modules = []
     for path in sorted(package.rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
-        if not ROS_MODULES & {parts[1].removesuffix(".py"), parts[-1]}:
+        if parts[-1] not in ROS_MODULES and not parts[-1].endswith("_node"):
             modules.append(".".join(parts).removesuffix(".__init__"))
     return modules
 

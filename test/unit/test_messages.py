@@ -112,7 +112,6 @@ def test_joints_are_read_by_name():
 
 
 @pytest.mark.parametrize(("names", "positions", "words"), [
-    (["a"], [1.0], "lacks 'b'"),
     (["a", "b"], [1.0], "2 names and 1 positions"),
     (["a", "b", "a"], [1.0, 2.0, 3.0], "'a' twice"),
     (["a", "b"], [1.0, math.nan], "'b' is nan"),

@@ -14,6 +14,8 @@ from pydantic import Field, field_validator, model_validator
 from tinyvla_ros.configuration import Config, parse, read_yaml
 from tinyvla_ros.errors import unknown
 
+# A channel must be able to come to rest within this time, s: nothing stops an arm sooner.
+LONGEST_BRAKE_S = 5.0
 # Fields of geometry_msgs/Twist.
 TWIST_AXES = ("linear.x", "linear.y", "linear.z", "angular.x", "angular.y", "angular.z")
 Violation = Literal["clamp", "hold", "stop"]
@@ -95,7 +97,8 @@ class Channel(Config):
         high: largest value.
         velocity: largest change per second; null for no limit.
         acceleration: largest change of that per second; null for no limit.
-        jump: largest difference between the first value executed and ``state``; null for no limit.
+        jump: largest difference between ``state`` and what it was told last, or is to be told
+            first; goes with ``state``.
         state: the state that measures this channel, for channels that are positions.
         hold: what the channel gets while the arm holds: the value it was last given, or zero
             (for velocities and increments).
@@ -126,6 +129,22 @@ class Channel(Config):
         if self.state is not None and self.hold == "zero":
             raise ValueError("a channel with a state is a position, and zero is no place to "
                              "hold; set hold to last")
+        if self.state is not None and self.jump is None:
+            raise ValueError("state needs jump, the largest difference between it and a first "
+                             "command: without one a wrong measurement would be commanded")
+        return self
+
+    @model_validator(mode="after")
+    def _can_come_to_rest(self):
+        if self.acceleration is not None:
+            time, changes = self.velocity / self.acceleration, "acceleration"
+        elif self.hold == "zero" and self.velocity is not None:
+            time, changes = max(-self.low, self.high) / self.velocity, "velocity"
+        else:
+            return self
+        if time > LONGEST_BRAKE_S:
+            raise ValueError(f"{changes} {getattr(self, changes):g} lets it come to rest in "
+                             f"{time:.3g} s only; raise it so that {LONGEST_BRAKE_S:g} s suffice")
         return self
 
 
@@ -134,14 +153,14 @@ class OnViolation(Config):
 
     clamp: the value is moved to the limit; hold: the chunk is refused and the arm holds until a
     good one comes; stop: the arm holds until ``~/reset``. Values that are not finite are never
-    clamped.
+    clamped, nor is a jump: what is wrong may be the measured value.
     """
 
     finite: Literal["hold", "stop"] = "stop"
     position: Violation = "clamp"
     velocity: Violation = "clamp"
     acceleration: Violation = "clamp"
-    jump: Violation = "hold"
+    jump: Literal["hold", "stop"] = "hold"
 
 
 class OutputChannel(Config):
@@ -194,11 +213,12 @@ class JointTrajectoryOutput(Output):
     """trajectory_msgs/JointTrajectory for a joint_trajectory_controller; positions.
 
     Attributes:
-        hold_time: seconds the controller takes to the hold point.
+        lead: seconds from sending a trajectory to its start; at least what it takes to arrive,
+            or the first point is reached in less time than it needs within the limits.
     """
 
     type: Literal["joint_trajectory"]
-    hold_time: float = Field(0.05, gt=0.0, le=1.0)
+    lead: float = Field(0.02, ge=0.0, le=0.5)
 
 
 class TwistOutput(Output):
@@ -315,7 +335,8 @@ class RobotContract(Config):
         for output in self.outputs:
             for channel in output.channels:
                 hold = self.actions[channel].hold
-                if isinstance(output, JointTrajectoryOutput) and hold == "zero":
+                is_position = isinstance(output, (JointTrajectoryOutput, PositionsOutput))
+                if is_position and hold == "zero":
                     raise ValueError(f"channel {channel!r} goes to {output.topic} as a position; "
                                      "set its hold to last")
                 if isinstance(output, TwistOutput) and hold == "last":

@@ -44,6 +44,11 @@ def _problems(contract: RobotContract, config: PolicyConfig) -> Iterator[str]:
     for name in names:
         if name not in joints:
             yield "joint_states.names: " + unknown("state of the checkpoint", name, joints)
+    topic_names = [names.get(n, n) for n in joints]
+    for name in topic_names:
+        if topic_names.count(name) > 1:
+            yield (f"joint_states.names: joint {name!r} would be read as "
+                   f"{' and '.join(n for n in joints if names.get(n, n) == name)}; name another.")
     action = config.action
     for channel in action.channels:
         if channel not in contract.actions:
@@ -53,12 +58,14 @@ def _problems(contract: RobotContract, config: PolicyConfig) -> Iterator[str]:
             yield "actions: " + unknown("channel", channel, action.channels)
         else:
             yield from _channel_problems(channel, limits, config)
-    if contract.execution.replan_every >= action.horizon:
-        yield (f"execution.replan_every is {contract.execution.replan_every} and a chunk has "
-               f"{action.horizon} rows; give less.")
-    if contract.execution.max_duration < action.dt:
+    rows = round(contract.execution.max_duration * 1e9) // round(action.dt * 1e9)
+    if rows < 1:
         yield (f"execution.max_duration is {contract.execution.max_duration} s, less than one row "
                f"of {action.dt} s; raise it.")
+    rows = min(rows, action.horizon)
+    if contract.execution.replan_every >= rows:
+        yield (f"execution.replan_every is {contract.execution.replan_every} and {rows} rows of a "
+               "chunk are sent; give less.")
     for output in contract.outputs:
         if isinstance(output, TwistOutput) and action.dt > SERVO_TIMEOUT_S:
             yield (f"outputs: {output.topic} gets a twist every {action.dt} s, and MoveIt Servo "
@@ -91,8 +98,6 @@ def _surprises(contract: RobotContract, config: PolicyConfig) -> Iterator[str]:
                    "beyond counts as a violation of position.")
         if limits.velocity is None:
             yield f"actions.{channel} has no velocity limit."
-        elif limits.jump is None and limits.state is not None:
-            yield f"actions.{channel} has no jump limit."
     for name, camera in contract.cameras.items():
         if camera.frozen_after is None:
             yield f"cameras.{name}.frozen_after is null: a frozen camera goes unnoticed."

@@ -76,19 +76,19 @@ class Joiner:
         """
         if self._mode != "rtc" or self.current is None:
             return None
-        rows = self._rows_for(self.current, stamp_ns, horizon)
-        known = (rows >= 0) & (rows < len(self.current.actions))
+        values, known = at_times_of(self.current, stamp_ns, horizon)
         if not known[0]:
             return None
         overlap = int(np.argmin(known)) if not known.all() else horizon
-        committed = min(math.ceil((ready_ns - stamp_ns) / self.current.dt_ns), overlap)
+        committed = -((stamp_ns - ready_ns) // self.current.dt_ns)
+        committed = min(max(committed, 0), overlap)
         weights = np.zeros(horizon, np.float32)
         weights[:committed] = 1.0
         # Equation 5 of the paper: from 1 at the end of the committed part to 0 at the overlap's.
         c = (overlap - np.arange(committed, overlap)) / (overlap - committed + 1)
         weights[committed:overlap] = c * (np.exp(c) - 1.0) / (math.e - 1.0)
         actions = np.zeros((horizon, self.current.actions.shape[1]), np.float32)
-        actions[:overlap] = self.current.actions[rows[:overlap]]
+        actions[:overlap] = values[:overlap]
         return Prefix(actions, weights)
 
     def join(self, chunk: ActionChunk, now_ns: int) -> Seam | None:
@@ -102,26 +102,38 @@ class Joiner:
         horizon = len(chunk.actions)
         total, weight = np.zeros(chunk.actions.shape), np.zeros((horizon, 1))
         for age, other in enumerate(self._raw):
-            rows = self._rows_for(other, chunk.stamp_ns, horizon)
-            known = (rows >= 0) & (rows < len(other.actions))
+            values, known = at_times_of(other, chunk.stamp_ns, horizon)
             w = math.exp(-ENSEMBLE_DECAY * age)
-            total[known] += w * other.actions[rows[known]]
+            total[known] += w * values[known]
             weight[known] += w
         actions = (total / weight).astype(np.float32)
         return ActionChunk(chunk.stamp_ns, chunk.channels, actions, chunk.dt, chunk.latency_s)
 
-    @staticmethod
-    def _rows_for(chunk: ActionChunk, stamp_ns: int, horizon: int) -> np.ndarray:
-        """Rows of ``chunk`` for the times of the rows of one stamped ``stamp_ns``."""
-        return np.array([chunk.index_at(stamp_ns + i * chunk.dt_ns) for i in range(horizon)])
-
     def _seam(self, old: ActionChunk, new: ActionChunk, now_ns: int) -> Seam | None:
         """Compare both at the time they change places."""
-        first, before = new.index_at(now_ns), old.index_at(now_ns)
-        if not (1 <= before < len(old.actions) and 0 <= first < len(new.actions) - 1):
+        first = new.index_at(now_ns)
+        start_ns = new.stamp_ns + first * new.dt_ns
+        said, known = at_times_of(old, start_ns - old.dt_ns, 2)  # the row before, and this one
+        if not (known.all() and 0 <= first < len(new.actions) - 1):
             return None  # the old one ran out, or had not begun
-        position = new.actions[first] - old.actions[before]
-        slopes = ((new.actions[first + 1] - new.actions[first])
-                  - (old.actions[before] - old.actions[before - 1])) / new.dt
+        position = new.actions[first] - said[1]
+        slopes = (new.actions[first + 1] - new.actions[first] - (said[1] - said[0])) / new.dt
         return Seam(float((np.abs(position) / self._scale).max()),
                     float((np.abs(slopes) / self._scale).max()))
+
+
+def at_times_of(chunk: ActionChunk, stamp_ns: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Say what a chunk commands at the times of the rows of one stamped ``stamp_ns``.
+
+    Cameras do not keep to the control period: between two rows of the chunk it is interpolated.
+
+    Returns:
+        (rows, channels) float64 values, and (rows,) whether the chunk says anything about them.
+    """
+    shift, rest_ns = divmod(stamp_ns - chunk.stamp_ns, chunk.dt_ns)
+    row = shift + np.arange(rows)
+    last = len(chunk.actions) - 1
+    before = chunk.actions[np.clip(row, 0, last)].astype(np.float64)
+    after = chunk.actions[np.clip(row + 1, 0, last)]
+    known = (row >= 0) & (row + (rest_ns > 0) <= last)
+    return before + rest_ns / chunk.dt_ns * (after - before), known

@@ -16,7 +16,7 @@ class Plan:
     """What the arm is to do from now on, down to standing still.
 
     Attributes:
-        start_ns: when the first row begins, ROS time.
+        start_ns: when the first row begins, ROS time; a row is reached at the end of its period.
         dt_ns: length of a row.
         commands: (rows, channels) float64 within all limits; the last ones bring the arm to rest.
         channels: names of the columns.
@@ -43,19 +43,38 @@ class Plan:
         return (now_ns - self.start_ns) // self.dt_ns
 
     def motion(self, now_ns: int) -> Motion:
-        """Return what the arm was told last before ``now_ns``."""
-        row = min(self.row(now_ns), len(self.commands))
-        if row <= 0:
+        """Return where the arm is to be at ``now_ns`` and what it moved in the period before.
+
+        Between the ends of two rows both are interpolated, so that a plan whose rows begin at
+        other times can go on from there within the same limits.
+        """
+        if now_ns <= self.start_ns:
             return self.begin
-        last = self.commands[row - 1]
         if now_ns >= self.end_ns:
-            return Motion.at_rest(last)
-        return Motion(last, last - (self.commands[row - 2] if row >= 2 else self.begin.value))
+            return Motion.at_rest(self.commands[-1])
+        row, rest_ns = divmod(now_ns - self.start_ns, self.dt_ns)
+        before = self._reached(row)
+        if rest_ns == 0:
+            return before
+        after, share = self._reached(row + 1), rest_ns / self.dt_ns
+        return Motion(before.value + share * after.change,
+                      before.change + share * (after.change - before.change))
 
     def values(self, now_ns: int) -> np.ndarray | None:
-        """Return the (channels,) commands for now, None before the plan and after it."""
-        row = self.row(now_ns)
-        return self.commands[row] if 0 <= row < len(self.commands) else None
+        """Return the (channels,) commands for now, to be reached a period later.
+
+        None earlier than a period before the plan, and after it.
+        """
+        if not -1 <= self.row(now_ns) < len(self.commands):
+            return None
+        return self.motion(now_ns + self.dt_ns).value
+
+    def _reached(self, rows: int) -> Motion:
+        """Return the motion at the end of a number of rows."""
+        if rows == 0:
+            return self.begin
+        last = self.commands[rows - 1]
+        return Motion(last, last - (self.commands[rows - 2] if rows >= 2 else self.begin.value))
 
     def slopes(self) -> np.ndarray:
         """Return (rows, channels) changes per second at the end of each row, the last one zero.

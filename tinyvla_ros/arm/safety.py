@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tinyvla_ros.arm.contract import Channel, OnViolation
 
-KINDS = ("finite", "position", "velocity", "acceleration", "jump")
 # Rounding must not count as a violation: relative to a limit.
 SLACK = 1e-6
 
@@ -47,18 +46,22 @@ class Verdict:
         action: ``pass``, ``hold`` or ``stop``.
         commands: (rows, channels) float64 within all limits; empty unless ``pass``.
         reason: one sentence on the worst violation, empty if there was none.
+        begin: the motion that the commands go on from; None unless ``pass``.
     """
 
     action: str
     commands: np.ndarray
     reason: str = ""
+    begin: Motion | None = None
 
 
 class SafetyLayer:
     """Checks finiteness first, then jump, position, velocity and acceleration, per channel.
 
-    What is clamped follows the commands as closely as the limits allow, and can always brake
-    before the end of the range: the result is within all limits at once.
+    A channel whose commands violate nothing passes unchanged, bit for bit. One that is clamped
+    follows its commands as closely as the limits allow, comes back to them without overshoot, and
+    can always brake before the end of the range: the result is within all limits at once. Only a
+    start outside of the range leads outside, and from there only inwards.
 
     Attributes:
         interventions: violations so far by ``<kind> <channel>``; one per sequence and channel.
@@ -95,30 +98,27 @@ class SafetyLayer:
             measured: per channel the measured value, None where nothing measures it.
         """
         commands = np.asarray(commands, np.float64)
-        if not np.isfinite(commands).all():
-            row, column = np.argwhere(~np.isfinite(commands))[0]
-            return self._react("finite", int(column),
-                               f"row {row} is {commands[row, column]}, not a finite number")
         known = np.array([math.nan if m is None else m for m in measured], np.float64)
-        if np.isinf(known).any() or np.isnan(known[[m is not None for m in measured]]).any():
-            column = int(np.argmax([m is not None and not math.isfinite(m) for m in measured]))
-            return self._react("finite", column,
-                               f"its measured value is {measured[column]}, not a finite number")
-        distance = np.abs(commands[0] - known)
-        beyond = distance > self._jump * (1 + SLACK)  # False where nothing is measured
-        worst = Verdict("pass", commands)
-        for column in np.flatnonzero(beyond):
-            verdict = self._react("jump", int(column), (
-                f"the first command {commands[0, column]:.4g} is {distance[column]:.4g} "
-                f"{self._limits[column].unit} from the measured {known[column]:.4g}, more than "
-                f"{self._jump[column]:g}"))
-            if verdict.action != "pass":
-                return verdict
-            worst = verdict
+        is_bad = ~np.isfinite(commands)
+        is_lost = np.array([m is not None for m in measured]) & ~np.isfinite(known)
+        if is_bad.any() or is_lost.any():
+            return self._react("finite", is_bad.any(0) | is_lost, lambda column: (
+                f"the measured value is {known[column]}, not a finite number" if is_lost[column]
+                else f"row {_first_row(is_bad, column)} is "
+                f"{commands[_first_row(is_bad, column), column]}, not a finite number"))
+        # The last command too: an arm that did not follow it must not be made to catch up.
+        told = commands[0] if motion is None else motion.value
+        distance = np.fmax(np.abs(commands[0] - known), np.abs(told - known))
+        beyond = distance > self._jump * (1 + SLACK)  # false where nothing is measured
+        if beyond.any():
+            return self._react("jump", beyond, lambda column: (
+                f"the first command {commands[0, column]:.4g}, or the one before it, is "
+                f"{distance[column]:.4g} {self._limits[column].unit} from the measured "
+                f"{known[column]:.4g}, more than {self._jump[column]:g}"))
         if motion is None:
-            start = np.where(np.isnan(known), np.clip(commands[0], self._low, self._high), known)
-            motion = Motion.at_rest(start)
-        return self._follow(commands, motion, worst)
+            resting = np.where(self._to_zero, 0.0, np.clip(commands[0], self._low, self._high))
+            motion = Motion.at_rest(np.where(np.isnan(known), resting, known))
+        return self._limit(commands, motion)
 
     def brake(self, motion: Motion) -> np.ndarray:
         """Return the (rows, channels) float64 commands that bring a motion to rest, at least one.
@@ -136,63 +136,73 @@ class SafetyLayer:
             rows.append(value)
         return np.array(rows)
 
-    def _follow(self, commands: np.ndarray, motion: Motion, worst: Verdict) -> Verdict:
-        """Follow the commands within position, velocity and acceleration limits."""
-        value, change = motion.value.copy(), motion.change.copy()
-        out = np.empty_like(commands)
-        violated = dict.fromkeys(("position", "velocity", "acceleration"))
-        for row, command in enumerate(commands):
-            target = np.clip(command, self._low, self._high)
-            _note(violated, "position", command, target, self._scale, row)
-            wanted = target - value
-            slow = np.clip(wanted, -self._change, self._change)
-            _note(violated, "velocity", wanted, slow, self._change, row)
-            # Bend no harder than allowed, and keep enough room to brake before the end of the
-            # range. If both cannot be had (a start outside of the limits), braking wins.
-            lowest = np.maximum(change - self._bend, -_brakeable(value - self._low, self._bend))
-            highest = np.minimum(change + self._bend, _brakeable(self._high - value, self._bend))
-            lowest = np.minimum(lowest, change + self._bend)
-            highest = np.maximum(highest, change - self._bend)
-            smooth = np.clip(slow, np.minimum(lowest, highest), np.maximum(lowest, highest))
-            _note(violated, "acceleration", slow, smooth, np.minimum(self._change, self._bend),
-                  row)
-            value, change = value + smooth, smooth
-            out[row] = value
-        for kind, found in violated.items():
-            if found is None:
+    def _limit(self, commands: np.ndarray, motion: Motion) -> Verdict:
+        """Judge the commands by themselves, then clamp what is to be clamped."""
+        targets = np.clip(commands, self._low, self._high)
+        before = np.concatenate([motion.value[None], targets[:-1]])
+        steps = targets - before
+        slow = np.clip(steps, -self._change, self._change)
+        bends = np.diff(slow, axis=0, prepend=motion.change[None])
+        slack = SLACK * np.minimum(self._change, self._bend)
+        too_late = (slow > _brakeable(self._high - before, self._bend) + slack) | (
+            -slow > _brakeable(before - self._low, self._bend) + slack)
+        worst = Verdict("pass", targets, begin=motion)
+        violated = {"position": np.abs(commands - targets) > SLACK * self._scale,
+                    "velocity": np.abs(steps) > self._change * (1 + SLACK),
+                    "acceleration": (np.abs(bends) > self._bend + slack) | too_late}
+        for kind, where in violated.items():
+            if not where.any():
                 continue
-            columns, row = found
-            for column in np.flatnonzero(columns):
-                verdict = self._react(kind, int(column), (
-                    f"row {row} asks for {commands[row, column]:.4g} {self._limits[column].unit},"
-                    f" beyond the limit of {kind}"))
-                if verdict.action == "stop" or worst.action == "pass":
-                    worst = verdict
+            verdict = self._react(kind, where.any(0), lambda column, kind=kind, where=where: (
+                f"row {_first_row(where, column)} asks for "
+                f"{commands[_first_row(where, column), column]:.4g} {self._limits[column].unit}, "
+                f"beyond the limit of {kind}"))
+            if verdict.action == "stop" or worst.action == "pass":
+                worst = verdict
         if worst.action != "pass":
             return worst
-        # Rounding may leave a value an ulp outside.
-        return Verdict("pass", np.clip(out, np.minimum(self._low, motion.value),
-                                       np.maximum(self._high, motion.value)), worst.reason)
+        clamped = (violated["velocity"] | violated["acceleration"]).any(0)
+        if clamped.any():
+            targets = np.where(clamped, self._follow(targets, motion), targets)
+        return Verdict("pass", targets, worst.reason, motion)
 
-    def _react(self, kind: str, column: int, what: str) -> Verdict:
-        name = self._names[column]
-        self.interventions[f"{kind} {name}"] += 1
+    def _follow(self, targets: np.ndarray, motion: Motion) -> np.ndarray:
+        """Follow targets in the range within velocity and acceleration limits."""
+        value, change, previous = motion.value, motion.change, motion.value
+        out = np.empty_like(targets)
+        for row, target in enumerate(targets):
+            # With the target, and towards it no faster than one can brake when it is reached.
+            behind = previous - value
+            catch_up = np.copysign(_brakeable(np.abs(behind), self._bend), behind)
+            wanted = np.clip(target - previous + catch_up, -self._change, self._change)
+            # Room to brake before the end of the range, as far as the acceleration limit lets.
+            lowest = -_brakeable(value - self._low, self._bend)
+            highest = _brakeable(self._high - value, self._bend)
+            change = np.clip(np.clip(wanted, lowest, highest),
+                             change - self._bend, change + self._bend)
+            value, previous = value + change, target
+            out[row] = value
+        # Rounding may leave a value an ulp outside.
+        return np.clip(out, np.minimum(self._low, motion.value),
+                       np.maximum(self._high, motion.value))
+
+    def _react(self, kind: str, columns: np.ndarray, what: Callable[[int], str]) -> Verdict:
+        """Count a violation for every column of a mask; the reason is about the first."""
+        for column in np.flatnonzero(columns):
+            self.interventions[f"{kind} {self._names[column]}"] += 1
+        first = int(np.argmax(columns))
         reaction = self._reaction[kind]
         action = "pass" if reaction == "clamp" else reaction
-        return Verdict(action, np.empty((0, len(self._names))), f"Channel {name!r}: {what}.")
+        return Verdict(action, np.empty((0, len(self._names))),
+                       f"Channel {self._names[first]!r}, {kind}: {what(first)}.")
 
 
 def _or_infinite(limit: float | None) -> float:
     return math.inf if limit is None else limit
 
 
-def _note(violated: dict, kind: str, wanted: np.ndarray, given: np.ndarray, scale: np.ndarray,
-          row: int) -> None:
-    """Remember the first row of a violation, and every channel that had one."""
-    columns = np.abs(wanted - given) > SLACK * np.where(np.isfinite(scale), scale, 1.0)
-    if columns.any():
-        found = violated[kind]
-        violated[kind] = (columns, row) if found is None else (found[0] | columns, found[1])
+def _first_row(where: np.ndarray, column: int) -> int:
+    return int(np.argmax(where[:, column]))
 
 
 def _brakeable(room: np.ndarray, bend: np.ndarray) -> np.ndarray:

@@ -26,16 +26,24 @@ class StreamHealth:
         self._timeout = stream.timeout
         self._frozen_after = stream.frozen_after if isinstance(stream, Camera) else None
         self._arrivals: deque[float] = deque(maxlen=ARRIVALS)
+        self._stamp: int | None = None
         self._image: np.ndarray | None = None
         self._identical = 1
 
     def reset(self) -> None:
         """Forget everything: the node was not listening."""
         self._arrivals.clear()
-        self._image, self._identical = None, 1
+        self._stamp, self._image, self._identical = None, None, 1
 
-    def arrived(self, now_s: float, image: np.ndarray | None = None) -> None:
-        """Note a good message, a camera's with its image."""
+    def arrived(self, now_s: float, stamp_ns: int, image: np.ndarray | None = None) -> None:
+        """Note a good message, a camera's with its image.
+
+        One whose stamp is that of the message before brings nothing new: a driver that repeats
+        its last message is as dead as one that is silent.
+        """
+        if stamp_ns == self._stamp:
+            return
+        self._stamp = stamp_ns
         self._arrivals.append(now_s)
         if self._frozen_after is not None and image is not None:
             same = self._image is not None and np.array_equal(self._image, image)

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from tinyvla_ros.arm.contract import RobotContract
-from tinyvla_ros.arm.joining import Joiner, Seam
+from tinyvla_ros.arm.contract import Channel, JointTrajectoryOutput, RobotContract
+from tinyvla_ros.arm.joining import Joiner, Seam, at_times_of
 from tinyvla_ros.arm.plan import Plan
-from tinyvla_ros.arm.safety import Motion, SafetyLayer
+from tinyvla_ros.arm.safety import Motion, SafetyLayer, Verdict
 from tinyvla_ros.policy_config import PolicyConfig
 from tinyvla_ros.types import ActionChunk, Prefix
 
@@ -35,7 +36,8 @@ class Supervisor:
         state: ``inactive``, ``disabled``, ``waiting``, ``running``, ``holding`` or ``stopped``.
         reason: why it is in that state, one sentence or a few words.
         plans: plans made of chunks.
-        holds: times the arm was brought to rest while running, by cause.
+        holds: times the arm was brought to rest while running, by cause; chunks that came too
+            late count here, too.
         seams: the last joins.
 
     Args:
@@ -51,11 +53,17 @@ class Supervisor:
         self._dt_ns = round(action.dt * 1e9)
         self._max_ns = round(contract.execution.max_duration * 1e9)
         self._states = tuple(c.state for c in limits.values())
+        self._low = np.array([c.low for c in limits.values()])
+        self._high = np.array([c.high for c in limits.values()])
+        trajectories = [o for o in contract.outputs if isinstance(o, JointTrajectoryOutput)]
+        self._lead_ns = round(max((o.lead for o in trajectories), default=0.0) * 1e9)
+        for name in (n for o in trajectories for n in o.channels):
+            limits[name] = between_rows(limits[name], action.dt)
         self._safety = SafetyLayer(limits, contract.on_violation, action.dt)
-        self._joiner = Joiner(contract.execution.join,
-                              np.array([c.high - c.low for c in limits.values()]))
+        self._joiner = Joiner(contract.execution.join, self._high - self._low)
         self._plan: Plan | None = None
         self._enabled = self._active = False
+        self._stop = ""  # why it is stopped; latched
         self.state, self.reason = "inactive", "not activated"
         self.plans = 0
         self.holds: Counter[str] = Counter()
@@ -74,10 +82,10 @@ class Supervisor:
     @property
     def may_infer(self) -> bool:
         """Whether a chunk would be executed if it were good."""
-        return self._active and self._enabled and self.state != "stopped"
+        return self._active and self._enabled and not self._stop
 
     def activate(self, enabled: bool) -> None:
-        """Start from nothing; the operator's switch as given."""
+        """Start from nothing, the operator's switch as given; a stop stays latched."""
         self.forget()
         self._active, self._enabled = True, enabled
         self._rest_state()
@@ -91,22 +99,24 @@ class Supervisor:
 
     def enable(self, enabled: bool, now_ns: int) -> Plan | None:
         """The operator's switch; a stop stays latched."""
+        if enabled == self._enabled:
+            return None  # above all, what is running goes on running
         plan = None if enabled else self._rest(now_ns, "disabled by the operator")
         self._enabled = enabled
-        if self.state != "stopped":
-            self._rest_state()
+        self._rest_state()
         return plan
 
     def stop(self, reason: str, now_ns: int) -> Plan | None:
         """Bring the arm to rest until ``reset``."""
         plan = self._rest(now_ns, reason)
-        self.state, self.reason = "stopped", reason
+        self._stop = reason
+        self._rest_state()
         return plan
 
     def reset(self, now_ns: int) -> Plan | None:
         """Release a stop and forget the chunk being executed."""
         plan = self._rest(now_ns, "reset by the operator")
-        self._joiner.reset()
+        self._stop = ""
         self._rest_state()
         return plan
 
@@ -114,6 +124,7 @@ class Supervisor:
         """Forget what was commanded: time jumped, or the arm was moved by others."""
         self._joiner.reset()
         self._plan = None
+        self._rest_state()
 
     def prefix(self, stamp_ns: int, ready_ns: int) -> Prefix | None:
         """Return what a chunk that is about to be computed must go on from."""
@@ -138,8 +149,8 @@ class Supervisor:
             self.state, self.reason = "holding", "the chunk ran out before the next was ready"
             self.holds[self.reason] += 1
             self._joiner.reset()
-        elif self.state in ("waiting", "holding") and self._plan is None:
-            self.state, self.reason = "waiting", "waiting for the first chunk"
+        elif self.state == "waiting":
+            self._rest_state()  # the problem that there was is gone
         return None
 
     def accept(self, chunk: ActionChunk, instruction: str, measured: Mapping[str, float],
@@ -155,48 +166,66 @@ class Supervisor:
         Returns:
             What to send, None if nothing is to be sent.
         """
-        if not self.may_infer or (self.state == "holding" and self._is_old(chunk)):
+        if not self.may_infer or self._is_old(chunk):
             return None
+        unknown = [s for s in self._states if s is not None and s not in measured]
+        if unknown:
+            return self._hold(f"no measured value: {', '.join(unknown)}", now_ns)
         # In simulation an observation may arrive before the clock that goes with it.
-        now_ns = max(now_ns, chunk.stamp_ns)
-        first = chunk.index_at(now_ns)
+        now_ns = max(now_ns + self._lead_ns, chunk.stamp_ns)
         last = min(len(chunk.actions), self._max_ns // chunk.dt_ns)
-        if first >= last:
+        rows = (chunk.stamp_ns + last * chunk.dt_ns - now_ns) // chunk.dt_ns
+        if rows < 1:
             self.holds["chunk too late"] += 1
             self.reason = (f"the chunk was ready {(now_ns - chunk.stamp_ns) / 1e9:.3f} s after "
                            f"its observation, and it lasts {last * chunk.dt:.3f} s")
+            if self.state != "running":
+                self.state = "holding"
             return None
-        motion = self._plan.motion(now_ns) if self._plan is not None else None
-        seam = self._joiner.join(chunk, now_ns)
-        joined = self._joiner.current
-        verdict = self._safety.check(joined.actions[first:last], motion,
-                                     [measured.get(s) if s else None for s in self._states])
-        if verdict.action != "pass":
-            self._joiner.reset()
-            if verdict.action == "stop":
-                return self.stop(verdict.reason, now_ns)
-            plan = self._rest(now_ns, verdict.reason)
-            self.state, self.reason = "holding", verdict.reason
-            return plan
+        if np.isfinite(chunk.actions).all():
+            seam = self._joiner.join(chunk, now_ns)
+            # Rows last a period from now, also where the chunk's own are under way: less time
+            # would be too little to reach them within the limits.
+            commands, _ = at_times_of(self._joiner.current, now_ns, rows)
+        else:
+            seam, commands = None, chunk.actions  # to be refused, also for what went by
+        values = [None if s is None else measured[s] for s in self._states]
+        verdict = self._safety.check(commands, self._motion(now_ns, values), values)
+        if verdict.action == "stop":
+            return self.stop(verdict.reason, now_ns - self._lead_ns)
+        if verdict.action == "hold":
+            return self._hold(verdict.reason, now_ns - self._lead_ns)
         if seam is not None and self.state == "running":
             self.seams.append(seam)
-        start = chunk.stamp_ns + first * chunk.dt_ns
-        return self._begin_plan(joined, instruction, verdict.commands, first, start, motion)
+        return self._begin_plan(self._joiner.current, instruction, verdict, now_ns)
 
-    def _begin_plan(self, chunk: ActionChunk, instruction: str, commands: np.ndarray, first: int,
-                    start_ns: int, motion: Motion | None) -> Plan:
-        actions = chunk.actions.copy()
-        actions[first:first + len(commands)] = commands
-        executed = ActionChunk(chunk.stamp_ns, chunk.channels,
-                               actions[:first + len(commands)], chunk.dt, chunk.latency_s)
-        self._joiner.current = executed
-        if motion is None:
-            motion = Motion.at_rest(commands[0])
+    def _motion(self, now_ns: int, measured: Sequence[float | None]) -> Motion | None:
+        """Return what a new plan goes on from; None if nothing was commanded."""
+        if self._plan is None:
+            return None
+        motion = self._plan.motion(now_ns)
+        if now_ns < self._plan.end_ns:
+            return motion
+        # At rest, and perhaps moved by others meanwhile: it starts from where it is.
+        return Motion.at_rest([v if m is None else m
+                               for v, m in zip(motion.value, measured, strict=True)])
+
+    def _begin_plan(self, chunk: ActionChunk, instruction: str, verdict: Verdict,
+                    now_ns: int) -> Plan:
+        commands, motion = verdict.commands, verdict.begin
         end = Motion(commands[-1], commands[-1] - (commands[-2] if len(commands) > 1
                                                    else motion.value))
         rows = np.concatenate([commands, self._safety.brake(end)])
-        self._plan = Plan(start_ns, self._dt_ns, rows, self._channels, motion, executed,
-                          instruction)
+        plan = Plan(now_ns, self._dt_ns, rows, self._channels, motion, instruction=instruction)
+        # In the chunk's own rows: those that went by, then what the plan makes of the others.
+        first = chunk.index_at(now_ns)
+        actions = np.clip(chunk.actions, self._low, self._high).astype(np.float32)
+        actions = actions[:first + len(commands)]
+        for row in range(first, len(actions)):
+            actions[row] = plan.motion(chunk.stamp_ns + (row + 1) * chunk.dt_ns).value
+        self._joiner.current = ActionChunk(chunk.stamp_ns, chunk.channels, actions, chunk.dt,
+                                           chunk.latency_s)
+        self._plan = replace(plan, chunk=self._joiner.current)
         self.state, self.reason = "running", ""
         self.plans += 1
         return self._plan
@@ -207,13 +236,24 @@ class Supervisor:
         if self.state != "running" or self._plan is None:
             return None
         self.holds[_cause(reason)] += 1
+        now_ns += self._lead_ns
         motion = self._plan.motion(now_ns)
         self._plan = Plan(now_ns, self._dt_ns, self._safety.brake(motion), self._channels, motion)
         self.state, self.reason = "holding", reason
         return self._plan
 
+    def _hold(self, reason: str, now_ns: int) -> Plan | None:
+        """Hold until a good chunk comes."""
+        plan = self._rest(now_ns, reason)
+        self.state, self.reason = "holding", reason
+        return plan
+
     def _rest_state(self) -> None:
-        if self._enabled:
+        if not self._active:
+            return
+        if self._stop:
+            self.state, self.reason = "stopped", self._stop
+        elif self._enabled:
             self.state, self.reason = "waiting", "waiting for the first chunk"
         else:
             self.state, self.reason = "disabled", "disabled by the operator"
@@ -222,6 +262,18 @@ class Supervisor:
         """Whether a chunk was observed before the arm was brought to rest."""
         return self._plan is not None and self._plan.chunk is None and \
             chunk.stamp_ns < self._plan.start_ns
+
+
+def between_rows(limits: Channel, dt: float) -> Channel:
+    """Return limits for rows such that a controller's cubics between them keep the given ones.
+
+    Between two rows a cubic with the slopes of ``Plan.slopes`` is faster than their mean by at
+    most 3/8 of what the slopes may differ in a period, which acceleration limits.
+    """
+    if limits.velocity is None or limits.acceleration is None:
+        return limits
+    slower = max(limits.velocity - limits.acceleration * dt / 2, limits.velocity / 2)
+    return limits.model_copy(update={"velocity": slower})
 
 
 def _cause(reason: str) -> str:

@@ -89,7 +89,8 @@ class PolicyNetwork(nn.Module):
     def _inpaint(self, predicted, noisy, step, known, weights) -> torch.Tensor:
         own = self.config.diffusion.prediction
         clean = self._convert(predicted, noisy, step, own, "sample").clamp(-1.0, 1.0)
-        return self._convert(torch.lerp(clean, known, weights), noisy, step, "sample", own)
+        held = self._convert(torch.lerp(clean, known, weights), noisy, step, "sample", own)
+        return torch.where(weights > 0, held, predicted)  # free rows stay as they are, exactly
 
     @torch.no_grad()
     def sample(self, condition: torch.Tensor, noise: torch.Tensor,

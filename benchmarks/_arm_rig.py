@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A six-axis arm made of messages, with a real policy node in its own process, to be tormented.
+
+The rig publishes two cameras and joint states, follows the commands with the rules of
+joint_trajectory_controller, and judges every command. Importable only; running it does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rclpy
+import yaml
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import String
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.configuration import parse
+from tinyvla_ros.dry_run.trajectory import Refused, TrajectoryFollower
+from tinyvla_ros.dry_run.untrained import INSTRUCTION, write_untrained_checkpoint
+from tinyvla_ros.messages import fill_image, set_stamp
+from tinyvla_ros.resources import use_middleware_profile
+from tinyvla_ros.ros_node import LATCHED
+
+JOINTS = ("shoulder_pan_joint", "shoulder_lift_joint", "elbow_joint", "wrist_1_joint",
+          "wrist_2_joint", "wrist_3_joint")
+CAMERAS = ("front", "wrist")
+CAMERA_HZ, JOINT_HZ = 30.0, 100.0
+TOPIC = "joint_trajectory_controller/joint_trajectory"
+# A hold has only the rows it takes to brake; a chunk that is still of use has more.
+HOLD_ROWS = 4
+TOLERANCE = 1e-6
+LIMIT_S = 60.0
+
+
+def robot(**changes) -> dict:
+    """Return the contract as plain data."""
+    limits = {"unit": "rad", "low": -1.0, "high": 1.0, "velocity": 1.0, "acceleration": 20.0,
+              "jump": 0.15}
+    return {
+        "name": "rig",
+        "cameras": {n: {"topic": f"camera/{n}/image_raw", "rate": CAMERA_HZ, "timeout": 0.08,
+                        "frozen_after": 3} for n in CAMERAS},
+        "joint_states": {"topic": "joint_states", "rate": JOINT_HZ, "timeout": 0.06},
+        "stamps": {"tolerance": 0.02, "max_age": 0.2, "max_ahead": 0.02},
+        "actions": {j: limits | {"state": j} for j in JOINTS},
+        "outputs": [{"type": "joint_trajectory", "topic": TOPIC, "channels": list(JOINTS)}],
+        "execution": {"join": "replace", "max_duration": 0.5}} | changes
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command as it came: steady seconds, ROS nanoseconds, rows, and what is wrong with it."""
+
+    time_s: float
+    ros_ns: int
+    rows: int
+    wrong: str
+
+    @property
+    def is_hold(self) -> bool:
+        """Whether it only brings the arm to rest."""
+        return self.rows <= HOLD_ROWS
+
+
+class Faults:
+    """What happens to messages on their way; a fault replaces one of these functions."""
+
+    def __init__(self):
+        self.image: Callable[[str, Image], Iterable[Image]] = lambda camera, msg: [msg]
+        self.joints: Callable[[JointState], Iterable[JointState]] = lambda msg: [msg]
+
+
+class Rig:
+    """The arm, and the policy node that drives it.
+
+    Attributes:
+        faults: exchanged by a fault, with a fresh one to recover.
+        commands: everything the node sent so far.
+        position: joints as they are.
+
+    Args:
+        place: directory for contract and checkpoint.
+        size: (width, height) of the images.
+        contract: plain data, default ``robot()``.
+        parameters: of the node.
+    """
+
+    def __init__(self, place: Path, size: tuple[int, int] = (96, 96), contract: dict | None = None,
+                 **parameters):
+        contract = contract or robot()
+        self._robot, self._checkpoint = place / "robot.yaml", place / "checkpoint"
+        self._robot.write_text(yaml.safe_dump(contract, sort_keys=False))
+        self.contract = parse(RobotContract, contract, "rig")
+        if not self._checkpoint.exists():
+            write_untrained_checkpoint(self.contract, self._checkpoint)
+        self._parameters = parameters
+        self._lock = threading.Lock()
+        self._rng = np.random.default_rng(0)
+        self._noise = self._rng.integers(0, 256, (8, size[1], size[0], 3), np.uint8)
+        self._follower = TrajectoryFollower(JOINTS, np.zeros(len(JOINTS)))
+        self.faults, self.commands, self.statuses = Faults(), [], []
+        self.glitch = np.zeros(len(JOINTS))
+        use_middleware_profile()
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context)
+        self.node = rclpy.create_node("rig", context=self._context)
+        sensor = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
+        self._cameras = {n: self.node.create_publisher(Image, f"camera/{n}/image_raw", sensor)
+                         for n in CAMERAS}
+        self._joints = self.node.create_publisher(JointState, "joint_states", sensor)
+        self._instruction = self.node.create_publisher(String, "instruction", LATCHED)
+        self.subscribe()
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_status, 50)
+        self.instruct(INSTRUCTION)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._closing = False
+        self.process: subprocess.Popen | None = None
+        self._threads = [threading.Thread(target=self._spin, daemon=True),
+                         threading.Thread(target=self._publish_forever, daemon=True)]
+        for thread in self._threads:
+            thread.start()
+
+    def __enter__(self) -> Rig:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._closing = True
+        self.kill(signal.SIGTERM)
+        for thread in self._threads:
+            thread.join(5.0)
+        self._executor.shutdown()
+        self.node.destroy_node()
+        self._context.try_shutdown()
+
+    # ---- the node -------------------------------------------------------------------------
+
+    def start(self, enabled: bool = True) -> None:
+        """Start the policy node."""
+        parameters = {"robot": str(self._robot), "checkpoint": str(self._checkpoint),
+                      "enabled": enabled, **self._parameters}
+        command = [sys.executable, "-m", "tinyvla_ros.executables", "policy_node", "--ros-args"]
+        for name, value in parameters.items():
+            command += ["-p", f"{name}:={yaml.safe_dump(value).split()[0]}"]
+        log = (self._robot.parent / "node.log").open("a")
+        self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        log.close()
+
+    def kill(self, number: int) -> None:
+        """Send the node a signal; one that ends it is waited for."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(number)
+            if number in (signal.SIGKILL, signal.SIGTERM):
+                self.process.wait(30.0)
+
+    def memory_mb(self) -> float:
+        """Return the node's resident memory."""
+        text = Path(f"/proc/{self.process.pid}/statm").read_text()
+        return int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    def call(self, name: str, request) -> bool:
+        """Call a service of the node."""
+        kinds = {SetBool.Request: SetBool, Trigger.Request: Trigger}
+        return self.service(kinds[type(request)], name, request).success
+
+    def service(self, kind, name: str, request):
+        """Call any service of the node and return the response."""
+        client = self.node.create_client(kind, f"policy_node/{name}")
+        try:
+            assert client.wait_for_service(LIMIT_S), name
+            done = threading.Event()
+            future = client.call_async(request)
+            future.add_done_callback(lambda _: done.set())
+            assert done.wait(LIMIT_S), f"no answer from {name}"
+            return future.result()
+        finally:
+            self.node.destroy_client(client)
+
+    # ---- what comes back ------------------------------------------------------------------
+
+    def subscribe(self) -> None:
+        """Listen to commands."""
+        self._subscription = self.node.create_subscription(
+            JointTrajectory, TOPIC, self._on_command, 50)
+
+    def unsubscribe(self) -> None:
+        """Leave the commands to nobody."""
+        self.node.destroy_subscription(self._subscription)
+
+    def since(self, time_s: float) -> list[Command]:
+        """Commands that came after a steady time."""
+        return [c for c in list(self.commands) if c.time_s > time_s]
+
+    def wait(self, condition: Callable[[], bool], what: str, limit_s: float = LIMIT_S) -> None:
+        """Wait for a condition."""
+        deadline = time.monotonic() + limit_s
+        while not condition():
+            if time.monotonic() > deadline:
+                state = self.statuses[-1] if self.statuses else "unknown"
+                raise TimeoutError(f"{what} never came; the node's state is {state!r}")
+            time.sleep(0.002)
+
+    def wait_running(self) -> None:
+        """Wait until the arm is being moved."""
+        start = time.monotonic()
+        self.wait(lambda: sum(not c.is_hold for c in self.since(start)) >= 2, "a chunk")
+
+    @property
+    def position(self) -> np.ndarray:
+        """Where the joints are."""
+        with self._lock:
+            return self._follower.sample(self._now_ns())[0]
+
+    def moving(self) -> bool:
+        """Whether a command is still being followed."""
+        with self._lock:
+            return bool(np.abs(self._follower.sample(self._now_ns())[1]).max() > 1e-6)
+
+    def instruct(self, text: str) -> None:
+        """Tell the policy what to do."""
+        self._instruction.publish(String(data=text))
+
+    def _now_ns(self) -> int:
+        return self.node.get_clock().now().nanoseconds
+
+    def _on_command(self, msg: JointTrajectory) -> None:
+        time_s, now_ns = time.monotonic(), self._now_ns()
+        with self._lock:
+            wrong = self._judge(msg, now_ns)
+            self.commands.append(Command(time_s, now_ns, len(msg.points), wrong))
+
+    def _judge(self, msg: JointTrajectory, now_ns: int) -> str:
+        """Follow a command; say what is wrong with it."""
+        before = self._follower.sample(now_ns)[0]
+        try:
+            self._follower.accept(msg, now_ns)
+        except Refused as err:
+            return f"refused: {err.cause}"
+        order = [list(msg.joint_names).index(j) for j in JOINTS]
+        rows = np.array([list(p.positions) for p in msg.points])[:, order]
+        times = np.array([p.time_from_start.sec + p.time_from_start.nanosec / 1e9
+                          for p in msg.points])
+        limits = list(self.contract.actions.values())
+        low, high = (np.array([getattr(c, k) for c in limits]) for k in ("low", "high"))
+        if (rows < low - TOLERANCE).any() or (rows > high + TOLERANCE).any():
+            return "position limit"
+        speed = np.abs(np.diff(rows, axis=0)) / np.diff(times)[:, None]
+        if (speed > np.array([c.velocity for c in limits]) * (1 + 1e-3)).any():
+            return "velocity limit"
+        if (np.abs(rows[0] - before) > np.array([c.jump for c in limits]) + TOLERANCE).any():
+            return "jump limit"
+        return ""
+
+    def _on_status(self, msg: DiagnosticArray) -> None:
+        self.statuses += [s.message for s in msg.status if s.name == "policy_node: policy"]
+        del self.statuses[:-100]
+
+    def _spin(self) -> None:
+        while not self._closing:
+            self._executor.spin_once(timeout_sec=0.05)
+
+    # ---- what goes out --------------------------------------------------------------------
+
+    def _publish_forever(self) -> None:
+        start = time.monotonic()
+        next_image = dict.fromkeys(CAMERAS, start)
+        next_joints = start
+        while not self._closing:
+            now = time.monotonic()
+            for name in CAMERAS:
+                if now >= next_image[name]:
+                    next_image[name] = max(next_image[name] + 1 / CAMERA_HZ, now - 0.1)
+                    for msg in self.faults.image(name, self.image(name)):
+                        self._cameras[name].publish(msg)
+            if now >= next_joints:
+                next_joints = max(next_joints + 1 / JOINT_HZ, now - 0.1)
+                for msg in self.faults.joints(self.joint_state()):
+                    self._joints.publish(msg)
+            time.sleep(max(0.0, min(*next_image.values(), next_joints) - time.monotonic()))
+
+    def image(self, name: str, stamp_ns: int | None = None) -> Image:
+        """Make a good image of now."""
+        msg = Image()
+        picture = self._noise[random.randrange(len(self._noise))]
+        fill_image(msg, picture)
+        msg.data[0] = random.randrange(256)
+        set_stamp(msg.header.stamp, stamp_ns or self._now_ns())
+        return msg
+
+    def joint_state(self, stamp_ns: int | None = None) -> JointState:
+        """Make a good joint state of now."""
+        msg = JointState(name=list(JOINTS), position=(self.position + self.glitch).tolist())
+        set_stamp(msg.header.stamp, stamp_ns or self._now_ns())
+        return msg

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Half an hour of a policy node at camera rate: memory, missed deadlines, latency by stage.
+
+Two cameras at 30 Hz. A deadline is a picture: either a chunk comes of it, or it is accounted for,
+because inference was still busy with one before, or because the node was holding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from _arm_rig import CAMERA_HZ, Rig, robot
+from _figures import print_heading
+from diagnostic_msgs.msg import DiagnosticArray
+from tqdm import tqdm
+
+
+def main() -> int:
+    """Soak and report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--size", default="640x480", help="WIDTHxHEIGHT of both cameras")
+    args = parser.parse_args()
+    width, height = map(int, args.size.split("x"))
+    print_heading("Soak", ("ros-jazzy-rclpy", "ros-jazzy-rmw-fastrtps-cpp", "torch"),
+                  minutes=args.minutes, cameras=f"2 of {args.size} at {CAMERA_HZ:g} Hz")
+    contract = robot()
+    for camera in contract["cameras"].values():
+        camera["timeout"] = 0.3  # both ends share two cores here
+    contract["joint_states"]["timeout"] = 0.3
+    values: dict[str, str] = {}
+
+    def note(msg: DiagnosticArray) -> None:
+        for status in msg.status:
+            if status.name == "policy_node: policy":
+                values.update({v.key: v.value for v in status.values})
+
+    with (tempfile.TemporaryDirectory() as place,
+          Rig(Path(place), (width, height), contract) as rig):
+        rig.node.create_subscription(DiagnosticArray, "/diagnostics", note, 50)
+        rig.start()
+        rig.wait_running()
+        start, memory = time.monotonic(), []
+        end = start + 60 * args.minutes
+        with tqdm(total=round(end - start), unit="s", mininterval=30) as bar:
+            while time.monotonic() < end:
+                time.sleep(min(10.0, max(0.0, end - time.monotonic())))
+                memory.append(rig.memory_mb())
+                bar.update(round(time.monotonic() - start) - bar.n)
+        seconds = time.monotonic() - start
+        commands = rig.since(start)
+        time.sleep(1.5)
+    pictures = CAMERA_HZ * seconds
+    chunks = [c for c in commands if not c.is_hold]
+    gaps = np.diff([c.time_s for c in chunks])
+    tenth = max(1, len(memory) // 10)
+    first, last = np.median(memory[tenth:2 * tenth]), np.median(memory[-tenth:])
+    print(f"\npictures per camera {pictures:.0f}, chunks {len(chunks)} "
+          f"({100 * len(chunks) / pictures:.1f} %), holds {len(commands) - len(chunks)}, wrong "
+          f"{sum(bool(c.wrong) for c in commands)}")
+    print(f"time between chunks ms: median {1e3 * np.median(gaps):.1f}, p99 "
+          f"{1e3 * np.percentile(gaps, 99):.1f}, longest {1e3 * gaps.max():.1f}")
+    print(f"memory MB: {first:.1f} in the second tenth, {last:.1f} in the last: "
+          f"{100 * (last / first - 1):+.2f} %")
+    print("\n| stage | p50 ms | p99 ms |\n|---|--:|--:|")
+    for stage in ("transport", "wait", "inference", "hand-over", "total"):
+        print(f"| {stage} | {values.get(f'{stage}_ms_p50', '-')} | "
+              f"{values.get(f'{stage}_ms_p99', '-')} |")
+    missed = sum(int(v) for k, v in values.items() if k.startswith("missed "))
+    print(f"\nof {values['pictures']} pictures that arrived {values['plans']} became plans, "
+          f"{missed} are accounted for, "
+          f"{int(values['pictures']) - int(values['plans']) - missed} are not (one may be on its "
+          "way)")
+    for key, value in values.items():
+        if key.startswith(("hold ", "rejected ", "missed ")):
+            print(f"  {key}: {value}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

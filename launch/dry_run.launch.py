@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run a policy on a kinematic arm that stands in for the robot, before touching hardware.
+
+ros2 launch tinyvla_ros dry_run.launch.py robot:=config/robots/ur5e.yaml checkpoint:=DIR
+"""
+
+from launch import LaunchDescription
+
+from tinyvla_ros.graph import DryRunOptions, dry_run_graph
+from tinyvla_ros.launch_graph import describe
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the policy, enabled, and the dry-run arm."""
+    return describe(DryRunOptions, dry_run_graph, "dry_run.launch.py")

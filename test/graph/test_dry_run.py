@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The dry-run arm on real topics, and ``tinyvla dry-run`` with the real policy node."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from test.graph.harness import LIMIT_S, Output, start, start_node, stop
+from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.dry_run.untrained import write_untrained_checkpoint
+from tinyvla_ros.messages import compressed_to_array, image_to_array, set_stamp, stamp_to_ns
+from tinyvla_ros.resources import share_directory
+
+ROBOTS = share_directory() / "config" / "robots"
+
+
+class Operator:
+    """A node of the test that commands one robot's arm and keeps what it publishes."""
+
+    def __init__(self, robot: str):
+        import rclpy
+        from diagnostic_msgs.msg import DiagnosticArray
+        from geometry_msgs.msg import PoseStamped, TwistStamped
+        from rclpy.executors import SingleThreadedExecutor
+        from sensor_msgs.msg import CompressedImage, Image, JointState
+        from std_msgs.msg import Float64MultiArray, String
+        from trajectory_msgs.msg import JointTrajectory
+
+        from tinyvla_ros.ros_node import LATCHED
+
+        self.contract = RobotContract.load(ROBOTS / f"{robot}.yaml")
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context)
+        self.node = rclpy.create_node("operator", context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self.received = {}
+        types = {"joint_trajectory": JointTrajectory, "positions": Float64MultiArray,
+                 "twist": TwistStamped}
+        self.outputs = [self.node.create_publisher(types[o.type], o.topic, 10)
+                        for o in self.contract.outputs]
+        for name, camera in self.contract.cameras.items():
+            self._listen(name, CompressedImage if camera.compressed else Image, camera.topic)
+        self._listen("joints", JointState, self.contract.joint_states.topic)
+        if self.contract.ee_pose is not None:
+            self._listen("pose", PoseStamped, self.contract.ee_pose.topic)
+        self._listen("diagnostics", DiagnosticArray, "/diagnostics")
+        self._listen("instruction", String, self.contract.instruction, LATCHED)
+
+    def _listen(self, name: str, message: type, topic: str, qos=50) -> None:
+        self.received[name] = []
+        self.node.create_subscription(message, topic, self.received[name].append, qos)
+
+    def close(self) -> None:
+        self._executor.shutdown()
+        self.node.destroy_node()
+        self._context.try_shutdown()
+
+    def until(self, condition, what: str) -> None:
+        deadline = time.monotonic() + LIMIT_S
+        while not condition():
+            assert time.monotonic() < deadline, f"{what} never came"
+            self._executor.spin_once(timeout_sec=0.05)
+
+    def until_ready(self) -> None:
+        self.until(lambda: all(p.get_subscription_count() for p in self.outputs)
+                   and all(self.received.values()), "the arm")
+
+    def until_next(self, name: str):
+        count = len(self.received[name])
+        self.until(lambda: len(self.received[name]) > count, name)
+        return self.received[name][-1]
+
+    def positions(self) -> dict[str, float]:
+        msg = self.until_next("joints")
+        return dict(zip(msg.name, msg.position, strict=True))
+
+    def diagnosis(self) -> dict[str, str]:
+        return {v.key: v.value for v in self.until_next("diagnostics").status[0].values}
+
+    def command(self, lift: float) -> None:
+        from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+        names = self.contract.outputs[0].targets
+        point = JointTrajectoryPoint(positions=[lift if n == "shoulder_lift_joint" else 0.0
+                                                for n in names], velocities=[0.0] * len(names))
+        set_stamp(point.time_from_start, 200_000_000)
+        self.outputs[0].publish(JointTrajectory(joint_names=names, points=[point]))
+
+
+@pytest.fixture
+def arm(request, tmp_path):
+    """The arm node of a robot, its output, and somebody who commands it."""
+    operator = Operator(request.param)
+    write_untrained_checkpoint(operator.contract, tmp_path)
+    process = start_node("dry_run_arm_node", robot=str(ROBOTS / f"{request.param}.yaml"),
+                         checkpoint=str(tmp_path))
+    output = Output(process)
+    try:
+        operator.until_ready()
+        yield operator, output
+    finally:
+        operator.close()
+        assert stop(process) == 0, output.text
+
+
+@pytest.mark.parametrize("arm", ["ur5e"], indirect=True)
+def test_the_arm_speaks_as_the_contract_says(arm):
+    operator, _ = arm
+    assert [m.data for m in operator.received["instruction"]] == ["dry run"]
+    joints = operator.positions()
+    assert "robotiq_85_left_knuckle_joint" in joints and "gripper" not in joints
+    assert joints["shoulder_lift_joint"] == pytest.approx(-1.57)
+    for name, read in (("front", image_to_array), ("wrist", compressed_to_array)):
+        first, second = operator.until_next(name), operator.until_next(name)
+        assert read(first).shape == (240, 320, 3)
+        assert not np.array_equal(read(first), read(second))
+    now_ns = operator.node.get_clock().now().nanoseconds
+    for name in ("front", "wrist", "joints"):
+        stamp_ns = stamp_to_ns(operator.until_next(name).header.stamp)
+        assert abs(stamp_ns - now_ns) < 5e9, "stamps are ROS time"
+    fronts = {stamp_to_ns(m.header.stamp) for m in operator.received["front"]}
+    wrists = {stamp_to_ns(m.header.stamp) for m in operator.received["wrist"]}
+    assert fronts & wrists, "cameras of one rate see the same moments"
+
+
+@pytest.mark.parametrize("arm", ["ur5e"], indirect=True)
+def test_the_arm_goes_where_it_is_told_and_refuses_nan_loudly(arm):
+    from std_msgs.msg import Float64MultiArray
+    operator, output = arm
+    operator.command(-1.5)
+    operator.until(lambda: operator.positions()["shoulder_lift_joint"] == -1.5, "the position")
+    operator.outputs[1].publish(Float64MultiArray(data=[0.5]))
+    operator.command(float("nan"))
+    output.wait_for("REFUSED (not finite)")
+    topic = operator.contract.outputs[0].topic
+    operator.until(lambda: operator.diagnosis().get(f"refused {topic}: not finite") == "1",
+                   "the count")
+    values = operator.diagnosis()
+    assert values["accepted"] == "2" and values["refused"] == "1"
+    assert values["last_refusal"].startswith(f"{topic}: Point 0")
+    assert values["largest_velocity shoulder_lift_joint"].endswith("% of the limit)")
+    assert operator.positions()["shoulder_lift_joint"] == -1.5
+
+
+@pytest.mark.parametrize("arm", ["servo"], indirect=True)
+def test_the_hand_follows_twists(arm):
+    from geometry_msgs.msg import TwistStamped
+    operator, _ = arm
+    before = operator.until_next("pose").pose.position.x
+    msg = TwistStamped()
+    msg.twist.linear.x = 0.1
+    msg.header.stamp = operator.node.get_clock().now().to_msg()
+    operator.outputs[0].publish(msg)
+    operator.until(lambda: operator.until_next("pose").pose.position.x > before + 0.002,
+                   "the motion")
+
+
+def dry_run(*more: str) -> Output:
+    return Output(start(sys.executable, "-m", "tinyvla_ros.cli", "dry-run", *more))
+
+
+@pytest.mark.parametrize("robot", ["ur5e", "servo"])
+def test_a_dry_run_runs_and_sums_up(robot):
+    output = dry_run("--robot", str(ROBOTS / f"{robot}.yaml"), "--seconds", "6")
+    code = output.wait_end()
+    lines = [line.removeprefix("[dry_run_report_node] ").split(maxsplit=1)
+             for line in output.lines if line.startswith("[dry_run_report_node]   ")]
+    summary = {words[0]: words[1].strip() for words in lines if len(words) == 2}
+    assert "running" in summary["policy"]
+    assert int(summary["plans"]) > 20
+    assert "Traceback" not in output.text
+    # A machine that is busy with something else delivers late, and nothing else may go wrong.
+    causes = set(re.findall(r": ([a-z ]+) \(\d+\)", summary["commands"]))
+    assert causes <= {"stale", "in the past"}, output.text
+    assert code == (1 if causes else 0), output.text
+
+
+def test_ctrl_c_ends_a_dry_run_with_its_summary():
+    output = dry_run()
+    output.wait_for("policy running")
+    output.process.send_signal(signal.SIGINT)
+    assert output.wait_end() == 130
+    assert "commands followed" in output.text and "largest velocity elbow_joint" in output.text
+    assert "Traceback" not in output.text
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["--robot", "/nowhere.yaml"], "Cannot read /nowhere.yaml"),
+    (["--robot", str(ROBOTS / "metaworld.yaml")], "of type 'chunk'"),
+    (["--checkpoint", "/nowhere"], "/nowhere has no config.json"),
+    (["--instruction", "juggle"], "Unknown instruction 'juggle'"),
+])
+def test_bad_arguments_are_one_sentence(arguments, words):
+    output = dry_run(*arguments)
+    assert output.wait_end() == 2
+    assert len(output.lines) == 1 and words in output.text, output.text
+
+
+@pytest.mark.parametrize(("parameters", "words"), [
+    ({}, "Parameter 'robot' is empty"),
+    ({"robot": str(ROBOTS / "ur5e.yaml")}, "Parameter 'checkpoint' is empty"),
+    ({"robot": str(ROBOTS / "ur5e.yaml"), "checkpoint": "/nowhere"}, "/nowhere has no config"),
+    ({"width": 1}, "Parameter 'width' is 1"),
+])
+def test_bad_parameters_are_one_sentence(parameters, words):
+    output = Output(start_node("dry_run_arm_node", **parameters))
+    assert output.wait_end() == 2
+    assert words in output.text and "Traceback" not in output.text

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a controller makes of the plans: limits hold between the rows and across chunks, too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from test.unit.test_dry_run import MS, NOW, ROBOTS, point, trajectory
+from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.arm.supervisor import Supervisor
+from tinyvla_ros.dry_run.arm import rest_value
+from tinyvla_ros.dry_run.trajectory import TrajectoryFollower
+from tinyvla_ros.dry_run.untrained import untrained_config
+from tinyvla_ros.types import ActionChunk
+
+STEP_NS = MS // 2
+
+
+@pytest.mark.parametrize("spread", [0.001, 0.01, 0.05])
+@pytest.mark.parametrize("smooth", [True, False])
+def test_a_controller_never_moves_faster_than_the_contract_allows(smooth, spread):
+    """Chunks that contradict each other replace each other in the middle of a row."""
+    contract = RobotContract.load(ROBOTS / "ur5e.yaml")
+    config = untrained_config(contract)
+    names, dt_ns = config.action.channels, round(config.action.dt * 1e9)
+    rest = np.array([rest_value(contract.actions[n]) for n in names])
+    # A cubic between rows swings beyond them where nothing limits the acceleration.
+    limits = np.array([contract.actions[n].velocity if contract.actions[n].acceleration
+                       else np.inf for n in names])
+    supervisor, follower = Supervisor(contract, config), TrajectoryFollower(names, rest)
+    supervisor.activate(enabled=True)
+    rng = np.random.default_rng(0)
+    fastest, plans = np.zeros(len(names)), 0
+    for i in range(100):
+        stamp_ns = NOW + i * dt_ns
+        now_ns = stamp_ns + int(rng.uniform(0.005, 0.03) * 1e9)
+        shape = (1 if smooth else config.action.horizon, len(names))
+        noise = rng.normal(0.0, spread, shape)
+        actions = rest + noise.repeat(config.action.horizon // shape[0], axis=0)
+        chunk = ActionChunk(stamp_ns, names, actions.astype(np.float32), config.action.dt)
+        position, _ = follower.sample(now_ns)
+        supervisor.tick(now_ns, "")
+        plan = supervisor.accept(chunk, "x", dict(zip(names, position, strict=True)), now_ns)
+        if plan is not None:
+            plans += 1
+            points = [point(0, c.tolist(), s.tolist())
+                      for c, s in zip(plan.commands, plan.slopes(), strict=True)]
+            for row, p in enumerate(points):
+                ns = (row + 1) * plan.dt_ns
+                p.time_from_start.sec, p.time_from_start.nanosec = divmod(ns, 1_000_000_000)
+            follower.accept(trajectory(*points, at_ns=plan.start_ns, names=names), now_ns)
+        before = follower.sample(now_ns)[0]
+        assert before == pytest.approx(position, abs=1e-9), "it does not jump"
+        for t in range(now_ns, now_ns + dt_ns, STEP_NS):
+            fastest = np.maximum(fastest, np.abs(follower.sample(t)[1]))
+    assert plans > 50
+    assert (fastest <= limits).all(), (fastest / limits).round(2)

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A kinematic arm behind the outputs of a robot contract."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyvla_ros.arm.contract import (
+    AnyOutput,
+    Channel,
+    ChunkOutput,
+    JointTrajectoryOutput,
+    RobotContract,
+    TwistOutput,
+)
+from tinyvla_ros.assembly import EE_STATE
+from tinyvla_ros.dry_run.followers import PositionsFollower, TwistFollower
+from tinyvla_ros.dry_run.trajectory import Refused, TrajectoryFollower
+from tinyvla_ros.errors import InputError
+from tinyvla_ros.policy_config import PolicyConfig
+
+# Standard deviation of what nothing drives: real sensors are never quite still.
+SENSOR_NOISE = 1e-4
+# Speeds are taken over this time at least: a busy machine measures twice at nearly the same time.
+SPEED_WINDOW_S = 0.005
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The arm at one time.
+
+    Attributes:
+        channels: action channel -> what it is at, in the contract's unit.
+        state: state name of the checkpoint -> value.
+        orientation: (4,) x, y, z, w of the end effector.
+    """
+
+    channels: Mapping[str, float]
+    state: Mapping[str, float]
+    orientation: np.ndarray
+
+
+class DryRunArm:
+    """Follows every output of a contract and measures what its states are then.
+
+    A channel drives the state it names; a twist drives the position of the end effector. All
+    other states keep their value, but for a little noise.
+
+    Attributes:
+        accepted: commands followed so far by topic.
+        refused: commands refused so far by ``<topic>: <cause>``.
+        last_refusal: one sentence, empty if there was none.
+        speeds: channel -> largest so far, ``unit/s``; for twists the largest value.
+
+    Args:
+        contract: the robot's.
+        config: the checkpoint's, already checked against the contract.
+        start: state name -> value to start from, for every state of the checkpoint.
+        now_ns: ROS time.
+
+    Raises:
+        InputError: the contract has an output that is no arm's.
+    """
+
+    def __init__(self, contract: RobotContract, config: PolicyConfig,
+                 start: Mapping[str, float], now_ns: int):
+        self._outputs, self._actions = contract.outputs, contract.actions
+        self._twists = {n for o in contract.outputs if isinstance(o, TwistOutput)
+                        for n in o.channels}
+        self._drives = {n: c.state for n, c in contract.actions.items() if c.state}
+        self._start = {name: start[name] for name in config.state}
+        channels = {n: _start_of(c, self._start) for n, c in contract.actions.items()}
+        period_ns = round(config.action.dt * 1e9)
+        self._followers = [self._follower(o, channels, period_ns, now_ns) for o in self._outputs]
+        self._rng = np.random.default_rng(0)
+        self._last: tuple[int, Mapping[str, float]] = (now_ns, channels)
+        self.accepted: Counter[str] = Counter({o.topic: 0 for o in self._outputs})
+        self.refused: Counter[str] = Counter()
+        self.last_refusal = ""
+        self.speeds = dict.fromkeys(contract.actions, 0.0)
+
+    def command(self, index: int, msg, now_ns: int) -> None:
+        """Follow a message of the contract's output ``index``.
+
+        Raises:
+            Refused: the arm goes on with what it did before.
+        """
+        topic = self._outputs[index].topic
+        try:
+            self._followers[index].accept(msg, now_ns)
+        except Refused as err:
+            self.refused[f"{topic}: {err.cause}"] += 1
+            self.last_refusal = f"{topic}: {err}"
+            raise
+        self.accepted[topic] += 1
+
+    def observe(self, now_ns: int) -> Moment:
+        """Measure all states."""
+        channels: dict[str, float] = {}
+        noise = self._rng.standard_normal(len(self._start)) * SENSOR_NOISE
+        state = {n: v + e for (n, v), e in zip(self._start.items(), noise, strict=True)}
+        orientation = np.array([0.0, 0.0, 0.0, 1.0])
+        for output, follower in zip(self._outputs, self._followers, strict=True):
+            values, _ = follower.sample(now_ns)
+            for value, (name, to) in zip(values, output.channels.items(), strict=True):
+                channels[name] = float((value - to.offset) / to.scale)
+            if isinstance(follower, TwistFollower):
+                ee = zip(EE_STATE, follower.position.tolist(), strict=True)
+                state.update((n, v) for n, v in ee if n in state)
+                orientation = follower.orientation
+        state.update((state, channels[name]) for name, state in self._drives.items())
+        return Moment(channels, state, orientation)
+
+    def update(self, now_ns: int) -> Moment:
+        """Measure all states, and the speed over the last 5 ms or more."""
+        moment = self.observe(now_ns)
+        last_ns, before = self._last
+        seconds = (now_ns - last_ns) / 1e9
+        if seconds >= SPEED_WINDOW_S:
+            for name, value in moment.channels.items():
+                speed = abs(value) if name in self._twists else \
+                    abs(value - before[name]) / seconds
+                self.speeds[name] = max(self.speeds[name], speed)
+        if not 0 <= seconds < SPEED_WINDOW_S:  # time may go back, too
+            self._last = (now_ns, moment.channels)
+        return moment
+
+    def speed(self, channel: str) -> str:
+        """Say how fast a channel has been, and what that is of its limit."""
+        limits = self._actions[channel]
+        speed = self.speeds[channel]
+        unit = limits.unit if channel in self._twists else f"{limits.unit}/s"
+        limit = self._speed_limit(channel)
+        share = "no limit" if limit is None else f"{100 * speed / limit:.0f} % of the limit"
+        return f"{speed:.3g} {unit} ({share})"
+
+    def fastest(self) -> str:
+        """Name the channel that came nearest to its limit (fastest, if none has one)."""
+        return max(self.speeds, key=lambda n: (self.speeds[n] / (self._speed_limit(n) or np.inf),
+                                               self.speeds[n]))
+
+    def _speed_limit(self, channel: str) -> float | None:
+        limits = self._actions[channel]
+        return max(-limits.low, limits.high) if channel in self._twists else limits.velocity
+
+    def _follower(self, output: AnyOutput, channels: Mapping[str, float], period_ns: int,
+                  now_ns: int) -> TrajectoryFollower | TwistFollower:
+        if isinstance(output, ChunkOutput):
+            raise InputError(f"Output {output.topic} is of type 'chunk', which no controller "
+                             "understands; use 'tinyvla sim-eval' for the simulated arm, or give "
+                             "a contract with joint_trajectory, positions or twist.")
+        if isinstance(output, TwistOutput):
+            position = [self._start.get(name, 0.0) for name in EE_STATE]
+            return TwistFollower(output.targets, position, now_ns)
+        start = [channels[n] * c.scale + c.offset for n, c in output.channels.items()]
+        if isinstance(output, JointTrajectoryOutput):
+            return TrajectoryFollower(output.targets, start)
+        return PositionsFollower(output.targets, start, period_ns)
+
+
+def rest_value(channel: Channel) -> float:
+    """Where a channel is at home: the middle of its range, zero for velocities and increments."""
+    return 0.0 if channel.hold == "zero" else (channel.low + channel.high) / 2
+
+
+def _start_of(channel: Channel, start: Mapping[str, float]) -> float:
+    """What a channel is at before the first command."""
+    if channel.state is None:
+        return rest_value(channel)
+    return min(max(start[channel.state], channel.low), channel.high)

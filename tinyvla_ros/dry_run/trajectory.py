@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Follow trajectories by the rules of ros2_control's joint_trajectory_controller (jazzy).
+
+https://control.ros.org/jazzy/doc/ros2_controllers/joint_trajectory_controller/doc/userdoc.html
+and ``validate_trajectory_msg`` and ``Trajectory::sample`` of its source, with its default
+parameters. Accelerations are checked and then ignored.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from tinyvla_ros.errors import MessageError
+
+# The controller compares with the epsilon of float.
+AT_REST = float(np.finfo(np.float32).eps)
+
+
+class Refused(MessageError):
+    """A command the arm does not follow.
+
+    Attributes:
+        cause: the kind of fault, a few words that stay the same.
+    """
+
+    def __init__(self, cause: str, sentence: str):
+        super().__init__(sentence)
+        self.cause = cause
+
+
+class TrajectoryFollower:
+    """A controller's joints, moved without dynamics: they are where they should be.
+
+    ::
+
+        position |            o-----------  the last point is held
+                 |       o  /
+                 |   __/  \\/
+                 |__/
+                 +---|---|----|----> time
+                 accepted     time_from_start of the points
+                 (from where the joints are now)
+
+    Args:
+        joints: names, all of which every trajectory must hold.
+        start: (joints,) where they are.
+    """
+
+    def __init__(self, joints: Sequence[str], start: Sequence[float]):
+        self._joints = tuple(joints)
+        self._accepted_ns = 0
+        self._times = np.zeros(1, np.int64)
+        self._positions = np.array([start], np.float64)
+        self._velocities = np.zeros_like(self._positions)
+        self._cubic = np.zeros(0, bool)
+
+    @property
+    def target(self) -> np.ndarray:
+        """(joints,) where they will be in the end."""
+        return self._positions[-1]
+
+    def accept(self, msg, now_ns: int) -> None:
+        """Follow a trajectory_msgs/JointTrajectory from now on, from where the joints are.
+
+        Raises:
+            Refused: the controller would refuse it too, or a value is not finite, which the
+                controller would not notice. What was followed before goes on.
+        """
+        order = self._order(msg)
+        if not msg.points:
+            raise Refused("no points", "The trajectory has no points; send at least one.")
+        offsets = _times(msg)
+        positions, velocities, has_velocity = _values(msg, order)
+        start_ns = msg.header.stamp.sec * 1_000_000_000 + msg.header.stamp.nanosec
+        end_ns = start_ns + int(offsets[-1])
+        if start_ns and end_ns < now_ns:
+            raise Refused("in the past", f"The trajectory ended {(now_ns - end_ns) / 1e9:.3f} s "
+                          "ago; send it earlier, or leave its stamp zero to start at once.")
+        times = offsets + (start_ns or now_ns)
+        if times[0] > now_ns:
+            position, velocity = self.sample(now_ns)
+            times = np.concatenate([[now_ns], times])
+            positions = np.concatenate([position[None], positions])
+            velocities = np.concatenate([velocity[None], velocities])
+            has_velocity = np.concatenate([[True], has_velocity])
+        self._accepted_ns, self._times = now_ns, times
+        self._positions, self._velocities = positions, velocities
+        self._cubic = has_velocity[:-1] & has_velocity[1:]
+
+    def go_to(self, positions: np.ndarray, now_ns: int, duration_ns: int) -> None:
+        """Go straight to (joints,) positions from where the joints are now."""
+        position, _ = self.sample(now_ns)
+        self._accepted_ns, self._times = now_ns, np.array([now_ns, now_ns + duration_ns])
+        self._positions = np.stack([position, positions])
+        self._velocities = np.zeros_like(self._positions)
+        self._cubic = np.zeros(1, bool)
+
+    def sample(self, now_ns: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return (joints,) positions and (joints,) velocities per second for now.
+
+        Times before the trajectory was accepted count as the time it was.
+        """
+        now_ns = max(now_ns, self._accepted_ns)
+        i = int(np.searchsorted(self._times, now_ns, side="right")) - 1
+        if i + 1 >= len(self._times):
+            return self._positions[-1], np.zeros(len(self._joints))
+        span = (self._times[i + 1] - self._times[i]) / 1e9
+        s = (now_ns - self._times[i]) / 1e9 / span
+        (p, q), (v, w) = self._positions[i:i + 2], self._velocities[i:i + 2] * span
+        if not self._cubic[i]:
+            return p + s * (q - p), (q - p) / span
+        # The cubic with these positions and slopes at both ends (Hermite).
+        b, c = 3 * (q - p) - 2 * v - w, 2 * (p - q) + v + w
+        return p + s * (v + s * (b + s * c)), (v + s * (2 * b + s * 3 * c)) / span
+
+    def _order(self, msg) -> list[int]:
+        """Columns of the message in the order of the joints."""
+        names = list(msg.joint_names)
+        if sorted(names) != sorted(self._joints):
+            raise Refused("wrong joints", f"The trajectory names {', '.join(names) or 'nothing'}; "
+                          f"it must name {', '.join(self._joints)}, each once.")
+        return [names.index(joint) for joint in self._joints]
+
+
+def _times(msg) -> np.ndarray:
+    """Return (points,) int64 nanoseconds from the start."""
+    times = [p.time_from_start.sec * 1_000_000_000 + p.time_from_start.nanosec
+             for p in msg.points]
+    for i, (before, after) in enumerate(itertools.pairwise(times)):
+        if after <= before:
+            raise Refused("times not increasing", f"Points {i} and {i + 1} of the trajectory are "
+                          f"at {before / 1e9:g} and {after / 1e9:g} s; time_from_start must "
+                          "increase strictly.")
+    return np.array(times, np.int64)
+
+
+def _values(msg, order: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (points, joints) positions and velocities, and (points,) whether there are any."""
+    shape = (len(msg.points), len(order))
+    positions, velocities = np.empty(shape), np.zeros(shape)
+    has_velocity = np.zeros(len(msg.points), bool)
+    for i, point in enumerate(msg.points):
+        if len(point.effort):
+            raise Refused("effort", f"Point {i} of the trajectory has efforts, and the joints "
+                          "take positions; leave them out.")
+        for name, needed in (("positions", True), ("velocities", False),
+                             ("accelerations", False)):
+            values = getattr(point, name)
+            if len(values) != len(order) and (needed or len(values)):
+                raise Refused("wrong length", f"Point {i} of the trajectory has {len(values)} "
+                              f"{name} for {len(order)} joints.")
+            if not np.isfinite(values).all():
+                raise Refused("not finite", f"Point {i} of the trajectory has {name} "
+                              f"{list(values)}; a controller would not notice and pass it on to "
+                              "the motors.")
+        positions[i] = np.array(point.positions)[order]
+        has_velocity[i] = len(point.velocities) > 0
+        if has_velocity[i]:
+            velocities[i] = np.array(point.velocities)[order]
+    fastest = int(np.abs(velocities[-1]).argmax())
+    if abs(velocities[-1, fastest]) > AT_REST:
+        raise Refused("moving at the end", "The last point of the trajectory has velocity "
+                      f"{velocities[-1, fastest]:g} for {msg.joint_names[order[fastest]]}; a "
+                      "controller wants zero there.")
+    return positions, velocities, has_velocity
