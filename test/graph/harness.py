@@ -109,14 +109,14 @@ class Probe:
         self.node = rclpy.create_node("probe", context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
-        self.chunks, self.diagnostics = [], []
+        self.chunks, self.holds, self.diagnostics = [], [], []
         self._images = {n: self.node.create_publisher(Image, f"camera/{n}/image_raw", 10)
                         for n in config.cameras}
         self._joints = self.node.create_publisher(JointState, "joint_states", 10)
         self._pose = self.node.create_publisher(PoseStamped, "ee_pose", 10)
         self._instruction = self.node.create_publisher(String, "instruction", LATCHED)
         self._clock = self.node.create_publisher(Clock, "/clock", 10)
-        self.node.create_subscription(JointTrajectory, "action_chunk", self.chunks.append, 100)
+        self.node.create_subscription(JointTrajectory, "action_chunk", self._on_chunk, 100)
         self.node.create_subscription(
             DiagnosticArray, "/diagnostics",
             lambda m: self.diagnostics.extend(m.status), 100)
@@ -125,6 +125,9 @@ class Probe:
         self._executor.shutdown()
         self.node.destroy_node()
         self._context.try_shutdown()
+
+    def _on_chunk(self, msg) -> None:
+        (self.chunks if msg.header.frame_id else self.holds).append(msg)
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
         """Spin until a condition holds."""

@@ -28,8 +28,14 @@ PATIENT = settings(max_examples=80, deadline=None, suppress_health_check=[Health
 
 
 def make(enabled: bool = True, active: bool = True, join: str = "replace",
-         max_duration: float = 1.0, **on_violation) -> Supervisor:
+         max_duration: float = 1.0, lead: float = 0.0, **on_violation) -> Supervisor:
     """Return the supervisor of an arm with a joint, a gripper and a velocity."""
+    outputs = [{"type": "chunk", "topic": "commands", "channels": list(CHANNELS)}]
+    if lead:
+        outputs = [{"type": "joint_trajectory", "topic": "arm", "channels": ["joint", "gripper"],
+                    "lead": lead},
+                   {"type": "twist", "topic": "turn", "frame": "base",
+                    "channels": {"turn": {"to": "angular.z"}}}]
     contract = RobotContract.model_validate({
         "name": "test arm", "cameras": {"front": {"topic": "/front"}}, "joint_states": {},
         "actions": {
@@ -38,7 +44,7 @@ def make(enabled: bool = True, active: bool = True, join: str = "replace",
             "gripper": {"unit": "m", "low": 0.0, "high": 0.08},
             "turn": {"unit": "rad/s", "low": -0.5, "high": 0.5, "velocity": 2.0,
                      "hold": "zero"}},
-        "outputs": [{"type": "chunk", "topic": "commands", "channels": list(CHANNELS)}],
+        "outputs": outputs,
         "on_violation": on_violation,
         "execution": {"join": join, "max_duration": max_duration}})
     config = PolicyConfig.model_validate({
@@ -243,7 +249,8 @@ def test_a_stop_stays_until_reset():
         assert (supervisor.state, supervisor.reason) == ("stopped", "stopped by the operator")
         assert not supervisor.may_infer
     assert supervisor.reset(at(900)) is None
-    assert supervisor.state == "waiting"
+    assert supervisor.state == "disabled", "to move again is a decision of its own"
+    supervisor.enable(True, at(900))
     assert accept(supervisor, chunk(900, joint=0.1), 900) is not None
 
 
@@ -256,7 +263,7 @@ def test_a_stop_outlives_the_lifecycle():
     assert (supervisor.state, supervisor.reason) == ("stopped", "stopped by the operator")
     assert accept(supervisor, chunk(300), 300) is None
     supervisor.reset(at(400))
-    assert supervisor.state == "waiting"
+    assert supervisor.state == "disabled"
 
 
 def test_a_stop_while_inactive_counts():
@@ -359,6 +366,19 @@ def test_plans_of_all_phases_go_on_where_the_one_before_would_be():
         assert np.array_equal(plan.begin.value, before.value)
         assert np.array_equal(plan.begin.change, before.change)
         assert_plan_within_limits(plan)
+
+
+def test_plans_for_a_controller_begin_when_it_has_them():
+    supervisor = running(lead=0.03)
+    assert supervisor.plan.start_ns == at(30)
+    before = supervisor.plan.motion(at(90))
+    plan = accept(supervisor, chunk(40, joint=gentle(begin=0.01)), 60)
+    assert plan.start_ns == at(90)
+    assert np.array_equal(plan.begin.value, before.value)
+    rest = supervisor.tick(at(65), "front is stale")
+    assert rest.start_ns == at(95)
+    assert np.array_equal(rest.begin.value, plan.motion(at(95)).value)
+    assert_comes_to_rest(rest)
 
 
 def test_a_chunk_within_all_limits_is_executed_bit_for_bit():
@@ -533,10 +553,10 @@ events = st.lists(st.tuples(
 
 
 @PATIENT
-@given(events, st.sampled_from(["replace", "ensemble", "rtc"]))
-def test_the_arm_is_never_asked_for_more_than_its_limits(script, join):
+@given(events, st.sampled_from(["replace", "ensemble", "rtc"]), st.sampled_from([0, 13, 45]))
+def test_the_arm_is_never_asked_for_more_than_its_limits(script, join, lead_ms):
     """Follow all plans along the clock: a row is reached at the end of its period."""
-    supervisor = make(join=join)
+    supervisor = make(join=join, lead=lead_ms / 1e3)
     now_ns, rng = T, np.random.default_rng(0)
     due: list[Plan] = []  # the plans that matter, in the order they take over
     for kind, wait_ns, age_ns, offsets, noise in script:
@@ -558,7 +578,7 @@ def test_the_arm_is_never_asked_for_more_than_its_limits(script, join):
         else:
             supervisor.tick(now_ns, "")
         if plan is not None:
-            assert plan.start_ns == now_ns
+            assert plan.start_ns == now_ns + lead_ms * MS
             assert_plan_within_limits(plan)
             due.append(plan)
     if not due:
@@ -604,7 +624,7 @@ def test_a_row_is_told_when_its_period_begins_and_reached_when_it_ends():
     assert plan.end_ns == at(60)
     assert [float(plan.values(at(t))[0]) for t in (0, 20, 40)] == [1.0, 3.0, 3.0]
     assert plan.values(at(60)) is None, "after the plan"
-    assert plan.values(at(-20.1)) is None, "long before it"
+    assert float(plan.values(at(-50))[0]) == 0.0, "before it, what it goes on from"
     assert [float(plan.motion(at(t)).value[0]) for t in (0, 20, 40, 60)] == [0.0, 1.0, 3.0, 3.0]
     assert [float(plan.motion(at(t)).change[0]) for t in (0, 20, 40, 60)] == [0.0, 1.0, 2.0, 0.0]
 

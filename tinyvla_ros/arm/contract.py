@@ -85,7 +85,7 @@ class Stamps(Config):
 
     tolerance: float = Field(0.01, ge=0.0, le=1.0)
     max_age: float = Field(0.5, ge=0.0, le=10.0)
-    max_ahead: float = Field(0.0, ge=0.0, le=10.0)
+    max_ahead: float = Field(0.1, ge=0.0, le=10.0)
 
 
 class Channel(Config):

@@ -61,11 +61,11 @@ class Plan:
                       before.change + share * (after.change - before.change))
 
     def values(self, now_ns: int) -> np.ndarray | None:
-        """Return the (channels,) commands for now, to be reached a period later.
+        """Return the (channels,) commands for now, to be reached a period later; None after it.
 
-        None earlier than a period before the plan, and after it.
+        Before it begins, what it goes on from.
         """
-        if not -1 <= self.row(now_ns) < len(self.commands):
+        if self.row(now_ns) >= len(self.commands):
             return None
         return self.motion(now_ns + self.dt_ns).value
 

@@ -114,9 +114,13 @@ class Supervisor:
         return plan
 
     def reset(self, now_ns: int) -> Plan | None:
-        """Release a stop and forget the chunk being executed."""
+        """Release a stop and forget the chunk being executed.
+
+        After a stop the arm stays disabled: to move it again is a decision of its own.
+        """
         plan = self._rest(now_ns, "reset by the operator")
-        self._stop = ""
+        if self._stop:
+            self._stop, self._enabled = "", False
         self._rest_state()
         return plan
 
