@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
 
@@ -153,7 +152,6 @@ class PolicyNode(LifecycleNode):
                 part.close()
         self._policy = self._inputs = self._supervisor = self._loop = None
         self._outputs = []
-        gc.collect()  # the parts refer to each other
 
     def _load_contract(self) -> RobotContract:
         contract = RobotContract.load(self._parameters.robot or default_robot())

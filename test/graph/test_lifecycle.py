@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``policy_node`` as a managed node, and ``tinyvla robot check --live`` beside it."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from _arm_rig import TOPIC, Rig, robot
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from std_srvs.srv import SetBool, Trigger
+
+from tinyvla_ros.cli import main
+
+
+@pytest.fixture
+def rig(tmp_path):
+    with Rig(tmp_path, autostart=False) as rig:
+        yield rig
+
+
+def change(rig: Rig, name: str) -> bool:
+    number = getattr(Transition, f"TRANSITION_{name.upper()}")
+    request = ChangeState.Request(transition=Transition(id=number))
+    return rig.service(ChangeState, "change_state", request).success
+
+
+def state(rig: Rig) -> str:
+    return rig.service(GetState, "get_state", GetState.Request()).current_state.label
+
+
+def test_nothing_moves_before_activation_and_nothing_after(rig):
+    rig.start()
+    assert state(rig) == "unconfigured"
+    assert not rig.call("enable", SetBool.Request(data=True)), "there is nothing to enable"
+    assert change(rig, "configure")
+    assert state(rig) == "inactive"
+    assert rig.commands == []
+    for _ in range(2):
+        assert change(rig, "activate")
+        rig.wait_running()
+        assert change(rig, "deactivate")
+        rig.wait(lambda: rig.commands[-1].is_hold, "the hold")
+        rig.wait(lambda: not rig.moving(), "rest")
+    assert change(rig, "cleanup")
+    assert state(rig) == "unconfigured"
+    assert all(not c.wrong for c in rig.commands)
+
+
+def test_a_stop_needs_reset_and_enable(rig):
+    rig.start()
+    assert change(rig, "configure") and change(rig, "activate")
+    rig.wait_running()
+    assert rig.call("stop", Trigger.Request())
+    rig.wait(lambda: rig.statuses[-1] == "stopped by the operator", "the state")
+    assert rig.call("enable", SetBool.Request(data=True))
+    assert rig.call("reset", Trigger.Request())
+    rig.wait(lambda: rig.statuses[-1] == "disabled by the operator", "the state")
+    stopped = len(rig.commands)
+    rig.wait(lambda: len(rig.statuses) > 0, "diagnostics")
+    assert len(rig.commands) == stopped
+    assert rig.call("enable", SetBool.Request(data=True))
+    rig.wait_running()
+
+
+def test_a_checkpoint_that_does_not_fit_leaves_the_node_unconfigured(tmp_path):
+    contract = robot()
+    with Rig(tmp_path, contract=contract, autostart=False) as rig:
+        spoiled = robot()
+        del spoiled["cameras"]["front"]
+        (tmp_path / "robot.yaml").write_text(yaml.safe_dump(spoiled))
+        rig.start()
+        assert not change(rig, "configure")
+        assert state(rig) == "unconfigured"
+        assert "Unknown camera of the checkpoint 'front'" in (tmp_path / "node.log").read_text()
+        (tmp_path / "robot.yaml").write_text(yaml.safe_dump(contract))
+        assert change(rig, "configure"), "a corrected file is read again"
+
+
+@pytest.fixture
+def check(rig, tmp_path, capsys):
+    """Run ``tinyvla robot check --live`` against the rig, with a spoiled contract."""
+    def run(**changes) -> tuple[int, str]:
+        file = tmp_path / "spoiled.yaml"
+        file.write_text(yaml.safe_dump(robot(**changes)))
+        code = main(["robot", "check", str(file), "--checkpoint", str(tmp_path / "checkpoint"),
+                     "--live", "--seconds", "2"])
+        return code, capsys.readouterr().out
+    return run
+
+
+def test_live_check_of_a_graph_that_fits(check):
+    code, text = check()
+    assert code == 0, text
+    assert "joint_trajectory, somebody listens" in text
+    assert "0 problem(s)" in text
+
+
+def test_live_check_finds_what_does_not_fit(check):
+    cameras = robot()["cameras"]
+    cameras["front"]["topic"] = "camera/frnt/image_raw"
+    cameras["wrist"] |= {"compressed": True}
+    joints = {"topic": "joint_states", "rate": 10, "timeout": 1.0}
+    output = {"type": "joint_trajectory", "topic": "nowhere",
+              "channels": list(robot()["actions"])}
+    code, text = check(cameras=cameras, joint_states=joints, outputs=[output])
+    assert code == 1
+    for words in ("Did you mean '/camera/front/image_raw'", "sensor_msgs/msg/CompressedImage",
+                  "the contract says 10 Hz", "nobody subscribes to /nowhere", "4 problem(s)"):
+        assert words in text
+    assert TOPIC not in text

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Latency in simulated time: what it costs does not depend on the machine."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sim_bridge.delayed import delayed_rollout
+from sim_bridge.episodes import plan_episodes
+from sim_bridge.metaworld_env import MetaWorldEnv
+from sim_bridge.rollout import Episode
+from tinyvla_ros.cli import main
+from tinyvla_ros.policy import Policy
+
+MS = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def env():
+    env = MetaWorldEnv("reach-v3")
+    yield env
+    env.close()
+
+
+@pytest.fixture(scope="module")
+def run(env, tiny_checkpoint):
+    """Run the first 60 steps' worth of an episode under latency."""
+    policy = Policy(tiny_checkpoint)
+
+    def run(join: str, latency_ms: int):
+        episode = Episode(env, plan_episodes(["reach-v3"], 1, 60000)[0])
+        episode.steps = 440  # the horizon is 500
+        return delayed_rollout(policy, episode, join, latency_ms * MS)
+    return run
+
+
+def test_without_latency_the_arm_is_always_commanded(run):
+    result = run("replace", 0)
+    assert result.held_steps == 0
+    assert len(result.seams) == 14, "a chunk per picture, and 60 steps are 15 pictures"
+
+
+def test_the_arm_waits_for_the_first_chunk_and_no_longer(run):
+    assert run("replace", 50).held_steps == 4
+
+
+def test_a_chunk_that_is_shorter_than_the_latency_is_of_no_use(run):
+    assert run("replace", 200).held_steps == 60
+
+
+def test_the_same_latency_gives_the_same_episode(run):
+    assert run("rtc", 50) == run("rtc", 50)
+
+
+def test_going_on_from_the_old_chunk_makes_smaller_jumps(run):
+    jumps = {join: sum(s.position for s in run(join, 50).seams)
+             for join in ("replace", "ensemble", "rtc")}
+    assert jumps["rtc"] < 0.5 * jumps["replace"]
+    assert jumps["ensemble"] < jumps["replace"]
+
+
+def test_the_command_writes_a_table_and_goes_on(tiny_checkpoint, tmp_path, capsys):
+    command = ["latency-vs-success", "--checkpoint", str(tiny_checkpoint), "--out",
+               str(tmp_path / "out"), "--tasks", "reach-v3", "--joins", "replace", "rtc",
+               "--latencies", "300", "--episodes", "1", "--workers", "1"]
+    assert main(command) == 0
+    assert "| rtc | 300 | 0 % (0-79) |" in capsys.readouterr().out
+    lines = (tmp_path / "out" / "episodes.jsonl").read_text().splitlines()
+    assert [json.loads(line)["held_steps"] for line in lines] == [500, 500]
+    assert (tmp_path / "out" / "latency.png").stat().st_size > 5000
+    assert main(command) == 0
+    assert (tmp_path / "out" / "episodes.jsonl").read_text().splitlines() == lines
