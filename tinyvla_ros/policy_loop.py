@@ -24,6 +24,7 @@ from tinyvla_ros.outputs import OutputPublisher
 from tinyvla_ros.policy import Policy
 from tinyvla_ros.policy_inputs import PolicyInputs
 from tinyvla_ros.types import ActionChunk, Observation
+from tinyvla_ros.worker import Worker
 
 LATENCIES_KEPT = 1000
 # Bounds of the control thread's period, s.
@@ -59,6 +60,7 @@ class PolicyLoop:
         outputs: where plans go.
         supervisor: decides; used by other threads only through this class.
         clock: the node's.
+        workers: the threads to infer and to control in.
         on_state: called in the control thread when state or reason have changed.
         report: called with a topic and an error that did not end anything.
         extra_latency: seconds added to every inference, for experiments.
@@ -66,8 +68,8 @@ class PolicyLoop:
 
     def __init__(self, policy: Policy, contract: RobotContract, inputs: PolicyInputs,
                  outputs: Sequence[OutputPublisher], supervisor: Supervisor, clock: Clock,
-                 on_state: Callable[[], None], report: Callable[[str, InputError], None],
-                 extra_latency: float = 0.0):
+                 workers: tuple[Worker, Worker], on_state: Callable[[], None],
+                 report: Callable[[str, InputError], None], extra_latency: float = 0.0):
         self._policy, self._contract, self._inputs = policy, contract, inputs
         self._outputs, self._supervisor, self._clock = outputs, supervisor, clock
         self._on_state, self._report = on_state, report
@@ -84,7 +86,7 @@ class PolicyLoop:
         self._offset: float | None = None  # ROS time minus steady time, s
         self._said: tuple[str, str] | None = None
         self._closing = False
-        self._threads: list[threading.Thread] = []
+        self._workers = workers
         self.failure: BaseException | None = None
         self.missed: Counter[str] = Counter()
         self._pictures = 0  # of the first camera, up to the one acted on last
@@ -95,11 +97,9 @@ class PolicyLoop:
         """Start both threads; the operator's switch as given."""
         self._supervisor.activate(enabled)
         self._closing, self._done, self._ready, self._offset = False, None, None, None
-        self._threads = [threading.Thread(target=self._infer_forever, name="inference"),
-                         threading.Thread(target=self._control_forever, name="control")]
-        for thread in self._threads:
-            thread.daemon = True
-            thread.start()
+        for worker, work in zip(self._workers, (self._infer_forever, self._control_forever),
+                                strict=True):
+            worker.start(work)
 
     def stop(self) -> None:
         """Bring the arm to rest, then end both threads."""
@@ -109,9 +109,8 @@ class PolicyLoop:
         for condition in (self._wake, self._inputs.changed):
             with condition:
                 condition.notify_all()
-        for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join(timeout=10.0)
+        for worker in self._workers:
+            worker.wait(timeout=10.0)
 
     def enable(self, enabled: bool) -> None:
         """Turn the operator's switch."""

@@ -24,6 +24,7 @@ from tinyvla_ros.resources import default_checkpoint, default_robot
 from tinyvla_ros.ros_node import ERROR, OK, WARN, Diagnostics, run_node
 from tinyvla_ros.ros_parameters import declare_parameters
 from tinyvla_ros.types import Observation
+from tinyvla_ros.worker import Worker
 
 _LEVELS = {"running": OK, "stopped": ERROR}
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -67,6 +68,7 @@ class PolicyNode(LifecycleNode):
         self._outputs: list[OutputPublisher] = []
         self._supervisor: Supervisor | None = None
         self._loop: PolicyLoop | None = None
+        self._workers = (Worker("inference"), Worker("control"))
         self._active = False
         self._problem, self._plans_before = "", 0  # the last refused input
         self.create_service(SetBool, "~/enable", self._on_enable)
@@ -83,7 +85,7 @@ class PolicyNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the checkpoint and the contract, check one against the other, warm up."""
-        parameters = self._parameters
+        parameters, self._failure = self._parameters, None
         try:
             contract = self._load_contract()
             path = parameters.checkpoint or str(default_checkpoint())
@@ -96,14 +98,19 @@ class PolicyNode(LifecycleNode):
             self._failure, self._policy = err, None
             self.get_logger().error(str(err))
             return _FAILURE
-        self._warm_up()
+        self._workers[0].start(self._warm_up)
+        self._workers[0].wait(timeout=60.0)
+        if self._failure is not None:
+            self.get_logger().error(str(self._failure))
+            return _FAILURE
         self._diagnostics.hardware_id = self._policy.digest
         self._supervisor = Supervisor(contract, config)
         self._outputs = make_outputs(self, contract.outputs, config.action.channels)
         self._inputs = PolicyInputs(self, contract, config, self._report)
         self._loop = PolicyLoop(
             self._policy, contract, self._inputs, self._outputs, self._supervisor,
-            self.get_clock(), self._on_state, self._report, parameters.extra_latency)
+            self.get_clock(), self._workers, self._on_state, self._report,
+            parameters.extra_latency)
         self.get_logger().info(
             f"checkpoint {path} ({self._policy.digest}) on {parameters.device} for robot "
             f"{contract.name}")
@@ -161,11 +168,14 @@ class PolicyNode(LifecycleNode):
         return contract
 
     def _warm_up(self) -> None:
-        """Infer once, so that the first real chunk is not the slowest."""
+        """Infer once in the thread that will, so that the first chunk is not the slowest."""
         config = self._policy.config
         images = {n: np.zeros((c.height, c.width, 3), np.uint8) for n, c in config.cameras.items()}
-        self._policy.infer(Observation(1, images, dict.fromkeys(config.state, 0.0),
-                                       config.instructions[0]))
+        try:
+            self._policy.infer(Observation(1, images, dict.fromkeys(config.state, 0.0),
+                                           config.instructions[0]))
+        except InputError as err:
+            self._failure = err
 
     # ---- services -------------------------------------------------------------------------
 

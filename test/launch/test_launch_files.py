@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``sim_eval.launch.py`` under the real launch system."""
+"""The launch files under the real launch system."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("rclpy", reason="needs rclpy")
+rclpy = pytest.importorskip("rclpy", reason="needs rclpy")
 launch_pytest = pytest.importorskip(
     "launch_pytest", reason="launch_pytest is part of a ROS 2 installation; none is sourced here")
 
@@ -24,6 +24,9 @@ from launch.actions import IncludeLaunchDescription, RegisterEventHandler  # noq
 from launch.event_handlers import OnShutdown  # noqa: E402
 from launch.launch_description_sources import PythonLaunchDescriptionSource  # noqa: E402
 from launch_pytest.actions import ReadyToTest  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.task import Future  # noqa: E402
+from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
 
 def _built() -> bool:
@@ -37,8 +40,8 @@ pytestmark = pytest.mark.skipif(not _built(), reason="tinyvla_ros is not built: 
                                 "and source install/setup.bash")
 
 
-def include(**arguments) -> IncludeLaunchDescription:
-    path = Path(get_package_share_directory("tinyvla_ros")) / "launch/sim_eval.launch.py"
+def include(name: str, **arguments) -> IncludeLaunchDescription:
+    path = Path(get_package_share_directory("tinyvla_ros")) / "launch" / name
     return IncludeLaunchDescription(PythonLaunchDescriptionSource(str(path)),
                                     launch_arguments=[(k, str(v)) for k, v in arguments.items()])
 
@@ -48,7 +51,7 @@ def run(tiny_checkpoint, tmp_path):
     """A run of one episode of two tasks, and an event set when the launch shuts down."""
     ended = threading.Event()
     return LaunchDescription([
-        include(tasks="reach-v3 button-press-v3", episodes=1, seed=3,
+        include("sim_eval.launch.py", tasks="reach-v3 button-press-v3", episodes=1, seed=3,
                 checkpoint=tiny_checkpoint, out=tmp_path / "out"),
         RegisterEventHandler(OnShutdown(on_shutdown=lambda *_: ended.set())),
         ReadyToTest()]), ended
@@ -62,6 +65,42 @@ def test_the_run_ends_by_itself_with_results(run, tmp_path):
     assert list(results["tasks"]) == ["reach-v3", "button-press-v3"]
 
 
+@launch_pytest.fixture
+def dry_run():
+    """A policy and a kinematic arm."""
+    return LaunchDescription([include("dry_run.launch.py"), ReadyToTest()])
+
+
+@pytest.mark.launch(fixture=dry_run)
+def test_the_dry_run_moves_its_arm(dry_run):
+    topic = "/scaled_joint_trajectory_controller/joint_trajectory"
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node("listener", context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    try:
+        heard = Future(executor=executor)
+        node.create_subscription(
+            JointTrajectory, topic, lambda m: None if heard.done() else heard.set_result(m), 10)
+        executor.spin_until_future_complete(heard, timeout_sec=120.0)
+        assert len(heard.result().joint_names) == 6
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        context.try_shutdown()
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    ({"robot": "/nowhere"}, "/nowhere"),
+    ({}, "Robot 'UR5e' does not fit the checkpoint"),
+])
+def test_a_policy_that_does_not_fit_its_robot_is_not_started(arguments, words, tiny_checkpoint):
+    robot = Path(get_package_share_directory("tinyvla_ros")) / "config/robots/ur5e.yaml"
+    assert words in ros2_launch("policy.launch.py",
+                                {"checkpoint": tiny_checkpoint, "robot": robot} | arguments)
+
+
 @pytest.mark.parametrize(("arguments", "words"), [
     ({"tasks": "reach-v2"}, "Did you mean 'reach-v3'"),
     ({"checkpoint": "/nowhere"}, "/nowhere"),
@@ -69,8 +108,13 @@ def test_the_run_ends_by_itself_with_results(run, tmp_path):
 ])
 def test_bad_arguments_end_the_launch_with_an_error(arguments, words, tiny_checkpoint, tmp_path):
     arguments = {"checkpoint": tiny_checkpoint, "out": tmp_path / "out", **arguments}
-    run = subprocess.run(["ros2", "launch", "tinyvla_ros", "sim_eval.launch.py",
+    assert words in ros2_launch("sim_eval.launch.py", arguments)
+
+
+def ros2_launch(name: str, arguments: dict) -> str:
+    """Run a launch that must fail; return what it printed."""
+    run = subprocess.run(["ros2", "launch", "tinyvla_ros", name,
                           *(f"{k}:={v}" for k, v in arguments.items())],
                          capture_output=True, text=True, check=False, timeout=120)
     assert run.returncode != 0
-    assert words in run.stdout + run.stderr
+    return run.stdout + run.stderr
