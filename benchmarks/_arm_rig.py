@@ -32,9 +32,14 @@ from trajectory_msgs.msg import JointTrajectory
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.configuration import parse
 from tinyvla_ros.dry_run.trajectory import Refused, TrajectoryFollower
-from tinyvla_ros.dry_run.untrained import INSTRUCTION, write_untrained_checkpoint
+from tinyvla_ros.dry_run.untrained import (
+    INSTRUCTION,
+    untrained_config,
+    write_untrained_checkpoint,
+)
 from tinyvla_ros.messages import fill_image, set_stamp
-from tinyvla_ros.resources import use_middleware_profile
+from tinyvla_ros.policy_config import PolicyConfig
+from tinyvla_ros.resources import default_checkpoint, use_middleware_profile
 from tinyvla_ros.ros_node import LATCHED
 
 JOINTS = ("shoulder_pan_joint", "shoulder_lift_joint", "elbow_joint", "wrist_1_joint",
@@ -98,17 +103,19 @@ class Rig:
         place: directory for contract and checkpoint.
         size: (width, height) of the images.
         contract: plain data, default ``robot()``.
+        full_size: a network of the shipped checkpoint's size instead of a tiny one.
         parameters: of the node.
     """
 
     def __init__(self, place: Path, size: tuple[int, int] = (96, 96), contract: dict | None = None,
-                 **parameters):
+                 full_size: bool = False, **parameters):
         contract = contract or robot()
         self._robot, self._checkpoint = place / "robot.yaml", place / "checkpoint"
         self._robot.write_text(yaml.safe_dump(contract, sort_keys=False))
         self.contract = parse(RobotContract, contract, "rig")
         if not self._checkpoint.exists():
-            write_untrained_checkpoint(self.contract, self._checkpoint)
+            write_untrained_checkpoint(self.contract, self._checkpoint,
+                                       _full_size(self.contract) if full_size else None)
         self._parameters = parameters
         self._lock = threading.Lock()
         self._rng = np.random.default_rng(0)
@@ -308,3 +315,11 @@ class Rig:
         msg = JointState(name=list(JOINTS), position=(self.position + self.glitch).tolist())
         set_stamp(msg.header.stamp, stamp_ns or self._now_ns())
         return msg
+
+
+def _full_size(contract: RobotContract) -> PolicyConfig:
+    """Return a configuration with the network of the shipped checkpoint."""
+    shipped, config = PolicyConfig.load(default_checkpoint()), untrained_config(contract)
+    views = dict.fromkeys(config.cameras, next(iter(shipped.cameras.values())))
+    return config.model_copy(update={"cameras": views, "model": shipped.model,
+                                     "diffusion": shipped.diffusion})

@@ -25,10 +25,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--size", default="640x480", help="WIDTHxHEIGHT of both cameras")
+    parser.add_argument("--full-size", action="store_true",
+                        help="a network of the shipped checkpoint's size instead of a tiny one")
     args = parser.parse_args()
     width, height = map(int, args.size.split("x"))
     print_heading("Soak", ("ros-jazzy-rclpy", "ros-jazzy-rmw-fastrtps-cpp", "torch"),
-                  minutes=args.minutes, cameras=f"2 of {args.size} at {CAMERA_HZ:g} Hz")
+                  minutes=args.minutes, network="full size" if args.full_size else "tiny",
+                  cameras=f"2 of {args.size} at {CAMERA_HZ:g} Hz")
     contract = robot()
     for camera in contract["cameras"].values():
         camera["timeout"] = 0.3  # both ends share two cores here
@@ -41,7 +44,7 @@ def main() -> int:
                 values.update({v.key: v.value for v in status.values})
 
     with (tempfile.TemporaryDirectory() as place,
-          Rig(Path(place), (width, height), contract) as rig):
+          Rig(Path(place), (width, height), contract, args.full_size) as rig):
         rig.node.create_subscription(DiagnosticArray, "/diagnostics", note, 50)
         rig.start()
         rig.wait_running()

@@ -7,6 +7,7 @@ Message types are imported when an output needs them.
 from __future__ import annotations
 
 import numpy as np
+from rclpy.duration import Duration
 from rclpy.node import Node
 
 from tinyvla_ros.arm.contract import (
@@ -21,6 +22,10 @@ from tinyvla_ros.messages import fill_trajectory, set_stamp
 from tinyvla_ros.types import ActionChunk
 
 DEPTH = 10
+# How long a hold that was held up on its way is still followed, s.
+HOLD_VALID_S = 0.2
+# How long a node that ends waits for its last command to arrive, s.
+FLUSH_S = 0.1
 
 
 class OutputPublisher:
@@ -49,6 +54,10 @@ class OutputPublisher:
         """Say so if nobody listens."""
         return "" if self._publisher.get_subscription_count() else \
             f"nobody subscribes to {self._publisher.topic_name}"
+
+    def flush(self) -> None:
+        """Wait until what was sent has arrived, not for long."""
+        self._publisher.wait_for_all_acked(Duration(seconds=FLUSH_S))
 
     def send(self, plan: Plan) -> None:
         """Take a plan over; called once for each."""
@@ -85,6 +94,13 @@ class JointTrajectoryPublisher(OutputPublisher):
             point = self._point(positions=position.tolist(), velocities=velocity.tolist())
             set_stamp(point.time_from_start, (i + 1) * plan.dt_ns)
             msg.points.append(point)
+        if plan.chunk is None:
+            # One more point at the same place: a hold that comes late is not refused, and an arm
+            # that went on meanwhile has the time to come back.
+            last = self._point(positions=positions[-1].tolist(), velocities=[0.0] * len(velocity))
+            set_stamp(last.time_from_start,
+                      len(positions) * plan.dt_ns + round(HOLD_VALID_S * 1e9))
+            msg.points.append(last)
         self._publisher.publish(msg)
 
 

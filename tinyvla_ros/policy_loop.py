@@ -105,6 +105,8 @@ class PolicyLoop:
         """Bring the arm to rest, then end both threads."""
         with self._lock:
             self._apply(self._supervisor.deactivate(self._now_ns()))
+            for output in self._outputs:
+                output.flush()
         self._closing = True
         for condition in (self._wake, self._inputs.changed):
             with condition:

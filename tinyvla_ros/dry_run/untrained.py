@@ -53,7 +53,8 @@ def start_state(contract: RobotContract, config: PolicyConfig,
     return start
 
 
-def write_untrained_checkpoint(contract: RobotContract, directory: str | Path) -> None:
+def write_untrained_checkpoint(contract: RobotContract, directory: str | Path,
+                               config: PolicyConfig | None = None) -> None:
     """Write a small random network that fits a robot and moves it by next to nothing.
 
     Its actions lie around the middle of each range (around zero for velocities and increments),
@@ -62,6 +63,7 @@ def write_untrained_checkpoint(contract: RobotContract, directory: str | Path) -
     Args:
         contract: the robot's.
         directory: created if needed.
+        config: of the network; default: ``untrained_config``.
 
     Raises:
         InputError: the contract names no state.
@@ -72,7 +74,7 @@ def write_untrained_checkpoint(contract: RobotContract, directory: str | Path) -
     from tinyvla_ros.model import PolicyNetwork
     from tinyvla_ros.normalizer import Normalizer
 
-    config = untrained_config(contract)
+    config = config or untrained_config(contract)
     channels = contract.actions.values()
     middle = np.array([rest_value(c) for c in channels], np.float32)
     reach = np.array([_reach(c) for c in channels], np.float32)
