@@ -126,8 +126,9 @@ class _Listener:
     def _publishers(self, topic: str) -> str:
         found = self._node.get_publishers_info_by_topic(topic)
         if not found:
-            near = [name for name, _ in self._node.get_topic_names_and_types()]
-            return unknown("topic", topic, sorted(near))
+            published = [name for name, _ in self._node.get_topic_names_and_types()
+                         if self._node.count_publishers(name)]
+            return unknown("topic", topic, sorted(published))
         package = self._message.__module__.partition(".")[0]
         wanted = f"{package}/msg/{self._message.__name__}"
         types = {p.topic_type for p in found}

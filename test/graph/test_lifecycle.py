@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``policy_node`` as a managed node, and ``tinyvla robot check --live`` beside it."""
+"""``policy_node`` as a managed node, what it refuses, and ``tinyvla robot check --live``."""
 
 from __future__ import annotations
+
+import math
 
 import pytest
 import yaml
 from _arm_rig import TOPIC, Rig, robot
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from safetensors.torch import load_file, save_file
 from std_srvs.srv import SetBool, Trigger
 
 from tinyvla_ros.cli import main
@@ -109,3 +112,27 @@ def test_live_check_finds_what_does_not_fit(check):
                   "the contract says 10 Hz", "nobody subscribes to /nowhere", "4 problem(s)"):
         assert words in text
     assert TOPIC not in text
+
+
+def test_chunks_that_come_too_late_move_nothing(tmp_path):
+    with Rig(tmp_path, extra_latency=0.7) as rig:  # a chunk lasts 0.5 s
+        rig.start()
+        rig.wait(lambda: any("the chunk was ready" in s or "inference is slow" in s
+                             for s in rig.statuses), "the reason")
+        assert all(c.is_hold for c in rig.commands)
+
+
+@pytest.mark.parametrize(("value", "words"), [
+    (math.nan, "'denoiser.head.weight' holds non-finite values"),
+    (3e38, "produced non-finite actions"),
+])
+def test_a_network_that_gives_no_numbers_is_not_started(value, words, tmp_path):
+    with Rig(tmp_path) as rig:
+        weights = tmp_path / "checkpoint" / "model.safetensors"
+        tensors = load_file(weights)
+        tensors["denoiser.head.weight"][:] = value
+        save_file(tensors, weights)
+        rig.start()
+        assert rig.process.wait(60.0) == 2
+        assert rig.commands == []
+    assert words in (tmp_path / "node.log").read_text()
