@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from test.support import tiny_policy_config
 from tinyvla_ros.assembly import ObservationAssembler
 from tinyvla_ros.chunk_follower import ChunkFollower
+from tinyvla_ros.errors import MessageError
 from tinyvla_ros.types import ActionChunk
 
 IMAGE = np.zeros((48, 48, 3), np.uint8)
@@ -79,12 +80,76 @@ def test_no_instruction_no_observation(assembler):
     assert assembler.missing() == ["instruction"]
 
 
-def test_time_going_back_forgets_what_came_before(assembler):
+def test_one_message_out_of_order_is_refused_and_changes_nothing(assembler):
     feed(assembler, 900 * MS)
+    with pytest.raises(MessageError, match=r"0\.800 s older"):
+        assembler.add_image("side", 100 * MS, IMAGE)
+    assert assembler.add_image("side", 950 * MS, IMAGE) is False
+    with pytest.raises(MessageError):  # the one before does not count any more
+        assembler.add_image("side", 101 * MS, IMAGE)
+    assert assembler.latest().stamp_ns == 900 * MS
+
+
+def test_a_second_one_means_that_time_went_back_and_all_is_forgotten(assembler):
+    feed(assembler, 900 * MS)
+    with pytest.raises(MessageError):
+        assembler.add_image("side", 100 * MS, IMAGE)
+    assert assembler.add_image("side", 133 * MS, IMAGE) is True
+    assert assembler.missing() == ["camera/front", "joint_states", "ee_pose"]
+    feed(assembler, 133 * MS, side=False)
+    assert assembler.latest().stamp_ns == 133 * MS
+
+
+def test_a_message_sent_again_is_not_out_of_order(assembler):
+    feed(assembler, 100 * MS)
     feed(assembler, 100 * MS)
     assert assembler.latest().stamp_ns == 100 * MS
-    feed(assembler, 101 * MS, front=False, joints=False, pose=False)
-    assert assembler.latest().stamp_ns in (100 * MS, 101 * MS)
+
+
+def test_joints_may_come_in_several_messages_in_any_order(assembler):
+    arm, fingers = assembler.joint_names[:7], assembler.joint_names[7:]
+    feed(assembler, 100 * MS, joints=False)
+    assembler.add_joints(99 * MS, dict.fromkeys(reversed(arm), 1.0))
+    assert assembler.latest() is None
+    assert assembler.missing() == [f"joint_states ({', '.join(fingers)})"]
+    assert assembler.oldest_joint() is None
+    assembler.add_joints(101 * MS, {"somebody_elses": 9.0} | dict.fromkeys(fingers, 2.0))
+    state = assembler.latest().state
+    assert [state[n] for n in (*arm, *fingers)] == [1.0] * 7 + [2.0] * 2
+    assert assembler.oldest_joint() == 99 * MS
+    assert assembler.newest_state()["right_j0"] == 1.0
+
+
+def test_a_joint_state_without_any_joint_of_the_policy_is_refused(assembler):
+    with pytest.raises(MessageError, match="none of right_j0"):
+        assembler.add_joints(100 * MS, {"somebody_elses": 9.0})
+
+
+def test_joint_names_of_the_robot_are_translated():
+    assembler = ObservationAssembler(tiny_policy_config(), 0, {"r_close": "right_finger"})
+    assert "right_finger" in assembler.joint_names and "r_close" not in assembler.joint_names
+    assembler.add_joints(1, dict.fromkeys(assembler.joint_names, 0.5))
+    assert assembler.newest_state()["r_close"] == 0.5
+
+
+@pytest.mark.parametrize(("part", "words"), [
+    ("front", "camera front has no image within 0.01 s"),
+    ("joints", "joint right_j0 has no position"),
+    ("pose", "ee_pose has nothing"),
+])
+def test_it_says_what_the_newest_picture_lacks(assembler, part, words):
+    feed(assembler, 100 * MS)
+    assert assembler.unpaired() == ""
+    feed(assembler, 150 * MS, **{part: False})
+    assert assembler.unpaired().startswith(words)
+
+
+def test_memory_is_bounded_whatever_comes(assembler):
+    for i in range(5000):
+        assembler.add_joints(i * MS, {assembler.joint_names[i % 9]: 0.0,
+                                      assembler.joint_names[i * 7 % 9]: 0.0})
+    assert len(assembler._joints) <= 16
+    assert all(len(s.items) <= 1001 for s in assembler._joints.values())
 
 
 def chunk(stamp, value, rows=4, dt=0.01):
