@@ -90,6 +90,7 @@ class PolicyLoop:
         self.failure: BaseException | None = None
         self.missed: Counter[str] = Counter()
         self._pictures = 0  # of the first camera, up to the one acted on last
+        self._dropped: int | None = None  # stamp of a picture whose chunk was not used
         self._latencies: dict[str, deque[float]] = {
             s: deque(maxlen=LATENCIES_KEPT) for s in STAGES}
 
@@ -160,6 +161,9 @@ class PolicyLoop:
                 self._done = (observation.stamp_ns, observation.instruction)
                 seen, self._pictures = self._pictures, self._inputs.pictures
                 self.missed["newer one taken"] += max(0, self._pictures - seen - 1)
+                if self._dropped not in (None, observation.stamp_ns):
+                    self.missed["inputs failed meanwhile"] += 1
+                self._dropped = None
             try:
                 self._infer(observation)
             except InputError as err:
@@ -246,8 +250,8 @@ class PolicyLoop:
                 ready, self._ready = self._ready, None
             if ready is not None:
                 if problem:
-                    self.missed["inputs failed meanwhile"] += 1
-                    self._done = None  # may be acted on once the problem is gone
+                    # May be acted on once the problem is gone.
+                    self._done, self._dropped = None, ready.chunk.stamp_ns
                 else:
                     self._accept(ready, now_ns)
             if self._supervisor.plan is not None:
