@@ -34,6 +34,9 @@ class EvaluationParameters(RunParameters):
     out: str = Field("results", description="Directory for results.json, episodes.jsonl and "
                                             "pictures.")
     policy_seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of policy_node.")
+    join: str = Field("replace", description="How policy_node joins chunks, for the record.")
+    extra_latency: float = Field(0.0, ge=0.0, le=10.0,
+                                 description="What policy_node adds, s, for the record.")
 
 
 class EvalNode(Node):
@@ -99,8 +102,9 @@ class EvalNode(Node):
         if self.exit_code is not None:
             return
         p = self._parameters
-        more = {"real_time_factor": round(sum(self._factors) / len(self._factors), 4)} \
-            if self._factors else {}
+        more = {"join": p.join, "extra_latency_s": p.extra_latency}
+        if self._factors:
+            more["real_time_factor"] = round(sum(self._factors) / len(self._factors), 4)
         results = self._writer.finish(protocol(
             self._config, self._digest, tasks=p.tasks, episodes=p.episodes, seed=p.seed,
             mode=f"ROS 2 topics, {p.mode}", horizon=HORIZON, policy_seed=p.policy_seed,

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from tinyvla_ros import __version__
+from tinyvla_ros.configuration import parse
 from tinyvla_ros.errors import InputError
 from tinyvla_ros.graph import SimEvalOptions, sim_eval_graph
 
@@ -38,6 +39,10 @@ def _parser() -> argparse.ArgumentParser:
     _evaluation_arguments(command, "results/sim_eval")
     command.add_argument("--mode", choices=("lockstep", "realtime"), default="lockstep",
                          help=SimEvalOptions.model_fields["mode"].description)
+    command.add_argument("--join", choices=("replace", "ensemble", "rtc"), default="replace",
+                         help=SimEvalOptions.model_fields["join"].description)
+    command.add_argument("--extra-latency", type=float, default=0.0,
+                         help=SimEvalOptions.model_fields["extra_latency"].description)
 
     _command(commands, "dry-run", "tinyvla_ros.dry_run.command",
              "Run a policy on a kinematic arm over ROS 2 topics, before touching hardware.")
@@ -115,7 +120,7 @@ def _sim_eval(options) -> int:
     from tinyvla_ros.results import check_out
 
     names = SimEvalOptions.model_fields
-    chosen = SimEvalOptions(**{n: getattr(options, n) for n in names})
+    chosen = parse(SimEvalOptions, {n: getattr(options, n) for n in names}, "sim-eval")
     # What the nodes would find out one by one is said at once, before anything starts.
     plan_episodes(list(chosen.tasks), chosen.episodes, chosen.seed)
     robot = RobotConfig.load()

@@ -45,6 +45,10 @@ class SimEvalOptions(Config):
     checkpoint: str = Field("", description="Checkpoint directory; empty for the shipped one.")
     out: str = Field("results/sim_eval", description="Directory for results and pictures.")
     device: str = Field("cpu", description="Torch device: cpu, cuda or cuda:N.")
+    join: str = Field("replace", pattern="^(replace|ensemble|rtc)$",
+                      description="How chunks are joined, see docs/arm.md.")
+    extra_latency: float = Field(0.0, ge=0.0, le=10.0,
+                                 description="Seconds added to every inference.")
 
 
 def sim_eval_graph(options: SimEvalOptions) -> list[NodeDescription]:
@@ -58,15 +62,15 @@ def sim_eval_graph(options: SimEvalOptions) -> list[NodeDescription]:
     checkpoint, out = str(checkpoint.resolve()), str(Path(options.out).resolve())
     run = {"tasks": list(options.tasks), "episodes": options.episodes, "seed": options.seed,
            "mode": options.mode}
+    joining = {"join": options.join, "extra_latency": options.extra_latency}
     return [
-        NodeDescription("eval_node",
-                        {**run, "checkpoint": checkpoint, "out": out}, ends_run=True),
+        NodeDescription("eval_node", {**run, **joining, "checkpoint": checkpoint, "out": out},
+                        ends_run=True),
         NodeDescription("sim_bridge_node",
                         {**run, "execute_steps": config.action.execute_steps}),
         NodeDescription("policy_node",
                         {"checkpoint": checkpoint, "device": options.device, "enabled": True,
-                         "join": "replace" if options.mode == "lockstep" else "",
-                         "use_sim_time": True}),
+                         **joining, "use_sim_time": True}),
     ]
 
 

@@ -121,10 +121,11 @@ def test_topics_and_in_process_rollout_give_identical_actions(run, tiny_checkpoi
 def test_realtime_reports_its_factor(tiny_checkpoint, tmp_path):
     out = tmp_path / "results"
     process = sim_eval(tiny_checkpoint, out, "--tasks", "reach-v3", "--episodes", "1",
-                       "--mode", "realtime")
+                       "--mode", "realtime", "--join", "rtc", "--extra-latency", "0.02")
     output = Output(process)
     assert output.wait_end() == 0, output.text
     results = json.loads((out / "results.json").read_text())
+    assert (results["protocol"]["join"], results["protocol"]["extra_latency_s"]) == ("rtc", 0.02)
     assert results["protocol"]["mode"] == "ROS 2 topics, realtime"
     assert 0 < results["protocol"]["real_time_factor"] <= 1.01
     assert results["latency_ms"]["p50"] > 0
