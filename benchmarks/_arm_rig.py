@@ -11,7 +11,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -37,6 +36,8 @@ from tinyvla_ros.dry_run.untrained import (
     untrained_config,
     write_untrained_checkpoint,
 )
+from tinyvla_ros.graph import NodeDescription
+from tinyvla_ros.local_launch import node_command
 from tinyvla_ros.messages import fill_image, set_stamp
 from tinyvla_ros.policy_config import PolicyConfig
 from tinyvla_ros.resources import default_checkpoint, use_middleware_profile
@@ -98,6 +99,7 @@ class Rig:
         faults: exchanged by a fault, with a fresh one to recover.
         commands: everything the node sent so far.
         position: joints as they are.
+        cameras, joints, instruction: publishers, for messages of one's own.
 
     Args:
         place: directory for contract and checkpoint.
@@ -128,10 +130,10 @@ class Rig:
         rclpy.init(context=self._context)
         self.node = rclpy.create_node("rig", context=self._context)
         sensor = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
-        self._cameras = {n: self.node.create_publisher(Image, f"camera/{n}/image_raw", sensor)
+        self.cameras = {n: self.node.create_publisher(Image, f"camera/{n}/image_raw", sensor)
                          for n in CAMERAS}
-        self._joints = self.node.create_publisher(JointState, "joint_states", sensor)
-        self._instruction = self.node.create_publisher(String, "instruction", LATCHED)
+        self.joints = self.node.create_publisher(JointState, "joint_states", sensor)
+        self.instruction = self.node.create_publisher(String, "instruction", LATCHED)
         self.subscribe()
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_status, 50)
         self.instruct(INSTRUCTION)
@@ -162,9 +164,7 @@ class Rig:
         """Start the policy node."""
         parameters = {"robot": str(self._robot), "checkpoint": str(self._checkpoint),
                       "enabled": enabled, **self._parameters}
-        command = [sys.executable, "-m", "tinyvla_ros.executables", "policy_node", "--ros-args"]
-        for name, value in parameters.items():
-            command += ["-p", f"{name}:={yaml.safe_dump(value).split()[0]}"]
+        command = node_command(NodeDescription("policy_node", parameters))
         log = (self._robot.parent / "node.log").open("a")
         self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         log.close()
@@ -241,7 +241,7 @@ class Rig:
 
     def instruct(self, text: str) -> None:
         """Tell the policy what to do."""
-        self._instruction.publish(String(data=text))
+        self.instruction.publish(String(data=text))
 
     def _now_ns(self) -> int:
         return self.node.get_clock().now().nanoseconds
@@ -294,11 +294,11 @@ class Rig:
                 if now >= next_image[name]:
                     next_image[name] = max(next_image[name] + 1 / CAMERA_HZ, now - 0.1)
                     for msg in self.faults.image(name, self.image(name)):
-                        self._cameras[name].publish(msg)
+                        self.cameras[name].publish(msg)
             if now >= next_joints:
                 next_joints = max(next_joints + 1 / JOINT_HZ, now - 0.1)
                 for msg in self.faults.joints(self.joint_state()):
-                    self._joints.publish(msg)
+                    self.joints.publish(msg)
             time.sleep(max(0.0, min(*next_image.values(), next_joints) - time.monotonic()))
 
     def image(self, name: str, stamp_ns: int | None = None) -> Image:

@@ -92,11 +92,11 @@ def main() -> int:
             sent[kind] += 1
             if kind == "image":
                 name = random.choice(CAMERAS)
-                rig._cameras[name].publish(fuzz_image(rig.image(name)))
+                rig.cameras[name].publish(fuzz_image(rig.image(name)))
             elif kind == "joint state":
-                rig._joints.publish(fuzz_joints(rig.joint_state()))
+                rig.joints.publish(fuzz_joints(rig.joint_state()))
             else:
-                rig._instruction.publish(String(data=random.choice(WORDS)))
+                rig.instruction.publish(String(data=random.choice(WORDS)))
                 rig.instruct(INSTRUCTION)
             if number % max(1, args.messages // 20) == 0:
                 memory.append(rig.memory_mb())

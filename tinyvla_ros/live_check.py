@@ -12,21 +12,16 @@ import rclpy
 from geometry_msgs.msg import PoseStamped
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import QoSCompatibility, QoSProfile, ReliabilityPolicy, qos_check_compatible
-from sensor_msgs.msg import CompressedImage, Image, JointState
+from rclpy.qos import QoSCompatibility, qos_check_compatible
+from sensor_msgs.msg import JointState
 
 from tinyvla_ros.arm.contract import RobotContract, Stream
 from tinyvla_ros.assembly import ObservationAssembler
 from tinyvla_ros.errors import InputError, unknown
-from tinyvla_ros.messages import (
-    compressed_to_array,
-    image_to_array,
-    joint_positions,
-    pose_position,
-    stamp_to_ns,
-)
+from tinyvla_ros.messages import joint_positions, pose_position, stamp_to_ns
 from tinyvla_ros.outputs import make_outputs
 from tinyvla_ros.policy_config import PolicyConfig
+from tinyvla_ros.policy_inputs import image_type, stream_qos
 
 # A measured rate may differ from the declared one by this share.
 RATE_TOLERANCE = 0.2
@@ -55,9 +50,7 @@ def check_graph(contract: RobotContract, config: PolicyConfig, seconds: float) -
         listeners, max_age = [], contract.stamps.max_age
         for name in config.cameras:
             camera = contract.cameras[name]
-            message, read = ((CompressedImage, compressed_to_array) if camera.compressed
-                             else (Image, image_to_array))
-            listeners.append(_Listener(node, camera, max_age, message, read))
+            listeners.append(_Listener(node, camera, max_age, *image_type(camera)))
         if joints:
             listeners.append(_Joints(node, contract.joint_states, max_age, joints))
         if assembler.needs_pose:
@@ -86,9 +79,7 @@ class _Listener:
     def __init__(self, node: Node, stream: Stream, max_age: float, message: type, read):
         self._node, self._stream, self._message, self._read = node, stream, message, read
         self._max_age = max_age
-        reliability = (ReliabilityPolicy.RELIABLE if stream.reliable
-                       else ReliabilityPolicy.BEST_EFFORT)
-        self._qos = QoSProfile(depth=10, reliability=reliability)
+        self._qos = stream_qos(stream)
         self._arrivals: list[float] = []
         self._ages: list[float] = []
         self._error = ""

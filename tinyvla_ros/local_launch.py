@@ -67,12 +67,18 @@ def require_rclpy() -> None:
                          "Jazzy installation.") from None
 
 
-def _start(node: NodeDescription, environment: dict[str, str]) -> subprocess.Popen:
+def node_command(node: NodeDescription) -> list[str]:
+    """Return the command line that runs a node in this Python environment."""
     command = [sys.executable, "-m", "tinyvla_ros.executables", node.executable,
                "--ros-args"]
     for name, value in node.parameters.items():
         text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"))
         command += ["-p", f"{name}:={text.removesuffix(chr(10)).removesuffix('...').strip()}"]
+    return command
+
+
+def _start(node: NodeDescription, environment: dict[str, str]) -> subprocess.Popen:
+    command = node_command(node)
     # An own session: Ctrl-C reaches this process alone, which then stops the nodes once each.
     process = subprocess.Popen(command, env=environment, start_new_session=True,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

@@ -14,7 +14,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
 
-from tinyvla_ros.arm.contract import RobotContract, Stream
+from tinyvla_ros.arm.contract import Camera, RobotContract, Stream
 from tinyvla_ros.arm.streams import StreamHealth
 from tinyvla_ros.assembly import ObservationAssembler
 from tinyvla_ros.errors import InputError, MessageError
@@ -32,6 +32,18 @@ from tinyvla_ros.types import Observation
 DEPTH = 5
 # Camera stamps whose arrival is remembered, for the latency by stage.
 ARRIVALS = 64
+
+
+def image_type(camera: Camera) -> tuple[type, Callable]:
+    """Return the message of a camera's topic, and what makes an array of one."""
+    return ((CompressedImage, compressed_to_array) if camera.compressed
+            else (Image, image_to_array))
+
+
+def stream_qos(stream: Stream) -> QoSProfile:
+    """Return the quality of service that a stream is subscribed to with."""
+    return QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE if stream.reliable
+                      else ReliabilityPolicy.BEST_EFFORT)
 
 
 class PolicyInputs:
@@ -148,8 +160,7 @@ class PolicyInputs:
         assembler = self._assembler
         for name in self._config.cameras:
             camera = self._contract.cameras[name]
-            message, read = ((CompressedImage, compressed_to_array) if camera.compressed
-                             else (Image, image_to_array))
+            message, read = image_type(camera)
             self._stream(f"camera/{name}", camera, message, lambda m, s, n=name, r=read:
                          self._add_image(n, s, r(m)))
         if assembler.joint_names:
@@ -197,10 +208,8 @@ class PolicyInputs:
                 self.rejected[stream.topic] += 1
                 self._report(stream.topic, err)
 
-        reliability = (ReliabilityPolicy.RELIABLE if stream.reliable
-                       else ReliabilityPolicy.BEST_EFFORT)
         self._subscriptions.append(self._node.create_subscription(
-            message, stream.topic, callback, QoSProfile(depth=DEPTH, reliability=reliability)))
+            message, stream.topic, callback, stream_qos(stream)))
 
     def _checked_stamp(self, stamp) -> int:
         stamp_ns = stamp_to_ns(stamp)

@@ -12,7 +12,8 @@ from sim_bridge.robot_config import RobotConfig
 from tinyvla_ros.errors import InputError
 from tinyvla_ros.policy_config import PolicyConfig
 from tinyvla_ros.results import wilson_interval
-from training.jobs import Job
+from training.jobs import Job, Progress, Stopped, work_through
+from training.results_log import ResultsLog
 
 FINAL_SEEDS = 50  # seeds 0 to 49 are for published results and decide nothing
 POLICY_SEED = 0
@@ -66,6 +67,25 @@ def episode_jobs(checkpoint: Path, tasks: Sequence[str], episodes: int, seed: in
     return [Job("episode", run_episode, EpisodeJob(checkpoint, spec, execute_steps, labels))
             for spec in plan_episodes(list(tasks), episodes, seed)
             if (spec.task, spec.seed) not in mine]
+
+
+def gather(log: ResultsLog, name: str, jobs: list[Job], workers: int) -> bool:
+    """Do jobs in other processes and log each result as it comes.
+
+    Returns:
+        Whether all were done; false after SIGINT or SIGTERM, when the same command goes on.
+    """
+    def finished(job: Job, result: dict) -> list[Job]:
+        log.add(name, result)
+        return []
+
+    try:
+        if jobs:
+            work_through(jobs, finished, workers, Progress({jobs[0].kind: len(jobs)}, workers))
+    except Stopped:
+        print("stopped, all saved; the same command goes on from here")
+        return False
+    return True
 
 
 def success_rate(results: Sequence[dict]) -> dict:

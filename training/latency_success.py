@@ -48,8 +48,8 @@ def run(options) -> int:
     from tinyvla_ros.errors import InputError
     from tinyvla_ros.resources import default_checkpoint
     from training.commands import STOPPED, at_least_one
-    from training.episode_jobs import check_tasks
-    from training.jobs import Job, Progress, Stopped, work_through
+    from training.episode_jobs import check_tasks, gather
+    from training.jobs import Job
     from training.latency_report import write_report
     from training.results_log import ResultsLog
 
@@ -70,17 +70,7 @@ def run(options) -> int:
                 for spec in plan_episodes(options.tasks, options.episodes, options.seed)
                 for join in options.joins for latency in options.latencies
                 if (join, latency, spec.task, spec.seed) not in done]
-
-        def finished(job: Job, result: dict) -> list[Job]:
-            log.add(EPISODES, result)
-            return []
-
-        try:
-            if jobs:
-                work_through(jobs, finished, options.workers,
-                             Progress({"episode": len(jobs)}, options.workers))
-        except Stopped:
-            print("stopped, all saved; the same command goes on from here")
+        if not gather(log, EPISODES, jobs, options.workers):
             return STOPPED
         print(write_report(log))
     print(f"\nresults: {options.out}/latency.md, .png")

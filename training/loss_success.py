@@ -35,8 +35,7 @@ def run(options) -> int:
     # Threads that wait passively leave the cores to others; must be set before torch starts.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from training.commands import STOPPED, at_least_one
-    from training.episode_jobs import episode_jobs
-    from training.jobs import Job, Progress, Stopped, work_through
+    from training.episode_jobs import episode_jobs, gather
     from training.loss_success_report import write_report
     from training.results_log import ResultsLog
     from training.run_directory import REPORT, RunDirectory
@@ -55,19 +54,10 @@ def run(options) -> int:
         labels = _losses(log, places, *tools, options.workers)
         del tools  # the images, which the workers want the memory of
 
-        def finished(job: Job, result: dict) -> list[Job]:
-            log.add(EPISODES, result)
-            return []
-
         jobs = [job for place in places for job in episode_jobs(
             place, options.tasks, options.episodes, options.seed, options.execute_steps,
             labels[place], log.records[EPISODES])]
-        try:
-            if jobs:
-                work_through(jobs, finished, options.workers,
-                             Progress({"episode": len(jobs)}, options.workers))
-        except Stopped:
-            print("stopped, all saved; the same command goes on from here")
+        if not gather(log, EPISODES, jobs, options.workers):
             return STOPPED
         print(write_report(log))
     print(f"\nresults: {options.out}/loss-vs-success.md, .json, .png")

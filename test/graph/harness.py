@@ -7,13 +7,14 @@ import itertools
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
 
 import numpy as np
-import yaml
+
+from tinyvla_ros.graph import NodeDescription
+from tinyvla_ros.local_launch import node_command
 
 # Generous: waits end with the event, the limit only bounds a failure.
 LIMIT_S = 120.0
@@ -27,11 +28,7 @@ def start(*command: str) -> subprocess.Popen:
 
 def start_node(executable: str, **parameters) -> subprocess.Popen:
     """Start one of the package's nodes with ROS parameters."""
-    command = [sys.executable, "-m", "tinyvla_ros.executables", executable, "--ros-args"]
-    for name, value in parameters.items():
-        text = yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
-        command += ["-p", f"{name}:={text}"]
-    return start(*command)
+    return start(*node_command(NodeDescription(executable, parameters)))
 
 
 class Output:
