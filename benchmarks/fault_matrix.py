@@ -14,34 +14,22 @@ from __future__ import annotations
 
 import argparse
 import math
-import signal
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from _arm_rig import CAMERA_HZ, JOINT_HZ, JOINTS, Faults, Rig
+from _arm_rig import CAMERA_HZ, JOINT_HZ, Faults, Rig
+from _faults import FAULTS, Fault
 from _figures import print_heading
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
-from rcl_interfaces.srv import SetParameters
-from rclpy.parameter import Parameter
-from std_srvs.srv import SetBool, Trigger
 from tqdm import tqdm
-
-from tinyvla_ros.dry_run.untrained import INSTRUCTION
-from tinyvla_ros.messages import set_stamp
 
 # A fault's silence: no command for so long means that the arm was let come to rest.
 QUIET_S = 0.3
 TARGET_MS = 100.0
-# Longest that commands sent before a fault go on when nobody is left to hold: max_duration and
-# the last row.
-RUN_OUT_S = 0.5 + 2 / 30
 
 
 @dataclass
@@ -49,261 +37,10 @@ class Outcome:
     """What happened in all repetitions of a fault."""
 
     holds_ms: list[float] = field(default_factory=list)
-    rests_ms: list[float] = field(default_factory=list)
     commands: int = 0
     wrong: list[str] = field(default_factory=list)
     stale: int = 0
     recovered: int = 0
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A way to fail.
-
-    Attributes:
-        name: for the table.
-        begin: breaks something; returns the steady time of the first bad or missing message.
-        end: repairs it.
-        expect: ``hold``; ``run`` (the arm must go on); ``run-out`` (nobody is left to hold).
-    """
-
-    name: str
-    begin: Callable[[Rig], float]
-    end: Callable[[Rig], None] = lambda rig: None
-    expect: str = "hold"
-
-
-def on_images(change, cameras=("front",)) -> Callable[[Rig], float]:
-    """Change images of some cameras; ``change(msg, rig)`` returns what to publish."""
-    def begin(rig: Rig) -> float:
-        first: list[float] = []
-
-        def image(name, msg):
-            if name not in cameras:
-                return [msg]
-            first.append(time.monotonic())
-            return change(msg, rig)
-        rig.faults.image = image
-        rig.wait(lambda: first, "an image")
-        return first[0]
-    return begin
-
-
-def on_joints(change) -> Callable[[Rig], float]:
-    """Change joint states; ``change(msg)`` returns what to publish."""
-    def begin(rig: Rig) -> float:
-        first: list[float] = []
-
-        def joints(msg):
-            first.append(time.monotonic())
-            return change(msg)
-        rig.faults.joints = joints
-        rig.wait(lambda: first, "a joint state")
-        return first[0]
-    return begin
-
-
-def edited(**fields):
-    """Return a change that sets fields of a message."""
-    def change(msg, rig=None):
-        for name, value in fields.items():
-            setattr(msg, name, value)
-        return [msg]
-    return change
-
-
-def value(number: float):
-    """Return a change that gives one joint a value."""
-    def change(msg):
-        msg.position[2] = number
-        return [msg]
-    return change
-
-
-def shifted(seconds: float):
-    """Return a change that shifts the stamp."""
-    def change(msg, rig=None):
-        ns = msg.header.stamp.sec * 10**9 + msg.header.stamp.nanosec + round(seconds * 1e9)
-        set_stamp(msg.header.stamp, ns)
-        return [msg]
-    return change
-
-
-def unstamped(msg, rig=None):
-    """Take the stamp away."""
-    set_stamp(msg.header.stamp, 0)
-    return [msg]
-
-
-def frozen() -> Callable[[Rig], float]:
-    """The same picture with ever new stamps."""
-    def begin(rig: Rig) -> float:
-        kept: list = []
-
-        def change(msg, rig):
-            kept.append(bytes(msg.data))
-            msg.data = kept[0]
-            return [msg]
-        start = on_images(change)(rig)
-        return start + 1 / CAMERA_HZ  # the first one was a new picture
-    return begin
-
-
-def repeated() -> Callable[[Rig], float]:
-    """The same message again and again, stamp included."""
-    def begin(rig: Rig) -> float:
-        kept: list = []
-
-        def change(msg, rig):
-            kept.append(msg)
-            return [kept[0]]
-        return on_images(change)(rig) + 1 / CAMERA_HZ
-    return begin
-
-
-def burst(rig: Rig) -> float:
-    """Thirty images at once, then nothing."""
-    sent: list[float] = []
-
-    def image(name, msg):
-        if name != "front":
-            return [msg]
-        sent.append(time.monotonic())
-        return [msg] * 30 if len(sent) == 1 else []
-    rig.faults.image = image
-    rig.wait(lambda: len(sent) >= 2, "an image")
-    return sent[1]
-
-
-def tenfold(rig: Rig) -> float:
-    """Ten times the messages of every stream."""
-    rig.faults.image = lambda name, msg: [rig.image(name) for _ in range(10)]
-    rig.faults.joints = lambda msg: [rig.joint_state() for _ in range(10)]
-    return time.monotonic()
-
-
-def time_goes_back(rig: Rig) -> float:
-    """All stamps ten seconds earlier, as after a clock step of the robot."""
-    on_joints(shifted(-10.0))(rig)
-    return on_images(shifted(-10.0), ("front", "wrist"))(rig)
-
-
-def called(name: str, request) -> Callable[[Rig], float]:
-    """Call a service."""
-    def begin(rig: Rig) -> float:
-        start = time.monotonic()
-        rig.call(name, request)
-        return start
-    return begin
-
-
-def instructed(text: str) -> Callable[[Rig], float]:
-    """Say something else."""
-    def begin(rig: Rig) -> float:
-        start = time.monotonic()
-        rig.instruct(text)
-        return start
-    return begin
-
-
-def transition(number: int) -> Callable[[Rig], float]:
-    """Change the lifecycle state."""
-    def begin(rig: Rig) -> float:
-        start = time.monotonic()
-        request = ChangeState.Request(transition=Transition(id=number))
-        rig.service(ChangeState, "change_state", request)
-        return start
-    return begin
-
-
-def change_parameter(rig: Rig) -> float:
-    """Try to change a parameter while the arm moves."""
-    start = time.monotonic()
-    request = SetParameters.Request(
-        parameters=[Parameter("threads", value=2).to_parameter_msg()])
-    answer = rig.service(SetParameters, "set_parameters", request)
-    assert not answer.results[0].successful
-    return start
-
-
-def signalled(number: int) -> Callable[[Rig], float]:
-    """Send the node a signal."""
-    def begin(rig: Rig) -> float:
-        start = time.monotonic()
-        rig.kill(number)
-        return start
-    return begin
-
-
-def encoder_glitch(rig: Rig) -> float:
-    """A joint that is suddenly somewhere else."""
-    rig.glitch = np.array([0.0, 0.5, 0.0, 0.0, 0.0, 0.0])
-    return time.monotonic()
-
-
-def nobody_listens(rig: Rig) -> float:
-    """The controller goes away."""
-    start = time.monotonic()
-    rig.unsubscribe()
-    return start
-
-
-def end_glitch(rig: Rig) -> None:
-    """The joint is back."""
-    rig.glitch = np.zeros(len(JOINTS))
-
-
-FAULTS = [
-    Fault("camera dies", on_images(lambda msg, rig: [])),
-    Fault("both cameras die", on_images(lambda msg, rig: [], ("front", "wrist"))),
-    Fault("camera freezes, keeps stamping", frozen()),
-    Fault("camera repeats its last message", repeated()),
-    Fault("image: buffer too short", on_images(edited(data=b"123"))),
-    Fault("image: unknown encoding", on_images(edited(encoding="yuv422"))),
-    Fault("image: zero height", on_images(edited(height=0))),
-    Fault("image: unstamped", on_images(unstamped)),
-    Fault("image: stamp 5 s in the future", on_images(shifted(5.0))),
-    Fault("image: stamp 0.5 s old", on_images(shifted(-0.5), ("front", "wrist"))),
-    Fault("joint stamps 0.1 s behind the images", on_joints(shifted(-0.1)), expect="run"),
-    Fault("burst of 30 images, then silence", burst),
-    Fault("joint_states die", on_joints(lambda msg: [])),
-    Fault("joint: NaN", on_joints(value(math.nan))),
-    Fault("joint: infinite", on_joints(value(math.inf))),
-    Fault("joint named twice", on_joints(lambda msg: edited(
-        name=[*msg.name[:-1], msg.name[0]])(msg))),
-    Fault("joint missing", on_joints(lambda msg: edited(
-        name=msg.name[:-1], position=msg.position[:-1])(msg))),
-    Fault("joint: wrong size", on_joints(lambda msg: edited(position=msg.position[:3])(msg))),
-    Fault("joint states unstamped", on_joints(unstamped)),
-    Fault("joint jumps by 0.5 rad", encoder_glitch, end_glitch),
-    Fault("all stamps go back 10 s", time_goes_back),
-    Fault("unknown instruction", instructed("fly"), lambda rig: rig.instruct(INSTRUCTION)),
-    Fault("controller goes away", nobody_listens, lambda rig: rig.subscribe(), "unheard"),
-    Fault("disabled by the operator", called("enable", SetBool.Request(data=False)),
-          lambda rig: rig.call("enable", SetBool.Request(data=True))),
-    Fault("stopped by the operator", called("stop", Trigger.Request()),
-          lambda rig: (rig.call("reset", Trigger.Request()),
-                       rig.call("enable", SetBool.Request(data=True)))),
-    Fault("deactivated mid-chunk", transition(Transition.TRANSITION_DEACTIVATE),
-          lambda rig: transition(Transition.TRANSITION_ACTIVATE)(rig)),
-    Fault("SIGTERM", signalled(signal.SIGTERM), lambda rig: rig.start()),
-    Fault("SIGSTOP, SIGCONT after 1 s", signalled(signal.SIGSTOP),
-          lambda rig: rig.kill(signal.SIGCONT), "run-out"),
-    Fault("SIGKILL and respawn", signalled(signal.SIGKILL), lambda rig: rig.start(), "run-out"),
-    Fault("joints reordered", on_joints(lambda msg: edited(
-        name=msg.name[::-1], position=msg.position[::-1])(msg)), expect="run"),
-    Fault("joints in two messages", on_joints(lambda msg: [
-        *edited(name=msg.name[:3], position=msg.position[:3])(_copy(msg)),
-        *edited(name=msg.name[3:], position=msg.position[3:])(_copy(msg))]), expect="run"),
-    Fault("ten times the rate", tenfold, expect="run"),
-    Fault("parameter changed at run time", change_parameter, expect="run"),
-]
-
-
-def _copy(msg):
-    copy = type(msg)(name=list(msg.name), position=list(msg.position))
-    copy.header.stamp = msg.header.stamp
-    return copy
 
 
 def main() -> int:

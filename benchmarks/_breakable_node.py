@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The policy node as it is, with an inference that two signals break.
+
+SIGUSR1 makes the next one take ``SLOW_S`` seconds, SIGUSR2 makes it raise. To be run instead of
+the ``policy_node`` executable, with its arguments.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+
+from tinyvla_ros import executables
+from tinyvla_ros.policy import Policy
+
+SLOW_S = 2.0
+
+
+def main() -> int:
+    """Run the node."""
+    pending: list[int] = []
+    infer = Policy.infer
+
+    def breakable(self, *args):
+        number = pending.pop() if pending else None
+        if number == signal.SIGUSR1:
+            time.sleep(SLOW_S)
+        elif number == signal.SIGUSR2:
+            raise RuntimeError("broken by a signal")
+        return infer(self, *args)
+
+    Policy.infer = breakable
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, lambda number, _: pending.append(number))
+    return executables.policy_node()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
