@@ -40,6 +40,7 @@ setup(
             "policy_node = tinyvla_ros.executables:policy_node",
             "sim_bridge_node = tinyvla_ros.executables:sim_bridge_node",
             "eval_node = tinyvla_ros.executables:eval_node",
+            "episode_recorder_node = tinyvla_ros.executables:episode_recorder_node",
             "dry_run_arm_node = tinyvla_ros.executables:dry_run_arm_node",
             "dry_run_report_node = tinyvla_ros.executables:dry_run_report_node",
         ],

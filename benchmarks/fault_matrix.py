@@ -99,7 +99,7 @@ def repeat(rig: Rig, fault: Fault, outcome: Outcome) -> None:
         outcome.stale += sum(not c.is_hold for c in after if c.time_s > limit)
     elif fault.expect == "run-out":
         # Nobody is left to hold: the last command is where the arm stops by itself.
-        outcome.stale += sum(c.time_s > start + 0.1 for c in after)
+        outcome.stale += sum(not c.is_hold and c.time_s > start + 0.1 for c in after)
     rig.faults = Faults()
     fault.end(rig)
     rig.wait_running()

@@ -30,6 +30,13 @@ class RobotPublisher:
         self._clock = node.create_publisher(Clock, "/clock", SENSOR_QOS)
         self._info_messages = {n: _camera_info(config, n) for n in config.cameras}
 
+    @property
+    def topics(self) -> list[str]:
+        """Names of everything published here."""
+        publishers = (*self._images.values(), *self._infos.values(), self._joints, self._pose,
+                      self._clock)
+        return [p.topic_name for p in publishers]
+
     def watched(self) -> bool:
         """Whether somebody subscribes to every camera."""
         return all(p.get_subscription_count() > 0 for p in self._images.values())

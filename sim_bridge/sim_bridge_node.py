@@ -30,6 +30,7 @@ from tinyvla_ros.ros_parameters import declare_parameters
 from tinyvla_ros.types import ActionChunk
 
 RESEND_AFTER_S = 1.0
+RECORDER = "episode_recorder_node"
 # A pause longer than this (suspend, debugger) is not caught up by stepping faster.
 MAX_LAG_S = 0.5
 
@@ -43,6 +44,8 @@ class BridgeParameters(RunParameters):
                                  "wait for a chunk before the run fails.")
     start_timeout: float = Field(120.0, ge=1.0, le=3600.0, description="Seconds to wait for a "
                                  "policy to appear before the run fails.")
+    wait_for_recorder: bool = Field(False, description="Begin only when an episode_recorder_node "
+                                    "listens to every topic.")
     config: str = Field("", description="Robot configuration; empty for config/metaworld.yaml.")
 
 
@@ -156,6 +159,18 @@ class SimBridgeNode(Node):
                 raise InputError(f"No policy appeared within {self._parameters.start_timeout} s; "
                                  "start policy_node in the same ROS_DOMAIN_ID, enabled.")
             self._pause(0.05)
+        while self._parameters.wait_for_recorder and not self._recorded():
+            if time.monotonic() > deadline:
+                raise InputError(f"No recorder listened to every topic within "
+                                 f"{self._parameters.start_timeout} s; start "
+                                 "episode_recorder_node, or leave wait_for_recorder out.")
+            self._pause(0.05)
+
+    def _recorded(self) -> bool:
+        """Whether a recorder listens to what is said here and to the policy."""
+        topics = [*self._publisher.topics, "instruction", "episode", "action_chunk"]
+        return all(any(s.node_name == RECORDER for s in self.get_subscriptions_info_by_topic(t))
+                   for t in topics)
 
     def _run_episode(self, spec: EpisodeSpec) -> None:
         with self._changed:

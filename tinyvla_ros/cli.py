@@ -43,6 +43,8 @@ def _parser() -> argparse.ArgumentParser:
                          help=SimEvalOptions.model_fields["join"].description)
     command.add_argument("--extra-latency", type=float, default=0.0,
                          help=SimEvalOptions.model_fields["extra_latency"].description)
+    command.add_argument("--record", action="store_true",
+                         help=SimEvalOptions.model_fields["record"].description)
 
     _command(commands, "dry-run", "tinyvla_ros.dry_run.command",
              "Run a policy on a kinematic arm over ROS 2 topics, before touching hardware.")

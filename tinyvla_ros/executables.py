@@ -34,6 +34,11 @@ def eval_node() -> int:
     return run("sim_bridge.eval_node")
 
 
+def episode_recorder_node() -> int:
+    """Run ``tinyvla_ros.episode_recorder_node``."""
+    return run("tinyvla_ros.episode_recorder_node")
+
+
 def dry_run_arm_node() -> int:
     """Run ``tinyvla_ros.dry_run.dry_run_arm_node``."""
     return run("tinyvla_ros.dry_run.dry_run_arm_node")

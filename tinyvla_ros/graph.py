@@ -13,7 +13,7 @@ from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
 from tinyvla_ros.configuration import Config
 from tinyvla_ros.policy_config import PolicyConfig
-from tinyvla_ros.resources import default_checkpoint, share_directory
+from tinyvla_ros.resources import default_checkpoint, default_robot, share_directory
 
 PACKAGE = "tinyvla_ros"
 
@@ -49,6 +49,8 @@ class SimEvalOptions(Config):
                       description="How chunks are joined, see docs/arm.md.")
     extra_latency: float = Field(0.0, ge=0.0, le=10.0,
                                  description="Seconds added to every inference.")
+    record: bool = Field(False, description="Record every episode as a rosbag2 directory under "
+                                            "<out>/episodes.")
 
 
 def sim_eval_graph(options: SimEvalOptions) -> list[NodeDescription]:
@@ -63,11 +65,16 @@ def sim_eval_graph(options: SimEvalOptions) -> list[NodeDescription]:
     run = {"tasks": list(options.tasks), "episodes": options.episodes, "seed": options.seed,
            "mode": options.mode}
     joining = {"join": options.join, "extra_latency": options.extra_latency}
+    recorder = [NodeDescription("episode_recorder_node", {
+        "out": f"{out}/episodes", "checkpoint": checkpoint, "robot": str(default_robot()),
+        "policy_join": options.join})] if options.record else []
     return [
+        *recorder,
         NodeDescription("eval_node", {**run, **joining, "checkpoint": checkpoint, "out": out},
                         ends_run=True),
         NodeDescription("sim_bridge_node",
-                        {**run, "execute_steps": config.action.execute_steps}),
+                        {**run, "execute_steps": config.action.execute_steps,
+                         "wait_for_recorder": options.record}),
         NodeDescription("policy_node",
                         {"checkpoint": checkpoint, "device": options.device, "enabled": True,
                          **joining, "use_sim_time": True}),

@@ -29,7 +29,9 @@ from tinyvla_ros.policy_config import PolicyConfig
 from tinyvla_ros.ros_node import LATCHED
 from tinyvla_ros.types import Observation
 
-DEPTH = 5
+# Messages that may wait while this process is busy. Of pictures only the newest counts, and the
+# middleware keeps the memory of as many as ever waited.
+DEPTH, CAMERA_DEPTH = 20, 2
 # Camera stamps whose arrival is remembered, for the latency by stage.
 ARRIVALS = 64
 
@@ -42,7 +44,8 @@ def image_type(camera: Camera) -> tuple[type, Callable]:
 
 def stream_qos(stream: Stream) -> QoSProfile:
     """Return the quality of service that a stream is subscribed to with."""
-    return QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE if stream.reliable
+    return QoSProfile(depth=CAMERA_DEPTH if isinstance(stream, Camera) else DEPTH,
+                      reliability=ReliabilityPolicy.RELIABLE if stream.reliable
                       else ReliabilityPolicy.BEST_EFFORT)
 
 

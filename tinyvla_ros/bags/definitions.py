@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Message definitions as the ROS packages on this machine have them: text and type hash."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinyvla_ros.errors import InputError
+
+SEPARATOR = "=" * 80
+_FIELD = re.compile(r"^\s*([A-Za-z][\w/]*)(?:<=\d+)?(?:\[[^\]]*\])?\s+\w+")
+_PRIMITIVE = {"bool", "byte", "char", "float32", "float64", "int8", "uint8", "int16", "uint16",
+              "int32", "uint32", "int64", "uint64", "string", "wstring"}
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A message type.
+
+    Attributes:
+        text: its definition, followed by those it is made of, as MCAP's ``ros2msg`` has them.
+        type_hash: REP-2016, ``RIHS01_...``; empty if the package does not say.
+    """
+
+    text: str
+    type_hash: str
+
+
+@functools.cache
+def definition(name: str) -> Definition:
+    """Return the definition of ``package/msg/Type``.
+
+    Raises:
+        InputError: no package on this machine has it.
+    """
+    path = _file(name)
+    texts, pending, seen = [], [name], {name}
+    while pending:
+        current = pending.pop(0)
+        text = _file(current).read_text(encoding="utf-8")
+        texts.append(text if current == name else
+                     f"{SEPARATOR}\nMSG: {current.replace('/msg/', '/')}\n{text}")
+        for part in _parts(text, current.split("/")[0]):
+            if part not in seen:
+                seen.add(part)
+                pending.append(part)
+    return Definition("\n".join(texts), _hash(path.with_suffix(".json"), name))
+
+
+def _file(name: str) -> Path:
+    package, _, kind = name.partition("/msg/")
+    # ROS as Python wheels lies in the environment itself.
+    places = [p for p in (*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix)
+              if p]
+    for place in places:
+        path = Path(place) / "share" / package / "msg" / f"{kind}.msg"
+        if path.is_file():
+            return path
+    raise InputError(f"The definition of {name} is in none of {', '.join(places)}; source the "
+                     "workspace that has it.")
+
+
+def _parts(text: str, package: str) -> list[str]:
+    """Name the types that a definition uses."""
+    names = []
+    for line in text.splitlines():
+        match = _FIELD.match(line.split("#")[0])
+        if match is None or match[1].split("<")[0] in _PRIMITIVE:
+            continue
+        kind = match[1]
+        if "/" not in kind:
+            kind = f"{package}/{kind}"
+        names.append(kind.replace("/msg/", "/").replace("/", "/msg/"))
+    return names
+
+
+def _hash(path: Path, name: str) -> str:
+    try:
+        hashes = json.loads(path.read_text(encoding="utf-8"))["type_hashes"]
+        return next(h["hash_string"] for h in hashes if h["type_name"] == name)
+    except (OSError, ValueError, KeyError, StopIteration):
+        return ""

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``metadata.yaml`` as rosbag2 of ROS 2 Jazzy writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from tinyvla_ros.files import replace_file
+
+METADATA = "metadata.yaml"
+VERSION = 9  # of rosbag2_storage in jazzy
+DISTRO = "jazzy"
+
+
+@dataclass
+class TopicMetadata:
+    """A topic in a bag.
+
+    Attributes:
+        name: with its namespace, ``/camera/front/image_raw``.
+        type: ``sensor_msgs/msg/Image``.
+        qos: offered profiles as rosbag2 names their parts, see ``qos_profile``.
+        type_hash: REP-2016 hash of the type, empty if unknown.
+        count: messages.
+    """
+
+    name: str
+    type: str
+    qos: list[dict] = field(default_factory=list)
+    type_hash: str = ""
+    count: int = 0
+
+    @property
+    def qos_yaml(self) -> str:
+        """The profiles as an MCAP channel carries them."""
+        return yaml.safe_dump(self.qos, sort_keys=False) if self.qos else ""
+
+
+@dataclass
+class BagMetadata:
+    """What ``metadata.yaml`` says of a bag of one file.
+
+    Attributes:
+        file: name of the MCAP file.
+        topics: all of them, also without messages.
+        start_ns, end_ns: receive times of the first and the last message, 0 if there is none.
+        custom: text by name, ``custom_data``.
+        compression: ``""``, or ``zstd`` where chunks are compressed (MCAP's own compression needs
+            no mention in metadata.yaml, so it never is).
+    """
+
+    file: str
+    topics: list[TopicMetadata]
+    start_ns: int = 0
+    end_ns: int = 0
+    custom: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """Messages in the bag."""
+        return sum(t.count for t in self.topics)
+
+    def text(self) -> str:
+        """Return the YAML."""
+        start = {"nanoseconds_since_epoch": self.start_ns}
+        duration = {"nanoseconds": self.end_ns - self.start_ns}
+        return yaml.safe_dump({"rosbag2_bagfile_information": {
+            "version": VERSION,
+            "storage_identifier": "mcap",
+            "duration": duration,
+            "starting_time": start,
+            "message_count": self.count,
+            "topics_with_message_count": [_topic(t) for t in self.topics],
+            "compression_format": "",
+            "compression_mode": "",
+            "relative_file_paths": [self.file],
+            "files": [{"path": self.file, "starting_time": dict(start),
+                       "duration": dict(duration), "message_count": self.count}],
+            "custom_data": dict(self.custom) or None,
+            "ros_distro": DISTRO}}, sort_keys=False, allow_unicode=True, width=4096)
+
+    def write(self, directory: Path) -> None:
+        """Put ``metadata.yaml`` into a directory, whole or not at all."""
+        replace_file(directory / METADATA,
+                     lambda part: part.write_text(self.text(), encoding="utf-8"))
+
+
+def qos_profile(history: str, depth: int, reliability: str, durability: str) -> dict:
+    """Return a profile of rosbag2; times are infinite, liveliness is automatic.
+
+    Args:
+        history: ``keep_last``, ``keep_all`` or ``unknown``.
+        depth: of the history.
+        reliability: ``reliable`` or ``best_effort``.
+        durability: ``volatile`` or ``transient_local``.
+    """
+    forever = {"sec": 9223372036, "nsec": 854775807}
+    return {"history": history, "depth": depth, "reliability": reliability,
+            "durability": durability, "deadline": dict(forever), "lifespan": dict(forever),
+            "liveliness": "automatic", "liveliness_lease_duration": dict(forever),
+            "avoid_ros_namespace_conventions": False}
+
+
+def _topic(topic: TopicMetadata) -> dict:
+    return {"topic_metadata": {"name": topic.name, "type": topic.type,
+                               "serialization_format": "cdr",
+                               "offered_qos_profiles": topic.qos,
+                               "type_description_hash": topic.type_hash},
+            "message_count": topic.count}
+
+
+def safe_name(parts: Iterable[object]) -> str:
+    """Join parts to a name that every file system takes."""
+    text = "_".join(str(p) for p in parts if str(p))
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in text)[:120] or "episode"

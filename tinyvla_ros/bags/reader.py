@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read any rosbag2 recording: MCAP or sqlite3, ours or ``ros2 bag record``'s."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.typesys import Stores, get_typestore
+
+from tinyvla_ros.bags.metadata import METADATA
+from tinyvla_ros.configuration import read_yaml
+from tinyvla_ros.errors import InputError
+
+STORAGE = (".mcap", ".db3")
+
+
+@dataclass(frozen=True)
+class BagTopic:
+    """A topic of a bag.
+
+    Attributes:
+        name: with its namespace.
+        type: ``sensor_msgs/msg/Image``.
+        count: messages.
+        publishers: offered profiles noted when it was recorded, at least one.
+    """
+
+    name: str
+    type: str
+    count: int
+    publishers: int
+
+
+@dataclass(frozen=True)
+class BagMessage:
+    """A message as it was recorded.
+
+    Attributes:
+        topic: its topic.
+        log_ns: receive time, ns since 1970.
+        data: CDR.
+    """
+
+    topic: BagTopic
+    log_ns: int
+    data: bytes
+
+
+class Bag(AbstractContextManager):
+    """One recording, open for reading; nothing is ever written to it.
+
+    Attributes:
+        path: the directory, or the storage file alone.
+        topics: by name.
+        custom: text by name, ``custom_data`` of metadata.yaml; our recorder writes task,
+            instruction, seed, outcome, checkpoint_digest and robot_contract.
+        start_ns, end_ns: receive times of the first and last message; both 0 if there is none.
+
+    Args:
+        path: a bag directory, or an MCAP or sqlite3 file.
+
+    Raises:
+        InputError: it is not there, not a bag, damaged, cut off, or has no messages at all.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        _check(self.path)
+        self._store = get_typestore(Stores.ROS2_JAZZY)
+        try:
+            self._reader = AnyReader([self.path], default_typestore=self._store)
+            self._reader.open()
+        except Exception as err:  # the library lets whatever a damaged file causes through
+            raise InputError(_why(self.path, err)) from None
+        self.custom: Mapping[str, str] = self._custom()
+        self.topics = {name: BagTopic(name, info.msgtype or "several types", info.msgcount,
+                                      _publishers(info))
+                       for name, info in self._reader.topics.items()}
+        empty = not self._reader.message_count
+        self.start_ns = 0 if empty else self._reader.start_time
+        self.end_ns = 0 if empty else self._reader.end_time - 1
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from the first message to the last."""
+        return (self.end_ns - self.start_ns) / 1e9
+
+    @property
+    def name(self) -> str:
+        """Name of the directory or file."""
+        return self.path.stem if self.path.suffix in STORAGE else self.path.name
+
+    def close(self) -> None:
+        """Close the files."""
+        self._reader.close()
+
+    def __exit__(self, *error) -> None:
+        self.close()
+
+    def messages(self, topics: Iterable[str] | None = None) -> Iterator[BagMessage]:
+        """Yield messages in the order they were received.
+
+        Args:
+            topics: names; others are skipped, and names that are not there are not missed.
+
+        Raises:
+            InputError: the storage is damaged further on.
+        """
+        wanted = None if topics is None else set(topics)
+        connections = [c for c in self._reader.connections
+                       if wanted is None or c.topic in wanted]
+        if not connections:
+            return
+        try:
+            for connection, log_ns, data in self._reader.messages(connections):
+                yield BagMessage(self.topics[connection.topic], log_ns, bytes(data))
+        except InputError:
+            raise
+        except Exception as err:
+            raise InputError(_why(self.path, err)) from None
+
+    def decode(self, message: BagMessage) -> object:
+        """Return a message with the attributes it has in ROS; arrays are numpy's.
+
+        Raises:
+            InputError: its type is unknown, or its bytes are not of that type.
+        """
+        kind = message.topic.type
+        if kind not in self._reader.typestore.fielddefs:
+            raise InputError(f"{self.path}: {message.topic.name} has messages of type {kind}, "
+                             "which neither the bag nor this machine defines; leave it out.")
+        try:
+            return self._reader.deserialize(message.data, kind)
+        except Exception as err:
+            raise InputError(f"{self.path}: a message of {message.topic.name} is not a {kind} "
+                             f"({_short(err)}).") from None
+
+    def _custom(self) -> dict[str, str]:
+        path = self.path / METADATA
+        if not path.is_file():
+            return {}
+        information = read_yaml(path)["rosbag2_bagfile_information"]
+        return {str(k): str(v) for k, v in (information.get("custom_data") or {}).items()}
+
+
+def find_bags(path: str | Path) -> list[Path]:
+    """Return the bags at or below a path, in order of their names.
+
+    A directory with a storage file or a metadata.yaml is a bag, complete or not; everything else
+    is passed over.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist; give a bag, or a folder of bags.")
+    if path.is_file():
+        _check(path)
+        return [path]
+    bags = sorted({f.parent for f in path.rglob("*")
+                   if f.is_file() and (f.suffix in STORAGE or f.name == METADATA)
+                   and ".part" not in f.parent.name})
+    if not bags:
+        raise InputError(f"{path} holds no bag: no directory with {METADATA} or a file ending in "
+                         f"{' or '.join(STORAGE)}; give a bag, or a folder of bags.")
+    return bags
+
+
+def _check(path: Path) -> None:
+    """Say what is wrong with a path before the library does."""
+    if not path.exists():
+        raise InputError(f"{path} does not exist; give a bag directory, or an MCAP or sqlite3 "
+                         "file.")
+    if path.is_file():
+        if path.suffix not in STORAGE:
+            raise InputError(f"{path} is not a bag; give a bag directory, or a file ending in "
+                             f"{' or '.join(STORAGE)}.")
+        return
+    if (path / METADATA).is_file():
+        return
+    if any(f.suffix in STORAGE for f in path.iterdir()):
+        raise InputError(f"{path} has no {METADATA}, it was cut off; make a complete bag of it "
+                         f"with 'tinyvla bag recover {path}'.")
+    raise InputError(f"{path} is not a bag: it has neither {METADATA} nor a file ending in "
+                     f"{' or '.join(STORAGE)}; give a bag directory.")
+
+
+def _publishers(info) -> int:
+    profiles = [len(getattr(c.ext, "offered_qos_profiles", ())) for c in info.connections]
+    return max(1, sum(profiles))
+
+
+def _why(path: Path, err: Exception) -> str:
+    cut_off = isinstance(err, AnyReaderError) or "end" in str(err)
+    remedy = (f"it may be cut off or damaged, try 'tinyvla bag recover {path}'" if cut_off
+              else f"what can be read of it comes with 'tinyvla bag recover {path}'")
+    return f"{path} cannot be read ({_short(err)}); {remedy}."
+
+
+def _short(err: Exception) -> str:
+    return " ".join(str(err).split()).removesuffix(".")[:200] or type(err).__name__

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write one rosbag2 directory that survives being cut off."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from mcap.writer import CompressionType, Writer
+
+from tinyvla_ros import __version__
+from tinyvla_ros.bags.metadata import BagMetadata, TopicMetadata
+
+# Names of the records in the MCAP file: custom data as known at the beginning and at the end, and
+# what rosbag2 itself leaves there.
+CUSTOM, ROSBAG2 = "tinyvla_ros", "rosbag2"
+CHUNK_BYTES = 4_000_000
+COMPRESSIONS = {"none": CompressionType.NONE, "zstd": CompressionType.ZSTD,
+                "lz4": CompressionType.LZ4}
+
+
+class BagWriter:
+    """Append messages to a new bag; complete it with ``close``.
+
+    What was flushed survives the process: a file without its end still has all of it, and the
+    custom data it began with, for ``tinyvla bag recover``.
+
+    Attributes:
+        directory: the bag; its file is ``<name>_0.mcap``.
+        topics: by name.
+        custom: text by name.
+
+    Args:
+        directory: to create.
+        custom: text by name.
+        compression: of chunks: ``none``, ``zstd`` or ``lz4``.
+
+    Raises:
+        OSError: it cannot be created.
+    """
+
+    def __init__(self, directory: Path, custom: Mapping[str, str], compression: str = "none"):
+        self.directory = directory
+        self.topics: dict[str, TopicMetadata] = {}
+        self.custom = dict(custom)
+        directory.mkdir(parents=True)
+        self._name = f"{directory.name}_0.mcap"
+        self._file = (directory / self._name).open("wb")
+        self._writer = Writer(self._file, chunk_size=CHUNK_BYTES,
+                              compression=COMPRESSIONS[compression])
+        self._schemas: dict[str, int] = {}
+        self._channels: dict[str, int] = {}
+        self._start, self._end = 0, 0
+        self._writer.start(profile="ros2", library=f"tinyvla_ros {__version__}")
+        self._writer.add_metadata(CUSTOM, self.custom)
+        self._file.flush()
+
+    def add_topic(self, topic: TopicMetadata, definition: str) -> None:
+        """Make a topic known; its ``count`` is taken over."""
+        if topic.type not in self._schemas:
+            self._schemas[topic.type] = self._writer.register_schema(
+                topic.type, "ros2msg" if definition else "", definition.encode())
+        metadata = {"offered_qos_profiles": topic.qos_yaml, "topic_type_hash": topic.type_hash}
+        self._channels[topic.name] = self._writer.register_channel(
+            topic.name, "cdr", self._schemas[topic.type], metadata)
+        self.topics[topic.name] = topic
+
+    def write(self, topic: str, log_ns: int, publish_ns: int, data: bytes,
+              sequence: int = 0) -> None:
+        """Append a message.
+
+        Args:
+            topic: known by ``add_topic``.
+            log_ns, publish_ns: receive and publish time, ns since 1970.
+            data: CDR.
+            sequence: its publisher's number, modulo 2**32; 0 if there is none.
+        """
+        self._writer.add_message(self._channels[topic], log_ns, data, publish_ns,
+                                 sequence & 0xFFFFFFFF)
+        info = self.topics[topic]
+        self._start = min(self._start, log_ns) if self._start else log_ns
+        self._end = max(self._end, log_ns)
+        info.count += 1
+
+    def flush(self) -> None:
+        """Give everything so far to the operating system: the end of this process loses none."""
+        self._writer.flush()
+
+    def close(self, custom: Mapping[str, str] | None = None) -> None:
+        """Complete the bag, with custom data to add or replace."""
+        self.custom |= custom or {}
+        metadata = BagMetadata(self._name, list(self.topics.values()), self._start, self._end,
+                               self.custom)
+        try:
+            self._writer.flush()
+            self._writer.add_metadata(CUSTOM, self.custom)
+            self._writer.add_metadata(ROSBAG2, {"serialized_metadata": metadata.text()})
+            self._writer.finish()
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        finally:
+            self._file.close()
+        metadata.write(self.directory)
+
+
+def free_directory(parent: Path, name: str) -> Path:
+    """Return ``parent/name``, with a number behind it if that is taken."""
+    path, number = parent / name, 1
+    while path.exists():
+        number += 1
+        path = parent / f"{name}-{number}"
+    return path

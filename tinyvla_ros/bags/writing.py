@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The thread that puts episodes on the disk, with bounded memory before it."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tinyvla_ros.bags.episodes import RawMessage
+from tinyvla_ros.bags.metadata import TopicMetadata
+from tinyvla_ros.bags.writer import BagWriter, free_directory
+from tinyvla_ros.errors import InputError, MessageError
+from tinyvla_ros.worker import Worker
+
+# What a crash can take: messages are on the disk (with the operating system) after this, s.
+FLUSH_S = 0.4
+# Space on the disk is looked at so often, s.
+LOOK_S = 1.0
+
+
+@dataclass(frozen=True)
+class _Topic:
+    written: TopicMetadata
+    definition: str
+    convert: Callable[[bytes], bytes] | None
+
+
+class WriterThread:
+    """Takes episodes from a sorter without ever making it wait.
+
+    Attributes:
+        out: where the bags are.
+        recorded, dropped: messages written, and given up for lack of memory or space, by topic.
+        bytes: written so far.
+        buffered: bytes on their way.
+        bags: complete ones so far.
+        failure: why an episode was cut short, empty if none was.
+
+    Args:
+        out: directory for the bags; created.
+        compression: ``none``, ``zstd`` or ``lz4``.
+        buffer_bytes: memory for messages on their way.
+        min_free_bytes: an episode ends when the disk has less space left.
+
+    Raises:
+        InputError: ``out`` cannot be created.
+    """
+
+    def __init__(self, out: Path, compression: str = "none", buffer_bytes: int = 256_000_000,
+                 min_free_bytes: int = 0):
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as err:
+            raise InputError(f"Cannot create {out}: {err.strerror}; choose a writable directory."
+                             ) from None
+        self.out, self._compression = out, compression
+        self._limit, self._min_free = buffer_bytes, min_free_bytes
+        self._topics: dict[str, _Topic] = {}
+        self._bags: dict[int, BagWriter | None] = {}  # None once it has failed
+        self._tasks: deque[tuple[Callable[..., None], tuple]] = deque()
+        self._wake = threading.Condition()
+        self._closing = False
+        self._flushed = self._looked = 0.0
+        self._finished: deque[Path] = deque()
+        self.recorded: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
+        self._dropped_in: dict[int, Counter[str]] = {}
+        self.bytes = self.buffered = self.bags = 0
+        self.failure = ""
+        self._worker = Worker("writer")
+        self._worker.start(self._write_forever)
+
+    # ---- called by the one thread that has the messages -----------------------------------
+
+    def topic(self, name: str, written: TopicMetadata, definition: str,
+              convert: Callable[[bytes], bytes] | None = None) -> None:
+        """Make a topic known before its first message.
+
+        Args:
+            name: the topic's.
+            written: what the bag calls it.
+            definition: of the message type in the bag, with its parts.
+            convert: makes the messages in the bag of those of the topic, in the writing thread.
+        """
+        self._topics[name] = _Topic(written, definition, convert)
+
+    def begin(self, key: int, name: str, custom: Mapping[str, str]) -> None:
+        """Start a bag."""
+        self._dropped_in[key] = Counter()
+        self._put(self._begin, key, name, dict(custom))
+
+    def write(self, key: int, message: RawMessage) -> None:
+        """Append a message to a bag, or drop it if there is no room for it."""
+        size = len(message.data)
+        if self.buffered + size > self._limit:
+            self.dropped[message.topic] += 1
+            self._dropped_in[key][message.topic] += 1
+            return
+        with self._wake:
+            self.buffered += size
+        self._put(self._write, key, message)
+
+    def end(self, key: int, custom: Mapping[str, str]) -> None:
+        """Complete a bag."""
+        dropped = {f"dropped {t}": str(n) for t, n in self._dropped_in.pop(key).items()}
+        self._put(self._end, key, dict(custom) | dropped)
+
+    def take_finished(self) -> list[Path]:
+        """Return the bags that were completed since the last call."""
+        return [self._finished.popleft() for _ in range(len(self._finished))]
+
+    def close(self) -> None:
+        """Write what is on its way and end the thread."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._worker.wait(timeout=60.0)
+
+    def _put(self, task: Callable[..., None], *arguments) -> None:
+        with self._wake:
+            self._tasks.append((task, arguments))
+            self._wake.notify()
+
+    # ---- the writing thread ---------------------------------------------------------------
+
+    def _write_forever(self) -> None:
+        while True:
+            with self._wake:
+                if not self._tasks:
+                    if self._closing:
+                        return
+                    self._wake.wait(FLUSH_S)
+                task = self._tasks.popleft() if self._tasks else None
+            if task is not None:
+                key = task[1][0]
+                try:
+                    task[0](*task[1])
+                except OSError as err:
+                    self._fail(key, f"cannot be written: {err.strerror or err}")
+            self._look_after()
+
+    def _look_after(self) -> None:
+        now = time.monotonic()
+        if now - self._flushed >= FLUSH_S:
+            self._flushed = now
+            for key, bag in list(self._bags.items()):
+                try:
+                    if bag is not None:
+                        bag.flush()
+                except OSError as err:
+                    self._fail(key, f"cannot be written: {err.strerror or err}")
+        if self._min_free and now - self._looked >= LOOK_S:
+            self._looked = now
+            free = shutil.disk_usage(self.out).free
+            if free < self._min_free:
+                for key in [k for k, bag in self._bags.items() if bag is not None]:
+                    self._fail(key, f"was ended: the disk has {free // 1_000_000} MB left, less "
+                               f"than min_free_mb {self._min_free // 1_000_000}")
+
+    def _begin(self, key: int, name: str, custom: dict[str, str]) -> None:
+        self._bags[key] = None
+        self._bags[key] = BagWriter(free_directory(self.out, name), custom, self._compression)
+
+    def _write(self, key: int, message: RawMessage) -> None:
+        with self._wake:
+            self.buffered -= len(message.data)
+        bag = self._bags[key]
+        if bag is None:
+            self.dropped[message.topic] += 1
+            return
+        topic, data = self._topics[message.topic], message.data
+        name = topic.written.name
+        if topic.convert is not None:
+            try:
+                data = topic.convert(data)
+            except MessageError as err:
+                self.failure = f"{message.topic} cannot be recorded as {name}: {err}"
+                self.dropped[message.topic] += 1
+                return
+        if name not in bag.topics:
+            bag.add_topic(replace(topic.written), topic.definition)
+        bag.write(name, message.log_ns, message.publish_ns, data, message.sequence)
+        self.recorded[name] += 1
+        self.bytes += len(data)
+
+    def _end(self, key: int, custom: dict[str, str]) -> None:
+        bag = self._bags.pop(key)
+        if bag is not None:
+            self._complete(bag, custom)
+
+    def _fail(self, key: int, why: str) -> None:
+        """End a bag early: what it has is completed, the rest of the episode is dropped."""
+        bag, self._bags[key] = self._bags.get(key), None
+        name = f"Episode {bag.directory.name}" if bag else "An episode"
+        self.failure = f"{name} {why}; free some space, what was recorded is kept."
+        if bag is not None:
+            self._complete(bag, {"outcome": "cut short", "cut_short": why})
+
+    def _complete(self, bag: BagWriter, custom: dict[str, str]) -> None:
+        try:
+            bag.close(custom)
+        except OSError as err:
+            self.failure = (f"{bag.directory} could not be completed: {err.strerror or err}; run "
+                            f"'tinyvla bag recover {bag.directory}'.")
+            return
+        self.bags += 1
+        self._finished.append(bag.directory)

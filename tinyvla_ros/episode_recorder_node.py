@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every episode on the graph becomes a rosbag2 directory, message for message as it was sent."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from pydantic import Field
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
+from std_srvs.srv import SetBool, Trigger
+
+from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.bags.definitions import definition
+from tinyvla_ros.bags.episodes import EpisodeSorter, RawMessage
+from tinyvla_ros.bags.jpeg import as_jpeg
+from tinyvla_ros.bags.metadata import TopicMetadata, qos_profile, safe_name
+from tinyvla_ros.bags.writing import WriterThread
+from tinyvla_ros.configuration import Config
+from tinyvla_ros.errors import InputError
+from tinyvla_ros.files import checkpoint_digest
+from tinyvla_ros.ros_node import ERROR, OK, WARN, Diagnostics, run_node
+from tinyvla_ros.ros_parameters import declare_parameters
+
+# Topics are looked for so often, s.
+DISCOVERY_S = 0.2
+TICK_S = 0.05
+# Messages that may wait in the middleware while this process is busy.
+DEPTH, LARGE_DEPTH = 500, 60
+IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+LARGE = (IMAGE, "sensor_msgs/msg/PointCloud2")
+
+
+class RecorderParameters(Config):
+    """Parameters of ``episode_recorder_node``."""
+
+    out: str = Field("episodes", description="Directory for the bags, one directory each.")
+    topics: tuple[str, ...] = Field((".*",), description="Topics to record: names, or regular "
+                                    "expressions that fit the whole name.")
+    exclude: tuple[str, ...] = Field(("/rosout", "/parameter_events", ".*/transition_event"),
+                                     description="Topics to leave out, likewise.")
+    compression: str = Field("none", pattern="^(none|zstd|lz4)$",
+                             description="Of the bags' chunks: none, zstd or lz4.")
+    jpeg_quality: int = Field(0, ge=0, le=100, description="Record images as JPEG of this quality "
+                              "under <topic>/compressed; 0 for the images as they are.")
+    buffer_mb: int = Field(256, ge=1, le=65536, description="Memory for messages on their way to "
+                           "the disk; what does not fit is dropped and counted.")
+    min_free_mb: int = Field(200, ge=0, le=10_000_000, description="An episode ends when less "
+                             "space than this is left on the disk.")
+    checkpoint: str = Field("", description="Checkpoint the policy runs; its digest is recorded.")
+    policy_join: str = Field("", description="How the policy joins chunks; recorded with every "
+                             "episode, because replaying needs to know.")
+    robot: str = Field("", description="Robot contract; it is recorded with every episode.")
+
+
+class EpisodeRecorderNode(Node):
+    """Subscribes to whatever is published; begins and ends bags on the ``episode`` topic.
+
+    Attributes:
+        exit_code: set to end the process.
+    """
+
+    def __init__(self):
+        super().__init__("episode_recorder_node")
+        self.exit_code: int | None = None
+        self._parameters = p = declare_parameters(self, RecorderParameters)
+        self._record, self._leave = (_patterns(n, getattr(p, n)) for n in ("topics", "exclude"))
+        self._common = _common(p)
+        self._events = self.resolve_topic_name("episode")
+        self._writer = WriterThread(Path(p.out), p.compression, p.buffer_mb * 1_000_000,
+                                    p.min_free_mb * 1_000_000)
+        self._sorter = EpisodeSorter(self._writer, self._events)
+        self._known: dict[str, object] = {}  # topic -> subscription, None if it cannot be read
+        self._said: set[str] = set()
+        self._instruction = ""
+        self._count = 0
+        self.create_service(Trigger, "~/begin", self._on_begin)
+        self.create_service(SetBool, "~/end", self._on_end)
+        self._diagnostics = Diagnostics(self, "recording", "", self._describe)
+        # Wall timers: a stalled simulation clock must not stop the recorder.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(DISCOVERY_S, self._discover, clock=steady)
+        self.create_timer(TICK_S, self._tick, clock=steady)
+        self._discover()
+        self.get_logger().info(f"recording episodes to {Path(p.out).resolve()}")
+
+    def close(self) -> None:
+        """Complete the bags; called when the process ends for whatever reason."""
+        self._sorter.close(time.time_ns())
+        self._writer.close()
+        for path in self._writer.take_finished():
+            self.get_logger().info(f"recorded {path}")
+
+    # ---- topics ---------------------------------------------------------------------------
+
+    def _discover(self) -> None:
+        for topic, types in self.get_topic_names_and_types():
+            if topic in self._known or not self._wanted(topic):
+                continue
+            publishers = self.get_publishers_info_by_topic(topic)
+            if publishers:
+                self._known[topic] = self._subscribe(topic, types, publishers)
+
+    def _wanted(self, topic: str) -> bool:
+        return topic == self._events or (
+            _fits(topic, self._record) and not _fits(topic, self._leave))
+
+    def _subscribe(self, topic: str, types: list[str], publishers: list):
+        if len(types) > 1:
+            self.get_logger().error(f"{topic} is published as {' and as '.join(types)}; it is not "
+                                    "recorded, give one of them another name.")
+            return None
+        try:
+            kind, described = _message_class(types[0]), definition(types[0])
+        except InputError as err:
+            self.get_logger().error(f"{topic} is not recorded: {err}")
+            return None
+        qos = _matching(types[0], publishers)
+        offered = [_offered(p.qos_profile) for p in publishers]
+        if self._parameters.jpeg_quality and types[0] == IMAGE:
+            jpeg = definition(COMPRESSED)
+            self._writer.topic(
+                topic, TopicMetadata(f"{topic}/compressed", COMPRESSED, offered, jpeg.type_hash),
+                jpeg.text, lambda data: as_jpeg(data, self._parameters.jpeg_quality))
+        else:
+            self._writer.topic(
+                topic, TopicMetadata(topic, types[0], offered, described.type_hash),
+                described.text)
+        if qos.durability == DurabilityPolicy.TRANSIENT_LOCAL and topic != self._events:
+            self._sorter.latch(topic, max(1, len(publishers)))
+        single = len(publishers) == 1
+
+        def callback(data: bytes, info: dict) -> None:
+            now = time.time_ns()
+            message = RawMessage(topic, now, info["source_timestamp"] or now, data,
+                                 (info["publication_sequence_number"] or 0) if single else 0)
+            if topic == self._events:
+                self._on_event(message)
+            self._sorter.add(message)
+
+        return self.create_subscription(kind, topic, callback, qos, raw=True)
+
+    # ---- episodes -------------------------------------------------------------------------
+
+    def _on_event(self, message: RawMessage) -> None:
+        event = deserialize_message(message.data, DiagnosticStatus)
+        values = {v.key: v.value for v in event.values}
+        if event.message == "begin":
+            self._begin(message.time_ns, values)
+        elif event.message in ("end", "abort"):
+            success = values.get("success", "").lower()
+            outcome = {"true": "success", "false": "failure"}.get(success, "unknown")
+            values["outcome"] = "aborted" if event.message == "abort" else outcome
+            self._end(message.time_ns, values)
+
+    def _begin(self, at_ns: int, values: dict[str, str]) -> None:
+        name = safe_name((f"{int(values['index']):04d}" if values.get("index", "").isdigit()
+                          else time.strftime("%Y%m%d-%H%M%S"), values.get("task", ""),
+                          f"seed{values['seed']}" if "seed" in values else ""))
+        self._sorter.begin(name, at_ns, time.monotonic(), self._common | values)
+        self._diagnostics.publish()
+
+    def _end(self, at_ns: int, values: dict[str, str]) -> None:
+        self._sorter.end(at_ns, time.monotonic(), values)
+        self._diagnostics.publish()
+
+    def _on_begin(self, request, response):
+        if self._sorter.recording:
+            response.success = False
+            response.message = f"{self._sorter.recording} is being recorded; call ~/end first"
+            return response
+        self._begin(time.time_ns(), {})
+        response.success, response.message = True, f"recording {self._sorter.recording}"
+        return response
+
+    def _on_end(self, request, response):
+        name = self._sorter.recording
+        if not name:
+            response.success, response.message = False, "nothing is being recorded"
+            return response
+        self._end(time.time_ns(), {"outcome": "success" if request.data else "failure",
+                                   "success": str(request.data)})
+        response.success, response.message = True, f"recorded {name}"
+        return response
+
+    def _tick(self) -> None:
+        self._sorter.tick(time.monotonic())
+        for path in self._writer.take_finished():
+            self.get_logger().info(f"recorded {path}")
+            self._diagnostics.publish()
+        for name in self._sorter.empty:
+            self.get_logger().warning(f"nothing came during episode {name}; it has no bag")
+        self._sorter.empty.clear()
+        if self._writer.failure and self._writer.failure not in self._said:
+            self._said.add(self._writer.failure)
+            self.get_logger().error(self._writer.failure)
+            self._diagnostics.publish()
+
+    def _describe(self):
+        writer, sorter = self._writer, self._sorter
+        values = {"episode": sorter.recording, "bags": writer.bags,
+                  "bytes": writer.bytes, "buffered_bytes": writer.buffered,
+                  "disk_free_mb": shutil.disk_usage(writer.out).free // 1_000_000}
+        values |= {f"messages {t}": n for t, n in writer.recorded.items()}
+        values |= {f"dropped {t}": n for t, n in writer.dropped.items()}
+        values |= {f"lost {t}": n for t, n in sorter.lost.items()}
+        unreadable = [t for t, s in self._known.items() if s is None]
+        if writer.failure:
+            return ERROR, writer.failure, values
+        if writer.dropped:
+            dropped = writer.dropped.total()
+            return ERROR, f"the disk is too slow: {dropped} messages dropped", values
+        if unreadable:
+            return WARN, f"not recorded: {', '.join(unreadable)}", values
+        return OK, f"recording {sorter.recording}" if sorter.recording else "idle", values
+
+
+def _patterns(name: str, texts: tuple[str, ...]) -> list[re.Pattern]:
+    try:
+        return [re.compile(t) for t in texts if t]
+    except re.error as err:
+        raise InputError(f"Parameter '{name}' holds {err.pattern!r}, which is neither a name nor "
+                         f"a regular expression ({err}).") from None
+
+
+def _fits(topic: str, patterns: list[re.Pattern]) -> bool:
+    return any(p.fullmatch(topic) or p.fullmatch(topic[1:]) for p in patterns)
+
+
+def _common(parameters: RecorderParameters) -> dict[str, str]:
+    """What every episode is recorded with."""
+    values = {}
+    if parameters.robot:
+        contract = RobotContract.load(parameters.robot)
+        values |= {"robot": contract.name, "robot_contract": Path(parameters.robot).read_text()}
+    if parameters.policy_join:
+        values["join"] = parameters.policy_join
+    if parameters.checkpoint:
+        try:
+            values["checkpoint_digest"] = checkpoint_digest(parameters.checkpoint)
+        except OSError as err:
+            raise InputError(f"Cannot read checkpoint {parameters.checkpoint}: {err.strerror}; "
+                             "give a checkpoint directory.") from None
+        values["checkpoint"] = parameters.checkpoint
+    return values
+
+
+def _message_class(name: str) -> type:
+    package, _, kind = name.split("/")
+    try:
+        return getattr(importlib.import_module(f"{package}.msg"), kind)
+    except (ImportError, AttributeError):
+        raise InputError(f"The message type {name} is unknown here; source the workspace that "
+                         "has it.") from None
+
+
+def _matching(kind: str, publishers: list) -> QoSProfile:
+    """Return what is compatible with all publishers and loses least."""
+    def all_are(name: str, value) -> bool:
+        return all(getattr(p.qos_profile, name) == value for p in publishers)
+    reliable = all_are("reliability", ReliabilityPolicy.RELIABLE)
+    latched = all_are("durability", DurabilityPolicy.TRANSIENT_LOCAL)
+    return QoSProfile(
+        depth=LARGE_DEPTH if kind in LARGE else DEPTH, history=HistoryPolicy.KEEP_LAST,
+        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE)
+
+
+def _offered(qos: QoSProfile) -> dict:
+    return qos_profile(qos.history.name.lower(), qos.depth, qos.reliability.name.lower(),
+                       qos.durability.name.lower())
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node; see ``ros2 run tinyvla_ros episode_recorder_node``."""
+    return run_node(EpisodeRecorderNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
