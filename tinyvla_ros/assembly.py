@@ -96,14 +96,16 @@ class ObservationAssembler:
         if self.instruction is None or not all(s.items for s in self._cameras.values()):
             return None
         first = next(iter(self._cameras.values()))
-        for stamp, _ in reversed(first.items):
-            images = {n: s.nearest(stamp, self._tolerance) for n, s in self._cameras.items()}
-            if any(i is None for i in images.values()):
-                continue
-            state = self._state(stamp)
-            if state is not None:
-                return Observation(stamp, images, state, self.instruction)
-        return None
+        observations = (self.at(stamp) for stamp, _ in reversed(first.items))
+        return next((o for o in observations if o is not None), None)
+
+    def at(self, stamp_ns: int) -> Observation | None:
+        """Return the observation of a moment, None if something is missing near it."""
+        images = {n: s.nearest(stamp_ns, self._tolerance) for n, s in self._cameras.items()}
+        if self.instruction is None or any(i is None for i in images.values()):
+            return None
+        state = self._state(stamp_ns)
+        return None if state is None else Observation(stamp_ns, images, state, self.instruction)
 
     def newest_state(self) -> dict[str, float]:
         """Return the newest value of every state that was received."""

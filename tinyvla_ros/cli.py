@@ -54,6 +54,15 @@ def _parser() -> argparse.ArgumentParser:
     _command(robot, "check", "tinyvla_ros.robot_check",
              "Check a contract against a checkpoint and, with --live, against the graph.")
 
+    bag = _command(commands, "bag", None, "Look into recorded episodes and reuse them."
+                   ).add_subparsers(required=True, metavar="COMMAND", parser_class=CommandParser)
+    _command(bag, "info", "tinyvla_ros.bags.info",
+             "Show duration, rates, gaps, losses and outcome.")
+    _command(bag, "recover", "tinyvla_ros.bags.recover",
+             "Make a complete bag of one that was cut off.")
+    _command(bag, "replay", "tinyvla_ros.bags.replay",
+             "Feed recorded observations to the policy and compare its chunks.")
+
     command = _command(commands, "evaluate", _evaluate,
                        "The same protocol in process, without ROS, on all cores.")
     _evaluation_arguments(command, "results/evaluate")

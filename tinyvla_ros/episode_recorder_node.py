@@ -103,7 +103,11 @@ class EpisodeRecorderNode(Node):
 
     def _discover(self) -> None:
         for topic, types in self.get_topic_names_and_types():
-            if topic in self._known or not self._wanted(topic):
+            if not self._wanted(topic):
+                continue
+            if topic in self._known:
+                if self.count_publishers(topic) > 1:
+                    self._sorter.several(topic)
                 continue
             publishers = self.get_publishers_info_by_topic(topic)
             if publishers:
@@ -136,12 +140,11 @@ class EpisodeRecorderNode(Node):
                 described.text)
         if qos.durability == DurabilityPolicy.TRANSIENT_LOCAL and topic != self._events:
             self._sorter.latch(topic, max(1, len(publishers)))
-        single = len(publishers) == 1
 
         def callback(data: bytes, info: dict) -> None:
             now = time.time_ns()
             message = RawMessage(topic, now, info["source_timestamp"] or now, data,
-                                 (info["publication_sequence_number"] or 0) if single else 0)
+                                 info["publication_sequence_number"] or 0)
             if topic == self._events:
                 self._on_event(message)
             self._sorter.add(message)

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from rclpy.clock import Clock
 
 from tinyvla_ros.arm.contract import RobotContract
@@ -23,16 +22,15 @@ from tinyvla_ros.errors import InputError, MessageError
 from tinyvla_ros.outputs import OutputPublisher
 from tinyvla_ros.policy import Policy
 from tinyvla_ros.policy_inputs import PolicyInputs
+from tinyvla_ros.stage_latencies import StageLatencies
 from tinyvla_ros.types import ActionChunk, Observation
 from tinyvla_ros.worker import Worker
 
-LATENCIES_KEPT = 1000
 # Bounds of the control thread's period, s.
 SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 0.005, 0.02
 # A difference between ROS time and the steady clock that grows by more than this at once is a
 # step of the clock, s.
 CLOCK_STEP_S = 0.1
-STAGES = ("transport", "wait", "inference", "hand-over", "total")
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,7 @@ class PolicyLoop:
     Attributes:
         failure: the exception that ended inference for good, None if there was none.
         missed: pictures of which no plan came, by reason; together with the plans they are all.
+        latencies: from the picture's stamp to the command.
 
     Args:
         policy: infers.
@@ -63,16 +62,18 @@ class PolicyLoop:
         workers: the threads to infer and to control in.
         on_state: called in the control thread when state or reason have changed.
         report: called with a topic and an error that did not end anything.
+        on_chunk: called in the inference thread with what the policy said and what it was told.
         extra_latency: seconds added to every inference, for experiments.
     """
 
     def __init__(self, policy: Policy, contract: RobotContract, inputs: PolicyInputs,
                  outputs: Sequence[OutputPublisher], supervisor: Supervisor, clock: Clock,
                  workers: tuple[Worker, Worker], on_state: Callable[[], None],
-                 report: Callable[[str, InputError], None], extra_latency: float = 0.0):
+                 report: Callable[[str, InputError], None],
+                 on_chunk: Callable[[ActionChunk, str], None], extra_latency: float = 0.0):
         self._policy, self._contract, self._inputs = policy, contract, inputs
         self._outputs, self._supervisor, self._clock = outputs, supervisor, clock
-        self._on_state, self._report = on_state, report
+        self._on_state, self._report, self._on_chunk = on_state, report, on_chunk
         self._extra_latency = extra_latency
         self._ros_time = clock.ros_time_is_active
         dt = policy.config.action.dt
@@ -91,8 +92,7 @@ class PolicyLoop:
         self.missed: Counter[str] = Counter()
         self._pictures = 0  # of the first camera, up to the one acted on last
         self._dropped: int | None = None  # stamp of a picture whose chunk was not used
-        self._latencies: dict[str, deque[float]] = {
-            s: deque(maxlen=LATENCIES_KEPT) for s in STAGES}
+        self.latencies = StageLatencies()
 
     def start(self, enabled: bool) -> None:
         """Start both threads; the operator's switch as given."""
@@ -136,15 +136,6 @@ class PolicyLoop:
             self._inputs.clear()
             self._policy.reset()
             self._done = None
-
-    def latencies(self) -> dict[str, float]:
-        """Return p50 and p99 of every stage, ms."""
-        values = {}
-        for stage, times in self._latencies.items():
-            if times:
-                p50, p99 = np.percentile(list(times), [50, 99]) * 1e3
-                values |= {f"{stage}_ms_p50": float(p50), f"{stage}_ms_p99": float(p99)}
-        return values
 
     # ---- inference ------------------------------------------------------------------------
 
@@ -193,8 +184,7 @@ class PolicyLoop:
         started = time.monotonic()
         arrived = self._inputs.arrival(observation.stamp_ns) or started
         self._check_age(observation)
-        total = self._latencies["total"]
-        expected = float(np.percentile(list(total)[-50:], 90)) if total else self._period
+        expected = self.latencies.expected() or self._period
         with self._lock:
             prefix = self._supervisor.prefix(observation.stamp_ns,
                                              observation.stamp_ns + round(expected * 1e9))
@@ -209,6 +199,7 @@ class PolicyLoop:
             self._ready = _Ready(chunk, observation.instruction, arrived, started,
                                  time.monotonic())
             self._wake.notify()
+        self._on_chunk(chunk, observation.instruction)
 
     def _check_age(self, observation: Observation) -> None:
         limit = self._contract.stamps.max_age
@@ -276,8 +267,7 @@ class PolicyLoop:
         total = max(0.0, (self._now_ns() - ready.chunk.stamp_ns) / 1e9)
         stages = (total - (now_s - ready.arrived), ready.started - ready.arrived,
                   ready.finished - ready.started, now_s - ready.finished, total)
-        for stage, seconds in zip(STAGES, stages, strict=True):
-            self._latencies[stage].append(max(0.0, seconds))
+        self.latencies.add(stages)
 
     def _apply(self, plan: Plan | None) -> None:
         if plan is not None:

@@ -10,12 +10,14 @@ import numpy as np
 from pydantic import Field
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
 from tinyvla_ros.arm.supervisor import Supervisor, seam_summary
 from tinyvla_ros.configuration import Config
 from tinyvla_ros.errors import InputError
+from tinyvla_ros.messages import fill_trajectory
 from tinyvla_ros.outputs import OutputPublisher, make_outputs
 from tinyvla_ros.policy import Policy
 from tinyvla_ros.policy_inputs import PolicyInputs
@@ -23,7 +25,7 @@ from tinyvla_ros.policy_loop import PolicyLoop
 from tinyvla_ros.resources import default_checkpoint, default_robot
 from tinyvla_ros.ros_node import ERROR, OK, WARN, Diagnostics, run_node
 from tinyvla_ros.ros_parameters import declare_parameters
-from tinyvla_ros.types import Observation
+from tinyvla_ros.types import ActionChunk, Observation
 from tinyvla_ros.worker import Worker
 
 _LEVELS = {"running": OK, "stopped": ERROR}
@@ -74,6 +76,8 @@ class PolicyNode(LifecycleNode):
         self.create_service(SetBool, "~/enable", self._on_enable)
         self.create_service(Trigger, "~/stop", self._on_stop)
         self.create_service(Trigger, "~/reset", self._on_reset)
+        # What the policy said, before chunks are joined and limited: to be recorded and replayed.
+        self._said = self.create_publisher(JointTrajectory, "~/chunk", 10)
         self._diagnostics = Diagnostics(self, "policy", "", self._describe)
         if self._parameters.autostart:
             self.trigger_configure()
@@ -109,7 +113,7 @@ class PolicyNode(LifecycleNode):
         self._inputs = PolicyInputs(self, contract, config, self._report)
         self._loop = PolicyLoop(
             self._policy, contract, self._inputs, self._outputs, self._supervisor,
-            self.get_clock(), self._workers, self._on_state, self._report,
+            self.get_clock(), self._workers, self._on_state, self._report, self._say,
             parameters.extra_latency)
         self.get_logger().info(
             f"checkpoint {path} ({self._policy.digest}) on {parameters.device} for robot "
@@ -177,6 +181,11 @@ class PolicyNode(LifecycleNode):
         except InputError as err:
             self._failure = err
 
+    def _say(self, chunk: ActionChunk, instruction: str) -> None:
+        msg = JointTrajectory()
+        fill_trajectory(msg, chunk, instruction, JointTrajectoryPoint)
+        self._said.publish(msg)
+
     # ---- services -------------------------------------------------------------------------
 
     def _on_enable(self, request, response):
@@ -221,7 +230,7 @@ class PolicyNode(LifecycleNode):
         state, reason, plans = supervisor.state, supervisor.reason, supervisor.plans
         values = {"checkpoint_digest": self._policy.digest, "state": state,
                   "instruction": self._inputs.instruction, "plans": plans}
-        values |= {k: f"{v:.2f}" for k, v in loop.latencies().items()}
+        values |= {k: f"{v:.2f}" for k, v in loop.latencies.summary().items()}
         values |= {k: f"{v:.5f}" for k, v in seam_summary(supervisor.seams).items()}
         values |= {f"intervention {k}": n for k, n in supervisor.interventions.items()}
         values |= {f"hold {k}": n for k, n in supervisor.holds.items()}

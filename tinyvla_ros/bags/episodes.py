@@ -93,6 +93,7 @@ class EpisodeSorter:
         self._before_bytes = 0
         self._episodes: list[_Episode] = []
         self._next = 0
+        self._several: set[str] = set()
         self.lost: Counter[str] = Counter()
         self.empty: list[str] = []
 
@@ -104,6 +105,13 @@ class EpisodeSorter:
     def latch(self, topic: str, depth: int) -> None:
         """Start every episode with the last ``depth`` messages of a topic."""
         self._kept[topic] = deque(self._kept.get(topic, ()), maxlen=depth)
+
+    def several(self, topic: str) -> None:
+        """Stop counting losses of a topic: numbers of several publishers say nothing together."""
+        self._several.add(topic)
+        self.lost.pop(topic, None)
+        for episode in self._episodes:
+            episode.lost.pop(topic, None)
 
     def add(self, message: RawMessage) -> None:
         """Take a message."""
@@ -168,7 +176,7 @@ class EpisodeSorter:
 
     def _write(self, episode: _Episode, message: RawMessage) -> None:
         last = episode.sequences.get(message.topic)
-        if message.sequence:
+        if message.sequence and message.topic not in self._several:
             episode.sequences[message.topic] = message.sequence
             # A publisher that starts again counts from one.
             missing = message.sequence - last - 1 if last is not None else 0

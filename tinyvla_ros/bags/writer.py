@@ -35,17 +35,19 @@ class BagWriter:
         directory: to create.
         custom: text by name.
         compression: of chunks: ``none``, ``zstd`` or ``lz4``.
+        name: of the bag, if the directory will be renamed.
 
     Raises:
         OSError: it cannot be created.
     """
 
-    def __init__(self, directory: Path, custom: Mapping[str, str], compression: str = "none"):
+    def __init__(self, directory: Path, custom: Mapping[str, str], compression: str = "none",
+                 name: str = ""):
         self.directory = directory
         self.topics: dict[str, TopicMetadata] = {}
         self.custom = dict(custom)
         directory.mkdir(parents=True)
-        self._name = f"{directory.name}_0.mcap"
+        self._name = f"{name or directory.name}_0.mcap"
         self._file = (directory / self._name).open("wb")
         self._writer = Writer(self._file, chunk_size=CHUNK_BYTES,
                               compression=COMPRESSIONS[compression])
@@ -56,11 +58,18 @@ class BagWriter:
         self._writer.add_metadata(CUSTOM, self.custom)
         self._file.flush()
 
-    def add_topic(self, topic: TopicMetadata, definition: str) -> None:
-        """Make a topic known; its ``count`` is taken over."""
+    def add_topic(self, topic: TopicMetadata, definition: str,
+                  encoding: str = "ros2msg") -> None:
+        """Make a topic known; ``count`` goes on from what it is.
+
+        Args:
+            topic: name, type and profiles.
+            definition: of its type, with its parts; empty if unknown.
+            encoding: of the definition: ``ros2msg`` or ``ros2idl``.
+        """
         if topic.type not in self._schemas:
             self._schemas[topic.type] = self._writer.register_schema(
-                topic.type, "ros2msg" if definition else "", definition.encode())
+                topic.type, encoding if definition else "", definition.encode())
         metadata = {"offered_qos_profiles": topic.qos_yaml, "topic_type_hash": topic.type_hash}
         self._channels[topic.name] = self._writer.register_channel(
             topic.name, "cdr", self._schemas[topic.type], metadata)

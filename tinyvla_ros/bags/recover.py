@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Make a complete bag of one that was cut off; the original is only read."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from tinyvla_ros.bags.metadata import METADATA
+from tinyvla_ros.bags.reader import STORAGE
+from tinyvla_ros.bags.salvage import CustomData, Damage, Salvaged, salvage
+from tinyvla_ros.bags.writer import BagWriter
+from tinyvla_ros.configuration import read_yaml
+from tinyvla_ros.errors import InputError
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """What came of a bag.
+
+    Attributes:
+        path: the new one.
+        messages: in it.
+        problems: what could not be read, a few words each.
+    """
+
+    path: Path
+    messages: int
+    problems: tuple[str, ...]
+
+
+def recover(source: Path, out: Path) -> Recovered:
+    """Copy every readable message of a bag into a new, complete one.
+
+    Args:
+        source: a bag directory, or an MCAP or sqlite3 file.
+        out: directory to create.
+
+    Raises:
+        InputError: there is nothing to read, or ``out`` exists or cannot be written.
+    """
+    files, custom = _files(source), _custom(source)
+    if out.exists():
+        raise InputError(f"{out} exists; choose another --out, nothing was overwritten.")
+    part = out.with_name(out.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)  # of a recovery that was itself cut off
+    try:
+        copy, problems = _Copy(part, out.name, custom), []
+        for file in files:
+            for found in salvage(file):
+                if isinstance(found, Damage):
+                    problems.append(f"{file.name}: {found.what}")
+                else:
+                    copy.add(found)
+        if not copy.messages:
+            why = f" ({'; '.join(problems)})" if problems else ""
+            raise InputError(f"{source} has no readable message{why}; there is nothing to "
+                             "recover.")
+        copy.close()
+        part.rename(out)
+    except OSError as err:
+        raise InputError(f"{source} cannot be copied to {out}: {err.strerror or err}.") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return Recovered(out, copy.messages, tuple(problems))
+
+
+def _files(source: Path) -> list[Path]:
+    if not source.exists():
+        raise InputError(f"{source} does not exist; give a bag directory, or an MCAP or sqlite3 "
+                         "file.")
+    files = [source] if source.is_file() else [f for f in source.iterdir() if f.is_file()]
+    files = [f for f in files if f.suffix in STORAGE]
+    if not files:
+        raise InputError(f"{source} is not a bag: there is no file ending in "
+                         f"{' or '.join(STORAGE)}.")
+    # rosbag2 counts <name>_0, <name>_1, ..., <name>_10.
+    return sorted(files, key=lambda f: (len(f.stem), f.stem))
+
+
+def _custom(source: Path) -> dict[str, str]:
+    """Return what a metadata.yaml says, if there is one that can be read."""
+    try:
+        information = read_yaml(source / METADATA)["rosbag2_bagfile_information"]
+        compressed = str(information.get("compression_mode") or "").lower() == "message"
+        custom = {str(k): str(v) for k, v in (information.get("custom_data") or {}).items()}
+    except (InputError, KeyError, TypeError, AttributeError):
+        return {}
+    if compressed:
+        raise InputError(f"{source} was compressed message by message, which is not recovered "
+                         "here; use 'ros2 bag reindex'.")
+    return custom
+
+
+class _Copy:
+    """Writes what is found; custom data is known before the first message, or added at the end."""
+
+    def __init__(self, directory: Path, name: str, custom: dict[str, str]):
+        self._directory, self._name, self._custom = directory, name, custom
+        self._writer: BagWriter | None = None
+        self.messages = 0
+
+    def add(self, found: Salvaged | CustomData) -> None:
+        if isinstance(found, CustomData):
+            self._custom |= found.values
+            return
+        if self._writer is None:
+            self._writer = BagWriter(self._directory, self._custom, name=self._name)
+        topic = found.topic
+        if topic.name not in self._writer.topics:
+            self._writer.add_topic(topic, found.definition.text, found.definition.encoding)
+        self._writer.write(topic.name, found.log_ns, found.publish_ns, found.data, found.sequence)
+        self.messages += 1
+
+    def close(self) -> None:
+        self._custom.setdefault("outcome", "interrupted")
+        self._writer.close(self._custom | {"recovered": "true"})
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``tinyvla bag recover``."""
+    parser.add_argument("bags", nargs="+", type=Path, metavar="BAG",
+                        help="bag directories, or MCAP or sqlite3 files")
+    parser.add_argument("--out", type=Path, default=None,
+                        help="directory to create, for a single bag; <bag>_recovered otherwise")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Recover bags one after the other; one that cannot be does not stop the others."""
+    if options.out is not None and len(options.bags) > 1:
+        raise InputError(f"--out {options.out} is for a single bag and {len(options.bags)} are "
+                         "given; leave it out.")
+    failed = 0
+    for bag in options.bags:
+        name = bag.stem if bag.suffix in STORAGE else bag.name
+        out = options.out or bag.with_name(f"{name}_recovered")
+        try:
+            recovered = recover(bag, out)
+        except InputError as err:
+            failed += 1
+            print(f"error: {err}")
+            continue
+        print(f"{recovered.path}: {recovered.messages} messages"
+              + "".join(f"\n  not read: {p}" for p in recovered.problems))
+    return 2 if failed else 0

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Find the topics of a robot contract in a bag."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.bags.reader import Bag
+from tinyvla_ros.configuration import parse
+from tinyvla_ros.errors import InputError, unknown
+
+
+def find_topic(bag: Bag, names: Sequence[str]) -> str | None:
+    """Return the topic of a bag that one of the names stands for, None if there is none.
+
+    Names of a contract are relative: ``joint_states`` may have been recorded as ``/joint_states``
+    or, in a namespace, as ``/left/joint_states``.
+
+    Args:
+        bag: where to look.
+        names: the first that is there counts.
+
+    Raises:
+        InputError: several namespaces have it.
+    """
+    for name in names:
+        name = name.lstrip("/")
+        if f"/{name}" in bag.topics:
+            return f"/{name}"
+        found = [t for t in bag.topics if t.endswith(f"/{name}")]
+        if len(found) > 1:
+            raise InputError(f"{bag.path}: {name} may be {' or '.join(found)}; give a contract "
+                             "with the whole name, --robot.")
+        if found:
+            return found[0]
+    return None
+
+
+def need_topic(bag: Bag, names: Sequence[str], what: str) -> str:
+    """Return what ``find_topic`` does, or say what is missing."""
+    topic = find_topic(bag, names)
+    if topic is None:
+        raise InputError(f"{bag.path}: {unknown(f'topic of {what}', names[0], bag.topics)}")
+    return topic
+
+
+def contract_of(bag: Bag, path: Path | None) -> RobotContract:
+    """Return the robot contract: of a file if one is given, else the one recorded in the bag.
+
+    Raises:
+        InputError: there is none, or it cannot be used.
+    """
+    if path is not None:
+        return RobotContract.load(path)
+    if "robot_contract" not in bag.custom:
+        raise InputError(f"{bag.path} holds no robot contract, because another recorder made it; "
+                         "give --robot FILE, like those in config/robots.")
+    return parse(RobotContract, yaml.safe_load(bag.custom["robot_contract"]),
+                 f"{bag.path}: robot_contract")

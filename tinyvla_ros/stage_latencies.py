@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long the stages from a picture to a command take."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+
+KEPT = 1000
+# Totals of the last ones say what the next will take.
+RECENT = 50
+STAGES = ("transport", "wait", "inference", "hand-over", "total")
+
+
+class StageLatencies:
+    """The last latencies of every stage, in seconds."""
+
+    def __init__(self):
+        self._times: dict[str, deque[float]] = {s: deque(maxlen=KEPT) for s in STAGES}
+
+    def add(self, seconds: Sequence[float]) -> None:
+        """Note one command's, in the order of ``STAGES``; a negative one is a clock's fault."""
+        for times, value in zip(self._times.values(), seconds, strict=True):
+            times.append(max(0.0, value))
+
+    def expected(self) -> float | None:
+        """Return the total that nine of ten commands keep to, None before the first."""
+        total = self._times["total"]
+        return float(np.percentile(list(total)[-RECENT:], 90)) if total else None
+
+    def summary(self) -> dict[str, float]:
+        """Return p50 and p99 of every stage, ms."""
+        values = {}
+        for stage, times in self._times.items():
+            if times:
+                p50, p99 = np.percentile(list(times), [50, 99]) * 1e3
+                values |= {f"{stage}_ms_p50": float(p50), f"{stage}_ms_p99": float(p99)}
+        return values
