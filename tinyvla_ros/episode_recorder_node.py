@@ -105,6 +105,11 @@ class EpisodeRecorderNode(Node):
         for topic, types in self.get_topic_names_and_types():
             if not self._wanted(topic):
                 continue
+            if len(types) > 1 and topic not in self._said:
+                self._said.add(topic)
+                self.get_logger().error(
+                    f"{topic} is published as {' and as '.join(types)}; at most one of them is "
+                    "recorded, give the other another name.")
             if topic in self._known:
                 if self.count_publishers(topic) > 1:
                     self._sorter.several(topic)
@@ -119,8 +124,6 @@ class EpisodeRecorderNode(Node):
 
     def _subscribe(self, topic: str, types: list[str], publishers: list):
         if len(types) > 1:
-            self.get_logger().error(f"{topic} is published as {' and as '.join(types)}; it is not "
-                                    "recorded, give one of them another name.")
             return None
         try:
             kind, described = _message_class(types[0]), definition(types[0])

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""episode_recorder_node in its own process, fed by real publishers of this one."""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+import numpy as np
+import pytest
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+from std_msgs.msg import Float64, String
+from std_srvs.srv import SetBool, Trigger
+
+from test.graph.harness import LIMIT_S, Output, start_node, stop
+from tinyvla_ros.bags.reader import Bag
+from tinyvla_ros.messages import fill_image
+from tinyvla_ros.ros_node import EPISODE_QOS, LATCHED, OK, status
+
+RECORDER = "episode_recorder_node"
+_names = (f"topic_{i}" for i in itertools.count())
+
+
+class Graph:
+    """A recorder and a node of the test that publishes."""
+
+    def __init__(self, out, **parameters):
+        self.out = out
+        self.process = start_node(RECORDER, out=str(out), **parameters)
+        self.output = Output(self.process)
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context)
+        self.node = rclpy.create_node("source", context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self.episode = self.node.create_publisher(DiagnosticStatus, "episode", EPISODE_QOS)
+        self.statuses: list[DiagnosticStatus] = []
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_status, 50)
+        self.until(lambda: self.episode.get_subscription_count(), "the recorder")
+
+    def close(self) -> int:
+        code = stop(self.process)
+        self._executor.shutdown()
+        self.node.destroy_node()
+        self._context.try_shutdown()
+        return code
+
+    def _on_status(self, msg) -> None:
+        self.statuses += [s for s in msg.status if s.name.startswith(RECORDER)]
+
+    def until(self, condition, what: str) -> None:
+        deadline = time.monotonic() + LIMIT_S
+        while not condition():
+            assert time.monotonic() < deadline, f"{what} never came:\n{self.output.text}"
+            self._executor.spin_once(timeout_sec=0.02)
+
+    def publisher(self, kind, qos=10):
+        """Return a publisher that the recorder listens to, on a topic of its own."""
+        publisher = self.node.create_publisher(kind, next(_names), qos)
+        self.until(lambda: publisher.get_subscription_count(), "the recorder")
+        return publisher
+
+    def say(self, event: str, **values) -> None:
+        self.episode.publish(status("source: episode", OK, event, values))
+
+    def recorded(self, number: int):
+        """Return the bags once there are so many."""
+        def complete():
+            return sorted(p.parent for p in self.out.glob("*/metadata.yaml"))
+        self.until(lambda: len(complete()) >= number, f"bag {number}")
+        return complete()
+
+    def call(self, kind, name: str, request):
+        client = self.node.create_client(kind, f"{RECORDER}/{name}")
+        self.until(client.service_is_ready, name)
+        future = client.call_async(request)
+        self.until(future.done, f"the answer of {name}")
+        return future.result()
+
+
+@pytest.fixture
+def graph(tmp_path):
+    """A recorder of everything."""
+    graph = Graph(tmp_path / "episodes")
+    yield graph
+    graph.close()
+
+
+def texts(path, topic: str) -> list[str]:
+    with Bag(path) as bag:
+        return [bag.decode(m).data for m in bag.messages([topic])]
+
+
+def test_episodes_are_bags_with_every_message_between_begin_and_end(graph):
+    a = graph.publisher(String)
+    latched = graph.publisher(String, LATCHED)
+    latched.publish(String(data="what to do"))
+    a.publish(String(data="before"))
+    for seed in (4, 5):
+        graph.say("begin", index=seed - 4, task="reach", seed=seed, instruction="reach it")
+        for i in range(200):
+            a.publish(String(data=f"{seed}.{i}"))
+        graph.say("end", success=seed == 4, steps=7)
+        a.publish(String(data="between"))
+    first, second = graph.recorded(2)
+    assert (first.name, second.name) == ("0000_reach_seed4", "0001_reach_seed5")
+    assert texts(first, a.topic_name) == [f"4.{i}" for i in range(200)]
+    assert texts(second, a.topic_name) == [f"5.{i}" for i in range(200)]
+    assert texts(second, latched.topic_name) == ["what to do"]
+    with Bag(first) as bag, Bag(second) as other:
+        assert bag.custom["outcome"] == "success"
+        assert bag.custom["steps"] == "7"
+        assert other.custom["outcome"] == "failure"
+        assert not [k for k in (*bag.custom, *other.custom) if k.startswith(("lost", "dropped"))]
+        assert bag.topics["/episode"].count == 2
+
+
+def test_services_begin_and_end_episodes(graph):
+    a = graph.publisher(String)
+    refused = graph.call(SetBool, "end", SetBool.Request(data=True))
+    assert not refused.success
+    assert graph.call(Trigger, "begin", Trigger.Request()).success
+    again = graph.call(Trigger, "begin", Trigger.Request())
+    assert not again.success
+    assert "call ~/end first" in again.message
+    a.publish(String(data="x"))
+    assert graph.call(SetBool, "end", SetBool.Request(data=False)).success
+    (path,) = graph.recorded(1)
+    assert texts(path, a.topic_name) == ["x"]
+    with Bag(path) as bag:
+        assert bag.custom["outcome"] == "failure"
+
+
+def test_images_of_best_effort_publishers_arrive_byte_for_byte(graph):
+    camera = graph.publisher(Image, QoSProfile(depth=10,
+                                               reliability=ReliabilityPolicy.BEST_EFFORT))
+    picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    graph.say("begin", index=0)
+    msg = Image()
+    fill_image(msg, picture)
+    msg.header.stamp.sec = 5
+    camera.publish(msg)
+    graph.until(lambda: graph.statuses and any(
+        v.key == f"messages {camera.topic_name}" for v in graph.statuses[-1].values), "the image")
+    graph.say("end")
+    (path,) = graph.recorded(1)
+    with Bag(path) as bag:
+        (message,) = bag.messages([camera.topic_name])
+        np.testing.assert_array_equal(bag.decode(message).data, picture.reshape(-1))
+        assert bag.custom["outcome"] == "unknown"
+
+
+def test_two_publishers_on_one_topic_are_recorded_and_no_loss_is_claimed(graph):
+    a = graph.publisher(String)
+    other = graph.node.create_publisher(String, a.topic_name, 10)
+    graph.until(lambda: other.get_subscription_count(), "the recorder")
+    time.sleep(0.5)  # until the recorder has looked at the graph again
+    graph.say("begin", index=0)
+    for i in range(20):
+        (a if i % 3 else other).publish(String(data=str(i)))
+    graph.say("end")
+    (path,) = graph.recorded(1)
+    assert sorted(map(int, texts(path, a.topic_name))) == list(range(20))
+    with Bag(path) as bag:
+        assert f"lost {a.topic_name}" not in bag.custom
+
+
+def test_a_topic_with_two_types_is_named_and_the_rest_recorded(graph):
+    name = next(_names)
+    context = rclpy.Context()  # one process may not even offer both
+    rclpy.init(context=context)
+    other = rclpy.create_node("other", context=context)
+    try:
+        other.create_publisher(Float64, name, 10)
+        graph.until(lambda: graph.node.count_publishers(name), "the other node")
+        graph.node.create_publisher(String, name, 10)
+        graph.output.wait_for(f"/{name} ")
+        a = graph.publisher(String)
+        graph.say("begin", index=0)
+        a.publish(String(data="x"))
+        graph.say("end")
+        (path,) = graph.recorded(1)
+        assert texts(path, a.topic_name) == ["x"]
+        assert graph.process.poll() is None
+        assert f"/{name} is published as" in graph.output.text
+    finally:
+        other.destroy_node()
+        context.try_shutdown()
+
+
+def test_the_end_of_the_process_completes_the_bag(graph):
+    a = graph.publisher(String)
+    graph.say("begin", index=0, task="reach")
+    a.publish(String(data="x"))
+    graph.until(lambda: graph.statuses and any(
+        v.key == f"messages {a.topic_name}" for v in graph.statuses[-1].values), "the message")
+    topic = a.topic_name
+    assert graph.close() == 0
+    (path,) = graph.out.iterdir()
+    assert texts(path, topic) == ["x"]
+    with Bag(path) as bag:
+        assert bag.custom["outcome"] == "interrupted"
+
+
+def test_topics_are_chosen_by_name_and_pattern(tmp_path):
+    graph = Graph(tmp_path / "episodes", topics=["wanted", "/also/.*"], exclude=["/also/not"])
+    publishers = {n: graph.node.create_publisher(String, n, 10)
+                  for n in ("wanted", "/also/this", "/also/not", "unwanted")}
+    for name in ("wanted", "/also/this"):
+        graph.until(lambda n=name: publishers[n].get_subscription_count(), name)
+    graph.say("begin", index=0)
+    for publisher in publishers.values():
+        publisher.publish(String(data="x"))
+    graph.say("end")
+    (path,) = graph.recorded(1)
+    with Bag(path) as bag:
+        assert set(bag.topics) == {"/wanted", "/also/this", "/episode"}
+    graph.close()
+
+
+@pytest.mark.parametrize(("parameters", "said"), [
+    ({"topics": ["("]}, "neither a name nor a regular expression"),
+    ({"compression": "rar"}, "compression"),
+    ({"checkpoint": "/nowhere"}, "Cannot read checkpoint /nowhere")])
+def test_wrong_parameters_are_one_sentence(tmp_path, parameters, said):
+    output = Output(start_node(RECORDER, out=str(tmp_path / "episodes"), **parameters))
+    assert output.wait_end() == 2
+    assert said in output.text
+    assert "Traceback" not in output.text

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small bags, real ones: serialized messages written by our writer or by others'."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from rosbags.typesys import Stores, get_typestore
+
+STORE = get_typestore(Stores.ROS2_JAZZY)
+STRING, JOINTS = "std_msgs/msg/String", "sensor_msgs/msg/JointState"
+START_NS = 1_700_000_000_000_000_000
+
+
+def text_message(text: str) -> bytes:
+    """Return a serialized std_msgs/String."""
+    return bytes(STORE.serialize_cdr(STORE.types[STRING](data=text), STRING))
+
+
+def joint_message(stamp_ns: int, position: float) -> bytes:
+    """Return a serialized sensor_msgs/JointState of one joint."""
+    types = STORE.types
+    stamp = types["builtin_interfaces/msg/Time"](sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
+    msg = types[JOINTS](header=types["std_msgs/msg/Header"](stamp=stamp, frame_id=""),
+                        name=["a"], position=np.array([position]), velocity=np.array([]),
+                        effort=np.array([]))
+    return bytes(STORE.serialize_cdr(msg, JOINTS))
+
+
+def write_bag(path: Path, texts: dict[str, list[str]], custom: dict[str, str] | None = None,
+              compression: str = "none", close: bool = True) -> Path:
+    """Write strings on topics, a message of each topic every 10 ms.
+
+    Args:
+        path: directory to create.
+        texts: topic -> texts.
+        custom: custom data to begin with.
+        compression: of chunks.
+        close: leave it cut off behind the last flush, if false.
+    """
+    from tinyvla_ros.bags.definitions import definition
+    from tinyvla_ros.bags.metadata import TopicMetadata, qos_profile
+    from tinyvla_ros.bags.writer import BagWriter
+
+    writer = BagWriter(path, custom or {}, compression)
+    known = definition(STRING)
+    qos = [qos_profile("keep_last", 10, "reliable", "volatile")]
+    for topic in texts:
+        writer.add_topic(TopicMetadata(topic, STRING, qos, known.type_hash), known.text)
+    for i in range(max(map(len, texts.values()), default=0)):
+        for topic, lines in texts.items():
+            if i < len(lines):
+                stamp = START_NS + i * 10_000_000
+                writer.write(topic, stamp, stamp - 1_000_000, text_message(lines[i]), i + 1)
+        if i % 10 == 9:
+            writer.flush()
+    if close:
+        writer.close()
+    else:
+        writer.flush()
+        writer._file.close()
+    return path
+
+
+def texts_in(path: Path, topic: str) -> list[str]:
+    """Read the strings of a topic back, with our reader."""
+    from tinyvla_ros.bags.reader import Bag
+
+    with Bag(path) as bag:
+        return [bag.decode(m).data for m in bag.messages([topic])]

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is on its way to the disk is bounded, counted, and survives the end of the process."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from test.recordings import START_NS, STORE, STRING, text_message, texts_in
+from tinyvla_ros.bags.definitions import definition
+from tinyvla_ros.bags.episodes import RawMessage
+from tinyvla_ros.bags.jpeg import as_jpeg
+from tinyvla_ros.bags.metadata import TopicMetadata
+from tinyvla_ros.bags.reader import Bag
+from tinyvla_ros.bags.recover import recover
+from tinyvla_ros.bags.writing import WriterThread
+from tinyvla_ros.errors import InputError, MessageError
+
+
+def writer_for(out: Path, **options) -> WriterThread:
+    writer = WriterThread(out, **options)
+    known = definition(STRING)
+    writer.topic("/a", TopicMetadata("/a", STRING, [], known.type_hash), known.text)
+    return writer
+
+
+def raw(text: str, i: int = 0) -> RawMessage:
+    stamp = START_NS + i * 1_000_000
+    return RawMessage("/a", stamp, stamp, text_message(text))
+
+
+def test_an_episode_is_written_whole(tmp_path):
+    writer = writer_for(tmp_path)
+    writer.begin(0, "episode", {"task": "t"})
+    for i in range(100):
+        writer.write(0, raw(str(i), i))
+    writer.end(0, {"outcome": "success"})
+    writer.close()
+    assert writer.take_finished() == [tmp_path / "episode"]
+    assert texts_in(tmp_path / "episode", "/a") == [str(i) for i in range(100)]
+    with Bag(tmp_path / "episode") as bag:
+        assert bag.custom == {"task": "t", "outcome": "success"}
+    assert writer.recorded == {"/a": 100}
+    assert writer.buffered == 0
+
+
+def test_nothing_is_overwritten(tmp_path):
+    for text in ("first", "second"):
+        writer = writer_for(tmp_path)
+        writer.begin(0, "episode", {})
+        writer.write(0, raw(text))
+        writer.end(0, {})
+        writer.close()
+    assert texts_in(tmp_path / "episode", "/a") == ["first"]
+    assert texts_in(tmp_path / "episode-2", "/a") == ["second"]
+
+
+def test_what_does_not_fit_the_memory_is_dropped_and_counted(tmp_path):
+    writer = writer_for(tmp_path, buffer_bytes=10_000)
+    writer.begin(0, "episode", {})
+    text = "x" * 1000
+    writer._wake.acquire()  # a disk that takes nothing
+    for i in range(20):
+        writer.write(0, raw(text, i))
+    writer._wake.release()
+    writer.end(0, {})
+    writer.close()
+    kept = len(texts_in(tmp_path / "episode", "/a"))
+    assert 0 < kept < 10
+    assert writer.dropped["/a"] == 20 - kept
+    with Bag(tmp_path / "episode") as bag:
+        assert bag.custom["dropped /a"] == str(20 - kept)
+
+
+CHILD = """
+import resource, signal, sys, time
+from pathlib import Path
+from test.unit.test_bag_writing import raw, writer_for
+{limit}
+writer = writer_for(Path(sys.argv[1]))
+writer.begin(0, "episode", {{"task": "t"}})
+i = 0
+while i < {count}:
+    writer.write(0, raw(f"{{i:09d}}" * 100, i))
+    i += 1
+    if i % 10 == 0:
+        print(i, time.monotonic(), flush=True)
+        time.sleep(0.002)
+writer.end(0, {{"outcome": "success"}})
+writer.close()
+print(writer.failure)
+"""
+
+
+def child(out: Path, count: int, limit: str = "") -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", CHILD.format(limit=limit, count=count), out],
+                            stdout=subprocess.PIPE, text=True,
+                            cwd=Path(__file__).parents[2])
+
+
+@pytest.mark.parametrize("after", [0.05, 0.7, 1.3])
+def test_a_kill_costs_less_than_a_second(tmp_path, after):
+    process = child(tmp_path, 10**9)
+    written = [tuple(map(float, process.stdout.readline().split()))]
+    while time.monotonic() < written[0][1] + after:
+        written.append(tuple(map(float, process.stdout.readline().split())))
+    process.send_signal(signal.SIGKILL)
+    killed = time.monotonic()
+    process.wait()
+    written += [tuple(map(float, line.split())) for line in process.stdout if line.count(".") == 1]
+    process.stdout.close()
+    needed = max((n for n, t in written if t < killed - 1.0), default=0)
+    if not needed:
+        assert (tmp_path / "episode").is_dir()
+        return
+    recovered = recover(tmp_path / "episode", tmp_path / "out")
+    texts = texts_in(recovered.path, "/a")
+    assert texts == [f"{i:09d}" * 100 for i in range(len(texts))]
+    assert len(texts) >= needed
+
+
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="needs limits on file sizes")
+def test_a_full_disk_ends_the_episode_and_says_so(tmp_path):
+    limit = ("signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+             "resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))")
+    process = child(tmp_path, 5000, limit)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "tinyvla bag recover" in said
+    recovered = recover(tmp_path / "episode", tmp_path / "out")
+    assert recovered.messages > 1000
+
+
+def test_a_disk_that_is_nearly_full_ends_the_episode_with_a_complete_bag(tmp_path):
+    writer = writer_for(tmp_path, min_free_bytes=1 << 62)
+    writer.begin(0, "episode", {})
+    for i in range(50):
+        writer.write(0, raw(str(i), i))
+    deadline = time.monotonic() + 60.0
+    while not writer.failure:
+        assert time.monotonic() < deadline, "the disk was never looked at"
+        os.sched_yield()
+    writer.end(0, {"outcome": "success"})
+    writer.close()
+    assert "min_free_mb" in writer.failure
+    with Bag(tmp_path / "episode") as bag:
+        assert bag.custom["outcome"] == "cut short"
+
+
+def test_a_place_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="choose a writable directory"):
+        WriterThread(tmp_path / "file" / "episodes")
+
+
+def test_images_become_jpeg():
+    types = STORE.types
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[:, :, 0] = 200  # red
+    stamp = types["builtin_interfaces/msg/Time"](sec=5, nanosec=6)
+    msg = types["sensor_msgs/msg/Image"](
+        header=types["std_msgs/msg/Header"](stamp=stamp, frame_id="camera"), height=48, width=64,
+        encoding="rgb8", is_bigendian=0, step=192, data=picture.reshape(-1))
+    data = bytes(STORE.serialize_cdr(msg, "sensor_msgs/msg/Image"))
+    jpeg = STORE.deserialize_cdr(as_jpeg(data, 90), "sensor_msgs/msg/CompressedImage")
+    from tinyvla_ros.messages import compressed_to_array
+    assert (jpeg.header.stamp.sec, jpeg.header.frame_id) == (5, "camera")
+    assert "jpeg" in jpeg.format
+    np.testing.assert_allclose(compressed_to_array(jpeg).astype(int), picture, atol=4)
+    assert len(jpeg.data) < len(data) / 4
+    with pytest.raises(MessageError, match="no sensor_msgs/Image"):
+        as_jpeg(b"\x00\x01\x00\x00rubbish", 90)
