@@ -20,7 +20,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.bags.definitions import definition
-from tinyvla_ros.bags.episodes import EpisodeSorter, RawMessage
+from tinyvla_ros.bags.episodes import CLOCK_TRUST_S, EpisodeSorter, RawMessage
 from tinyvla_ros.bags.jpeg import as_jpeg
 from tinyvla_ros.bags.metadata import TopicMetadata, qos_profile, safe_name
 from tinyvla_ros.bags.writing import WriterThread
@@ -33,6 +33,8 @@ from tinyvla_ros.ros_parameters import declare_parameters
 # Topics are looked for so often, s.
 DISCOVERY_S = 0.2
 TICK_S = 0.05
+# Old events come together when this node starts; one after so long is the last of them, s.
+MISSED_S = 0.2
 # Messages that may wait in the middleware while this process is busy.
 DEPTH, LARGE_DEPTH = 500, 60
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
@@ -77,11 +79,11 @@ class EpisodeRecorderNode(Node):
         self._events = self.resolve_topic_name("episode")
         self._writer = WriterThread(Path(p.out), p.compression, p.buffer_mb * 1_000_000,
                                     p.min_free_mb * 1_000_000)
-        self._sorter = EpisodeSorter(self._writer, self._events)
+        self._sorter = EpisodeSorter(self._writer, (self._events, "/diagnostics"))
         self._known: dict[str, object] = {}  # topic -> subscription, None if it cannot be read
         self._said: set[str] = set()
-        self._instruction = ""
-        self._count = 0
+        # An episode that began before this node did: it may also have ended since.
+        self._missed: tuple[int, dict[str, str]] | None = None
         self.create_service(Trigger, "~/begin", self._on_begin)
         self.create_service(SetBool, "~/end", self._on_end)
         self._diagnostics = Diagnostics(self, "recording", "", self._describe)
@@ -159,9 +161,14 @@ class EpisodeRecorderNode(Node):
     def _on_event(self, message: RawMessage) -> None:
         event = deserialize_message(message.data, DiagnosticStatus)
         values = {v.key: v.value for v in event.values}
-        if event.message == "begin":
+        late_s = (message.log_ns - message.publish_ns) / 1e9
+        if event.message == "begin" and late_s > CLOCK_TRUST_S:
+            self._missed = (message.time_ns, values | {"begun_late_s": f"{late_s:.1f}"})
+        elif event.message == "begin":
+            self._missed = None
             self._begin(message.time_ns, values)
         elif event.message in ("end", "abort"):
+            self._missed = None
             success = values.get("success", "").lower()
             outcome = {"true": "success", "false": "failure"}.get(success, "unknown")
             values["outcome"] = "aborted" if event.message == "abort" else outcome
@@ -198,6 +205,10 @@ class EpisodeRecorderNode(Node):
         return response
 
     def _tick(self) -> None:
+        if self._missed is not None and time.time_ns() - self._missed[0] > MISSED_S * 1e9:
+            at_ns, values = self._missed
+            self._missed = None
+            self._begin(at_ns, values)
         self._sorter.tick(time.monotonic())
         for path in self._writer.take_finished():
             self.get_logger().info(f"recorded {path}")

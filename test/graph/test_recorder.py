@@ -119,6 +119,27 @@ def test_episodes_are_bags_with_every_message_between_begin_and_end(graph):
         assert bag.topics["/episode"].count == 2
 
 
+def test_a_recorder_that_comes_late_records_the_running_episode_and_no_old_one(tmp_path):
+    first = Graph(tmp_path / "first")
+    first.say("begin", index=0, task="old")
+    first.say("end", success=True)
+    first.say("begin", index=1, task="running")
+    assert stop(first.process) == 0
+    time.sleep(1.5)  # longer ago than messages take
+    first.output = Output(start_node(RECORDER, out=str(tmp_path / "second")))
+    first.process, first.out = first.output.process, tmp_path / "second"
+    a = first.publisher(String)
+    first.until(lambda: first.statuses and "0001_running" in first.statuses[-1].message, "a bag")
+    a.publish(String(data="x"))
+    first.say("end", success=True)
+    (path,) = first.recorded(1)
+    assert path.name == "0001_running"
+    assert texts(path, a.topic_name) == ["x"]
+    with Bag(path) as bag:
+        assert float(bag.custom["begun_late_s"]) > 1.0
+    first.close()
+
+
 def test_services_begin_and_end_episodes(graph):
     a = graph.publisher(String)
     refused = graph.call(SetBool, "end", SetBool.Request(data=True))

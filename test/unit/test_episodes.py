@@ -114,7 +114,7 @@ def test_latched_messages_begin_every_episode():
 
 def test_an_episode_of_which_nothing_came_has_no_bag():
     sink = Kept()
-    sorter = EpisodeSorter(sink, events="/episode")
+    sorter = EpisodeSorter(sink, quiet=("/episode",))
     sorter.begin("e", at(0), 0.0, {})
     sorter.add(message("begin", 0, topic="/episode"))
     sorter.end(at(10), 0.0, {})

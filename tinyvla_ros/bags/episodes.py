@@ -9,7 +9,7 @@ does is kept for a moment; what arrives after its ``end`` did is waited for.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -83,11 +83,11 @@ class EpisodeSorter:
 
     Args:
         sink: gets the episodes.
-        events: topic that says when episodes begin and end; its messages alone make no episode.
+        quiet: topics whose messages alone make no episode, as those of latched topics do not.
     """
 
-    def __init__(self, sink: Sink, events: str = ""):
-        self._sink, self._events = sink, events
+    def __init__(self, sink: Sink, quiet: Collection[str] = ()):
+        self._sink, self._quiet = sink, frozenset(quiet)
         self._kept: dict[str, deque[RawMessage]] = {}  # latched
         self._before: deque[RawMessage] = deque()
         self._before_bytes = 0
@@ -187,7 +187,7 @@ class EpisodeSorter:
             self._sink.write(episode.key, message)
             return
         episode.waiting.append(message)
-        if message.topic == self._events or message.topic in self._kept:
+        if message.topic in self._quiet or message.topic in self._kept:
             return
         self._sink.begin(episode.key, episode.name, episode.custom)
         for kept in (m for messages in self._kept.values() for m in messages):

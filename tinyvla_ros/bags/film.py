@@ -224,8 +224,7 @@ class _Encoder:
         even = {name: max(2, round(w * shrink / 2) * 2) for name, w in widths.items()}
         height = max(2, round(height * shrink / 2) * 2)
         self._blank = {name: np.full((height, w, 3), GREY, np.uint8) for name, w in even.items()}
-        self._container = av.open(self._file, "w", format="mp4",
-                                  options={"movflags": "faststart"})
+        self._container = av.open(self._file, "w", format="mp4")
         stream = self._container.add_stream("libx264", rate=self.fps)
         stream.width, stream.height, stream.pix_fmt = sum(even.values()), height, "yuv420p"
         limit = str(int(0.85 * self._bits_per_s))
