@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``tinyvla sim-eval --record``, then what ``tinyvla bag`` makes of the episodes."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+
+import pytest
+
+from test.graph.harness import Output, start
+from tinyvla_ros.bags.info import bag_info
+from tinyvla_ros.bags.reader import Bag, find_bags
+from tinyvla_ros.cli import main
+from tinyvla_ros.files import checkpoint_digest
+
+CAMERAS = ("side", "front", "wrist")
+
+
+@pytest.fixture(scope="module")
+def recorded(tiny_checkpoint, tmp_path_factory):
+    """Bags of two lock-step episodes."""
+    out = tmp_path_factory.mktemp("recorded") / "results"
+    output = Output(start(sys.executable, "-m", "tinyvla_ros.cli", "sim-eval", "--tasks",
+                          "reach-v3", "--episodes", "2", "--checkpoint", str(tiny_checkpoint),
+                          "--record", "--out", str(out)))
+    assert output.wait_end() == 0, output.text
+    return find_bags(out / "episodes")
+
+
+def test_every_message_of_every_episode_is_there(recorded, tiny_checkpoint):
+    assert [p.name for p in recorded] == ["0000_reach-v3_seed0", "0001_reach-v3_seed1"]
+    for path in recorded:
+        with Bag(path) as bag:
+            counts = {t.name: t.count for t in bag_info(bag).topics}
+            custom = bag.custom
+        steps, chunks = int(custom["steps"]), int(custom["chunks"])
+        # An observation before every chunk, and one of how it ended.
+        assert chunks == -(-steps // 8)
+        for topic in (*(f"/camera/{n}/image_raw" for n in CAMERAS), "/joint_states", "/ee_pose",
+                      "/clock"):
+            assert counts[topic] >= chunks + 1, topic
+        assert counts["/action_chunk"] >= chunks
+        assert counts["/episode"] == 2
+        assert counts["/instruction"] == 1
+        assert custom["outcome"] in ("success", "failure")
+        assert custom["checkpoint_digest"] == checkpoint_digest(tiny_checkpoint)
+        assert "actions:" in custom["robot_contract"]
+        assert not [k for k in custom if k.startswith(("lost", "dropped"))]
+
+
+def test_replay_gives_every_chunk_again(recorded, capsys):
+    assert main(["bag", "replay", *map(str, recorded)]) == 0
+    said = capsys.readouterr().out
+    for path in recorded:
+        with Bag(path) as bag:
+            chunks = int(bag.custom["chunks"])
+        line = next(x for x in said.splitlines() if path.name in x)
+        same, of = (int(w) for w in line.split(": ")[1].split(" chunks")[0].split(" of "))
+        assert same == of >= chunks
+
+
+def test_replay_notices_another_policy(recorded, tiny_config, tmp_path, capsys):
+    from test.support import write_random_checkpoint
+
+    write_random_checkpoint(tmp_path / "other", tiny_config, seed=1)
+    code = main(["bag", "replay", str(recorded[0]), "--checkpoint", str(tmp_path / "other")])
+    said = capsys.readouterr().out
+    assert code == 1
+    assert "largest difference" in said
+    assert "recorded with checkpoint" in said
+
+
+def test_info_and_recover_through_the_command_line(recorded, tmp_path, capsys):
+    copy = tmp_path / "bag"
+    shutil.copytree(recorded[0], copy)
+    file = next(copy.glob("*.mcap"))
+    file.write_bytes(file.read_bytes()[:-1000])
+    (copy / "metadata.yaml").unlink()
+    assert main(["bag", "info", str(copy)]) == 2
+    assert "tinyvla bag recover" in capsys.readouterr().out
+    assert main(["bag", "recover", str(copy), "--out", str(tmp_path / "whole")]) == 0
+    assert main(["bag", "info", str(tmp_path / "whole"), "--json"]) == 0
+    assert '"task": "reach-v3"' in capsys.readouterr().out
+    assert main(["bag", "replay", str(tmp_path / "whole")]) == 0
+
+
+def test_what_replay_needs_and_does_not_find_is_one_sentence(recorded, tmp_path, capsys):
+    from test.recordings import write_bag
+
+    other = write_bag(tmp_path / "other", {"/a": ["x"]})
+    assert main(["bag", "replay", str(other)]) == 2
+    assert "give --checkpoint DIR" in capsys.readouterr().out
+    with Bag(recorded[0]) as bag:
+        checkpoint = bag.custom["checkpoint"]
+    assert main(["bag", "replay", str(other), "--checkpoint", checkpoint]) == 2
+    assert "give --robot FILE" in capsys.readouterr().out
+    rtc = write_bag(tmp_path / "rtc", {"/a": ["x"]}, {"join": "rtc", "checkpoint": checkpoint})
+    assert main(["bag", "replay", str(rtc), "--robot", "config/robots/metaworld.yaml"]) == 2
+    assert "join 'rtc'" in capsys.readouterr().out
