@@ -10,7 +10,7 @@ import numpy as np
 from rclpy.duration import Duration
 from rclpy.node import Node
 
-from tinyvla_ros.arm.contract import (
+from tinyvla_ros.arm.contract_outputs import (
     AnyOutput,
     ChunkOutput,
     JointTrajectoryOutput,

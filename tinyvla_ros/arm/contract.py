@@ -7,17 +7,21 @@ Files lie in ``config/robots``; docs/arm.md explains every field with examples.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
+from tinyvla_ros.arm.contract_outputs import (
+    AnyOutput,
+    JointTrajectoryOutput,
+    PositionsOutput,
+    TwistOutput,
+)
 from tinyvla_ros.configuration import Config, parse, read_yaml
 from tinyvla_ros.errors import unknown
 
 # A channel must be able to come to rest within this time, s: nothing stops an arm sooner.
 LONGEST_BRAKE_S = 5.0
-# Fields of geometry_msgs/Twist.
-TWIST_AXES = ("linear.x", "linear.y", "linear.z", "angular.x", "angular.y", "angular.z")
 Violation = Literal["clamp", "hold", "stop"]
 
 
@@ -161,105 +165,6 @@ class OnViolation(Config):
     velocity: Violation = "clamp"
     acceleration: Violation = "clamp"
     jump: Literal["hold", "stop"] = "hold"
-
-
-class OutputChannel(Config):
-    """Where a channel goes: ``scale * value + offset`` to ``to`` (default: the channel's name)."""
-
-    to: str = ""
-    scale: float = Field(1.0, allow_inf_nan=False)
-    offset: float = Field(0.0, allow_inf_nan=False)
-
-    @field_validator("scale")
-    @classmethod
-    def _not_zero(cls, scale: float) -> float:
-        if scale == 0.0:
-            raise ValueError("scale 0 would send a constant")
-        return scale
-
-
-class Output(Config):
-    """Common part of all outputs.
-
-    Attributes:
-        topic: where commands go.
-        channels: channel -> where in the message; a plain list keeps the names.
-    """
-
-    topic: str = Field(min_length=1)
-    channels: dict[str, OutputChannel] = Field(min_length=1)
-
-    @field_validator("channels", mode="before")
-    @classmethod
-    def _from_list(cls, value):
-        if isinstance(value, list):
-            return {name: {} for name in value}
-        return value
-
-    @model_validator(mode="after")
-    def _targets_differ(self):
-        targets = self.targets
-        if len(set(targets)) != len(targets):
-            raise ValueError(f"two channels go to the same place of {self.topic}")
-        return self
-
-    @property
-    def targets(self) -> list[str]:
-        """Names in the message, in the order of ``channels``."""
-        return [c.to or name for name, c in self.channels.items()]
-
-
-class JointTrajectoryOutput(Output):
-    """trajectory_msgs/JointTrajectory for a joint_trajectory_controller; positions.
-
-    Attributes:
-        lead: seconds from sending a trajectory to its start; at least what it takes to arrive,
-            or the first point is reached in less time than it needs within the limits.
-    """
-
-    type: Literal["joint_trajectory"]
-    lead: float = Field(0.02, ge=0.0, le=0.5)
-
-
-class TwistOutput(Output):
-    """geometry_msgs/TwistStamped at the control rate, for MoveIt Servo; velocities.
-
-    Attributes:
-        frame: ``header.frame_id``.
-    """
-
-    type: Literal["twist"]
-    frame: str = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _targets_are_axes(self):
-        for target in self.targets:
-            if target not in TWIST_AXES:
-                raise ValueError(unknown("twist axis", target, TWIST_AXES))
-        return self
-
-
-class PositionsOutput(Output):
-    """std_msgs/Float64MultiArray at the control rate, for a forward_command_controller."""
-
-    type: Literal["positions"]
-
-
-class ChunkOutput(Output):
-    """The whole chunk as the policy made it, for ``sim_bridge_node`` and nodes of one's own."""
-
-    type: Literal["chunk"]
-
-    @model_validator(mode="after")
-    def _unchanged(self):
-        if any(c != OutputChannel() for c in self.channels.values()):
-            raise ValueError("a chunk output sends channels under their own names, unscaled; "
-                             "give channels as a list")
-        return self
-
-
-AnyOutput = Annotated[JointTrajectoryOutput | TwistOutput | PositionsOutput | ChunkOutput,
-                      Field(discriminator="type")]
 
 
 class Execution(Config):

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tinyvla_ros.arm.contract import RobotContract, TwistOutput
+from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.arm.contract_outputs import TwistOutput
 from tinyvla_ros.assembly import EE_STATE
 from tinyvla_ros.errors import InputError, unknown
 from tinyvla_ros.policy_config import PolicyConfig

@@ -19,7 +19,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinyvla_ros.arm.contract import Channel, JointTrajectoryOutput, RobotContract
+from tinyvla_ros.arm.contract import Channel, RobotContract
+from tinyvla_ros.arm.contract_outputs import JointTrajectoryOutput
 from tinyvla_ros.arm.joining import Joiner, Seam, at_times_of
 from tinyvla_ros.arm.plan import Plan
 from tinyvla_ros.arm.safety import Motion, SafetyLayer, Verdict

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyvla_ros.arm.contract import (
+from tinyvla_ros.arm.contract import Channel, RobotContract
+from tinyvla_ros.arm.contract_outputs import (
     AnyOutput,
-    Channel,
     ChunkOutput,
     JointTrajectoryOutput,
-    RobotContract,
     TwistOutput,
 )
 from tinyvla_ros.assembly import EE_STATE
