@@ -47,6 +47,7 @@ def main() -> int:
             source, recorder = Source((width, height), domain=1 + i % 90), start_recorder(
                 out, domain=1 + i % 90)
             source.wait_recorded()
+            begun = time.time_ns()
             source.begin(i)
             time.sleep(rng.uniform(0.2, 4.0))
             recorder.send_signal(signal.SIGKILL)
@@ -62,7 +63,7 @@ def main() -> int:
                 times = [t for _, t, _ in reader.messages()]
                 by_rosbags += len(times) == recovered.messages
             messages += len(times)
-            lost.append((killed - times[-1]) / 1e9)
+            lost.append((killed - (times[-1] if times else begun)) / 1e9)
             source.close()
     print(f"\nof {args.kills} bags: read by mcap as they lay there {by_mcap}, by tinyvla bag "
           f"recover {args.kills}, what it made by rosbags {by_rosbags}; {messages} messages")

@@ -54,9 +54,9 @@ def recover(source: Path, out: Path) -> Recovered:
                     problems.append(f"{file.name}: {found.what}")
                 else:
                     copy.add(found)
-        if not copy.messages:
+        if not copy.anything:
             why = f" ({'; '.join(problems)})" if problems else ""
-            raise InputError(f"{source} has no readable message{why}; there is nothing to "
+            raise InputError(f"{source} has nothing readable{why}; there is nothing to "
                              "recover.")
         copy.close()
         part.rename(out)
@@ -101,20 +101,26 @@ class _Copy:
         self._directory, self._name, self._custom = directory, name, custom
         self._writer: BagWriter | None = None
         self.messages = 0
+        self.anything = False
 
     def add(self, found: Salvaged | CustomData) -> None:
+        self.anything = True
         if isinstance(found, CustomData):
             self._custom |= found.values
             return
-        if self._writer is None:
-            self._writer = BagWriter(self._directory, self._custom, name=self._name)
+        self._open()
         topic = found.topic
         if topic.name not in self._writer.topics:
             self._writer.add_topic(topic, found.definition.text, found.definition.encoding)
         self._writer.write(topic.name, found.log_ns, found.publish_ns, found.data, found.sequence)
         self.messages += 1
 
+    def _open(self) -> None:
+        if self._writer is None:
+            self._writer = BagWriter(self._directory, self._custom, name=self._name)
+
     def close(self) -> None:
+        self._open()  # also of an episode that was cut off before its first message
         self._custom.setdefault("outcome", "interrupted")
         self._writer.close(self._custom | {"recovered": "true"})
 
