@@ -69,7 +69,8 @@ def main() -> int:
     print(f"time between chunks ms: median {1e3 * np.median(gaps):.1f}, p99 "
           f"{1e3 * np.percentile(gaps, 99):.1f}, longest {1e3 * gaps.max():.1f}")
     print(f"memory MB: {first:.1f} in the second tenth, {last:.1f} in the last: "
-          f"{100 * (last / first - 1):+.2f} %")
+          f"{100 * (last / first - 1):+.2f} %; at the end of every tenth: "
+          + " ".join(f"{m:.0f}" for m in memory[tenth - 1::tenth]))
     print("\n| stage | p50 ms | p99 ms |\n|---|--:|--:|")
     for stage in ("transport", "wait", "inference", "hand-over", "total"):
         print(f"| {stage} | {values.get(f'{stage}_ms_p50', '-')} | "
