@@ -37,20 +37,20 @@ class TopicMetadata:
     @property
     def qos_yaml(self) -> str:
         """The profiles as an MCAP channel carries them."""
-        return yaml.safe_dump(self.qos, sort_keys=False) if self.qos else ""
+        return to_yaml(self.qos) if self.qos else ""
 
 
 @dataclass
 class BagMetadata:
     """What ``metadata.yaml`` says of a bag of one file.
 
+    Chunks may be compressed: that is MCAP's own affair and not mentioned here.
+
     Attributes:
         file: name of the MCAP file.
         topics: all of them, also without messages.
         start_ns, end_ns: receive times of the first and the last message, 0 if there is none.
         custom: text by name, ``custom_data``.
-        compression: ``""``, or ``zstd`` where chunks are compressed (MCAP's own compression needs
-            no mention in metadata.yaml, so it never is).
     """
 
     file: str
@@ -64,11 +64,11 @@ class BagMetadata:
         """Messages in the bag."""
         return sum(t.count for t in self.topics)
 
-    def text(self) -> str:
-        """Return the YAML."""
+    def information(self) -> dict:
+        """Return the content, as rosbag2 also leaves it in the MCAP file."""
         start = {"nanoseconds_since_epoch": self.start_ns}
         duration = {"nanoseconds": self.end_ns - self.start_ns}
-        return yaml.safe_dump({"rosbag2_bagfile_information": {
+        return {
             "version": VERSION,
             "storage_identifier": "mcap",
             "duration": duration,
@@ -81,12 +81,17 @@ class BagMetadata:
             "files": [{"path": self.file, "starting_time": dict(start),
                        "duration": dict(duration), "message_count": self.count}],
             "custom_data": dict(self.custom) or None,
-            "ros_distro": DISTRO}}, sort_keys=False, allow_unicode=True, width=4096)
+            "ros_distro": DISTRO}
 
     def write(self, directory: Path) -> None:
         """Put ``metadata.yaml`` into a directory, whole or not at all."""
-        replace_file(directory / METADATA,
-                     lambda part: part.write_text(self.text(), encoding="utf-8"))
+        text = to_yaml({"rosbag2_bagfile_information": self.information()})
+        replace_file(directory / METADATA, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def to_yaml(data: object) -> str:
+    """Return YAML in the order given."""
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=4096)
 
 
 def qos_profile(history: str, depth: int, reliability: str, durability: str) -> dict:

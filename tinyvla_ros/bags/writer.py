@@ -10,7 +10,7 @@ from pathlib import Path
 from mcap.writer import CompressionType, Writer
 
 from tinyvla_ros import __version__
-from tinyvla_ros.bags.metadata import BagMetadata, TopicMetadata
+from tinyvla_ros.bags.metadata import BagMetadata, TopicMetadata, to_yaml
 
 # Names of the records in the MCAP file: custom data as known at the beginning and at the end, and
 # what rosbag2 itself leaves there.
@@ -104,7 +104,8 @@ class BagWriter:
         try:
             self._writer.flush()
             self._writer.add_metadata(CUSTOM, self.custom)
-            self._writer.add_metadata(ROSBAG2, {"serialized_metadata": metadata.text()})
+            self._writer.add_metadata(ROSBAG2, {
+                "serialized_metadata": to_yaml(metadata.information())})
             self._writer.finish()
             self._file.flush()
             os.fsync(self._file.fileno())
