@@ -64,6 +64,10 @@ def _parser() -> argparse.ArgumentParser:
              "Show duration, rates, gaps, losses and outcome.")
     _command(bag, "recover", "tinyvla_ros.bags.recover",
              "Make a complete bag of one that was cut off.")
+    _command(bag, "export", "training.bag_export",
+             "Make a LeRobotDataset of recorded episodes.")
+    _command(bag, "report", "tinyvla_ros.bags.report",
+             "Show a run on one page: films, plots, failures.")
     _command(bag, "replay", "tinyvla_ros.bags.replay",
              "Feed recorded observations to the policy and compare its chunks.")
 

@@ -32,7 +32,7 @@ from tinyvla_ros.ros_parameters import declare_parameters
 
 # Topics are looked for so often, s.
 DISCOVERY_S = 0.2
-TICK_S = 0.05
+TICK_S = 0.03
 # Old events come together when this node starts; one after so long is the last of them, s.
 MISSED_S = 0.2
 # Messages that may wait in the middleware while this process is busy.
@@ -152,7 +152,7 @@ class EpisodeRecorderNode(Node):
                                  info["publication_sequence_number"] or 0)
             if topic == self._events:
                 self._on_event(message)
-            self._sorter.add(message)
+            self._sorter.add(message, time.monotonic())
 
         return self.create_subscription(kind, topic, callback, qos, raw=True)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write LeRobotDataset v3.0 directories: parquet files, images as lossless PNG.
+"""Write LeRobotDataset v3.0 directories: parquet files, images as lossless PNG or as videos.
 
 The layout is the one of https://github.com/huggingface/lerobot (``src/lerobot/datasets``),
 written with pyarrow alone, so that collecting demonstrations needs neither lerobot nor its
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tinyvla_ros.errors import InputError
+from training.lerobot_video import CHUNKS_SIZE, PATH, VIDEO_FILE_MB, VideoJoiner
 
 CODEBASE_VERSION = "v3.0"
-CHUNKS_SIZE = 1000
 DATA_FILE_MB = 100
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -40,15 +40,17 @@ class Episode:
 
     Attributes:
         task: the instruction, in words.
-        images: feature name -> PNG bytes per frame.
+        images: feature name -> PNG bytes per frame, for features of dtype ``image``.
         image_stats: feature name -> ``image_stats`` of the frames.
         arrays: feature name -> (frames, size) float32.
+        videos: feature name -> file of ``VideoEncoder``, for features of dtype ``video``.
     """
 
     task: str
     images: Mapping[str, Sequence[bytes]]
     image_stats: Mapping[str, Mapping[str, np.ndarray]]
     arrays: Mapping[str, np.ndarray]
+    videos: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def length(self) -> int:
@@ -62,7 +64,8 @@ class LeRobotDatasetWriter:
     Args:
         root: directory to create; must not exist or be empty.
         fps: frames per second.
-        features: user features as in ``meta/info.json``: dtype ``image``, or ``float32`` vectors.
+        features: user features as in ``meta/info.json``: dtype ``image``, ``video`` or ``float32``
+            vectors.
         robot_type: free text of ``info.json``.
 
     Raises:
@@ -90,6 +93,8 @@ class LeRobotDatasetWriter:
         self._file_bytes = 0
         self._writer: pq.ParquetWriter | None = None
         self._schema = self._data_schema()
+        self._videos = {name: VideoJoiner(self.root, name, fps)
+                        for name, feature in features.items() if feature["dtype"] == "video"}
 
     def add(self, episode: Episode) -> None:
         """Append one episode (one row group of the current data file)."""
@@ -104,6 +109,8 @@ class LeRobotDatasetWriter:
         arrays["task_index"] = np.full(n, task_index, np.int64)
         columns, size = [], 0
         for name, feature in self.features.items():
+            if name in self._videos:
+                continue
             if feature["dtype"] == "image":
                 frames = [{"bytes": png, "path": f"frame-{i:06d}.png"}
                           for i, png in enumerate(episode.images[name])]
@@ -115,11 +122,14 @@ class LeRobotDatasetWriter:
         self._file_bytes += size
         stats = {name: array_stats(array) for name, array in arrays.items()}
         stats |= episode.image_stats
+        spans = {}
+        for name, joiner in self._videos.items():
+            spans |= joiner.append(episode.videos[name], n)
         self._episodes.append({
             "episode_index": episode_index, "tasks": [episode.task], "length": n,
             "data/chunk_index": self._chunk, "data/file_index": self._file,
             "dataset_from_index": self._frames, "dataset_to_index": self._frames + n,
-            "stats": stats})
+            **spans, "stats": stats})
         self._frames += n
 
     def close(self) -> None:
@@ -127,6 +137,8 @@ class LeRobotDatasetWriter:
         if self._writer is None:
             raise InputError(f"No episode was written to {self.root}; nothing to close.")
         self._writer.close()
+        for joiner in self._videos.values():
+            joiner.close()
         meta = self.root / "meta"
         _write_tasks(meta / "tasks.parquet", self._tasks)
         _write_episodes(meta / "episodes" / "chunk-000" / "file-000.parquet", self._episodes)
@@ -138,10 +150,10 @@ class LeRobotDatasetWriter:
             "codebase_version": CODEBASE_VERSION, "robot_type": self.robot_type,
             "total_episodes": len(self._episodes), "total_frames": self._frames,
             "total_tasks": len(self._tasks), "chunks_size": CHUNKS_SIZE,
-            "data_files_size_in_mb": DATA_FILE_MB, "video_files_size_in_mb": 200,
+            "data_files_size_in_mb": DATA_FILE_MB, "video_files_size_in_mb": VIDEO_FILE_MB,
             "fps": self.fps, "splits": {"train": f"0:{len(self._episodes)}"},
             "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
-            "video_path": None, "features": self.features}
+            "video_path": PATH if self._videos else None, "features": self.features}
         # Last: a directory without info.json is recognisably unfinished.
         (meta / "info.json").write_text(json.dumps(info, indent=4))
 
@@ -163,6 +175,8 @@ class LeRobotDatasetWriter:
     def _data_schema(self) -> pa.Schema:
         fields, hf = [], {}
         for name, feature in self.features.items():
+            if feature["dtype"] == "video":
+                continue
             if feature["dtype"] == "image":
                 fields.append(pa.field(name, IMAGE_TYPE))
                 hf[name] = {"_type": "Image"}
@@ -195,9 +209,19 @@ def array_stats(array: np.ndarray) -> dict[str, np.ndarray]:
                             strict=True))
 
 
+def thinned(image: np.ndarray) -> np.ndarray:
+    """Return every fourth pixel each way of (..., H, W, 3), which statistics are made of."""
+    return image[..., ::4, ::4, :]
+
+
 def image_stats(images: np.ndarray) -> dict[str, np.ndarray]:
-    """Statistics per colour of (frames, H, W, 3) uint8, over every fourth pixel each way."""
-    pixels = images[:, ::4, ::4].reshape(-1, 3) / 255.0
+    """Statistics per colour of (frames, H, W, 3) uint8."""
+    return thinned_stats(thinned(images))
+
+
+def thinned_stats(images: np.ndarray) -> dict[str, np.ndarray]:
+    """Return ``image_stats`` of images of which ``thinned`` left (frames, h, w, 3) uint8."""
+    pixels = images.reshape(-1, 3) / 255.0
     stats = {name: value.reshape(3, 1, 1) for name, value in array_stats(pixels).items()
              if name != "count"}
     return stats | {"count": np.array([len(images)])}

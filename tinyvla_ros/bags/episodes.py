@@ -2,8 +2,9 @@
 """Which message belongs to which episode.
 
 An episode is what was published from its ``begin`` to its ``end``, by the publishers' clocks:
-topics overtake each other on the way, publish times do not. What arrives before its ``begin``
-does is kept for a moment; what arrives after its ``end`` did is waited for.
+topics overtake each other on the way, publish times do not. So every message waits for a moment
+before it is sorted; what arrived even longer before its ``begin`` is kept for a while, and what
+arrives after its ``end`` is waited for.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Protocol
 
 # A publisher whose clock differs by more is judged by when its messages arrive, s.
 CLOCK_TRUST_S = 1.0
+# An `end` may arrive so much later than what was published after it, s.
+SETTLE_S = 0.15
 # Messages from before a `begin` that is still on its way: for so long, so many bytes.
 PRE_ROLL_S, PRE_ROLL_BYTES = 1.0, 64_000_000
 # What was published before an `end` may still arrive for so long, s.
@@ -89,6 +92,8 @@ class EpisodeSorter:
     def __init__(self, sink: Sink, quiet: Collection[str] = ()):
         self._sink, self._quiet = sink, frozenset(quiet)
         self._kept: dict[str, deque[RawMessage]] = {}  # latched
+        self._arrived: deque[tuple[float, RawMessage]] = deque()
+        self._arrived_bytes = 0
         self._before: deque[RawMessage] = deque()
         self._before_bytes = 0
         self._episodes: list[_Episode] = []
@@ -113,8 +118,17 @@ class EpisodeSorter:
         for episode in self._episodes:
             episode.lost.pop(topic, None)
 
-    def add(self, message: RawMessage) -> None:
-        """Take a message."""
+    def add(self, message: RawMessage, now_s: float) -> None:
+        """Take a message that arrived now, steady seconds."""
+        self._arrived.append((now_s, message))
+        self._arrived_bytes += len(message.data)
+        while self._arrived_bytes > PRE_ROLL_BYTES:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Sort the message that has waited longest."""
+        message = self._arrived.popleft()[1]
+        self._arrived_bytes -= len(message.data)
         if message.topic in self._kept:
             self._kept[message.topic].append(message)
         taken = False
@@ -155,7 +169,9 @@ class EpisodeSorter:
                 episode.custom.update(custom)
 
     def tick(self, now_s: float) -> None:
-        """Complete the episodes that have waited long enough."""
+        """Sort the messages and complete the episodes that have waited long enough."""
+        while self._arrived and now_s - self._arrived[0][0] >= SETTLE_S:
+            self._settle()
         for episode in [e for e in self._episodes
                         if e.end_ns is not None and now_s >= e.close_at]:
             self._complete(episode)
@@ -163,6 +179,8 @@ class EpisodeSorter:
     def close(self, now_ns: int) -> None:
         """Complete everything; an episode that has not ended was interrupted."""
         self.end(now_ns, 0.0, {"outcome": "interrupted"})
+        while self._arrived:
+            self._settle()
         for episode in list(self._episodes):
             self._complete(episode)
 

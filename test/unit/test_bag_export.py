@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which bags become a dataset, what is said of the others, and that it is always the same one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from rosbags.rosbag2 import StoragePlugin, Writer
+
+from test import bags
+from test.bags import SIM_NS, SIZE, STORE, WALL_NS, WORDS
+from tinyvla_ros.bags.reader import Bag
+from tinyvla_ros.errors import InputError
+from training import bag_episode, bag_export, lerobot_video
+from training.bag_episode import export_episode
+from training.data_check import check
+from training.lerobot_reader import read_tables
+
+DT_NS = 12_500_000
+
+
+def test_failures_are_left_out_and_a_bad_bag_does_not_stop_the_others(tmp_path, capsys):
+    folder = tmp_path / "bags"
+    bags.write(folder / "a_good", bags.lockstep(10))
+    bags.write(folder / "b_failed", bags.lockstep(10), bags.custom(outcome="failure"))
+    bags.write(folder / "c_two", bags.lockstep(10),
+               publishers={"/camera/front/image_raw": 2})
+    bags.write(folder / "d_other", bags.lockstep(10), bags.custom(task="other"))
+    (folder / "e_cut").mkdir()
+    (folder / "e_cut" / "e_cut_0.mcap").write_bytes(b"\x89MCAP0\r\n")
+    (folder / "notes.txt").write_text("mine")
+    assert bags.export(tmp_path / "data", folder, "--tasks", "push") == 1
+    said = capsys.readouterr().out
+    assert "left out: " in said
+    assert "its outcome is failure" in said
+    assert "2 publishers sent to /camera/front/image_raw" in said
+    assert "its task is other" in said
+    assert "'tinyvla bag recover" in said
+    assert f"passed over, no bags: {folder}/notes.txt" in said
+    assert len(bags.load(tmp_path / "data").starts) == 1
+    assert bags.export(tmp_path / "all", folder, "--outcome", "all") == 1
+    assert len(bags.load(tmp_path / "all").starts) == 3
+
+
+def _go_back(sent):
+    log = WALL_NS + 3 * 200_000_000
+    return [*sent, bags.image("front", SIM_NS + DT_NS, 0, log)]
+
+
+def _jump_ahead(sent):
+    last = max(s.log_ns for s in sent)
+    return [*sent, *(s for i in range(5) for s in _observation(SIM_NS + 10**15 + i * 50_000_000,
+                                                               last + i * 1000 + 1000))]
+
+
+def _observation(stamp: int, log: int) -> list[bags.Sent]:
+    return [bags.joints(stamp, {"joint_1": 0.0, "joint_2": 0.0}, log), bags.pose(stamp, 0.0, log),
+            *(bags.image(c, stamp, 0, log) for c in bags.CAMERAS)]
+
+
+@pytest.mark.parametrize("change, about, said", [
+    (_go_back, {}, "stamps of /camera/front/image_raw go back by"),
+    (_jump_ahead, {}, "jump ahead by"),
+    (lambda sent: [], {}, "Unknown topic of camera front"),
+    (lambda sent: [s for s in sent if s.topic != "/ee_pose"], {}, "end effector's pose"),
+    (lambda sent: [s for s in sent if s.topic != "/action_chunk"], {},
+     "no measured 'state' for action channel 'dx' and nothing was recorded on action_chunk"),
+    (lambda sent: [s for s in sent if s.topic != "/action_chunk"
+                   or bags.stamp_of(s) != SIM_NS + 10**8], {},
+     "the chunk for 10.1000 s was not recorded"),
+    (lambda sent: sent, {"lost /action_chunk": "2"}, "2 messages of action_chunk were lost"),
+    (lambda sent: [s for s in sent if s.topic != "/clock"], {}, "no /clock was recorded"),
+    (lambda sent: sent, {"robot_contract": "name: x"}, "robot_contract: field 'cameras'"),
+    (lambda sent: [*sent, bags.image("front", 0, 0, WALL_NS)], {}, "without a stamp"),
+])
+def test_what_is_wrong_with_a_bag_is_one_sentence(tmp_path, capsys, change, about, said):
+    bag = bags.write(tmp_path / "bag", change(bags.lockstep(12)), bags.custom(**about))
+    assert said in bags.refusal(bag, tmp_path, capsys)
+
+
+def test_without_contract_or_instruction_it_is_said_what_to_give(tmp_path, capsys):
+    bag = bags.write(tmp_path / "bag", bags.lockstep(12), {})
+    assert "give --robot FILE" in bags.refusal(bag, tmp_path, capsys)
+    path = tmp_path / "robot.yaml"
+    path.write_text(json.dumps(bags.CONTRACT))
+    assert "give --instruction TEXT" in bags.refusal(bag, tmp_path, capsys, "--robot", path)
+    kind = "std_msgs/msg/String"
+    words = [bags.Sent("/instruction", kind, WALL_NS + i, bags.make(kind, data=text))
+             for i, text in enumerate((WORDS, WORDS))]
+    bag = bags.write(tmp_path / "said", [*bags.lockstep(12), *words], {})
+    assert bags.export(tmp_path / "data", bag, "--robot", path) == 0
+    assert bags.load(tmp_path / "data").tasks == (WORDS,)
+
+
+def test_bags_of_others_with_compressed_images_are_read(tmp_path):
+    sent = bags.lockstep(12)
+    kind = "sensor_msgs/msg/CompressedImage"
+    path = tmp_path / "bag"
+    with Writer(path, version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
+        connections = {}
+        for s in sorted(sent, key=lambda s: s.log_ns):
+            topic, type_, message = s.topic, s.type, s.message
+            if "image_raw" in topic:
+                picture = message.data.reshape(SIZE, SIZE, 3)[:, :, ::-1]
+                topic, type_ = f"{topic}/compressed", kind
+                message = bags.make(kind, header=message.header, format="png",
+                                    data=cv2.imencode(".png", picture)[1].reshape(-1))
+            if topic not in connections:
+                connections[topic] = writer.add_connection(topic, type_, typestore=STORE)
+            writer.write(connections[topic], s.log_ns, STORE.serialize_cdr(message, type_))
+    contract = tmp_path / "robot.yaml"
+    contract.write_text(json.dumps(bags.CONTRACT))
+    assert bags.export(tmp_path / "data", path, "--robot", contract, "--instruction", WORDS) == 0
+    data = bags.load(tmp_path / "data")
+    assert bags.numbers(data.images) == [list(range(11))] * 2
+    np.testing.assert_array_equal(data.actions[3], bags.chunk_rows(3)[:4])
+
+
+@pytest.mark.parametrize("encoder", ["libsvtav1", "libx264"])
+def test_videos_show_what_images_show(tmp_path, monkeypatch, encoder):
+    if encoder not in av.codecs_available:
+        pytest.skip(f"this FFmpeg has no {encoder}")
+    monkeypatch.setattr(lerobot_video, "ENCODERS", {encoder: lerobot_video.ENCODERS[encoder]})
+    for i, name in enumerate(("a", "b")):
+        bags.write(tmp_path / "bags" / name, bags.lockstep(10 + i))
+    bags.export(tmp_path / "images", tmp_path / "bags", "--size", 64)
+    bags.export(tmp_path / "videos", tmp_path / "bags", "--size", 64, "--images", "video")
+    assert [f.text for f in check(read_tables(tmp_path / "videos")).findings if f.error] == []
+    images, videos = (bags.load(tmp_path / n, size=64) for n in ("images", "videos"))
+    assert videos.images.shape == (19, 2, 64, 64, 3)
+    difference = np.abs(images.images[:, :, 16:].astype(int) - videos.images[:, :, 16:])
+    assert difference.max() <= 4  # neighbouring frames differ by one
+    np.testing.assert_array_equal(images.actions, videos.actions)
+
+
+# ---- the same result, however it is done --------------------------------------------------
+
+
+@pytest.fixture
+def three_bags(tmp_path) -> Path:
+    for i, name in enumerate(("a", "b", "c")):
+        words = WORDS if i else "pull the block"
+        sent = [bags.trajectory(s.topic, bags.stamp_of(s), bags.chunk_rows(i), DT_NS, s.log_ns,
+                                words) if s.topic == "/action_chunk" else s
+                for s in bags.lockstep(10 + i)]
+        bags.write(tmp_path / "bags" / name, sent, bags.custom(instruction=words))
+    return tmp_path / "bags"
+
+
+def test_neither_processes_nor_order_change_the_dataset(tmp_path, three_bags):
+    bags.export(tmp_path / "one", three_bags)
+    each = [three_bags / n for n in "cab"]
+    bags.export(tmp_path / "two", *each, three_bags / "a", "--workers", 2)
+    assert bags.contents(tmp_path / "one") == bags.contents(tmp_path / "two")
+    assert bags.load(tmp_path / "two").tasks == ("pull the block", WORDS)
+
+
+@pytest.mark.parametrize("images", ["image", "video"])
+def test_an_interrupted_export_goes_on_and_gives_the_same(tmp_path, three_bags, monkeypatch,
+                                                          images):
+    how = (three_bags, "--images", images, "--size", 64)
+    bags.export(tmp_path / "whole", *how)
+    done = []
+
+    def interrupted(job):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(job.bag.name)
+        return export_episode(job)
+
+    monkeypatch.setattr(bag_export, "export_episode", interrupted)
+    out = tmp_path / "data"
+    assert bags.export(out, *how) == 143
+    assert done == ["a", "b"]
+    assert not out.exists()
+    monkeypatch.setattr(bag_export, "export_episode", export_episode)
+    with pytest.raises(InputError, match="go on with --resume"):
+        bags.export(out, *how)
+    with pytest.raises(InputError, match="begun with another sampling"):
+        bags.export(out, *how, "--resume", "--fps", 10)
+    opened = []
+    monkeypatch.setattr(bag_episode, "Bag", lambda path: opened.append(path.name) or Bag(path))
+    assert bags.export(out, *how, "--resume") == 0
+    assert opened == ["c"]
+    assert bags.contents(out) == bags.contents(tmp_path / "whole")
+    assert not (tmp_path / "data.export").exists()
+    assert bags.export(out, *how, "--resume") == 0  # there is nothing left to do
+
+
+def test_nothing_is_overwritten(tmp_path, three_bags):
+    bags.export(tmp_path / "data", three_bags)
+    before = bags.contents(tmp_path / "data")
+    with pytest.raises(InputError, match="nothing was overwritten"):
+        bags.export(tmp_path / "data", three_bags)
+    assert bags.contents(tmp_path / "data") == before
+
+
+def test_episodes_that_do_not_fit_the_first_are_refused(tmp_path, three_bags, capsys):
+    other = [s if s.topic != "/joint_states" else
+             bags.joints(bags.stamp_of(s), {"joint_1": 0.0, "joint_3": 0.0}, s.log_ns)
+             for s in bags.lockstep(9)]
+    bags.write(three_bags / "b2", other)
+    assert bags.export(tmp_path / "data", three_bags) == 1
+    said = capsys.readouterr().out
+    assert "observation.state holds joint_1, joint_3, ee_x, ee_y, ee_z, that of a joint_1" in said
+    assert len(bags.load(tmp_path / "data").starts) == 3
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (("--fps", "0"), "Fps is 0"),
+    (("--size", "9x9x9"), "Size is '9x9x9'"),
+    (("--images", "video", "--size", "32"), "cannot be encoded"),
+    (("--tolerance", "-1"), "Tolerance is -1"),
+    (("--workers", "0"), "Workers is 0"),
+])
+def test_options_out_of_range_are_refused_before_any_work(tmp_path, arguments, said):
+    with pytest.raises(InputError, match=said):
+        bags.export(tmp_path / "data", tmp_path, *arguments)
