@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from tinyvla_ros.errors import InputError
+from training.progress import update_seconds
 
 POLL_S = 1.0
 
@@ -51,7 +52,7 @@ class Progress:
     """
 
     def __init__(self, total: dict[str, int], workers: int):
-        self._left, self._workers = dict(total), workers
+        self._left, self._workers, self._shown = dict(total), workers, 0.0
         self._seconds: dict[str, list[float]] = defaultdict(list)
         self._bars = {kind: tqdm(total=count, unit=kind, desc=f"{kind}s", position=i,
                                  bar_format="{desc}: {n_fmt}/{total_fmt} [{elapsed}{postfix}]")
@@ -61,11 +62,15 @@ class Progress:
         """Count a finished job that took ``seconds``."""
         self._left[kind] -= 1
         self._seconds[kind].append(seconds)
-        self._bars[kind].update()
+        self._bars[kind].n += 1
         self.show()
 
     def show(self) -> None:
-        """Draw the bars anew."""
+        """Draw the bars anew, not too often: jobs may be long or short."""
+        now = time.monotonic()
+        if now - self._shown < update_seconds() and any(self._left.values()):
+            return
+        self._shown = now
         left = self.seconds_left()
         text = "?" if left is None else tqdm.format_interval(left)
         for bar in self._bars.values():
