@@ -28,6 +28,8 @@ from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.task import Future  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
+from tinyvla_ros.bags.reader import Bag  # noqa: E402
+
 
 def _built() -> bool:
     try:
@@ -52,7 +54,7 @@ def run(tiny_checkpoint, tmp_path):
     ended = threading.Event()
     return LaunchDescription([
         include("sim_eval.launch.py", tasks="reach-v3 button-press-v3", episodes=1, seed=3,
-                checkpoint=tiny_checkpoint, out=tmp_path / "out"),
+                checkpoint=tiny_checkpoint, out=tmp_path / "out", record=True),
         RegisterEventHandler(OnShutdown(on_shutdown=lambda *_: ended.set())),
         ReadyToTest()]), ended
 
@@ -63,6 +65,10 @@ def test_the_run_ends_by_itself_with_results(run, tmp_path):
     assert ended.wait(120.0)
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert list(results["tasks"]) == ["reach-v3", "button-press-v3"]
+    episodes = tmp_path / "out" / "episodes"
+    with Bag(episodes / "0000_reach-v3_seed3") as bag:
+        assert bag.topics["/action_chunk"].count >= int(bag.custom["chunks"])
+    assert (episodes / "0001_button-press-v3_seed3").is_dir()
 
 
 @launch_pytest.fixture
