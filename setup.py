@@ -21,6 +21,7 @@ setup(
     name=NAME,
     version="0.1.0",
     packages=find_packages(include=["tinyvla_ros*", "sim_bridge*", "training*"]),
+    package_data={f"{NAME}.bags": ["report.css", "report.js"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (str(SHARE), ["package.xml"]),

@@ -39,6 +39,8 @@ class Film:
         thumbnail: JPEG of the last moment of the first camera that has one.
         video: MP4, H.264; its time is the report's time axis. Empty if there is none.
         fps: of the video.
+        cameras: in the video, from left to right.
+        thinned: some of the strips' pictures are left out for lack of room.
         problems: sentences about pictures that cannot be shown.
     """
 
@@ -46,6 +48,8 @@ class Film:
     thumbnail: bytes = b""
     video: bytes = b""
     fps: int = 0
+    cameras: list[str] = field(default_factory=list)
+    thinned: bool = False
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -53,14 +57,12 @@ class Film:
         """Size of all strips."""
         return sum(len(jpeg) for strip in self.strips.values() for _, jpeg in strip)
 
-    def thin(self, limit: int) -> bool:
-        """Leave out every second picture of the strips until they fit; whether any was."""
-        thinned = False
+    def thin(self, limit: int) -> None:
+        """Leave out every second picture of the strips until they fit."""
         while self.strip_bytes > limit and any(len(s) > 1 for s in self.strips.values()):
             # From the end: how it ended says most.
             self.strips = {name: s[::-2][::-1] for name, s in self.strips.items()}
-            thinned = True
-        return thinned
+            self.thinned = True
 
 
 def film(bag: Bag, cameras: Sequence[Camera], duration_s: float, pictures: int,
@@ -77,7 +79,7 @@ def film(bag: Bag, cameras: Sequence[Camera], duration_s: float, pictures: int,
     Raises:
         InputError: the bag is damaged.
     """
-    result = Film()
+    result = Film({c.name: [] for c in cameras})
     if not cameras:
         return result
     # Bits are spread over the whole video, so the strips are reckoned with before they are made.
@@ -99,12 +101,13 @@ def film(bag: Bag, cameras: Sequence[Camera], duration_s: float, pictures: int,
             problems[f"{topic}: {err}"] += 1
             image = None
         if image is not None and index in wanted[topic]:
-            result.strips.setdefault(camera.name, []).append(
+            result.strips[camera.name].append(
                 (float(camera.times[index]), _jpeg(image, STRIP_HEIGHT)))
             if camera is cameras[0]:
                 result.thumbnail = _jpeg(image, THUMBNAIL_HEIGHT)
         encoder.add(camera.name, index, image)
-    result.video, result.fps = encoder.finish(), encoder.fps
+    result.video, result.fps, result.cameras = encoder.finish(), encoder.fps, encoder.cameras
+    result.strips = {name: strip for name, strip in result.strips.items() if strip}
     result.thin(most_bytes - len(result.video))
     result.problems = [f"{count} pictures cannot be shown. {why}"
                        for why, count in problems.items()]
@@ -157,6 +160,11 @@ class _Encoder:
         self._off = self._bits_per_s < LEAST_BITS_PER_S or "libx264" not in av.codecs_available
         self._file = io.BytesIO()
         self._container = self._stream = None
+
+    @property
+    def cameras(self) -> list[str]:
+        """Names of the cameras in the video, from left to right."""
+        return list(self._shown)
 
     def wants(self, name: str, index: int) -> bool:
         """Whether a picture is in the video."""

@@ -106,6 +106,8 @@ def view_chunks(received: Sequence[tuple[int, ActionChunk, bool]], axis: TimeAxi
         end_ns = min(out_ns, takes[i + 1][0]) if i + 1 < len(takes) else out_ns
         last = max(first, chunk.index_at(max(end_ns - 1, at_ns))) + 1
         picture = None if hold else pictures.get(stamp_ns)
+        if picture is not None and picture > log_ns:
+            picture = None  # stamped with a time to begin at, which happens to be a picture's
         views.append(ChunkView(
             axis.seconds(at_ns), axis.seconds(chunk.stamp_ns + first * chunk.dt_ns),
             axis.seconds(max(end_ns, at_ns)), chunk.dt, channels,

@@ -13,6 +13,7 @@ import numpy as np
 from tinyvla_ros.bags.info import BagInfo, bag_info
 from tinyvla_ros.bags.reader import Bag, BagMessage
 from tinyvla_ros.bags.report_chunks import ChunkView, chunk_of, view_chunks
+from tinyvla_ros.bags.report_events import Event, episode_events, policy_events
 from tinyvla_ros.bags.report_time import TimeAxis
 from tinyvla_ros.bags.topics import contract_of
 from tinyvla_ros.errors import InputError
@@ -21,26 +22,12 @@ IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 JOINTS, CHUNK = "sensor_msgs/msg/JointState", "trajectory_msgs/msg/JointTrajectory"
 CLOCK, EVENT = "rosgraph_msgs/msg/Clock", "diagnostic_msgs/msg/DiagnosticStatus"
 DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
+# What the policy said, as it said it; what comes of it goes to the arm.
+POLICY_CHUNK = "policy_node/chunk"
 # A line on a screen shows no more points.
 LONGEST_LINE = 1500
 # Events listed of one episode.
 MOST_EVENTS = 300
-COUNTED = ("intervention ", "hold ")
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that happened.
-
-    Attributes:
-        t: second on the time axis.
-        kind: ``intervention``, ``hold``, ``state`` or ``episode``.
-        text: a few words.
-    """
-
-    t: float
-    kind: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -64,6 +51,8 @@ class EpisodeData:
         chunks: as executed.
         units, limits: of action channels, where the bag has a robot contract.
         states: (second, state, why) of the policy.
+        policy_latency_ms: from picture to what the policy said before it was joined and limited;
+            what an arm is sent carries the time it begins at, not the picture's.
         notes: sentences about what is missing or odd.
     """
 
@@ -77,6 +66,7 @@ class EpisodeData:
     limits: dict[str, tuple[float, float]] = field(default_factory=dict)
     states: list[tuple[float, str, str]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    policy_latency_ms: list[float] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -87,11 +77,12 @@ class EpisodeData:
     @property
     def latency_ms(self) -> list[float]:
         """Picture to chunk, of every chunk of which it is known."""
-        return [c.latency_ms for c in self.chunks if c.latency_ms is not None]
+        known = [c.latency_ms for c in self.chunks if c.latency_ms is not None]
+        return known if len(known) >= len(self.policy_latency_ms) / 2 else self.policy_latency_ms
 
     def count(self, kind: str) -> int:
-        """Events of a kind."""
-        return sum(e.kind == kind for e in self.events)
+        """How often something of a kind happened."""
+        return sum(e.times for e in self.events if e.kind == kind)
 
 
 def read_episode(bag: Bag) -> EpisodeData:
@@ -113,7 +104,10 @@ def read_episode(bag: Bag) -> EpisodeData:
     _take_events(gathered, axis, data)
     data.cameras = _cameras(gathered, axis)
     data.joints = [_lines(names, rows, axis) for names, rows in gathered.joints.items()]
-    data.chunks = view_chunks(gathered.chunks, axis, gathered.first_picture(), data.limits)
+    pictures = gathered.first_picture()
+    data.chunks = view_chunks(gathered.chunks, axis, pictures, data.limits)
+    data.policy_latency_ms = [(log - pictures[stamp]) / 1e6 for log, stamp in gathered.said
+                              if stamp in pictures]
     ends = [0.0 if axis.problem else axis.received(bag.start_ns), axis.received(bag.end_ns)]
     ends += [float(c.times[-1]) for c in data.cameras]
     ends += [group["t"][-1] for group in data.joints]
@@ -155,6 +149,7 @@ class _Gathered:
         self.joints: dict[tuple, list[tuple[int, int, list[float]]]] = {}
         self.joint_stamps: dict[str, list[tuple[int, int]]] = {}
         self.chunks: list = []
+        self.said: list[tuple[int, int]] = []  # by the policy itself, before joining and limits
         self.clock: list[tuple[int, int]] = []
         self.diagnostics: list[tuple[int, object]] = []
         self.episodes: list[tuple[int, object]] = []
@@ -205,6 +200,8 @@ class _Gathered:
     def _chunk(self, message: BagMessage) -> None:
         if message.topic.name == self._chunk_topic:
             self.chunks.append((message.log_ns, *chunk_of(self._bag.decode(message))))
+        elif message.topic.name.endswith(POLICY_CHUNK):
+            self.said.append((message.log_ns, _ns(self._bag.decode(message).header.stamp)))
 
     def _clock(self, message: BagMessage) -> None:
         self.clock.append((message.log_ns, _ns(self._bag.decode(message).clock)))
@@ -222,10 +219,11 @@ class _Gathered:
 
 
 def _chunk_topic(bag: Bag) -> str:
-    """Return the topic of the policy's chunks: by its name, else the busiest of its type."""
+    """Return the topic of what the arm was sent: by its name, else the busiest of its type."""
     topics = [t for t in bag.topics.values() if t.type == CHUNK]
-    named = [t for t in topics if t.name.endswith("action_chunk")]
-    return max(named or topics, key=lambda t: t.count).name if topics else ""
+    sent = [t for t in topics if not t.name.endswith(POLICY_CHUNK)]
+    named = [t for t in sent if t.name.endswith("action_chunk")]
+    return max(named or sent or topics, key=lambda t: t.count).name if topics else ""
 
 
 def _ns(stamp) -> int:
@@ -251,39 +249,14 @@ def _take_contract(bag: Bag, data: EpisodeData) -> None:
 
 
 def _take_events(gathered: _Gathered, axis: TimeAxis, data: EpisodeData) -> None:
-    """Fill in states and events; a counter that has risen since the last status is one."""
-    before: dict[str, int] | None = None
-    events = []
-    for log_ns, (message, values) in gathered.diagnostics:
-        t, state = round(axis.received(log_ns), 4), values.get("state", "")
-        if state and (not data.states or data.states[-1][1] != state):
-            data.states.append((t, state, message))
-            if before is not None:
-                why = f": {message}" if message != state else ""
-                events.append(Event(t, "state", f"{state}{why}"))
-        counts = {k: int(v) for k, v in values.items() if k.startswith(COUNTED) and v.isdigit()}
-        # A counter that is not there yet is at zero; the first status says where they begin.
-        for key, count in counts.items() if before is not None else ():
-            rise = count - before.get(key, 0)
-            if rise > 0:
-                kind, _, what = key.partition(" ")
-                events.append(Event(t, kind, what + (f" ({rise} times)" if rise > 1 else "")))
-        before = counts
-    begun = 0
-    for log_ns, event in gathered.episodes:
-        values = {v.key: v.value for v in event.values}
-        begun += event.message == "begin"
-        events.append(Event(round(axis.received(log_ns), 4), "episode", event.message))
-        if begun == 1:
-            success = {"true": "success", "false": "failure"}.get(
-                values.get("success", "").lower())
-            values |= {"outcome": "aborted"} if event.message == "abort" else (
-                {"outcome": success} if success else {})
-            data.custom = values | dict(data.custom)
+    """Fill in states and events, and what metadata lacks from the ``episode`` topic."""
+    data.states, events = policy_events(gathered.diagnostics, axis)
+    marks, values, begun = episode_events(gathered.episodes, axis)
+    data.custom = values | dict(data.custom)
     if begun > 1:
         data.notes.append(f"The recording spans {begun} episodes; they are shown as one.")
-        data.custom = {**data.custom, "outcome": "unknown"}
-    events.sort(key=lambda e: e.t)
+        data.custom["outcome"] = "unknown"
+    events = sorted([*events, *marks], key=lambda e: e.t)
     if len(events) > MOST_EVENTS:
         data.notes.append(f"Of {len(events)} events the first {MOST_EVENTS} are shown.")
     data.events = events[:MOST_EVENTS]

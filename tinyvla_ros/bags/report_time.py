@@ -52,11 +52,11 @@ class TimeAxis:
 
     def received(self, log_ns: int) -> float:
         """Return the second of a message without a stamp."""
-        return self._seconds(self._mapped(log_ns))
+        return self.seconds(self._mapped(log_ns))
 
     def stamped(self, stamp_ns: int, log_ns: int) -> float:
         """Return the second of a message with a stamp; of one stamped 0 when it was received."""
-        return self._seconds(self.ns(stamp_ns, log_ns))
+        return self.seconds(self.ns(stamp_ns, log_ns))
 
     def ns(self, stamp_ns: int, log_ns: int) -> int:
         """Return ``stamped`` in nanoseconds of the axis' own clock."""
@@ -70,9 +70,6 @@ class TimeAxis:
 
     def seconds(self, ns: int) -> float:
         """Return the second of a time of the axis' own clock."""
-        return self._seconds(ns)
-
-    def _seconds(self, ns: int) -> float:
         return max(0.0, (ns - self.start_ns) / 1e9)
 
     def _mapped(self, log_ns: int) -> int:
