@@ -226,9 +226,10 @@ class EpisodeRecorderNode(Node):
         values = {"episode": sorter.recording, "bags": writer.bags,
                   "bytes": writer.bytes, "buffered_bytes": writer.buffered,
                   "disk_free_mb": shutil.disk_usage(writer.out).free // 1_000_000}
-        values |= {f"messages {t}": n for t, n in writer.recorded.items()}
-        values |= {f"dropped {t}": n for t, n in writer.dropped.items()}
-        values |= {f"lost {t}": n for t, n in sorter.lost.items()}
+        for kind, counts in (("messages", writer.recorded), ("dropped", writer.dropped),
+                             ("lost", sorter.lost)):
+            # A copy is made at once; the writing thread may add a topic while this one goes on.
+            values |= {f"{kind} {t}": n for t, n in dict(counts).items()}
         unreadable = [t for t, s in self._known.items() if s is None]
         if writer.failure:
             return ERROR, writer.failure, values

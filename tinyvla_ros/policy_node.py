@@ -232,9 +232,10 @@ class PolicyNode(LifecycleNode):
                   "instruction": self._inputs.instruction, "plans": plans}
         values |= {k: f"{v:.2f}" for k, v in loop.latencies.summary().items()}
         values |= {k: f"{v:.5f}" for k, v in seam_summary(supervisor.seams).items()}
-        values |= {f"intervention {k}": n for k, n in supervisor.interventions.items()}
-        values |= {f"hold {k}": n for k, n in supervisor.holds.items()}
-        values |= {f"missed {k}": n for k, n in loop.missed.items()}
+        for kind, counts in (("intervention", supervisor.interventions),
+                             ("hold", supervisor.holds), ("missed", loop.missed)):
+            # A copy is made at once; the other threads may add a cause while this one goes on.
+            values |= {f"{kind} {k}": n for k, n in dict(counts).items()}
         values |= {"pictures": self._inputs.pictures}
         values |= self._inputs.describe(time.monotonic())
         if plans > self._plans_before:

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import math
+import sys
+import threading
+from collections import deque
 
 import numpy as np
 import pytest
@@ -228,6 +231,26 @@ def test_seams_are_kept_and_summed_up():
     assert summary["seam_velocity_max"] == 4.0
     assert set(summary) == {f"seam_{m}_{q}" for m in ("position", "velocity")
                             for q in ("p50", "p99", "max")}
+
+
+def test_seams_may_be_summed_up_while_the_control_thread_adds_some():
+    seams, done = deque([Seam(0.1, 2.0)] * 1000, maxlen=1000), threading.Event()
+
+    def add():
+        while not done.is_set():
+            seams.append(Seam(0.1, 2.0))
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=add)
+    thread.start()
+    try:
+        for _ in range(100):
+            assert seam_summary(seams)["seam_position_max"] == 0.1
+    finally:
+        done.set()
+        thread.join()
+        sys.setswitchinterval(interval)
 
 
 def test_real_time_chunking_goes_on_from_what_is_executed():

@@ -288,6 +288,7 @@ def _cause(reason: str) -> str:
 
 def seam_summary(seams: Sequence[Seam]) -> dict[str, float]:
     """Return p50, p99 and largest of both measures of a number of joins."""
+    seams = list(seams)  # at once: another thread may append while this one computes
     if not seams:
         return {}
     values = {"seam_position": [s.position for s in seams],
