@@ -147,8 +147,10 @@ class EpisodeRecorderNode(Node):
             self._sorter.latch(topic, max(1, len(publishers)))
 
         def callback(data: bytes, info: dict) -> None:
-            now = time.time_ns()
-            message = RawMessage(topic, now, info["source_timestamp"] or now, data,
+            # When the middleware received it: this thread may be late, with large messages more
+            # than with small ones.
+            received = info["received_timestamp"] or time.time_ns()
+            message = RawMessage(topic, received, info["source_timestamp"] or received, data,
                                  info["publication_sequence_number"] or 0)
             if topic == self._events:
                 self._on_event(message)
