@@ -295,7 +295,7 @@ function drawHistogram(canvas) {
   const beyond = values.some((v) => v > most);
   g.fillText(beyond ? "and more, ms" : "ms", width - edge, 150 - 5);
   g.textAlign = "left";
-  g.fillText(`${high} chunks`, edge, 12);
+  g.fillText(`${high} per bar`, edge, 12);
   g.setLineDash([4, 3]);
   percentiles.forEach(([name, v], row) => {
     const at = Math.min(width - edge, x(v));
