@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import importlib
-import re
 import shutil
 import sys
 import time
@@ -14,19 +12,27 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from pydantic import Field
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy
 from rclpy.serialization import deserialize_message
 from std_srvs.srv import SetBool, Trigger
 
+from tinyvla_ros import __version__
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.bags.definitions import definition
 from tinyvla_ros.bags.episodes import CLOCK_TRUST_S, EpisodeSorter, RawMessage
 from tinyvla_ros.bags.jpeg import as_jpeg
-from tinyvla_ros.bags.metadata import TopicMetadata, qos_profile, safe_name
+from tinyvla_ros.bags.metadata import TopicMetadata, safe_name
 from tinyvla_ros.bags.writing import WriterThread
 from tinyvla_ros.configuration import Config
 from tinyvla_ros.errors import InputError
 from tinyvla_ros.files import checkpoint_digest
+from tinyvla_ros.recorded_topics import (
+    fits,
+    matching_qos,
+    message_class,
+    offered_qos,
+    patterns,
+)
 from tinyvla_ros.ros_node import ERROR, OK, WARN, Diagnostics, run_node
 from tinyvla_ros.ros_parameters import declare_parameters
 
@@ -35,10 +41,7 @@ DISCOVERY_S = 0.2
 TICK_S = 0.03
 # Old events come together when this node starts; one after so long is the last of them, s.
 MISSED_S = 0.2
-# Messages that may wait in the middleware while this process is busy.
-DEPTH, LARGE_DEPTH = 500, 60
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
-LARGE = (IMAGE, "sensor_msgs/msg/PointCloud2")
 
 
 class RecorderParameters(Config):
@@ -74,7 +77,7 @@ class EpisodeRecorderNode(Node):
         super().__init__("episode_recorder_node")
         self.exit_code: int | None = None
         self._parameters = p = declare_parameters(self, RecorderParameters)
-        self._record, self._leave = (_patterns(n, getattr(p, n)) for n in ("topics", "exclude"))
+        self._record, self._leave = (patterns(n, getattr(p, n)) for n in ("topics", "exclude"))
         self._common = _common(p)
         self._events = self.resolve_topic_name("episode")
         self._writer = WriterThread(Path(p.out), p.compression, p.buffer_mb * 1_000_000,
@@ -122,18 +125,18 @@ class EpisodeRecorderNode(Node):
 
     def _wanted(self, topic: str) -> bool:
         return topic == self._events or (
-            _fits(topic, self._record) and not _fits(topic, self._leave))
+            fits(topic, self._record) and not fits(topic, self._leave))
 
     def _subscribe(self, topic: str, types: list[str], publishers: list):
         if len(types) > 1:
             return None
         try:
-            kind, described = _message_class(types[0]), definition(types[0])
+            kind, described = message_class(types[0]), definition(types[0])
         except InputError as err:
             self.get_logger().error(f"{topic} is not recorded: {err}")
             return None
-        qos = _matching(types[0], publishers)
-        offered = [_offered(p.qos_profile) for p in publishers]
+        qos = matching_qos(types[0], publishers)
+        offered = [offered_qos(p.qos_profile) for p in publishers]
         if self._parameters.jpeg_quality and types[0] == IMAGE:
             jpeg = definition(COMPRESSED)
             self._writer.topic(
@@ -243,21 +246,9 @@ class EpisodeRecorderNode(Node):
         return OK, f"recording {sorter.recording}" if sorter.recording else "idle", values
 
 
-def _patterns(name: str, texts: tuple[str, ...]) -> list[re.Pattern]:
-    try:
-        return [re.compile(t) for t in texts if t]
-    except re.error as err:
-        raise InputError(f"Parameter '{name}' holds {err.pattern!r}, which is neither a name nor "
-                         f"a regular expression ({err}).") from None
-
-
-def _fits(topic: str, patterns: list[re.Pattern]) -> bool:
-    return any(p.fullmatch(topic) or p.fullmatch(topic[1:]) for p in patterns)
-
-
 def _common(parameters: RecorderParameters) -> dict[str, str]:
     """What every episode is recorded with."""
-    values = {}
+    values = {"recorder": f"tinyvla_ros {__version__}"}
     if parameters.robot:
         contract = RobotContract.load(parameters.robot)
         values |= {"robot": contract.name, "robot_contract": Path(parameters.robot).read_text()}
@@ -271,32 +262,6 @@ def _common(parameters: RecorderParameters) -> dict[str, str]:
                              "give a checkpoint directory.") from None
         values["checkpoint"] = parameters.checkpoint
     return values
-
-
-def _message_class(name: str) -> type:
-    package, _, kind = name.split("/")
-    try:
-        return getattr(importlib.import_module(f"{package}.msg"), kind)
-    except (ImportError, AttributeError):
-        raise InputError(f"The message type {name} is unknown here; source the workspace that "
-                         "has it.") from None
-
-
-def _matching(kind: str, publishers: list) -> QoSProfile:
-    """Return what is compatible with all publishers and loses least."""
-    def all_are(name: str, value) -> bool:
-        return all(getattr(p.qos_profile, name) == value for p in publishers)
-    reliable = all_are("reliability", ReliabilityPolicy.RELIABLE)
-    latched = all_are("durability", DurabilityPolicy.TRANSIENT_LOCAL)
-    return QoSProfile(
-        depth=LARGE_DEPTH if kind in LARGE else DEPTH, history=HistoryPolicy.KEEP_LAST,
-        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
-        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE)
-
-
-def _offered(qos: QoSProfile) -> dict:
-    return qos_profile(qos.history.name.lower(), qos.depth, qos.reliability.name.lower(),
-                       qos.durability.name.lower())
 
 
 def main(args: list[str] | None = None) -> int:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from rclpy.clock import Clock
 
+from tinyvla_ros.arm.clock_steps import ClockSteps
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.plan import Plan
 from tinyvla_ros.arm.supervisor import Supervisor
@@ -28,9 +29,6 @@ from tinyvla_ros.worker import Worker
 
 # Bounds of the control thread's period, s.
 SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 0.005, 0.02
-# A difference between ROS time and the steady clock that grows by more than this at once is a
-# step of the clock, s.
-CLOCK_STEP_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ class PolicyLoop:
         self._ready: _Ready | None = None
         self._done: tuple[int, str] | None = None  # stamp and instruction last acted on
         self._inferring_since: float | None = None
-        self._offset: float | None = None  # ROS time minus steady time, s
+        self._steps = ClockSteps()
         self._said: tuple[str, str] | None = None
         self._closing = False
         self._workers = workers
@@ -97,7 +95,7 @@ class PolicyLoop:
     def start(self, enabled: bool) -> None:
         """Start both threads; the operator's switch as given."""
         self._supervisor.activate(enabled)
-        self._closing, self._done, self._ready, self._offset = False, None, None, None
+        self._closing, self._done, self._ready, self._steps = False, None, None, ClockSteps()
         for worker, work in zip(self._workers, (self._infer_forever, self._control_forever),
                                 strict=True):
             worker.start(work)
@@ -292,11 +290,7 @@ class PolicyLoop:
             return "time went back: the stamps of a stream did"
         if self._ros_time:
             return ""  # simulations jump and stop as they like
-        offset, before = now_ns / 1e9 - now_s, self._offset
-        self._offset = offset
-        if before is not None and abs(offset - before) > CLOCK_STEP_S:
-            return f"the clock was set by {offset - before:+.3f} s"
-        return ""
+        return self._steps.step(now_s, now_ns)
 
     def _now_ns(self) -> int:
         return self._clock.now().nanoseconds

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 # Modules that are ROS by nature, nodes besides; everything else in tinyvla_ros is the core.
 ROS_MODULES = {"policy_inputs", "policy_loop", "outputs", "ros_parameters", "launch_graph",
-               "live_check"}
+               "live_check", "recorded_topics"}
 
 
 def core_modules() -> list[str]:
