@@ -18,7 +18,7 @@ from tinyvla_ros.errors import InputError, MessageError
 from tinyvla_ros.worker import Worker
 
 # What a crash can take: messages are on the disk (with the operating system) after this, s.
-FLUSH_S = 0.25
+FLUSH_S = 0.1
 # Space on the disk is looked at so often, s.
 LOOK_S = 1.0
 
