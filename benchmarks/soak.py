@@ -11,6 +11,7 @@ import argparse
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,8 @@ def main() -> int:
     print(f"\npictures per camera {pictures:.0f}, chunks {len(chunks)} "
           f"({100 * len(chunks) / pictures:.1f} %), holds {len(commands) - len(chunks)}, wrong "
           f"{sum(bool(c.wrong) for c in commands)}")
+    for wrong, count in Counter(c.wrong for c in commands if c.wrong).items():
+        print(f"  wrong: {wrong}: {count}")
     print(f"time between chunks ms: median {1e3 * np.median(gaps):.1f}, p99 "
           f"{1e3 * np.percentile(gaps, 99):.1f}, longest {1e3 * gaps.max():.1f}")
     print(f"memory MB: {first:.1f} in the second tenth, {last:.1f} in the last: "

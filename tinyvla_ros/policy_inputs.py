@@ -79,6 +79,7 @@ class PolicyInputs:
         self._max_age, self._max_ahead = contract.stamps.max_age, contract.stamps.max_ahead
         self._health: dict[str, StreamHealth] = {}
         self._arrived: dict[int, float] = {}
+        self._numbers: dict[int, int] = {}
         self._went_back = False
         self._subscriptions = []
         self._subscribe()
@@ -100,6 +101,7 @@ class PolicyInputs:
         with self.changed:
             self._assembler.clear()
             self._arrived.clear()
+            self._numbers.clear()
             for health in self._health.values():
                 health.reset()
 
@@ -115,6 +117,10 @@ class PolicyInputs:
     def arrival(self, stamp_ns: int) -> float | None:
         """Return when the last image with a stamp arrived, steady seconds."""
         return self._arrived.get(stamp_ns)
+
+    def number(self, stamp_ns: int) -> int:
+        """Return which picture of the first camera an observation has; the last if unknown."""
+        return self._numbers.get(stamp_ns, self.pictures)
 
     def newest_state(self) -> dict[str, float]:
         """Return the newest value of every state."""
@@ -177,9 +183,12 @@ class PolicyInputs:
     def _add_image(self, name: str, stamp_ns: int, image):
         went_back = self._assembler.add_image(name, stamp_ns, image)
         self._arrived[stamp_ns] = time.monotonic()
-        self.pictures += name == next(iter(self._config.cameras))
-        if len(self._arrived) > ARRIVALS:
-            del self._arrived[next(iter(self._arrived))]
+        if name == next(iter(self._config.cameras)):
+            self.pictures += 1
+            self._numbers[stamp_ns] = self.pictures
+        for kept in (self._arrived, self._numbers):
+            if len(kept) > ARRIVALS:
+                del kept[next(iter(kept))]
         return went_back, stamp_ns, image
 
     def _add_joints(self, msg: JointState, stamp_ns: int):

@@ -148,8 +148,10 @@ class PolicyLoop:
                 if self._closing:
                     return
                 self._done = (observation.stamp_ns, observation.instruction)
-                seen, self._pictures = self._pictures, self._inputs.pictures
-                self.missed["newer one taken"] += max(0, self._pictures - seen - 1)
+                # Newer pictures may be there already, of which other cameras lack theirs.
+                number, seen = self._inputs.number(observation.stamp_ns), self._pictures
+                self.missed["newer one taken"] += max(0, number - seen - 1)
+                self._pictures = max(seen, number)
                 if self._dropped not in (None, observation.stamp_ns):
                     self.missed["inputs failed meanwhile"] += 1
                 self._dropped = None
