@@ -82,6 +82,7 @@ class PolicyLoop:
         self._ready: _Ready | None = None
         self._done: tuple[int, str] | None = None  # stamp and instruction last acted on
         self._inferring_since: float | None = None
+        self._held_by = ""  # why the arm must not move, as the control thread saw it last
         self._steps = ClockSteps()
         self._said: tuple[str, str] | None = None
         self._closing = False
@@ -96,6 +97,7 @@ class PolicyLoop:
         """Start both threads; the operator's switch as given."""
         self._supervisor.activate(enabled)
         self._closing, self._done, self._ready, self._steps = False, None, None, ClockSteps()
+        self._held_by = ""
         for worker, work in zip(self._workers, (self._infer_forever, self._control_forever),
                                 strict=True):
             worker.start(work)
@@ -168,8 +170,8 @@ class PolicyLoop:
 
     def _next_observation(self) -> Observation | None:
         """Return the newest observation not acted on yet, if it may be acted on."""
-        if not self._supervisor.may_infer or self._ready is not None:
-            return None
+        if not self._supervisor.may_infer or self._ready is not None or self._held_by:
+            return None  # inferring for nothing, again and again, would heat a held robot's CPU
         observation = self._inputs.latest()
         if observation is None:
             return None
@@ -235,7 +237,8 @@ class PolicyLoop:
                 self._apply(self._supervisor.tick(now_ns, step))
                 self._supervisor.forget()
                 self._inputs.clear()
-            problem = self._problem(now_s, now_ns)
+            before, problem = self._held_by, self._problem(now_s, now_ns)
+            self._held_by = problem
             self._apply(self._supervisor.tick(now_ns, problem))
             with self._wake:
                 ready, self._ready = self._ready, None
@@ -249,7 +252,7 @@ class PolicyLoop:
                 for output in self._outputs:
                     output.tick(self._supervisor.plan, now_ns)
             said = (self._supervisor.state, self._supervisor.reason)
-        if ready is not None:
+        if ready is not None or (before and not problem):
             with self._inputs.changed:
                 self._inputs.changed.notify_all()
         if said != self._said:

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 from _arm_rig import Rig
 from _faults import FAULTS
 from fault_matrix import Outcome, repeat
+from trajectory_msgs.msg import JointTrajectory
 
 # On a machine that stands still for half a second a chunk ends before anybody could hold.
 ATTEMPTS = 3
@@ -32,3 +34,20 @@ def test_commands_stay_within_limits_and_the_arm_moves_again(rig, fault):
         if fault.expect != "hold" or math.isfinite(outcome.holds_ms[0]):
             return
     pytest.fail(f"no hold came in {ATTEMPTS} attempts; the node said {rig.statuses[-20:]}")
+
+
+def test_an_arm_that_is_held_costs_no_inference(rig):
+    said = []
+    subscription = rig.node.create_subscription(
+        JointTrajectory, "policy_node/chunk", lambda _: said.append(time.monotonic()), 50)
+    try:
+        rig.wait(lambda: said, "a chunk")
+        rig.unsubscribe()  # pictures go on, and there is nobody to act on them
+        rig.wait(lambda: "running" not in rig.statuses[-1], "the hold")
+        held = time.monotonic() + 0.2  # what was being inferred
+        time.sleep(0.7)
+        assert [t for t in said if t > held] == []
+    finally:
+        rig.subscribe()
+        rig.node.destroy_subscription(subscription)
+    rig.wait_running()
