@@ -27,9 +27,14 @@ _ENCODINGS = {
 }
 
 
+def time_to_ns(time) -> int:
+    """Return a builtin_interfaces/Time or Duration in nanoseconds, zero included."""
+    return time.sec * 1_000_000_000 + time.nanosec
+
+
 def stamp_to_ns(stamp) -> int:
     """Return a builtin_interfaces/Time in nanoseconds; zero (unstamped) is an error."""
-    ns = stamp.sec * 1_000_000_000 + stamp.nanosec
+    ns = time_to_ns(stamp)
     if ns <= 0:
         raise MessageError(f"The header stamp is {stamp.sec}.{stamp.nanosec:09d}; a stamp later "
                            "than zero is needed, set it when the data is captured.")
@@ -84,6 +89,11 @@ def compressed_to_array(msg) -> np.ndarray:
         raise MessageError(f"The compressed image of format {msg.format!r} and {len(msg.data)} "
                            "bytes cannot be decoded; send JPEG or PNG.")
     return image[:, :, ::-1]
+
+
+def picture_to_array(msg) -> np.ndarray:
+    """Return a sensor_msgs/Image or CompressedImage as (height, width, 3) uint8 RGB."""
+    return image_to_array(msg) if hasattr(msg, "encoding") else compressed_to_array(msg)
 
 
 def joint_positions(msg, wanted: Iterable[str] = ()) -> dict[str, float]:
@@ -175,7 +185,7 @@ def trajectory_to_chunk(msg, channels: Iterable[str]) -> ActionChunk:
         if len(point.positions) != len(names):
             raise MessageError(f"Point {i} of the action chunk has {len(point.positions)} "
                                f"positions for {len(names)} channels.")
-        times.append(point.time_from_start.sec * 1_000_000_000 + point.time_from_start.nanosec)
+        times.append(time_to_ns(point.time_from_start))
     dt = times[0]
     if dt <= 0 or any(abs(t - (i + 1) * dt) > 1000 for i, t in enumerate(times)):
         raise MessageError("The times of the action chunk are not 1, 2, 3... times a positive "

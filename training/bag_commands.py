@@ -15,6 +15,7 @@ from tinyvla_ros.arm.contract_outputs import (
     TwistOutput,
 )
 from tinyvla_ros.errors import InputError
+from tinyvla_ros.messages import time_to_ns
 from training.bag_streams import Command, Recording
 
 # Without a recorded clock, stamps and receive times must be of the same clock, s.
@@ -86,14 +87,14 @@ class Trajectories:
         if missing:
             raise InputError(f"{self._where} does not name {', '.join(sorted(missing))}; correct "
                              "the outputs in a contract for --robot.")
-        stamp = _nanoseconds(msg.header.stamp)
+        stamp = time_to_ns(msg.header.stamp)
         begins = arrivals.effective(command.sent_ns, stamp)
         if begins == NEVER or not msg.points:
             return
         if any(len(p.positions) != len(names) for p in msg.points):
             raise InputError(f"{self._where} has points without a position for every joint; only "
                              "positions can become actions.")
-        ends = np.array([_nanoseconds(p.time_from_start) for p in msg.points], np.int64)
+        ends = np.array([time_to_ns(p.time_from_start) for p in msg.points], np.int64)
         points = np.array([p.positions for p in msg.points], np.float64)
         points = points[:, [names.index(t) for t in targets]]
         if (np.diff(ends) <= 0).any() or not np.isfinite(points).all():
@@ -161,7 +162,7 @@ def _positions(recording: Recording, output: PositionsOutput, arrivals: Arrivals
 def _twists(recording: Recording, output: TwistOutput, arrivals: Arrivals) -> LastSent:
     axes = [target.split(".") for target in output.targets]
     return LastSent(recording, output, arrivals, TWIST_TIMEOUT_S, lambda m: (
-        _nanoseconds(m.header.stamp), [getattr(getattr(m.twist, p), a) for p, a in axes]))
+        time_to_ns(m.header.stamp), [getattr(getattr(m.twist, p), a) for p, a in axes]))
 
 
 _READERS = {JointTrajectoryOutput: Trajectories, PositionsOutput: _positions, TwistOutput: _twists}
@@ -171,7 +172,3 @@ def command_readers(recording: Recording, contract: RobotContract) -> list[tuple
     """Return every output with what says (start_ns, dt_ns) -> values in its message's order."""
     arrivals = Arrivals(recording)
     return [(o, _READERS[type(o)](recording, o, arrivals)) for o in contract.outputs]
-
-
-def _nanoseconds(time) -> int:
-    return time.sec * 1_000_000_000 + time.nanosec

@@ -13,7 +13,7 @@ import numpy as np
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.errors import InputError, MessageError
 from tinyvla_ros.images import shrink
-from tinyvla_ros.messages import compressed_to_array, image_to_array
+from tinyvla_ros.messages import picture_to_array
 from training.bag_frames import Frames
 from training.bag_streams import Recording
 from training.lerobot_dataset import thinned, thinned_stats
@@ -76,10 +76,8 @@ def store_pictures(bag: Bag, recording: Recording, frames: Frames, fps: int,
         seen[topic] += 1
         if not count:
             continue
-        read = (compressed_to_array if message.topic.type.endswith("CompressedImage")
-                else image_to_array)
         try:
-            image = read(bag.decode(message))
+            image = picture_to_array(bag.decode(message))
         except MessageError as err:
             raise InputError(f"{bag.path}: image {seen[topic] - 1} of {topic}: {err}") from None
         image = shrink(image, pictures.height, pictures.width)

@@ -8,7 +8,6 @@ it arrives, they are brought to the axis of the stamps by the recorded ``/clock`
 
 from __future__ import annotations
 
-import struct
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,15 +17,14 @@ from mcap.exceptions import McapError
 from mcap.reader import make_reader
 
 from tinyvla_ros.arm.contract import RobotContract
-from tinyvla_ros.bags.reader import Bag, BagMessage
+from tinyvla_ros.bags.episodes import CLOCK_TRUST_S
+from tinyvla_ros.bags.reader import Bag, BagMessage, header_stamp
 from tinyvla_ros.bags.topics import find_topic, need_topic
 from tinyvla_ros.errors import InputError, MessageError
-from tinyvla_ros.messages import joint_positions, pose_position
+from tinyvla_ros.messages import joint_positions, pose_position, time_to_ns
 
 CLOCK = "/clock"
 IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
-# Publish times further from the receive times are of another clock, s.
-CLOCK_TRUST_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -86,12 +84,6 @@ class Recording:
                 **{f"state {n}": s for n, s in self.states.items()}}
 
 
-def header_stamp(data: bytes) -> int:
-    """Return the stamp (ns) of a serialized message that begins with a std_msgs/Header."""
-    seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
-    return seconds * 1_000_000_000 + nanoseconds
-
-
 def read_recording(bag: Bag, contract: RobotContract) -> Recording:
     """Read everything but the pictures, of which only the stamps are looked at.
 
@@ -129,7 +121,7 @@ def read_recording(bag: Bag, contract: RobotContract) -> Recording:
     recording.instructions = list(dict.fromkeys(bag.decode(m).data for m in messages[words]))
     sent = _publish_times(bag, [t for t in unstamped if t != words])
     recording.clock = np.array(
-        [(_sent(sent, m), _nanoseconds(bag.decode(m).clock)) for m in messages[CLOCK]],
+        [(_sent(sent, m), time_to_ns(bag.decode(m).clock)) for m in messages[CLOCK]],
         np.int64).reshape(-1, 2)
     for topic, recorded in outputs.items():
         if recorded is not None and messages[recorded]:
@@ -217,10 +209,6 @@ def _pose(bag: Bag, topic: str, stamps, messages) -> dict[str, Series]:
 
 def _bad(bag: Bag, topic: str, stamp: int, err: MessageError) -> InputError:
     return InputError(f"{bag.path}: {topic} at {stamp / 1e9:.3f} s: {err}")
-
-
-def _nanoseconds(time) -> int:
-    return time.sec * 1_000_000_000 + time.nanosec
 
 
 def _publish_times(bag: Bag, topics: list[str]) -> dict[tuple[str, int], int]:

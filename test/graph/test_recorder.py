@@ -179,7 +179,9 @@ def test_two_publishers_on_one_topic_are_recorded_and_no_loss_is_claimed(graph):
     a = graph.publisher(String)
     other = graph.node.create_publisher(String, a.topic_name, 10)
     graph.until(lambda: other.get_subscription_count(), "the recorder")
-    time.sleep(0.5)  # until the recorder has looked at the graph again
+    # Between two of its statuses it has looked at the graph.
+    seen = len(graph.statuses)
+    graph.until(lambda: len(graph.statuses) >= seen + 2, "two statuses")
     graph.say("begin", index=0)
     for i in range(20):
         (a if i % 3 else other).publish(String(data=str(i)))

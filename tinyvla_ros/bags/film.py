@@ -15,7 +15,7 @@ import numpy as np
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.bags.report_data import Camera
 from tinyvla_ros.errors import InputError
-from tinyvla_ros.messages import compressed_to_array, image_to_array
+from tinyvla_ros.messages import picture_to_array
 
 # Heights of pictures, pixels; a video is not wider than this either.
 STRIP_HEIGHT, VIDEO_HEIGHT, VIDEO_WIDTH = 144, 240, 960
@@ -96,7 +96,7 @@ def film(bag: Bag, cameras: Sequence[Camera], duration_s: float, pictures: int,
         if index not in wanted[topic] and not encoder.wants(camera.name, index):
             continue
         try:
-            image = _picture(bag.decode(message))
+            image = picture_to_array(bag.decode(message))
         except InputError as err:
             problems[f"{topic}: {err}"] += 1
             image = None
@@ -118,10 +118,6 @@ def _evenly(times: np.ndarray, duration_s: float, count: int) -> set[int]:
     """Choose the pictures that were the newest at evenly spaced times."""
     at = np.linspace(0.0, duration_s, count)
     return set(np.maximum(np.searchsorted(times, at, "right") - 1, 0).tolist())
-
-
-def _picture(msg) -> np.ndarray:
-    return image_to_array(msg) if hasattr(msg, "encoding") else compressed_to_array(msg)
 
 
 def _jpeg(image: np.ndarray, height: int) -> bytes:

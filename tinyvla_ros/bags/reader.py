@@ -147,6 +147,16 @@ class Bag(AbstractContextManager):
         return {str(k): str(v) for k, v in (information.get("custom_data") or {}).items()}
 
 
+def header_stamp(data: bytes) -> int:
+    """Return the stamp (ns) of a serialized message that begins with a std_msgs/Header.
+
+    Nothing is unpacked. Bytes that are too short for it give 0 or nonsense, and no error.
+    """
+    order = "little" if len(data) > 1 and data[1] & 1 else "big"
+    return (int.from_bytes(data[4:8], order, signed=True) * 1_000_000_000
+            + int.from_bytes(data[8:12], order))
+
+
 def find_bags(path: str | Path) -> list[Path]:
     """Return the bags at or below a path, in order of their names.
 

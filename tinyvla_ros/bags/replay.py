@@ -17,9 +17,8 @@ from tinyvla_ros.bags.reader import Bag, BagMessage
 from tinyvla_ros.bags.topics import contract_of, need_topic
 from tinyvla_ros.errors import InputError, MessageError
 from tinyvla_ros.messages import (
-    compressed_to_array,
-    image_to_array,
     joint_positions,
+    picture_to_array,
     pose_position,
     stamp_to_ns,
     trajectory_to_chunk,
@@ -97,9 +96,7 @@ def recorded_chunks(bag: Bag, config: PolicyConfig, contract: RobotContract
     for name in config.cameras:
         camera = contract.cameras[name]
         topic = need_topic(bag, [camera.topic, f"{camera.topic}/compressed"], f"camera {name}")
-        read = (compressed_to_array if bag.topics[topic].type.endswith("CompressedImage")
-                else image_to_array)
-        takers[topic] = lambda m, s, n=name, r=read: assembler.add_image(n, s, r(m))
+        takers[topic] = lambda m, s, n=name: assembler.add_image(n, s, picture_to_array(m))
     if assembler.joint_names:
         takers[need_topic(bag, [contract.joint_states.topic], "joint states")] = lambda m, s: \
             assembler.add_joints(s, joint_positions(m, assembler.joint_names))

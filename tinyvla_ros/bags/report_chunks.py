@@ -11,6 +11,7 @@ import numpy as np
 from tinyvla_ros.arm.joining import Joiner
 from tinyvla_ros.bags.report_time import TimeAxis
 from tinyvla_ros.errors import MessageError
+from tinyvla_ros.messages import time_to_ns
 from tinyvla_ros.types import ActionChunk
 
 # Rows shown of what a chunk went on to say after the next one had taken over.
@@ -59,15 +60,14 @@ def chunk_of(msg) -> tuple[ActionChunk, bool]:
         MessageError: it has no points, or points of several lengths or without a period.
     """
     names = tuple(msg.joint_names)
-    times = [p.time_from_start.sec * 1_000_000_000 + p.time_from_start.nanosec
-             for p in msg.points]
+    times = [time_to_ns(p.time_from_start) for p in msg.points]
     if not times or times[0] <= 0 or any(len(p.positions) != len(names) for p in msg.points):
         raise MessageError("A trajectory without points, without a period or with points of "
                            "another length than its names is not shown.")
     regular = [abs(t - (i + 1) * times[0]) < TOLERANCE_NS for i, t in enumerate(times)]
     count = regular.index(False) if False in regular else len(times)
     actions = np.array([list(p.positions) for p in msg.points[:count]], np.float32)
-    stamp = msg.header.stamp.sec * 1_000_000_000 + msg.header.stamp.nanosec
+    stamp = time_to_ns(msg.header.stamp)
     # Our policy writes what a chunk was computed for into frame_id; a hold is for nothing.
     return ActionChunk(stamp, names, actions, times[0] / 1e9), not msg.header.frame_id
 

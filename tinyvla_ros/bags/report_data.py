@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tinyvla_ros.bags.info import BagInfo, bag_info
-from tinyvla_ros.bags.reader import Bag, BagMessage
+from tinyvla_ros.bags.reader import Bag, BagMessage, header_stamp
 from tinyvla_ros.bags.report_chunks import ChunkView, chunk_of, view_chunks
 from tinyvla_ros.bags.report_events import Event, episode_events, policy_events
 from tinyvla_ros.bags.report_time import TimeAxis
 from tinyvla_ros.bags.topics import contract_of
 from tinyvla_ros.errors import InputError
+from tinyvla_ros.messages import time_to_ns
 
 IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 JOINTS, CHUNK = "sensor_msgs/msg/JointState", "trajectory_msgs/msg/JointTrajectory"
@@ -185,14 +186,11 @@ class _Gathered:
 
     def _image(self, message: BagMessage) -> None:
         # The header comes first in both types: the picture need not be unpacked to know its time.
-        data = message.data
-        order = "little" if len(data) > 1 and data[1] & 1 else "big"
-        sec, nanosec = (int.from_bytes(data[a:a + 4], order, signed=a == 4) for a in (4, 8))
-        self.images[message.topic.name].append((message.log_ns, sec * 1_000_000_000 + nanosec))
+        self.images[message.topic.name].append((message.log_ns, header_stamp(message.data)))
 
     def _joint(self, message: BagMessage) -> None:
         msg = self._bag.decode(message)
-        topic, stamp, names = message.topic.name, _ns(msg.header.stamp), tuple(msg.name)
+        topic, stamp, names = message.topic.name, time_to_ns(msg.header.stamp), tuple(msg.name)
         self.joint_stamps.setdefault(topic, []).append((message.log_ns, stamp))
         if len(names) == len(msg.position) and names:
             self.joints.setdefault(names, []).append((message.log_ns, stamp, list(msg.position)))
@@ -201,10 +199,10 @@ class _Gathered:
         if message.topic.name == self._chunk_topic:
             self.chunks.append((message.log_ns, *chunk_of(self._bag.decode(message))))
         elif message.topic.name.endswith(POLICY_CHUNK):
-            self.said.append((message.log_ns, _ns(self._bag.decode(message).header.stamp)))
+            self.said.append((message.log_ns, time_to_ns(self._bag.decode(message).header.stamp)))
 
     def _clock(self, message: BagMessage) -> None:
-        self.clock.append((message.log_ns, _ns(self._bag.decode(message).clock)))
+        self.clock.append((message.log_ns, time_to_ns(self._bag.decode(message).clock)))
 
     def _event(self, message: BagMessage) -> None:
         if message.topic.name.endswith("episode"):
@@ -224,10 +222,6 @@ def _chunk_topic(bag: Bag) -> str:
     sent = [t for t in topics if not t.name.endswith(POLICY_CHUNK)]
     named = [t for t in sent if t.name.endswith("action_chunk")]
     return max(named or sent or topics, key=lambda t: t.count).name if topics else ""
-
-
-def _ns(stamp) -> int:
-    return stamp.sec * 1_000_000_000 + stamp.nanosec
 
 
 def _lines(names: tuple[str, ...], rows: list, axis: TimeAxis) -> dict:

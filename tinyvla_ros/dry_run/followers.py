@@ -10,6 +10,7 @@ import numpy as np
 from tinyvla_ros.arm.contract_check import SERVO_TIMEOUT_S
 from tinyvla_ros.arm.contract_outputs import TWIST_AXES
 from tinyvla_ros.dry_run.trajectory import Refused, TrajectoryFollower
+from tinyvla_ros.messages import time_to_ns
 
 _TIMEOUT_NS = round(SERVO_TIMEOUT_S * 1e9)
 
@@ -76,7 +77,7 @@ class TwistFollower:
         twist = np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z])
         if not np.isfinite(twist).all():
             raise Refused("not finite", f"The twist is {twist.tolist()}; it must be finite.")
-        stamp_ns = msg.header.stamp.sec * 1_000_000_000 + msg.header.stamp.nanosec
+        stamp_ns = time_to_ns(msg.header.stamp)
         if now_ns - stamp_ns > _TIMEOUT_NS:
             raise Refused("stale", f"The twist is {(now_ns - stamp_ns) / 1e9:.3f} s old; Servo "
                           f"follows none older than {SERVO_TIMEOUT_S} s.")

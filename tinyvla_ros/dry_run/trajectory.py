@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinyvla_ros.errors import MessageError
+from tinyvla_ros.messages import time_to_ns
 
 # The controller compares with the epsilon of float.
 AT_REST = float(np.finfo(np.float32).eps)
@@ -74,7 +75,7 @@ class TrajectoryFollower:
             raise Refused("no points", "The trajectory has no points; send at least one.")
         offsets = _times(msg)
         positions, velocities, has_velocity = _values(msg, order)
-        start_ns = msg.header.stamp.sec * 1_000_000_000 + msg.header.stamp.nanosec
+        start_ns = time_to_ns(msg.header.stamp)
         end_ns = start_ns + int(offsets[-1])
         if start_ns and end_ns < now_ns:
             raise Refused("in the past", f"The trajectory ended {(now_ns - end_ns) / 1e9:.3f} s "
@@ -127,8 +128,7 @@ class TrajectoryFollower:
 
 def _times(msg) -> np.ndarray:
     """Return (points,) int64 nanoseconds from the start."""
-    times = [p.time_from_start.sec * 1_000_000_000 + p.time_from_start.nanosec
-             for p in msg.points]
+    times = [time_to_ns(p.time_from_start) for p in msg.points]
     for i, (before, after) in enumerate(itertools.pairwise(times)):
         if after <= before:
             raise Refused("times not increasing", f"Points {i} and {i + 1} of the trajectory are "
