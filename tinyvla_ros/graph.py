@@ -141,7 +141,7 @@ def dry_run_graph(options: DryRunOptions) -> list[NodeDescription]:
     config = PolicyConfig.load(checkpoint)
     DryRunArm(contract, config, start_state(contract, config, Path(checkpoint)), 0)
     if options.instruction:
-        config.instruction_index(options.instruction)
+        config.check_instruction(options.instruction)
     same = {name: policy[0].parameters[name] for name in ("robot", "checkpoint")}
     arm = NodeDescription("dry_run_arm_node", {**same, "instruction": options.instruction})
     return [*policy, arm]

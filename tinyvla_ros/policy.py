@@ -10,9 +10,13 @@ import numpy as np
 import torch
 
 from tinyvla_ros.checkpoint import Checkpoint, load_checkpoint
-from tinyvla_ros.errors import InputError
+from tinyvla_ros.errors import InputError, UnknownInstructionError
 from tinyvla_ros.images import crop_and_shrink
+from tinyvla_ros.language_config import fold
 from tinyvla_ros.types import ActionChunk, Observation, Prefix
+
+# Wordings remembered; whoever sends more starts over.
+MAX_READ = 1000
 
 
 class Policy:
@@ -28,6 +32,7 @@ class Policy:
         threads: CPU threads for torch, process-wide. One is the default: the network is small,
             and the same count everywhere makes results bit-identical between processes.
         sample_steps: DDIM steps, None for the checkpoint's own.
+        deaf: ignore every instruction: what is the policy worth without words?
 
     Raises:
         CheckpointError: the directory cannot be used.
@@ -35,7 +40,7 @@ class Policy:
     """
 
     def __init__(self, checkpoint: str | Path | Checkpoint, device: str = "cpu", seed: int = 0,
-                 threads: int = 1, sample_steps: int | None = None):
+                 threads: int = 1, sample_steps: int | None = None, deaf: bool = False):
         if threads < 1:
             raise InputError(f"Threads is {threads}; give a number of at least 1.")
         torch.set_num_threads(threads)
@@ -49,6 +54,8 @@ class Policy:
         self._normalizer = checkpoint.normalizer.to(self.device)
         if sample_steps is not None:
             self._network.set_sample_steps(sample_steps)
+        self._deaf = deaf
+        self._read: dict[str, torch.Tensor] = {}
         self._low = np.array(self.config.action.low, np.float32)
         self._high = np.array(self.config.action.high, np.float32)
 
@@ -69,16 +76,16 @@ class Policy:
             Actions within the checkpoint's limits, stamped with the observation's time.
 
         Raises:
-            UnknownInstructionError: the instruction is not one of the checkpoint's.
+            UnknownInstructionError: the instruction is none the checkpoint can take.
             InputError: a camera or state is missing, or a state is not finite.
         """
         start = time.perf_counter()
         config = self.config
-        row = config.instruction_index(observation.instruction)
+        words = self._words(observation.instruction)
         state = torch.from_numpy(self._state(observation)).to(self.device)
         images = [self._image(observation, name) for name in config.cameras]
         condition = self._network.encode(
-            images, self._normalizer.state(state)[None], torch.tensor([row], device=self.device))
+            images, self._normalizer.state(state)[None], words)
         noise = self._noise(observation.stamp_ns).to(self.device)
         known = () if prefix is None else self._known(prefix)
         actions = self._normalizer.to_action(self._network.sample(condition, noise, *known))[0]
@@ -92,6 +99,41 @@ class Policy:
             actions[committed] = prefix.actions[committed]
         return ActionChunk(observation.stamp_ns, config.action.channels, actions,
                            config.action.dt, time.perf_counter() - start)
+
+    def understand(self, instruction: str) -> str:
+        """Return the known wording that an instruction is, or is most like.
+
+        Raises:
+            UnknownInstructionError: it is like none.
+            InputError: it is empty, too long or no plain text, or its encoder is not to be had.
+        """
+        try:
+            return self.config.wordings[self.config.wording_index(instruction)]
+        except UnknownInstructionError:
+            if not self.config.takes_new_wordings:
+                raise
+        from tinyvla_ros.language import embed, nearest
+
+        language, known = self.config.language, self._network.encoder.instruction.weight
+        vector = embed(language, [instruction])[0]
+        like, _ = nearest(language, instruction, vector, self.config.wordings,
+                          known.cpu().numpy())
+        self._read[fold(instruction)] = torch.from_numpy(vector)[None].to(self.device)
+        return like
+
+    def _words(self, instruction: str) -> torch.Tensor:
+        """Return what the network gets of an instruction."""
+        if self._deaf:
+            return torch.tensor([-1], device=self.device)
+        folded = fold(instruction)
+        if folded not in self._read:
+            if len(self._read) > MAX_READ:
+                self._read.clear()
+            known = self.understand(instruction)
+            if folded not in self._read:
+                self._read[folded] = torch.tensor([self.config.wording_index(known)],
+                                                  device=self.device)
+        return self._read[folded]
 
     def _known(self, prefix: Prefix) -> tuple[torch.Tensor, torch.Tensor]:
         actions = torch.from_numpy(prefix.actions).to(self.device)

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from tinyvla_ros.configuration import Config, parse, read_json
 from tinyvla_ros.errors import CheckpointError, UnknownInstructionError, unknown
 from tinyvla_ros.files import CONFIG
+from tinyvla_ros.language_config import LanguageConfig, LearnedTable, check_text, fold
 
 FORMAT = 1
 
@@ -83,7 +84,7 @@ class ModelConfig(Config):
     Attributes:
         image_channels: feature channels at 1/4 resolution; twice as many at 1/8.
         keypoints: spatial-softmax keypoints per camera.
-        instruction_dim: size of the learned embedding of an instruction.
+        instruction_dim: size of the vector of an instruction, learned or projected.
         condition_dim: size of the vector that conditions the denoiser.
         denoiser_channels: channels of the U-Net at full, half and quarter horizon.
         kernel_size: odd kernel of its convolutions.
@@ -136,7 +137,9 @@ class PolicyConfig(Config):
         cameras: camera name -> what the policy sees of it, in network order.
         state: state names, in network order (real joint names, ``ee_x`` ...).
         action: action channels and timing.
-        instructions: the instructions the policy was trained on, in embedding order.
+        instructions: what the policy was trained to do, one wording per task.
+        paraphrases: instruction -> other wordings it was trained on.
+        language: how instructions are read.
         model: network sizes.
         diffusion: noise schedule and sampling.
     """
@@ -146,6 +149,8 @@ class PolicyConfig(Config):
     state: tuple[str, ...] = Field(min_length=1)
     action: ActionSpec
     instructions: tuple[str, ...] = Field(min_length=1)
+    paraphrases: dict[str, tuple[str, ...]] = {}
+    language: LanguageConfig = LearnedTable()
     model: ModelConfig = ModelConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
 
@@ -165,19 +170,59 @@ class PolicyConfig(Config):
     @model_validator(mode="after")
     def _names_are_unique(self):
         for field, names in (("state", self.state), ("action.channels", self.action.channels),
-                             ("instructions", self.instructions)):
+                             ("instructions", self.instructions),
+                             ("instructions and paraphrases", [fold(w) for w in self.wordings])):
             if len(set(names)) != len(names):
                 raise ValueError(f"{field} names something twice")
         return self
 
+    @model_validator(mode="after")
+    def _paraphrases_have_instructions(self):
+        for instruction in self.paraphrases:
+            if instruction not in self.instructions:
+                raise ValueError("paraphrases: " + unknown("instruction", instruction,
+                                                           self.instructions))
+        return self
+
+    @property
+    def wordings(self) -> tuple[str, ...]:
+        """Every known wording: the instructions, then their paraphrases."""
+        others = (self.paraphrases.get(i, ()) for i in self.instructions)
+        return (*self.instructions, *(wording for group in others for wording in group))
+
+    @property
+    def wording_owners(self) -> tuple[int, ...]:
+        """Per wording, the index of the instruction that it says."""
+        return (*range(len(self.instructions)),
+                *(index for index, instruction in enumerate(self.instructions)
+                  for _ in self.paraphrases.get(instruction, ())))
+
+    @property
+    def takes_new_wordings(self) -> bool:
+        """Whether words that were not trained on can be understood."""
+        return not isinstance(self.language, LearnedTable)
+
     def instruction_index(self, instruction: str) -> int:
-        """Return the row of an instruction, ignoring case and outer or repeated blanks.
+        """Return which instruction a known wording says, ignoring case and extra blanks.
 
         Raises:
             UnknownInstructionError: lists the known instructions and suggests the nearest.
+            InputError: the text is empty, too long or no plain text.
         """
-        folded = " ".join(instruction.split()).casefold()
-        for index, known in enumerate(self.instructions):
-            if " ".join(known.split()).casefold() == folded:
+        return self.wording_owners[self.wording_index(instruction)]
+
+    def wording_index(self, text: str) -> int:
+        """Return the row of a known wording in ``wordings``; raises as ``instruction_index``."""
+        check_text(text)
+        folded = fold(text)
+        for index, known in enumerate(self.wordings):
+            if fold(known) == folded:
                 return index
-        raise UnknownInstructionError(unknown("instruction", instruction, self.instructions))
+        raise UnknownInstructionError(unknown("instruction", text, self.instructions))
+
+    def check_instruction(self, text: str) -> None:
+        """Check as far as can be done without the network; raises as ``instruction_index``."""
+        if self.takes_new_wordings:
+            check_text(text)
+        else:
+            self.wording_index(text)

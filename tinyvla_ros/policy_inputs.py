@@ -18,6 +18,7 @@ from tinyvla_ros.arm.contract import Camera, RobotContract, Stream
 from tinyvla_ros.arm.streams import StreamHealth
 from tinyvla_ros.assembly import ObservationAssembler
 from tinyvla_ros.errors import InputError, MessageError
+from tinyvla_ros.language_config import fold
 from tinyvla_ros.messages import (
     compressed_to_array,
     image_to_array,
@@ -63,12 +64,14 @@ class PolicyInputs:
         contract: the robot's.
         config: the checkpoint's.
         report: called with topic and error for every refused message.
+        understand: returns the known wording that an instruction is or is most like; raises
+            ``InputError`` for one that the policy cannot take.
     """
 
     def __init__(self, node: Node, contract: RobotContract, config: PolicyConfig,
-                 report: Callable[[str, InputError], None]):
+                 report: Callable[[str, InputError], None], understand: Callable[[str], str]):
         self._node, self._contract, self._config = node, contract, config
-        self._report = report
+        self._report, self._understand = report, understand
         self.changed = threading.Condition()
         self.active = False
         self.rejected: Counter[str] = Counter()
@@ -237,11 +240,14 @@ class PolicyInputs:
 
     def _on_instruction(self, msg: String) -> None:
         # Kept while inactive too: it is said once, and latched.
+        with self.changed:  # a wrong instruction stops the arm, instead of the old one going on
+            self._assembler.instruction = None
         try:
+            known = self._understand(msg.data)
+            if fold(known) != fold(msg.data):
+                self._node.get_logger().info(f"instruction {msg.data!r} is new to the policy; "
+                                             f"nearest known: {known!r}")
             with self.changed:
-                # A wrong instruction stops the arm, instead of the old one going on.
-                self._assembler.instruction = None
-                self._config.instruction_index(msg.data)
                 self._assembler.instruction = msg.data
                 self.changed.notify_all()
         except InputError as err:

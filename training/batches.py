@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random batches of demonstrations: balanced over tasks, images shifted.
+"""Random batches of demonstrations: balanced over tasks, images shifted, words varied.
 
 Batch number ``k`` is a function of the seed and ``k`` alone. That is what makes a resumed run
 exact, lets worker processes draw ahead, and lets several processes share one batch.
@@ -27,7 +27,7 @@ class Batch:
     Attributes:
         images: per camera (B, height, width, 3) uint8.
         state: (B, state) float32.
-        instruction: (B,) int64.
+        instruction: (B,) int64 rows of the policy's wordings, -1 for none.
         actions: (B, horizon, channels) float32.
         valid: (B, horizon) float32, 0 past the end of the demonstration.
         future: (B, len(future_frames), state) float32 states later in the same episode.
@@ -81,6 +81,8 @@ class BatchSampler(torch.utils.data.Dataset):
         self._seed, self._stream = recipe.seed, stream
         self._shift = options.shift_pixels if stream == TRAINING else 0
         self._rank, self._world = rank, world
+        owners = np.array(recipe.policy_config(data.tasks).wording_owners)
+        self._wordings = [np.flatnonzero(owners == task) for task in range(len(data.tasks))]
         frames = np.concatenate([np.arange(data.starts[e], data.ends[e]) for e in episodes])
         self._end_of = np.zeros(len(data.states), np.int64)
         for e in episodes:
@@ -123,6 +125,7 @@ class BatchSampler(torch.utils.data.Dataset):
         step = torch.randint(self._diffusion_steps, (size * repeats,), generator=generator)
         valid_total = np.minimum((self._end_of[frames] - frames) * data.actions.shape[1],
                                  self._horizon).sum()
+        instruction = self._instructions(frames, rng)
         mine = slice(self._rank * size // self._world, (self._rank + 1) * size // self._world)
         noisy = slice(mine.start * repeats, mine.stop * repeats)
         frames = frames[mine]
@@ -131,12 +134,22 @@ class BatchSampler(torch.utils.data.Dataset):
         return Batch(
             tuple(torch.from_numpy(images[:, c]) for c in range(images.shape[1])),
             torch.from_numpy(data.states[frames]),
-            torch.from_numpy(data.task_index[frames]),
+            torch.from_numpy(instruction[mine]),
             torch.from_numpy(np.stack([c[0] for c in chunks])),
             torch.from_numpy(np.stack([c[1] for c in chunks])),
             torch.from_numpy(data.states[self._later(frames)]),
             noise[noisy], step[noisy],
             torch.tensor(float(valid_total) / self._world))
+
+    def _instructions(self, frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return (B,) rows of wordings: the instruction's own in validation, else any of its."""
+        tasks = self._data.task_index[frames]
+        if self._stream != TRAINING:
+            return tasks
+        drawn = rng.random((2, len(frames)))
+        rows = [self._wordings[t] for t in tasks]
+        chosen = np.array([r[int(u * len(r))] for r, u in zip(rows, drawn[0], strict=True)])
+        return np.where(drawn[1] < self._options.instruction_dropout, -1, chosen)
 
     def _later(self, frames: np.ndarray) -> np.ndarray:
         """Return (B, len(future_frames)) frames."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from tinyvla_ros.language import embed
 from tinyvla_ros.model import PolicyNetwork
 from tinyvla_ros.model.initialisation import initialise_as_torch
 from tinyvla_ros.normalizer import Normalizer
@@ -33,6 +34,10 @@ class Learner(nn.Module):
         super().__init__()
         self.options = recipe.optimisation
         self.network = PolicyNetwork(config)
+        if config.takes_new_wordings:
+            embeddings = torch.from_numpy(embed(config.language, config.wordings,
+                                                download=True))
+            self.network.encoder.instruction.weight.copy_(embeddings)
         if recipe.initialisation.kind == "torch":
             initialise_as_torch(self.network.denoiser)
         with torch.no_grad():

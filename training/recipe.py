@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from tinyvla_ros.configuration import Config, override, parse, read_yaml
+from tinyvla_ros.language_config import LanguageConfig, LearnedTable
 from tinyvla_ros.policy_config import (
     ActionSpec,
     CameraSpec,
@@ -48,6 +49,7 @@ class Optimisation(Config):
         loss_scale_above: historical: a loss above this is multiplied by 0.1; null for never.
         ema_decay: decay of the averaged weights, which are the ones evaluated.
         shift_pixels: random image shift.
+        instruction_dropout: share of observations that come without an instruction.
         precision: ``auto`` uses bfloat16 where the processor or GPU has it.
         compile: run the network through ``torch.compile`` (docs/training.md says where it helps).
         future_weight: weight of the auxiliary loss that predicts later states of the episode.
@@ -69,6 +71,7 @@ class Optimisation(Config):
     loss_scale_above: float | None = Field(None, gt=0.0)
     ema_decay: float = Field(0.999, ge=0.0, lt=1.0)
     shift_pixels: int = Field(3, ge=0, le=32)
+    instruction_dropout: float = Field(0.0, ge=0.0, lt=1.0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: bool = False
     future_weight: float = Field(0.5, ge=0.0)
@@ -79,13 +82,18 @@ class Optimisation(Config):
 
 
 class Recipe(Config):
-    """A training configuration: what the policy sees and does, and how it is trained."""
+    """A training configuration: what the policy sees and does, and how it is trained.
+
+    ``paraphrases`` are other wordings of the instructions in the data: each observation draws one.
+    """
 
     cameras: dict[str, CameraSpec] = Field(min_length=1)
     state: tuple[str, ...] = Field(min_length=1)
     action: ActionSpec
     model: ModelConfig = ModelConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
+    language: LanguageConfig = LearnedTable()
+    paraphrases: dict[str, tuple[str, ...]] = {}
     initialisation: Initialisation = Initialisation()
     optimisation: Optimisation
     seed: int = Field(0, ge=0)
@@ -104,7 +112,14 @@ class Recipe(Config):
         return parse(cls, data, " ".join([str(path), *(f"--set {o}" for o in overrides)]))
 
     def policy_config(self, instructions: tuple[str, ...]) -> PolicyConfig:
-        """Return the ``config.json`` of the policy this recipe trains."""
-        return PolicyConfig(cameras=self.cameras, state=self.state, action=self.action,
-                            instructions=instructions, model=self.model,
-                            diffusion=self.diffusion)
+        """Return the ``config.json`` of the policy this recipe trains.
+
+        Raises:
+            InputError: the wordings do not fit each other.
+        """
+        data = {"cameras": self.cameras, "state": self.state, "action": self.action,
+                "instructions": instructions, "model": self.model, "diffusion": self.diffusion,
+                "language": self.language,
+                "paraphrases": {i: others for i, others in self.paraphrases.items()
+                                if i in instructions}}
+        return parse(PolicyConfig, data, "the recipe, with the instructions of the data")

@@ -16,7 +16,7 @@ import torch
 
 from tinyvla_ros.checkpoint import load_checkpoint, save_checkpoint
 from tinyvla_ros.configuration import parse
-from tinyvla_ros.errors import InputError
+from tinyvla_ros.errors import InputError, unknown
 from tinyvla_ros.files import checkpoint_digest
 from tinyvla_ros.normalizer import Normalizer
 from tinyvla_ros.policy_config import PolicyConfig
@@ -28,6 +28,9 @@ from training.recipe import Recipe
 from training.run_directory import RunDirectory
 from training.run_log import RunLog
 from training.trainer import Trainer
+
+# What a checkpoint to start from must have in common with the recipe and data.
+SHARED_FIELDS = ("cameras", "state", "instructions", "paraphrases", "language", "model", "action")
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ def _start(recipe: Recipe, setting: Setting, data: Mixture, process: Process
     start = load_checkpoint(setting.init)
     trainer = _trainer(recipe, setting, data, start.normalizer, process)
     network = trainer.learner.network
-    for field in ("cameras", "state", "instructions", "model", "action"):
+    for field in SHARED_FIELDS:
         if getattr(start.config, field) != getattr(network.config, field):
             raise InputError(f"{start.path} differs from the recipe and data in '{field}'; start "
                              "from a checkpoint that was trained with the same.")
@@ -150,6 +153,9 @@ def _trainer(recipe: Recipe, setting: Setting, data: Mixture, normalizer: Normal
              process: Process) -> Trainer:
     torch.set_num_threads(setting.threads or max(1, (os.cpu_count() or 1) // process.world))
     torch.manual_seed(recipe.seed)
+    for instruction in recipe.paraphrases:
+        if instruction not in data.tasks:
+            raise InputError("paraphrases: " + unknown("instruction", instruction, data.tasks))
     learner = Learner(recipe, recipe.policy_config(data.tasks), normalizer)
     return Trainer(learner.to(process.device), recipe, data, process)
 

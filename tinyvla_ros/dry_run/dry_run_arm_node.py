@@ -77,7 +77,7 @@ class DryRunArmNode(Node):
         self._instruct(parameters.instruction or config.instructions[0], config)
 
     def _instruct(self, instruction: str, config: PolicyConfig) -> None:
-        config.instruction_index(instruction)
+        config.check_instruction(instruction)
         self._instruction = self.create_publisher(String, self._contract.instruction, LATCHED)
         self._instruction.publish(String(data=instruction))
         self.get_logger().info(f"{self._contract.name} ready; the policy is told {instruction!r}")

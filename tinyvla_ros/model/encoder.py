@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from tinyvla_ros.model.instruction import make_instruction_embedding
 from tinyvla_ros.policy_config import PolicyConfig
 
 GROUPS = 4
@@ -92,7 +93,7 @@ class ObservationEncoder(nn.Module):
         super().__init__()
         model = config.model
         self.camera_names = tuple(config.cameras)
-        self.instruction = nn.Embedding(len(config.instructions), model.instruction_dim)
+        self.instruction = make_instruction_embedding(config)
         self.cameras = nn.ModuleList(
             CameraEncoder(model.image_channels, model.keypoints, model.instruction_dim)
             for _ in self.camera_names)
@@ -107,7 +108,8 @@ class ObservationEncoder(nn.Module):
         Args:
             images: one (B, 3, H, W) float tensor in [-1, 1] per camera, in config order.
             state: (B, len(state)) normalised.
-            instruction: (B,) int64 rows of the config's instructions.
+            instruction: (B,) int64 rows of the config's wordings, -1 for none, or (B, dim)
+                embeddings of others.
 
         Returns:
             (B, condition_dim) float.
