@@ -37,11 +37,17 @@ class EpisodeResult:
 
 
 class Episode:
-    """One running episode: time, return and success around an environment."""
+    """One running episode: time, return and success around an environment.
 
-    def __init__(self, env: MetaWorldEnv, spec: EpisodeSpec):
+    Args:
+        env: of the episode's task.
+        spec: which episode.
+        instruction: what the policy is told, None for the task's own instruction.
+    """
+
+    def __init__(self, env: MetaWorldEnv, spec: EpisodeSpec, instruction: str | None = None):
         self.env, self.spec = env, spec
-        self.instruction = env.config.instruction(spec.task)
+        self.instruction = instruction or env.config.instruction(spec.task)
         self.steps, self.episode_return = 0, 0.0
         self.success = self.done = False
         env.reset_unseen(spec.seed)

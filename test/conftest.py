@@ -3,12 +3,33 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
-# A domain of its own for every test process, so that test runs do not hear each other or a robot.
-os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+
+def _own_domain():
+    """Claim a ROS domain that no other test process on this machine has, while this one lives."""
+    for attempt in range(100):
+        domain = 1 + (os.getpid() + attempt) % 100
+        # Never removed: a lock on a file that is gone would not be seen by the next one.
+        claim = (Path(tempfile.gettempdir()) / f"tinyvla-test-domain-{domain}.lock").open("w")
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            claim.close()
+            continue
+        return domain, claim
+    raise RuntimeError("100 test processes are running; wait for some of them")
+
+
+# Test runs do not hear each other or a robot.
+if "ROS_DOMAIN_ID" not in os.environ:
+    _domain, _claim = _own_domain()
+    os.environ["ROS_DOMAIN_ID"] = str(_domain)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 # Tiny networks are slower with more threads, and test processes share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

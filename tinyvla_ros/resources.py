@@ -33,6 +33,11 @@ def default_checkpoint() -> Path:
     return share_directory() / "checkpoints" / "metaworld-3task"
 
 
+def mt10_checkpoint() -> Path:
+    """Return the shipped checkpoint that knows the ten tasks of MT10."""
+    return share_directory() / "checkpoints" / "metaworld-mt10"
+
+
 def default_robot() -> Path:
     """Return the contract of the arm that ``sim_bridge_node`` simulates."""
     return share_directory() / "config" / "robots" / "metaworld.yaml"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import math
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from importlib import metadata
@@ -53,6 +53,14 @@ def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[f
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def rate_text(outcomes: Sequence[bool]) -> str:
+    """Return "90 % (60-98)", a rate and its interval, or "-" without outcomes."""
+    if not outcomes:
+        return "-"
+    low, high = wilson_interval(sum(outcomes), len(outcomes))
+    return f"{100 * sum(outcomes) / len(outcomes):.0f} % ({100 * low:.0f}-{100 * high:.0f})"
 
 
 class ResultsWriter:

@@ -50,6 +50,8 @@ def register(add) -> None:
     add("loss-vs-success", "training.loss_success", "Compare loss and success along a run.")
     add("latency-vs-success", "training.latency_success",
         "Compare ways of joining chunks under latency.")
+    add("language-vs-success", "training.language_success",
+        "Compare success when told the right task, new words, another task, or nothing.")
     data = add("data", None, "Look at datasets.").add_subparsers(required=True, metavar="COMMAND")
     data.add_parser("check", module="training.data_check",
                     help="verify a LeRobotDataset and draw a contact sheet per task")

@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from tinyvla_ros.results import wilson_interval
+from tinyvla_ros.results import rate_text, wilson_interval
 from training.plots import COLOURS, new_figure, save, tidy
 from training.results_log import ResultsLog
 
@@ -26,22 +26,15 @@ def write_report(log: ResultsLog) -> str:
              "seam, position p50 / p99 | seam, velocity p50 / p99 |",
              "|---|--:|" + "--:|" * (len(tasks) + 4)]
     for (join, latency), found in cells.items():
-        rates = [_rate([r for r in found if r["task"] == task]) for task in tasks]
+        rates = [rate_text([r["success"] for r in found if r["task"] == task]) for task in tasks]
         held = sum(r["held_steps"] for r in found) / max(1, sum(r["steps"] for r in found))
-        lines.append(f"| {join} | {latency:g} | " + " | ".join([*rates, _rate(found)])
+        rates.append(rate_text([r["success"] for r in found]))
+        lines.append(f"| {join} | {latency:g} | " + " | ".join(rates)
                      + f" | {100 * held:.0f} % | {_seam(found, 0)} | {_seam(found, 1)} |")
     text = "\n".join(lines)
     (log.path / "latency.md").write_text(text + "\n")
     _draw(cells, plan, log.path / "latency.png")
     return text
-
-
-def _rate(records: list[dict]) -> str:
-    if not records:
-        return "-"
-    successes, total = sum(r["success"] for r in records), len(records)
-    low, high = wilson_interval(successes, total)
-    return f"{100 * successes / total:.0f} % ({100 * low:.0f}-{100 * high:.0f})"
 
 
 def _seam(records: list[dict], column: int) -> str:

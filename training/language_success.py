@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What are words worth to a policy? The same episodes, told different things."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sim_bridge.episodes import EpisodeSpec, plan_episodes
+
+EPISODES = "episodes"
+TOLD = {"right": "its instruction", "unseen": "a wording never trained on",
+        "other": "another task's instruction", "none": "nothing"}
+
+
+@dataclass(frozen=True)
+class ToldJob:
+    """An episode and what the policy is told in it; ``None`` for nothing."""
+
+    checkpoint: Path
+    spec: EpisodeSpec
+    told: str
+    instruction: str | None
+
+
+def add_arguments(parser) -> None:
+    """Add the options of ``tinyvla language-vs-success``."""
+    parser.add_argument("--checkpoint", type=Path, default=None,
+                        help="checkpoint directory; default: the shipped one for MT10")
+    parser.add_argument("--out", type=Path, required=True,
+                        help="directory for results; the same command again goes on")
+    parser.add_argument("--tasks", nargs="+", metavar="TASK", default=None,
+                        help="MetaWorld tasks; default: all that the wordings file names")
+    parser.add_argument("--wordings", type=Path, default=None, metavar="FILE",
+                        help="YAML: task -> wordings never trained on; default: "
+                        "config/mt10_unseen_wordings.yaml")
+    parser.add_argument("--told", nargs="+", choices=list(TOLD), default=list(TOLD),
+                        help="; ".join(f"{k}: {v}" for k, v in TOLD.items()))
+    parser.add_argument("--episodes", type=int, default=10, help="episodes per task and row")
+    parser.add_argument("--seed", type=int, default=50000,
+                        help="seed of the first episode of every task")
+    parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
+
+
+def run(options) -> int:
+    """Run ``tinyvla language-vs-success``."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from sim_bridge.robot_config import RobotConfig
+    from tinyvla_ros.checkpoint import load_checkpoint
+    from tinyvla_ros.resources import mt10_checkpoint, share_directory
+    from training.commands import STOPPED, at_least_one
+    from training.episode_jobs import check_tasks, gather
+    from training.jobs import Job
+    from training.language_report import write_report
+    from training.results_log import ResultsLog
+
+    at_least_one("Workers", options.workers)
+    checkpoint = (options.checkpoint or mt10_checkpoint()).resolve()
+    loaded = load_checkpoint(checkpoint)
+    wordings = read_wordings(options.wordings or
+                             share_directory() / "config" / "mt10_unseen_wordings.yaml")
+    tasks = options.tasks or list(wordings)
+    check_tasks(tasks, options.episodes, options.seed, loaded.config)
+    check_wordings(wordings, tasks, loaded.config, "unseen" in options.told)
+    robot = RobotConfig.load()
+    said = {task: robot.instruction(task) for task in tasks}
+    plan = {"checkpoint": loaded.digest, "tasks": tasks, "told": options.told,
+            "wordings": {task: wordings.get(task, []) for task in tasks},
+            "episodes": options.episodes, "seed": options.seed}
+    with ResultsLog(options.out, plan, (EPISODES,)) as log:
+        done = {(r["told"], r["task"], r["seed"]) for r in log.records[EPISODES]}
+        jobs = [Job("episode", run_episode, ToldJob(
+                    checkpoint, spec, told, words(told, spec, said, wordings)))
+                for spec in plan_episodes(tasks, options.episodes, options.seed)
+                for told in options.told if (told, spec.task, spec.seed) not in done]
+        if not gather(log, EPISODES, jobs, options.workers):
+            return STOPPED
+        print(write_report(log))
+    print(f"\nresults: {options.out}/language.md, .png")
+    return 0
+
+
+def read_wordings(path: Path) -> dict[str, list[str]]:
+    """Read a file of wordings per task.
+
+    Raises:
+        InputError: it is no mapping of tasks to lists of texts.
+    """
+    from tinyvla_ros.configuration import read_yaml
+    from tinyvla_ros.errors import InputError
+
+    data = read_yaml(path)
+    good = isinstance(data, dict) and data and all(
+        isinstance(v, list) and v and all(isinstance(w, str) for w in v) for v in data.values())
+    if not good:
+        raise InputError(f"{path} is no mapping of tasks to lists of wordings; write "
+                         "'reach-v3: [go to the red dot]'.")
+    return data
+
+
+def check_wordings(wordings: dict, tasks: list[str], config, unseen: bool) -> None:
+    """Check that wordings called unseen are, and that there are some for each task.
+
+    Raises:
+        InputError: a wording was trained on, or a task has none.
+    """
+    from tinyvla_ros.errors import InputError
+    from tinyvla_ros.language_config import fold
+
+    known = {fold(wording) for wording in config.wordings}
+    for task in tasks:
+        for wording in wordings.get(task, ()):
+            if fold(wording) in known:
+                raise InputError(f"The wording {wording!r} of {task} was trained on; take it out "
+                                 "of the file of unseen ones.")
+        if unseen and not wordings.get(task):
+            raise InputError(f"There is no unseen wording for {task}; add one, or leave 'unseen' "
+                             "out of --told.")
+
+
+def words(told: str, spec: EpisodeSpec, said: dict[str, str], wordings: dict) -> str | None:
+    """Return what to tell the policy in an episode; a function of its task and seed alone."""
+    if told == "none":
+        return None
+    if told == "unseen":
+        return wordings[spec.task][spec.seed % len(wordings[spec.task])]
+    if told == "other":
+        others = [task for task in said if task != spec.task]
+        number = np.random.default_rng([spec.seed, list(said).index(spec.task)]).integers(
+            len(others)) if others else 0
+        return said[others[number]] if others else said[spec.task]
+    return said[spec.task]
+
+
+_envs: dict = {}
+_policies: dict = {}
+
+
+def run_episode(job: ToldJob) -> dict:
+    """Run an episode; returns its line of the results. A refused instruction moves nothing."""
+    from sim_bridge.metaworld_env import MetaWorldEnv
+    from sim_bridge.rollout import Episode, rollout
+    from tinyvla_ros.errors import UnknownInstructionError
+    from tinyvla_ros.policy import Policy
+
+    deaf = job.instruction is None
+    if job.spec.task not in _envs:
+        _envs[job.spec.task] = MetaWorldEnv(job.spec.task)
+    if (job.checkpoint, deaf) not in _policies:
+        _policies[job.checkpoint, deaf] = Policy(job.checkpoint, threads=1, deaf=deaf)
+    episode = Episode(_envs[job.spec.task], job.spec, job.instruction)
+    refused = False
+    try:
+        for _ in rollout(_policies[job.checkpoint, deaf], episode):
+            pass
+    except UnknownInstructionError:
+        refused = True
+    result = episode.result()
+    return {"told": job.told, "task": job.spec.task, "seed": job.spec.seed,
+            "instruction": job.instruction, "refused": refused, "success": result.success,
+            "steps": result.steps}
