@@ -6,15 +6,20 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from tinyvla_ros.language import embed
+from tinyvla_ros.language_config import HashedWords
 from tinyvla_ros.policy_config import PolicyConfig
 
 
 def make_instruction_embedding(config: PolicyConfig) -> nn.Module:
     """Return the module that maps rows of ``config.wordings`` to (B, instruction_dim)."""
-    if config.takes_new_wordings:
-        return FrozenEmbeddings(len(config.wordings), config.language.dim,
-                                config.model.instruction_dim)
-    return LearnedEmbeddings(config)
+    if not config.takes_new_wordings:
+        return LearnedEmbeddings(config)
+    module = FrozenEmbeddings(len(config.wordings), config.language.dim,
+                              config.model.instruction_dim)
+    if isinstance(config.language, HashedWords):
+        module.weight.copy_(torch.from_numpy(embed(config.language, config.wordings)))
+    return module
 
 
 class LearnedEmbeddings(nn.Embedding):
@@ -33,7 +38,7 @@ class LearnedEmbeddings(nn.Embedding):
 class FrozenEmbeddings(nn.Module):
     """Embeddings of the known wordings, kept with the weights, and a learned projection.
 
-    ``language.embed`` fills ``weight`` when training starts.
+    Those of a sentence encoder come from ``language.embed`` when training starts.
     """
 
     def __init__(self, wordings: int, dim: int, instruction_dim: int):

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Words over topics: a policy that takes new wordings, told things while it runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from test.graph.harness import Output, Probe, start_node, stop
+from test.support import tiny_policy_config, write_random_checkpoint, write_robot
+
+
+@pytest.fixture(scope="module")
+def config():
+    return tiny_policy_config(language={"kind": "hashed", "dim": 128})
+
+
+@pytest.fixture(scope="module")
+def node(config, tmp_path_factory):
+    place = tmp_path_factory.mktemp("words")
+    write_random_checkpoint(place / "checkpoint", config)
+    robot = write_robot(place / "robot.yaml")
+    process = start_node("policy_node", checkpoint=str(place / "checkpoint"), enabled=True,
+                         robot=str(robot), use_sim_time=True)
+    process.output = Output(process)
+    process.output.wait_for("ready")
+    yield process
+    assert stop(process) == 0
+    assert "Traceback" not in process.output.text
+
+
+def test_words_change_between_chunks_and_nonsense_stops_them(node, config):
+    probe = Probe(config)
+    probe.until_matched()
+    probe.instruct(config.instructions[0])
+    probe.publish(probe.observation(10))
+    probe.until(lambda: 10 in probe.chunk_stamps(), "the chunk for a known wording")
+    probe.instruct("please press that red button")
+    probe.until(lambda: len(probe.chunks) == 2, "the chunk for a new wording")
+    known, new = probe.chunks
+    assert new.header.frame_id == "please press that red button"
+    assert known.points[0].positions != new.points[0].positions
+    node.output.wait_for("nearest known: 'press the red button'")
+    probe.instruct("sing me a song")
+    probe.until(lambda: any("'sing me a song' is like none" in s.message
+                            for s in probe.diagnostics), "the refusal")
+    probe.publish(probe.observation(11))
+    probe.instruct(config.instructions[2])
+    probe.until(lambda: 11 in probe.chunk_stamps(), "the chunk for the corrected instruction")
+    assert {c.header.frame_id for c, stamp in zip(probe.chunks, probe.chunk_stamps(), strict=True)
+            if stamp == 11} == {config.instructions[2]}
+    probe.close()
