@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tinyvla_ros.configuration import Config
 from tinyvla_ros.errors import InputError
@@ -13,6 +14,16 @@ from tinyvla_ros.errors import InputError
 HORIZON = 500  # control steps, MetaWorld's own limit
 # Simulation time given to an episode: 500 steps of 12.5 ms are 6.25 s, the rest is margin.
 EPISODE_SLOT_NS = 10_000_000_000
+
+# MetaWorld's benchmark of ten tasks, in its order.
+MT10 = ("reach-v3", "push-v3", "pick-place-v3", "door-open-v3", "drawer-open-v3",
+        "drawer-close-v3", "button-press-topdown-v3", "peg-insert-side-v3", "window-open-v3",
+        "window-close-v3")
+
+
+def expand_tasks(tasks: Iterable[str]) -> tuple[str, ...]:
+    """Return the tasks, with ``mt10`` replaced by the ten that it stands for."""
+    return tuple(name for task in tasks for name in (MT10 if task == "mt10" else (task,)))
 
 
 @dataclass(frozen=True)
@@ -55,11 +66,17 @@ def plan_episodes(tasks: list[str], episodes: int, seed: int) -> list[EpisodeSpe
 class RunParameters(Config):
     """ROS parameters that describe a run; the bridge and the evaluation node share them."""
 
-    tasks: tuple[str, ...] = Field(("reach-v3",), description="MetaWorld tasks, in order.")
+    tasks: tuple[str, ...] = Field(("reach-v3",), description="MetaWorld tasks, in order; mt10 "
+                                                            "stands for ten.")
     episodes: int = Field(10, ge=1, le=100000, description="Episodes per task.")
     seed: int = Field(0, ge=0, le=999999999, description="Seed of the first episode of a task.")
     mode: str = Field("lockstep", pattern="^(lockstep|realtime)$",
                       description="lockstep or realtime.")
+
+    @field_validator("tasks")
+    @classmethod
+    def _expand(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        return expand_tasks(tasks)
 
     def plan(self) -> list[EpisodeSpec]:
         """List the episodes."""

@@ -157,14 +157,19 @@ def summarise(records: list[EpisodeRecord], protocol: dict) -> dict:
 
 def table(results: dict) -> str:
     """Return the summary as a Markdown table, which also reads well in a terminal."""
-    lines = [
-        "| task              | episodes | success | 95 % interval | mean steps | mean return |",
-        "|-------------------|---------:|--------:|--------------:|-----------:|------------:|"]
+    width = max(17, *(len(task) for task in results["tasks"])) if results["tasks"] else 17
+    lines = [f"| {'task':<{width}} | episodes | success | 95 % interval | mean steps "
+             "| mean return |",
+             f"|{'-' * (width + 2)}|---------:|--------:|--------------:|-----------:"
+             "|------------:|"]
     for task, row in results["tasks"].items():
         interval = f"{100 * row['wilson_low']:.0f}-{100 * row['wilson_high']:.0f} %"
-        lines.append(f"| {task:<17} | {row['episodes']:>8} | {100 * row['success_rate']:>5.0f} % "
-                     f"| {interval:>13} | {row['mean_steps']:>10.1f} "
+        lines.append(f"| {task:<{width}} | {row['episodes']:>8} "
+                     f"| {100 * row['success_rate']:>5.0f} % | {interval:>13} | {row['mean_steps']:>10.1f} "
                      f"| {row['mean_return']:>11.1f} |")
+    if len(results["tasks"]) > 1:
+        mean = np.mean([row["success_rate"] for row in results["tasks"].values()])
+        lines.append(f"\nmean success over {len(results['tasks'])} tasks: {100 * mean:.1f} %")
     latency = results["latency_ms"]
     if latency["p50"] is not None:
         lines.append(f"\nobservation to chunk: p50 {latency['p50']:.1f} ms, "

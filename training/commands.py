@@ -20,7 +20,8 @@ def register(add) -> None:
             ``add_arguments`` and ``run``) and a sentence; returns the command's parser.
     """
     command = add("collect", _collect, "Collect demonstrations with MetaWorld's scripted experts.")
-    command.add_argument("--tasks", nargs="+", required=True, metavar="TASK")
+    command.add_argument("--tasks", nargs="+", required=True, metavar="TASK",
+                         help="MetaWorld tasks; mt10 stands for ten")
     command.add_argument("--episodes", type=int, required=True, help="episodes per task")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--out", type=Path, required=True, help="new LeRobotDataset directory")
@@ -82,9 +83,10 @@ def at_least_one(name: str, value: int | None) -> int | None:
 
 
 def _collect(options) -> int:
+    from sim_bridge.episodes import expand_tasks
     from training.collect import CollectOptions, collect
 
-    collect(options.tasks, options.episodes, options.seed, options.out,
+    collect(list(expand_tasks(options.tasks)), options.episodes, options.seed, options.out,
             CollectOptions(noise=options.noise), at_least_one("Workers", options.workers))
     print(f"demonstrations: {options.out}")
     return 0

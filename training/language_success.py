@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sim_bridge.episodes import EpisodeSpec, plan_episodes
+from sim_bridge.episodes import EpisodeSpec, expand_tasks, plan_episodes
 
 EPISODES = "episodes"
 TOLD = {"right": "its instruction", "unseen": "a wording never trained on",
@@ -62,7 +62,7 @@ def run(options) -> int:
     loaded = load_checkpoint(checkpoint)
     wordings = read_wordings(options.wordings or
                              share_directory() / "config" / "mt10_unseen_wordings.yaml")
-    tasks = options.tasks or list(wordings)
+    tasks = list(expand_tasks(options.tasks or wordings))
     check_tasks(tasks, options.episodes, options.seed, loaded.config)
     check_wordings(wordings, tasks, loaded.config, "unseen" in options.told)
     robot = RobotConfig.load()

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sim_bridge.episodes import RunParameters
 from tinyvla_ros.errors import InputError
 from tinyvla_ros.results import EpisodeRecord, ResultsWriter, summarise, table, wilson_interval
 
@@ -40,6 +41,20 @@ def test_summary_per_task():
     assert reach["mean_steps"] == 275
     assert results["latency_ms"]["p50"] == 15.0
     assert "| button-press-v3" in table(results)
+    # Of tasks, not of episodes: a task counts the same however often it was run.
+    assert "mean success over 2 tasks: 75.0 %" in table(results)
+
+
+def test_columns_of_the_table_line_up():
+    rows = table(summarise([record("button-press-topdown-v3"), record()], {})).split("\n\n")[0]
+    assert len({len(line) for line in rows.splitlines()}) == 1
+
+
+def test_mt10_stands_for_its_ten_tasks():
+    from metaworld.env_dict import MT10_V3
+    parameters = RunParameters(tasks=("button-press-v3", "mt10"), episodes=1)
+    assert parameters.tasks == ("button-press-v3", *MT10_V3)
+    assert [spec.task for spec in parameters.plan()] == list(parameters.tasks)
 
 
 def test_lines_are_on_disk_as_episodes_end(tmp_path):
