@@ -4,7 +4,7 @@ PYTHON_BIN := .venv/bin/python
 TINYVLA := .venv/bin/tinyvla
 OUT ?= results/sim_eval-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup sim-eval test lint checkpoint benchmark clean
+.PHONY: help setup sim-eval test lint checkpoint mt10-checkpoint benchmark clean
 
 help:
 	@echo "make sim-eval    watch the trained policy drive MetaWorld over ROS 2 topics"
@@ -12,6 +12,7 @@ help:
 	@echo "make setup       only set up .venv and the OpenGL library"
 	@echo "make lint        ruff"
 	@echo "make checkpoint  collect demonstrations and train the shipped checkpoint again"
+	@echo "make mt10-checkpoint  the same for the ten tasks of MT10"
 	@echo "make benchmark   print the figures of docs/benchmarks.md"
 
 setup:
@@ -36,6 +37,12 @@ checkpoint: setup
 		--data data/pick-place data/reach-button=2 --out runs/metaworld-3task
 	@$(TINYVLA) evaluate --checkpoint runs/metaworld-3task/best --episodes 50 --seed 0 \
 		--out runs/metaworld-3task/evaluation
+
+mt10-checkpoint: setup
+	@test -f data/mt10/meta/info.json || $(TINYVLA) collect --tasks mt10 --episodes 50 --out data/mt10
+	@$(TINYVLA) train --config config/train/mt10.yaml --processes 2 --data data/mt10 --out runs/metaworld-mt10
+	@$(TINYVLA) evaluate --checkpoint runs/metaworld-mt10/last --tasks mt10 --episodes 50 --seed 0 \
+		--out runs/metaworld-mt10/evaluation
 
 benchmark: setup
 	@for b in render latency image_hop train_throughput; do \

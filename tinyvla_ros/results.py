@@ -165,8 +165,8 @@ def table(results: dict) -> str:
     for task, row in results["tasks"].items():
         interval = f"{100 * row['wilson_low']:.0f}-{100 * row['wilson_high']:.0f} %"
         lines.append(f"| {task:<{width}} | {row['episodes']:>8} "
-                     f"| {100 * row['success_rate']:>5.0f} % | {interval:>13} | {row['mean_steps']:>10.1f} "
-                     f"| {row['mean_return']:>11.1f} |")
+                     f"| {100 * row['success_rate']:>5.0f} % | {interval:>13} "
+                     f"| {row['mean_steps']:>10.1f} | {row['mean_return']:>11.1f} |")
     if len(results["tasks"]) > 1:
         mean = np.mean([row["success_rate"] for row in results["tasks"].values()])
         lines.append(f"\nmean success over {len(results['tasks'])} tasks: {100 * mean:.1f} %")
