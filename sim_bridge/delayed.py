@@ -8,17 +8,18 @@ latency, chunks are joined, checked and followed by time. The machine's speed pl
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
 
 from sim_bridge.metaworld_env import ACTION_CHANNELS
-from sim_bridge.rollout import DT_NS, Episode, EpisodeResult
+from sim_bridge.rollout import DT_NS, PAST, Episode, EpisodeResult
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.joining import Seam
 from tinyvla_ros.arm.supervisor import Supervisor
 from tinyvla_ros.resources import default_robot
-from tinyvla_ros.types import ActionChunk
+from tinyvla_ros.types import ActionChunk, Observation
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def delayed_rollout(policy, episode: Episode, join: str, latency_ns: int,
     """Run an episode whose chunks are ready some time after their observation.
 
     Args:
-        policy: has ``infer(observation, prefix)`` and ``config``.
+        policy: has ``infer(observation, prefix, past)`` and ``config``.
         episode: a fresh episode.
         join: ``replace``, ``ensemble`` or ``rtc``.
         latency_ns: from the start of an inference to the chunk, simulated time.
@@ -53,6 +54,7 @@ def delayed_rollout(policy, episode: Episode, join: str, latency_ns: int,
     supervisor.activate(True)
     done: int | None = None
     ready: tuple[int, ActionChunk] | None = None
+    seen: deque[Observation] = deque(maxlen=PAST)
     hold, held = np.zeros(len(ACTION_CHANNELS)), 0
     while not episode.done:
         now = episode.stamp_ns
@@ -61,11 +63,12 @@ def delayed_rollout(policy, episode: Episode, join: str, latency_ns: int,
             ready = None
         if episode.steps % episode.env.config.camera_every == 0:
             frame = (now, episode.observe())
+            seen.append(frame[1])
         if ready is None and frame[0] != done and (
                 done is None or frame[0] - done >= replan_every * DT_NS):
             # A picture may be older than now: it was taken while the one before was looked at.
             done, prefix = frame[0], supervisor.prefix(frame[0], now + latency_ns)
-            chunk = policy.infer(frame[1], prefix)
+            chunk = policy.infer(frame[1], prefix, seen)
             if latency_ns:
                 ready = (now + latency_ns, chunk)
             else:

@@ -7,7 +7,7 @@ process gives identical actions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,8 @@ from sim_bridge.metaworld_env import CONTROL_DT, MetaWorldEnv
 from tinyvla_ros.types import ActionChunk, Observation
 
 DT_NS = round(CONTROL_DT * 1e9)
+# Observations kept for a policy that looks at past ones.
+PAST = 32
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,26 @@ class Episode:
         self.success = success
         self.done = success or self.steps >= HORIZON
 
-    def execute(self, chunk: ActionChunk, steps: int) -> None:
-        """Execute the first ``steps`` actions of a chunk, fewer if the episode ends."""
+    def execute(self, chunk: ActionChunk, steps: int,
+                look_at: Sequence[int] = ()) -> list[Observation]:
+        """Execute the first ``steps`` actions of a chunk, fewer if the episode ends.
+
+        Args:
+            chunk: of actions.
+            steps: how many.
+            look_at: stamps to observe at on the way.
+
+        Returns:
+            These observations.
+        """
+        seen = []
         for action in chunk.actions[:steps]:
             if self.done:
-                return
+                break
+            if any(2 * abs(self.stamp_ns - stamp) <= DT_NS for stamp in look_at):
+                seen.append(self.observe())
             self.control(action)
+        return seen
 
     def result(self) -> EpisodeResult:
         """Return the outcome so far."""
@@ -85,15 +101,20 @@ def rollout(policy, episode: Episode) -> Iterator[tuple[Observation, ActionChunk
     """Run an episode to its end with a policy in this process.
 
     Args:
-        policy: has ``infer``, ``reset`` and ``config.action.execute_steps``.
+        policy: a ``Policy``, or what has its ``infer``, ``reset`` and ``config``.
         episode: a fresh episode.
 
     Yields:
         Each observation and the chunk for it, before the chunk is executed.
     """
     policy.reset()
+    config, past = policy.config, []
     while not episode.done:
         observation = episode.observe()
-        chunk = policy.infer(observation)
+        chunk = policy.infer(observation, past=past)
         yield observation, chunk
-        episode.execute(chunk, policy.config.action.execute_steps)
+        steps = config.action.execute_steps
+        # What it will look at besides the next observation; nothing, for most.
+        wanted = config.past_stamps(observation.stamp_ns + steps * DT_NS)
+        seen = episode.execute(chunk, steps, wanted)
+        past = [*past, observation, *seen][-PAST:] if wanted else []

@@ -40,7 +40,7 @@ class ObservationAssembler:
 
     def __init__(self, config: PolicyConfig, tolerance_ns: int,
                  joint_names: Mapping[str, str] | None = None):
-        self._tolerance = tolerance_ns
+        self._config, self._tolerance = config, tolerance_ns
         self._cameras = {name: _Stream(IMAGES) for name in config.cameras}
         names = joint_names or {}
         self._states = {names.get(n, n): n for n in config.state if n not in EE_STATE}
@@ -106,6 +106,18 @@ class ObservationAssembler:
             return None
         state = self._state(stamp_ns)
         return None if state is None else Observation(stamp_ns, images, state, self.instruction)
+
+    def past(self, stamp_ns: int) -> list[Observation]:
+        """Return those before a moment that the checkpoint looks at too, as far as they are there.
+
+        The nearest to each moment of ``PolicyConfig.past_stamps``; none for most checkpoints.
+        """
+        stamps = [s for s, _ in next(iter(self._cameras.values())).items if s < stamp_ns]
+        nearest = (sorted(stamps, key=lambda s, at=wanted: abs(s - at))
+                   for wanted in self._config.past_stamps(stamp_ns))
+        found = (next((o for o in map(self.at, order) if o is not None), None)
+                 for order in nearest)
+        return [o for o in found if o is not None]
 
     def newest_state(self) -> dict[str, float]:
         """Return the newest value of every state that was received."""

@@ -21,6 +21,7 @@ from tinyvla_ros.files import (
     replace_file,
     write_json,
 )
+from tinyvla_ros.lerobot_policy.network import LeRobotDiffusionNetwork
 from tinyvla_ros.model import PolicyNetwork
 from tinyvla_ros.normalizer import Normalizer
 from tinyvla_ros.policy_config import FORMAT, PolicyConfig
@@ -39,7 +40,7 @@ class Checkpoint:
     """
 
     config: PolicyConfig
-    network: PolicyNetwork
+    network: PolicyNetwork | LeRobotDiffusionNetwork
     normalizer: Normalizer
     digest: str
     path: Path
@@ -67,7 +68,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         raise CheckpointError(f"{path / CONFIG} has format {data['format']!r}; this version "
                               f"reads format {FORMAT}, install a version that reads it.")
     config = parse(PolicyConfig, data, str(path / CONFIG), CheckpointError)
-    network = PolicyNetwork(config)
+    network = build_network(config)
     weights = load_tensors(path / WEIGHTS, {k: v.shape for k, v in network.state_dict().items()})
     network.load_state_dict(weights)
     network.eval().requires_grad_(False)
@@ -81,6 +82,13 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     return Checkpoint(config, network, normalizer, checkpoint_digest(path), path)
 
 
+def build_network(config: PolicyConfig) -> PolicyNetwork | LeRobotDiffusionNetwork:
+    """Return the network that a configuration describes, untrained."""
+    if config.model.kind == "lerobot_diffusion":
+        return LeRobotDiffusionNetwork(config)
+    return PolicyNetwork(config)
+
+
 def save_checkpoint(path: str | Path, config: PolicyConfig,
                     weights: Mapping[str, torch.Tensor], normalizer: Normalizer,
                     training: dict) -> None:
@@ -89,7 +97,7 @@ def save_checkpoint(path: str | Path, config: PolicyConfig,
     Args:
         path: directory, created if needed.
         config: content of ``config.json``.
-        weights: state dict of a ``PolicyNetwork``.
+        weights: state dict of the network.
         normalizer: fitted normaliser.
         training: content of ``training.json``.
     """

@@ -53,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     _command(commands, "dry-run", "tinyvla_ros.dry_run.command",
              "Run a policy on a kinematic arm over ROS 2 topics, before touching hardware.")
 
+    _command(commands, "import", "tinyvla_ros.lerobot_policy.command",
+             "Make a checkpoint of a DiffusionPolicy that was trained with LeRobot.")
+
     robot = _command(commands, "robot", None, "Look at robot contracts.").add_subparsers(
         required=True, metavar="COMMAND", parser_class=CommandParser)
     _command(robot, "check", "tinyvla_ros.robot_check",

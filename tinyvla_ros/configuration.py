@@ -7,6 +7,7 @@ import copy
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import UnionType
 from typing import TypeVar, get_args, get_origin
 
 import pydantic
@@ -102,17 +103,17 @@ def override(data: object, settings: Iterable[str], model: type[Config]) -> obje
 
 def _nested(model: type[pydantic.BaseModel]) -> Iterator[tuple[str, type[pydantic.BaseModel]]]:
     for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation,
-                                                             pydantic.BaseModel):
-            yield name, field.annotation
+        inner = field.annotation
+        for member in (inner, *(get_args(inner) if get_origin(inner) is UnionType else ())):
+            if isinstance(member, type) and issubclass(member, pydantic.BaseModel):
+                yield name, member
 
 
 def _keys(model: type[pydantic.BaseModel]) -> Iterator[str]:
     """Every dotted key of a model, those of nested models before their own."""
-    nested = dict(_nested(model))
     for name in model.model_fields:
-        if name in nested:
-            yield from (f"{name}.{key}" for key in _keys(nested[name]))
+        members = [m for n, m in _nested(model) if n == name]  # several of a union
+        yield from dict.fromkeys(f"{name}.{key}" for m in members for key in _keys(m))
         yield name
 
 
@@ -133,8 +134,8 @@ def _model_at(model: type[pydantic.BaseModel], loc: tuple) -> type[pydantic.Base
         if holder is not None:
             models = list(_models_in(holder.model_fields[part].annotation))
         else:  # an index, a mapping's key, or the tag of a union's member
-            models = [m for m in models if "type" in m.model_fields and part in get_args(
-                m.model_fields["type"].annotation)] or models
+            models = [m for m in models if any(part in get_args(field.annotation)
+                                               for field in m.model_fields.values())] or models
     return models[0] if models else None
 
 

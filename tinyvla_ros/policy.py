@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,8 @@ MAX_READ = 1000
 class Policy:
     """A trained diffusion policy.
 
-    The sampler's noise depends on (seed, observation stamp) only, so the same observation gives
-    the same chunk on the same machine.
+    The sampler's noise depends on (seed, observation stamp) only, so the same observation, with
+    the same past, gives the same chunk on the same machine. Nothing is remembered between chunks.
 
     Args:
         checkpoint: a checkpoint directory, or one already loaded.
@@ -31,7 +32,7 @@ class Policy:
         seed: policy seed.
         threads: CPU threads for torch, process-wide. One is the default: the network is small,
             and the same count everywhere makes results bit-identical between processes.
-        sample_steps: DDIM steps, None for the checkpoint's own.
+        sample_steps: steps of the sampler, None for the checkpoint's own.
         deaf: ignore every instruction: what is the policy worth without words?
 
     Raises:
@@ -63,7 +64,8 @@ class Policy:
         """Forget the past (an episode ends). This policy keeps none."""
 
     @torch.inference_mode()
-    def infer(self, observation: Observation, prefix: Prefix | None = None) -> ActionChunk:
+    def infer(self, observation: Observation, prefix: Prefix | None = None,
+              past: Sequence[Observation] = ()) -> ActionChunk:
         """Compute the chunk that follows an observation.
 
         Args:
@@ -71,6 +73,9 @@ class Policy:
                 ignored.
             prefix: what the chunk must go on from, for real-time chunking; rows of weight 1 come
                 back unchanged.
+            past: earlier observations, for a checkpoint that looks at some; the ones nearest to
+                ``config.past_stamps`` are taken. Without them this one stands for all, as it does
+                at the start of an episode.
 
         Returns:
             Actions within the checkpoint's limits, stamped with the observation's time.
@@ -82,10 +87,11 @@ class Policy:
         start = time.perf_counter()
         config = self.config
         words = self._words(observation.instruction)
-        state = torch.from_numpy(self._state(observation)).to(self.device)
-        images = [self._image(observation, name) for name in config.cameras]
-        condition = self._network.encode(
-            images, self._normalizer.state(state)[None], words)
+        # One row, or as many as the checkpoint looks at.
+        seen = [*self._past(observation, past), observation]
+        state = torch.from_numpy(np.stack([self._state(o) for o in seen])).to(self.device)
+        images = [torch.cat([self._image(o, name) for o in seen]) for name in config.cameras]
+        condition = self._network.encode(images, self._normalizer.state(state), words)
         noise = self._noise(observation.stamp_ns).to(self.device)
         known = () if prefix is None else self._known(prefix)
         actions = self._normalizer.to_action(self._network.sample(condition, noise, *known))[0]
@@ -138,13 +144,21 @@ class Policy:
     def _known(self, prefix: Prefix) -> tuple[torch.Tensor, torch.Tensor]:
         actions = torch.from_numpy(prefix.actions).to(self.device)
         weights = torch.from_numpy(prefix.weights).to(self.device)
-        return self._normalizer.action(actions).clamp(-1.0, 1.0)[None], weights[None, :, None]
+        return self._normalizer.action(actions)[None], weights[None, :, None]
+
+    def _past(self, observation: Observation, past: Sequence[Observation]) -> list[Observation]:
+        """Return the past observations the checkpoint looks at, oldest first."""
+        now = observation.stamp_ns
+        candidates = sorted((*(o for o in past if o.stamp_ns < now), observation),
+                            key=lambda o: o.stamp_ns)
+        # Of two at the same distance the older one, so that something moves.
+        return [min(candidates, key=lambda o, at=stamp: abs(o.stamp_ns - at))
+                for stamp in self.config.past_stamps(now)]
 
     def _noise(self, stamp_ns: int) -> torch.Tensor:
-        action = self.config.action
         entropy = (self.seed & (2**64 - 1), stamp_ns & (2**64 - 1))
         generator = np.random.Generator(np.random.PCG64(entropy))
-        shape = (1, action.horizon, len(action.channels))
+        shape = (1, *self._network.noise_shape)
         return torch.from_numpy(generator.standard_normal(shape, np.float32))
 
     def _state(self, observation: Observation) -> np.ndarray:

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,6 +13,7 @@ from tinyvla_ros.configuration import Config, parse, read_json
 from tinyvla_ros.errors import CheckpointError, UnknownInstructionError, unknown
 from tinyvla_ros.files import CONFIG
 from tinyvla_ros.language_config import LanguageConfig, LearnedTable, check_text, fold
+from tinyvla_ros.lerobot_policy.config import LeRobotDiffusionConfig
 
 FORMAT = 1
 
@@ -25,8 +27,8 @@ class CameraSpec(Config):
         crop: (left, top, right, bottom) as fractions of the incoming image, or null for all.
     """
 
-    height: int = Field(ge=16, le=1024, multiple_of=8)
-    width: int = Field(ge=16, le=1024, multiple_of=8)
+    height: int = Field(ge=16, le=4096)
+    width: int = Field(ge=16, le=4096)
     crop: tuple[float, float, float, float] | None = None
 
     @model_validator(mode="after")
@@ -53,7 +55,7 @@ class ActionSpec(Config):
         low: smallest valid value per channel.
         high: largest valid value per channel.
         dt: control period in seconds.
-        horizon: actions per chunk; divisible by 4 (the denoiser halves it twice).
+        horizon: actions per chunk.
         execute_steps: actions executed before the next chunk in lock-step.
     """
 
@@ -62,7 +64,7 @@ class ActionSpec(Config):
     low: tuple[float, ...]
     high: tuple[float, ...]
     dt: float = Field(gt=0.0, le=10.0)
-    horizon: int = Field(ge=4, le=256, multiple_of=4)
+    horizon: int = Field(ge=4, le=256)
     execute_steps: int = Field(ge=1)
 
     @model_validator(mode="after")
@@ -82,6 +84,7 @@ class ModelConfig(Config):
     """Sizes of the network (see ``tinyvla_ros.model``).
 
     Attributes:
+        kind: tells the networks apart.
         image_channels: feature channels at 1/4 resolution; twice as many at 1/8.
         keypoints: spatial-softmax keypoints per camera.
         instruction_dim: size of the vector of an instruction, learned or projected.
@@ -90,6 +93,7 @@ class ModelConfig(Config):
         kernel_size: odd kernel of its convolutions.
     """
 
+    kind: Literal["tinyvla"] = "tinyvla"
     image_channels: int = Field(32, ge=8, le=512, multiple_of=8)
     keypoints: int = Field(32, ge=1, le=512)
     instruction_dim: int = Field(32, ge=1, le=1024)
@@ -106,6 +110,22 @@ class ModelConfig(Config):
         return self
 
 
+def check_sizes(cameras: Mapping[str, CameraSpec], action: ActionSpec) -> None:
+    """Check that images and chunks can be halved as often as our network does.
+
+    Raises:
+        ValueError: an image's height or width, or the horizon.
+    """
+    for name, camera in cameras.items():
+        for side in ("height", "width"):
+            if getattr(camera, side) % 8:
+                raise ValueError(f"cameras.{name}.{side} is {getattr(camera, side)}; it must be a "
+                                 "multiple of 8, for the network halves it three times")
+    if action.horizon % 4:
+        raise ValueError(f"action.horizon is {action.horizon}; it must be a multiple of 4, for "
+                         "the denoiser halves it twice")
+
+
 class DiffusionConfig(Config):
     """Noise schedule and sampling.
 
@@ -113,7 +133,7 @@ class DiffusionConfig(Config):
         prediction: what the denoiser predicts (diffusers' ``prediction_type``).
         schedule: diffusers' ``beta_schedule``.
         train_steps: length of the noise schedule.
-        sample_steps: DDIM steps at inference.
+        sample_steps: steps of the sampler at inference.
     """
 
     prediction: Literal["sample", "epsilon", "v_prediction"] = "sample"
@@ -140,7 +160,7 @@ class PolicyConfig(Config):
         instructions: what the policy was trained to do, one wording per task.
         paraphrases: instruction -> other wordings it was trained on.
         language: how instructions are read.
-        model: network sizes.
+        model: which network, and its sizes; ours if it does not say ``kind``.
         diffusion: noise schedule and sampling.
     """
 
@@ -151,7 +171,8 @@ class PolicyConfig(Config):
     instructions: tuple[str, ...] = Field(min_length=1)
     paraphrases: dict[str, tuple[str, ...]] = {}
     language: LanguageConfig = LearnedTable()
-    model: ModelConfig = ModelConfig()
+    model: Annotated[ModelConfig | LeRobotDiffusionConfig,
+                     Field(discriminator="kind")] = ModelConfig()
     diffusion: DiffusionConfig = DiffusionConfig()
 
     @classmethod
@@ -166,6 +187,28 @@ class PolicyConfig(Config):
             raise CheckpointError(f"Checkpoint {checkpoint} has no {CONFIG}; give a checkpoint "
                                   "directory.")
         return parse(cls, read_json(path), str(path), CheckpointError)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kind_has_a_default(cls, data):
+        # Checkpoints from before there were kinds do not name theirs.
+        if isinstance(data, dict) and isinstance(data.get("model"), dict):
+            return data | {"model": {"kind": "tinyvla"} | data["model"]}
+        return data
+
+    @model_validator(mode="after")
+    def _sizes_fit_the_network(self):
+        model = self.model
+        if isinstance(model, ModelConfig):
+            check_sizes(self.cameras, self.action)
+            return self
+        if self.action.horizon != model.rows:
+            raise ValueError(f"action.horizon is {self.action.horizon}; model.horizon and "
+                             f"n_obs_steps leave {model.rows} rows")
+        if self.diffusion.prediction == "v_prediction":
+            raise ValueError("diffusion.prediction is 'v_prediction'; this network predicts "
+                             "'epsilon' or 'sample'")
+        return self
 
     @model_validator(mode="after")
     def _names_are_unique(self):
@@ -183,6 +226,16 @@ class PolicyConfig(Config):
                 raise ValueError("paraphrases: " + unknown("instruction", instruction,
                                                            self.instructions))
         return self
+
+    def past_stamps(self, stamp_ns: int) -> tuple[int, ...]:
+        """Return when the past observations the policy looks at should be of, oldest first.
+
+        Args:
+            stamp_ns: stamp of the observation to act on, nanoseconds.
+        """
+        steps = getattr(self.model, "n_obs_steps", 1)
+        return tuple(stamp_ns - round(back * self.action.dt * 1e9)
+                     for back in range(steps - 1, 0, -1))
 
     @property
     def wordings(self) -> tuple[str, ...]:

@@ -112,6 +112,11 @@ class PolicyInputs:
         """Return the newest complete observation."""
         return self._assembler.latest()
 
+    def past(self, stamp_ns: int) -> list[Observation]:
+        """Return the observations before one that the checkpoint looks at too."""
+        with self.changed:
+            return self._assembler.past(stamp_ns)
+
     @property
     def instruction(self) -> str:
         """What to do, empty if nothing valid was said."""

@@ -192,7 +192,8 @@ class PolicyLoop:
                                              observation.stamp_ns + round(expected * 1e9))
         self._inferring_since = started
         try:
-            chunk = self._policy.infer(observation, prefix)
+            chunk = self._policy.infer(observation, prefix,
+                                       self._inputs.past(observation.stamp_ns))
             if self._extra_latency:
                 time.sleep(self._extra_latency)
         finally:

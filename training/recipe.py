@@ -17,6 +17,7 @@ from tinyvla_ros.policy_config import (
     DiffusionConfig,
     ModelConfig,
     PolicyConfig,
+    check_sizes,
 )
 
 
@@ -103,6 +104,11 @@ class Recipe(Config):
         if "gripper" in self.optimisation.future_frames and \
                 "gripper" not in self.action.channels:
             raise ValueError("future_frames names 'gripper', but no action channel has that name")
+        return self
+
+    @model_validator(mode="after")
+    def _sizes_fit_the_network(self):
+        check_sizes(self.cameras, self.action)
         return self
 
     @classmethod

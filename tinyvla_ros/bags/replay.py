@@ -76,17 +76,17 @@ def replay(bag: Bag, policy: Policy, contract: RobotContract) -> Replayed:
         raise InputError(f"{bag.path} was recorded with join 'rtc', where a chunk depends on when "
                          "it was ready; replay episodes of 'replace' or 'ensemble'.")
     result = Replayed()
-    for recorded, observation in recorded_chunks(bag, policy.config, contract):
+    for recorded, observation, past in recorded_chunks(bag, policy.config, contract):
         if observation is None:
             result.unpaired += 1
         else:
-            result.add(recorded, policy.infer(observation))
+            result.add(recorded, policy.infer(observation, past=past))
     return result
 
 
 def recorded_chunks(bag: Bag, config: PolicyConfig, contract: RobotContract
-                    ) -> Iterator[tuple[ActionChunk, Observation | None]]:
-    """Yield every recorded chunk with the observation it was computed from.
+                    ) -> Iterator[tuple[ActionChunk, Observation | None, list[Observation]]]:
+    """Yield every recorded chunk with the observation it was computed from, and those before it.
 
     Messages are taken as the policy node took them: in the order they came, the bad ones refused.
     """
@@ -116,11 +116,12 @@ def recorded_chunks(bag: Bag, config: PolicyConfig, contract: RobotContract
 
 
 def _chunk(bag: Bag, message: BagMessage, config: PolicyConfig,
-           assembler: ObservationAssembler) -> tuple[ActionChunk, Observation | None]:
+           assembler: ObservationAssembler
+           ) -> tuple[ActionChunk, Observation | None, list[Observation]]:
     decoded = bag.decode(message)
     chunk = trajectory_to_chunk(decoded, config.action.channels)
     assembler.instruction = decoded.header.frame_id
-    return chunk, assembler.at(chunk.stamp_ns)
+    return chunk, assembler.at(chunk.stamp_ns), assembler.past(chunk.stamp_ns)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -43,6 +43,11 @@ class PolicyNetwork(nn.Module):
                              f"{self.config.diffusion.train_steps}.")
         self._ddim.set_timesteps(steps)
 
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """Shape of the noise that one chunk takes, without the batch."""
+        return (self.config.action.horizon, len(self.config.action.channels))
+
     def encode(self, images: list[torch.Tensor], state: torch.Tensor,
                instruction: torch.Tensor) -> torch.Tensor:
         """Encode a batch; see ``ObservationEncoder.forward``."""
@@ -109,6 +114,8 @@ class PolicyNetwork(nn.Module):
         Returns:
             (B, horizon, channels) normalised actions in [-1, 1].
         """
+        if known is not None:
+            known = known.clamp(-1.0, 1.0)
         chunk = noise
         for step in self._ddim.timesteps:
             steps = step.expand(len(chunk)).to(chunk.device)

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Policies that look at past observations: which ones they get, from messages and in rollouts."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from sim_bridge.rollout import DT_NS, Episode, rollout
+from test.lerobot_source import (
+    CASES,
+    SEED,
+    frames,
+    import_case,
+    observation,
+    stamp,
+    write_lerobot_checkpoint,
+)
+from test.support import tiny_policy_config
+from tinyvla_ros.assembly import ObservationAssembler
+from tinyvla_ros.policy import Policy
+from tinyvla_ros.types import ActionChunk, Observation
+
+CASE = CASES["processors"]
+STEP = stamp(1) - stamp(0)
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("history")
+    write_lerobot_checkpoint(folder / "source", CASE)
+    return Policy(import_case(folder, CASE), seed=SEED)
+
+
+@pytest.fixture(scope="module")
+def seen():
+    return [observation(frame, index) for index, frame in enumerate(frames(CASE, 4))]
+
+
+def test_the_past_counts(policy, seen):
+    alone = policy.infer(seen[3]).actions
+    assert not np.array_equal(policy.infer(seen[3], past=[seen[2]]).actions, alone)
+
+
+def test_at_the_start_the_first_observation_stands_for_the_past(policy, seen):
+    alone = policy.infer(seen[3]).actions
+    again = Observation(seen[3].stamp_ns - STEP, seen[3].images, seen[3].state, "go")
+    assert np.array_equal(policy.infer(seen[3], past=[again]).actions, alone)
+
+
+def test_the_nearest_observation_is_taken_in_any_order(policy, seen):
+    wanted = policy.infer(seen[3], past=[seen[2]]).actions
+    assert np.array_equal(policy.infer(seen[3], past=seen).actions, wanted)
+    assert np.array_equal(policy.infer(seen[3], past=seen[::-1]).actions, wanted)
+
+
+def test_nothing_is_remembered_and_the_future_does_not_count(policy, seen):
+    alone = policy.infer(seen[1]).actions
+    policy.infer(seen[3], past=seen[:3])
+    assert np.array_equal(policy.infer(seen[1]).actions, alone)
+    # Time went back: what is newer than the observation is of another time.
+    assert np.array_equal(policy.infer(seen[1], past=seen[2:]).actions, alone)
+
+
+def test_what_was_long_ago_does_not_stand_for_a_moment_ago(policy, seen):
+    late = Observation(seen[3].stamp_ns + 10 * STEP, seen[3].images, seen[3].state, "go")
+    assert np.array_equal(policy.infer(late, past=[seen[0]]).actions, policy.infer(late).actions)
+
+
+def test_the_assembler_finds_the_past_between_pictures(policy, seen):
+    assembler = ObservationAssembler(policy.config, STEP // 10)
+    assembler.instruction = "go"
+    for index in range(8):  # pictures come three times as often as the policy acts
+        time_ns = stamp(0) + index * STEP // 3
+        for name in policy.config.cameras:
+            assembler.add_image(name, time_ns, seen[0].images[name])
+        assembler.add_joints(time_ns, dict(seen[0].state))
+    newest = stamp(0) + 7 * STEP // 3
+    assert [o.stamp_ns for o in assembler.past(newest)] == [stamp(0) + 4 * STEP // 3]
+    assembler.clear()
+    assert assembler.past(newest) == []
+
+
+def test_policies_without_a_past_ask_for_none():
+    config = tiny_policy_config()
+    assert config.past_stamps(stamp(3)) == ()
+
+
+def test_a_rollout_looks_between_chunks():
+    """Chunks of four actions, and the policy wants the observation one control step before."""
+    asked = []
+
+    class Told:
+        config = SimpleNamespace(action=SimpleNamespace(execute_steps=4),
+                                 past_stamps=lambda stamp_ns: (stamp_ns - DT_NS,))
+
+        def reset(self):
+            pass
+
+        def infer(self, observation, prefix=None, past=()):
+            asked.append((observation.stamp_ns, [o.stamp_ns for o in past]))
+            return ActionChunk(observation.stamp_ns, ("x",), np.zeros((4, 1), np.float32), 0.0125)
+
+    env = SimpleNamespace(
+        config=SimpleNamespace(instruction=lambda task: "go"), reset_unseen=lambda seed: None,
+        control=lambda action: (0.0, len(asked) > 2, {}),
+        observe=lambda stamp_ns, words: Observation(stamp_ns, {}, {}, words))
+    spec = SimpleNamespace(task="reach-v3", seed=0, start_ns=0)
+    for _ in rollout(Told(), Episode(env, spec)):
+        pass
+    assert asked == [(0, []), (4 * DT_NS, [0, 3 * DT_NS]),
+                     (8 * DT_NS, [0, 3 * DT_NS, 4 * DT_NS, 7 * DT_NS])]
