@@ -116,6 +116,9 @@ class Diagnosis:
 def checkpoint_subject(path: Path) -> Subject:
     """Load a checkpoint; what it does not say about its training has the recipe's defaults."""
     checkpoint = load_checkpoint(path)
+    if checkpoint.config.model.kind != "tinyvla":
+        raise InputError(f"{path} was imported and not trained here, so there is no recipe to "
+                         "diagnose; give a checkpoint of tinyvla train.")
     report = path / "training.json"
     stored = read_json(report).get("recipe", {}) if report.is_file() else {}
     options = parse(Optimisation, {"steps": 1} | stored.get("optimisation", {}),

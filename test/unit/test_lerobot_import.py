@@ -152,6 +152,19 @@ def test_limits_come_from_the_dataset_if_the_checkpoint_has_none(folders, tmp_pa
     assert (action.low, action.high) == ((-0.25, -0.5), (0.25, 0.5))
 
 
+def test_degrees_become_radians(folders, tmp_path):
+    folder, out = folders("processors"), tmp_path / "out"
+    assert main([*_arguments(folder / "source", out), "--degrees", "shoulder"]) == 0
+    policy = Policy(out, seed=SEED)
+    seen = observation(frames(CASES["processors"])[0], 0)
+    turned = replace(seen, state=dict(seen.state) | {
+        "shoulder": np.deg2rad(seen.state["shoulder"])})
+    before = Policy(folder / "imported", seed=SEED).infer(seen).actions
+    assert np.allclose(policy.infer(turned).actions, before * np.deg2rad([1.0, 180 / np.pi]),
+                       atol=1e-5)
+    assert policy.config.action.units == ("rad", "as in the dataset")
+
+
 def test_the_shipped_checkpoint_stays_what_it_is():
     checkpoint = load_checkpoint(default_checkpoint())
     report = json.loads((Path(default_checkpoint()) / "evaluation.json").read_text())

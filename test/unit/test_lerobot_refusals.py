@@ -142,6 +142,7 @@ def test_no_directory_and_the_one_above(source, capsys):
     ([*REST, "--state-names", "a,b,b", "--action-names", "x,y"], ["once"]),
     ([*NAMES, *REST, "--sample-steps", "0"], ["--sample-steps is 0"]),
     ([*NAMES, *REST, "--sample-steps", "11"], ["sample_steps 11", "train_steps 10"]),
+    ([*NAMES, *REST, "--degrees", "elbow,wrst"], ["'wrst'", "Did you mean 'wrist'"]),
     ([*NAMES, *REST, "--dataset", "/nowhere"], ["/nowhere/meta/info.json"]),
 ])
 def test_what_the_command_line_must_say(source, capsys, arguments, words):

@@ -25,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fps", type=float, default=None, help="control rate, Hz")
     parser.add_argument("--instruction", action="append", default=[], metavar="TEXT",
                         help="what the policy does; may be given again, words do not steer it")
+    parser.add_argument("--degrees", default="", metavar="A,B,...",
+                        help="entries that the dataset has in degrees: the checkpoint takes and "
+                             "gives radians")
     parser.add_argument("--unit", default="as in the dataset",
                         help="unit of the actions, for people")
     parser.add_argument("--sampler", choices=("ddpm", "ddim"), default=None,
@@ -39,7 +42,8 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"--sample-steps is {options.sample_steps}; give at least 1.")
     digest = import_checkpoint(options.source, options.out, ImportOptions(
         options.dataset, options.state_names, options.action_names, options.fps,
-        tuple(options.instruction), options.unit, options.sampler and options.sampler.upper(),
+        tuple(options.instruction), tuple(n.strip() for n in options.degrees.split(",") if n),
+        options.unit, options.sampler and options.sampler.upper(),
         options.sample_steps))
     print(f"{options.out}: checkpoint {digest}; its README.md says what it sees and does")
     return 0

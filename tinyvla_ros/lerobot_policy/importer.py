@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from tinyvla_ros import __version__
 from tinyvla_ros.checkpoint import build_network, load_checkpoint, save_checkpoint
 from tinyvla_ros.configuration import parse
-from tinyvla_ros.errors import InputError
+from tinyvla_ros.errors import InputError, unknown
 from tinyvla_ros.files import replace_file
 from tinyvla_ros.lerobot_policy.card import model_card
 from tinyvla_ros.lerobot_policy.config import LeRobotDiffusionConfig
@@ -35,7 +36,9 @@ class ImportOptions:
         state_names, action_names: separated by commas.
         fps: control rate, Hz.
         instructions: what the policy may be told to do.
-        unit: of the actions, for people.
+        degrees: names of state and action entries that the dataset has in degrees: the
+            checkpoint takes and gives radians, as ROS does.
+        unit: of the other actions, for people.
         sampler: ``DDPM`` or ``DDIM`` instead of the checkpoint's own.
         sample_steps: steps of the sampler instead of the checkpoint's own.
     """
@@ -45,6 +48,7 @@ class ImportOptions:
     action_names: str | None = None
     fps: float | None = None
     instructions: tuple[str, ...] = ()
+    degrees: tuple[str, ...] = ()
     unit: str = "as in the dataset"
     sampler: str | None = None
     sample_steps: int | None = None
@@ -78,7 +82,7 @@ def import_checkpoint(source_path: Path, out: Path, options: ImportOptions) -> s
         "tinyvla_ros": __version__}
     weights = _weights(source, config)
     try:
-        save_checkpoint(out, config, weights, _normalizer(source), training)
+        save_checkpoint(out, config, weights, _normalizer(source, config, options), training)
         card = model_card(out.resolve().name, source, config)
         replace_file(out / "README.md", lambda part: part.write_text(card, encoding="utf-8"))
     except OSError as err:
@@ -103,6 +107,10 @@ def _config(source: LeRobotSource, facts: DatasetFacts, options: ImportOptions) 
     channels = choose_names("action", options.action_names, facts, ACTION, actions)
     state = choose_names("state", options.state_names, facts, STATE,
                          theirs.input_features[STATE].shape[0])
+    for name in options.degrees:
+        if name not in (*state, *channels):
+            raise InputError(unknown("entry in --degrees", name, dict.fromkeys(
+                (*state, *channels))))
     _, height, width = next(iter(theirs.images.values())).shape
     fields = LeRobotDiffusionConfig.model_fields.keys() & type(theirs).model_fields.keys()
     model = {name: getattr(theirs, name) for name in fields}
@@ -111,13 +119,15 @@ def _config(source: LeRobotSource, facts: DatasetFacts, options: ImportOptions) 
     where = f"{source.path / 'config.json'}"
     model = parse(LeRobotDiffusionConfig, model, where)
     _check_crop(model, height, width, where)
-    low, high = _limits(source, facts, model)
+    turn = _to_robot(channels, options)
+    low, high = ((bound * turn).tolist() for bound in _limits(source, facts, model))
     steps = options.sample_steps or theirs.num_inference_steps or theirs.num_train_timesteps
     data = {
         "cameras": {camera_name(n): {"height": height, "width": width} for n in theirs.images},
         "state": state, "instructions": instructions, "model": model,
-        "action": {"channels": channels, "units": [options.unit] * actions, "low": low,
-                   "high": high, "dt": 1.0 / fps, "horizon": model.rows,
+        "action": {"channels": channels, "low": low, "high": high,
+                   "units": ["rad" if n in options.degrees else options.unit for n in channels],
+                   "dt": 1.0 / fps, "horizon": model.rows,
                    "execute_steps": theirs.n_action_steps},
         "diffusion": {"prediction": theirs.prediction_type, "schedule": theirs.beta_schedule,
                       "train_steps": theirs.num_train_timesteps, "sample_steps": steps}}
@@ -141,7 +151,7 @@ def _check_crop(model: LeRobotDiffusionConfig, height: int, width: int, where: s
 
 
 def _limits(source: LeRobotSource, facts: DatasetFacts,
-            model: LeRobotDiffusionConfig) -> tuple[list[float], list[float]]:
+            model: LeRobotDiffusionConfig) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the limits of the actions: what was demonstrated, else what can come out."""
     action = source.maps[ACTION]
     stats = source.stats.get(ACTION, {})
@@ -158,13 +168,20 @@ def _limits(source: LeRobotSource, facts: DatasetFacts,
                          f"{len(action.low)}; give the dataset it was trained on.")
     # Entries that never changed: the same narrow range as their map.
     flat = low >= high
-    low, high = torch.where(flat, action.low, low), torch.where(flat, action.high, high)
-    return low.tolist(), high.tolist()
+    return torch.where(flat, action.low, low), torch.where(flat, action.high, high)
 
 
-def _normalizer(source: LeRobotSource) -> Normalizer:
+def _to_robot(names: Sequence[str], options: ImportOptions) -> torch.Tensor:
+    """Return what the dataset's values are multiplied by to be the robot's."""
+    return torch.tensor([math.pi / 180 if n in options.degrees else 1.0 for n in names])
+
+
+def _normalizer(source: LeRobotSource, config: PolicyConfig,
+                options: ImportOptions) -> Normalizer:
     state, action = source.maps[STATE], source.maps[ACTION]
-    return Normalizer(state.origin, state.spread, action.low, action.high)
+    turn, turn_actions = (_to_robot(n, options) for n in (config.state, config.action.channels))
+    return Normalizer(state.origin * turn, state.spread * turn, action.low * turn_actions,
+                      action.high * turn_actions)
 
 
 def _weights(source: LeRobotSource, config: PolicyConfig) -> dict[str, torch.Tensor]:
