@@ -48,7 +48,8 @@ LARGE_CASES = {
     "defaults": {"layout": "processors", "cameras": ("front", "wrist"), "size": (96, 96),
                  "config": {"down_dims": [512, 1024, 2048], "horizon": 16, "kernel_size": 5,
                             "diffusion_step_embed_dim": 128, "num_train_timesteps": 100,
-                            "spatial_softmax_num_keypoints": 32, "crop_shape": [84, 84]}},
+                            "num_inference_steps": 4, "crop_shape": [84, 84],
+                            "spatial_softmax_num_keypoints": 32}},
 }
 
 
