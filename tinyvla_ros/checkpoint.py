@@ -12,8 +12,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tinyvla_ros.configuration import parse, read_json
+from tinyvla_ros.encoder_config import needs_base
 from tinyvla_ros.errors import CheckpointError, InputError
 from tinyvla_ros.files import (
+    ADAPTER,
+    BACKBONE,
     CONFIG,
     NORMALIZER,
     WEIGHTS,
@@ -22,9 +25,10 @@ from tinyvla_ros.files import (
     write_json,
 )
 from tinyvla_ros.lerobot_policy.network import LeRobotDiffusionNetwork
-from tinyvla_ros.model import PolicyNetwork
+from tinyvla_ros.model import PolicyNetwork, adapters
 from tinyvla_ros.normalizer import Normalizer
 from tinyvla_ros.policy_config import FORMAT, PolicyConfig
+from tinyvla_ros.pretrained import Source, copy_description
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,13 @@ class Checkpoint:
     path: Path
 
 
-def load_checkpoint(path: str | Path) -> Checkpoint:
+def load_checkpoint(path: str | Path, merge: bool = True) -> Checkpoint:
     """Load a checkpoint directory.
+
+    Args:
+        path: the directory.
+        merge: add the adapters of a pretrained encoder to its weights, for speed; without, the
+            network has the tensors that training saved.
 
     Raises:
         CheckpointError: a file is missing, damaged, tampered with, or does not fit this version.
@@ -68,10 +77,19 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         raise CheckpointError(f"{path / CONFIG} has format {data['format']!r}; this version "
                               f"reads format {FORMAT}, install a version that reads it.")
     config = parse(PolicyConfig, data, str(path / CONFIG), CheckpointError)
-    network = build_network(config)
-    weights = load_tensors(path / WEIGHTS, {k: v.shape for k, v in network.state_dict().items()})
-    network.load_state_dict(weights)
+    network = build_network(config, path)
+    shapes = {k: v.shape for k, v in network.state_dict().items()}
+    adapted = {}
+    if adapters.are_in(config):
+        adapters.check(path, config.model.encoder)
+        names = adapters.adapter_names(shapes)
+        stored = load_tensors(path / ADAPTER / adapters.WEIGHTS,
+                              {theirs: shapes.pop(ours) for theirs, ours in names.items()})
+        adapted = {names[k]: v for k, v in stored.items()}
+    network.load_state_dict(load_tensors(path / WEIGHTS, shapes) | adapted)
     network.eval().requires_grad_(False)
+    if adapted and merge:
+        network.encoder.backbone.merge()
     channels = len(config.action.channels)
     shapes = {f.name: (channels,) if f.name.startswith("action") else (len(config.state),)
               for f in fields(Normalizer)}
@@ -82,11 +100,23 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     return Checkpoint(config, network, normalizer, checkpoint_digest(path), path)
 
 
-def build_network(config: PolicyConfig) -> PolicyNetwork | LeRobotDiffusionNetwork:
-    """Return the network that a configuration describes, untrained."""
+def build_network(config: PolicyConfig, path: Path | None = None
+                  ) -> PolicyNetwork | LeRobotDiffusionNetwork:
+    """Return the network that a configuration describes, untrained.
+
+    Args:
+        config: what it is.
+        path: checkpoint; if the whole of a base model was trained, that is described there.
+    """
     if config.model.kind == "lerobot_diffusion":
         return LeRobotDiffusionNetwork(config)
-    return PolicyNetwork(config)
+    if path is None or needs_base(config.model.encoder):
+        return PolicyNetwork(config)
+    encoder = config.model.encoder
+    if encoder.kind != "tiny" and not (path / BACKBONE / CONFIG).is_file():
+        raise CheckpointError(f"Checkpoint {path} has no {BACKBONE}/{CONFIG}, which describes its "
+                              f"{encoder.kind} model; it is incomplete, copy or train it again.")
+    return PolicyNetwork(config, Source(path / BACKBONE, weights=False))
 
 
 def save_checkpoint(path: str | Path, config: PolicyConfig,
@@ -103,7 +133,13 @@ def save_checkpoint(path: str | Path, config: PolicyConfig,
     """
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
-    weights = {k: v.detach().cpu().float().contiguous() for k, v in weights.items()}
+    weights = {k: v.detach().cpu().contiguous() for k, v in weights.items()}
+    weights = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
+    if adapters.are_in(config):
+        weights = adapters.save(path, config.model.encoder, weights)
+    elif config.model.kind == "tinyvla" and config.model.encoder.kind != "tiny" and \
+            not needs_base(config.model.encoder):
+        copy_description(config.model.encoder.model, path / BACKBONE)
     replace_file(path / WEIGHTS, lambda tmp: save_file(weights, tmp))
     replace_file(path / NORMALIZER, lambda tmp: save_file(normalizer.tensors(), tmp))
     write_json(path / CONFIG, config.model_dump(mode="json"))

@@ -10,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 CONFIG, WEIGHTS, NORMALIZER = "config.json", "model.safetensors", "normalizer.safetensors"
+# Directories that only checkpoints with a pretrained encoder have: what was trained beside the
+# base model, or, where all of it was, what describes it.
+ADAPTER, BACKBONE = "adapter", "backbone"
 
 
 def write_json(path: Path, data: object) -> None:
@@ -28,9 +31,12 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
 def checkpoint_digest(path: str | Path) -> str:
     """Return the digest that identifies a checkpoint in diagnostics, bags and reports.
 
-    First 16 hex digits of the SHA-256 over configuration, weights and normaliser.
+    First 16 hex digits of the SHA-256 over configuration, weights and normaliser;
+    then over those of a pretrained encoder, if there are any.
     """
     digest = hashlib.sha256()
     for name in (CONFIG, WEIGHTS, NORMALIZER):
         digest.update((Path(path) / name).read_bytes())
+    for file in sorted(f for d in (ADAPTER, BACKBONE) for f in (Path(path) / d).glob("*")):
+        digest.update(file.relative_to(path).as_posix().encode() + b"\n" + file.read_bytes())
     return digest.hexdigest()[:16]

@@ -52,7 +52,18 @@ class SentenceEmbedding(Config):
     min_similarity: float = Field(0.5, ge=-1.0, le=1.0)
 
 
-LanguageConfig = Annotated[LearnedTable | HashedWords | SentenceEmbedding,
+class TokenisedWords(Config):
+    """The tokens of a pretrained language model, which is the encoder itself (kind ``vlm``).
+
+    Attributes:
+        max_tokens: longest instruction; shorter ones are padded, and cost as much.
+    """
+
+    kind: Literal["tokens"]
+    max_tokens: int = Field(32, ge=2, le=512)
+
+
+LanguageConfig = Annotated[LearnedTable | HashedWords | SentenceEmbedding | TokenisedWords,
                            Field(discriminator="kind")]
 
 

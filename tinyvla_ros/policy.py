@@ -13,7 +13,7 @@ import torch
 from tinyvla_ros.checkpoint import Checkpoint, load_checkpoint
 from tinyvla_ros.errors import InputError, UnknownInstructionError
 from tinyvla_ros.images import crop_and_shrink
-from tinyvla_ros.language_config import fold
+from tinyvla_ros.language_config import TokenisedWords, fold
 from tinyvla_ros.types import ActionChunk, Observation, Prefix
 
 # Wordings remembered; whoever sends more starts over.
@@ -118,6 +118,8 @@ class Policy:
         except UnknownInstructionError:
             if not self.config.takes_new_wordings:
                 raise
+        if isinstance(self.config.language, TokenisedWords):
+            return self._understand_tokens(instruction)
         from tinyvla_ros.language import embed, nearest
 
         language, known = self.config.language, self._network.encoder.instruction.weight
@@ -126,6 +128,15 @@ class Policy:
                           known.cpu().numpy())
         self._read[fold(instruction)] = torch.from_numpy(vector)[None].to(self.device)
         return like
+
+    def _understand_tokens(self, instruction: str) -> str:
+        """Take any words: a language model reads them."""
+        from tinyvla_ros.tokens import most_like, tokenise
+
+        path = self._network.encoder.backbone.path
+        tokens = tokenise(self.config.language, path, [instruction])
+        self._read[fold(instruction)] = tokens.to(self.device)
+        return most_like(instruction, self.config.wordings)
 
     def _words(self, instruction: str) -> torch.Tensor:
         """Return what the network gets of an instruction."""

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from tinyvla_ros.configuration import Config, parse, read_json
+from tinyvla_ros.encoder_config import EncoderConfig, TinyEncoder, check_language
 from tinyvla_ros.errors import CheckpointError, UnknownInstructionError, unknown
 from tinyvla_ros.files import CONFIG
 from tinyvla_ros.language_config import LanguageConfig, LearnedTable, check_text, fold
@@ -91,6 +92,8 @@ class ModelConfig(Config):
         condition_dim: size of the vector that conditions the denoiser.
         denoiser_channels: channels of the U-Net at full, half and quarter horizon.
         kernel_size: odd kernel of its convolutions.
+        encoder: which encoder; ``image_channels`` and ``keypoints`` are sizes of what ``tiny``
+            and ``vision`` have of their own.
     """
 
     kind: Literal["tinyvla"] = "tinyvla"
@@ -100,6 +103,7 @@ class ModelConfig(Config):
     condition_dim: int = Field(256, ge=8, le=4096)
     denoiser_channels: tuple[int, int, int] = (64, 128, 256)
     kernel_size: int = Field(3, ge=1, le=15)
+    encoder: EncoderConfig = TinyEncoder()
 
     @model_validator(mode="after")
     def _sizes_fit(self):
@@ -201,6 +205,7 @@ class PolicyConfig(Config):
         model = self.model
         if isinstance(model, ModelConfig):
             check_sizes(self.cameras, self.action)
+            check_language(model.encoder, self.language)
             return self
         if self.action.horizon != model.rows:
             raise ValueError(f"action.horizon is {self.action.horizon}; model.horizon and "

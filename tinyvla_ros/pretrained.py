@@ -5,14 +5,50 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tinyvla_ros.errors import InputError
 
 # Everything the libraries' loaders read of a model, and nothing that runs code on load.
 FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*/*.json", "*/*.safetensors")
+DESCRIPTION = ("*.json", "*.txt", "*.model", "*.jinja")
 SAMPLE = 1 << 20
+# A checkpoint names its base model as the machine that trained it did.
+ELSEWHERE = "TINYVLA_BASE_MODELS"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the base model of an encoder comes from.
+
+    Attributes:
+        directory: of its configuration, None to go by its name.
+        weights: whether to load its weights too; without, they have no sensible values.
+        download: whether the hub may be asked; a robot must not wait for a network.
+    """
+
+    directory: Path | None = None
+    weights: bool = True
+    download: bool = False
+
+    def find(self, model: str, what: str, needed: Sequence[str]) -> Path:
+        """Return the directory of a base model.
+
+        Where the environment variable ``TINYVLA_BASE_MODELS`` names a directory that holds one by
+        the last part of the model's name, that one is taken.
+
+        Raises:
+            InputError: says which files to place where.
+        """
+        if self.directory is not None:
+            return self.directory
+        elsewhere = os.environ.get(ELSEWHERE)
+        if elsewhere and (Path(elsewhere) / Path(model).name).is_dir():
+            model = str(Path(elsewhere) / Path(model).name)
+        return local_copy(model, what, needed, self.download)
 
 
 def local_copy(model: str, what: str, needed: Sequence[str] = ("config.json",),
@@ -52,6 +88,21 @@ def local_copy(model: str, what: str, needed: Sequence[str] = ("config.json",),
             f"cache ({os.environ.get('HF_HOME', '~/.cache/huggingface')}) where there is a "
             "network.") from None
     return local_copy(str(found), what, needed)
+
+
+def copy_description(model: str, into: Path) -> None:
+    """Copy what describes a base model, and no weights: configuration, tokeniser, statistics.
+
+    Args:
+        model: directory, or hub id whose files are on this machine.
+        into: directory to make.
+    """
+    path = Source().find(model, "base model", ("config.json",))
+    into.mkdir(exist_ok=True)
+    for pattern in DESCRIPTION:
+        for file in path.glob(pattern):
+            if not file.name.endswith(".index.json"):
+                shutil.copyfile(file, into / file.name)
 
 
 def fingerprint(path: Path) -> str:

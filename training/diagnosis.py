@@ -115,7 +115,7 @@ class Diagnosis:
 
 def checkpoint_subject(path: Path) -> Subject:
     """Load a checkpoint; what it does not say about its training has the recipe's defaults."""
-    checkpoint = load_checkpoint(path)
+    checkpoint = load_checkpoint(path, merge=False)
     if checkpoint.config.model.kind != "tinyvla":
         raise InputError(f"{path} was imported and not trained here, so there is no recipe to "
                          "diagnose; give a checkpoint of tinyvla train.")
@@ -127,7 +127,8 @@ def checkpoint_subject(path: Path) -> Subject:
     options = options.model_copy(update={"future_frames": ()})
     config = checkpoint.config
     recipe = Recipe(cameras=config.cameras, state=config.state, action=config.action,
-                    model=config.model, diffusion=config.diffusion, optimisation=options)
+                    model=config.model, diffusion=config.diffusion, language=config.language,
+                    optimisation=options)
     return Subject(str(path), recipe, checkpoint)
 
 

@@ -7,11 +7,15 @@ import torch
 from torch import nn
 
 from tinyvla_ros.language import embed
+from tinyvla_ros.language_config import TokenisedWords
 from tinyvla_ros.model import PolicyNetwork
+from tinyvla_ros.model.condition import Condition, vector_of
 from tinyvla_ros.model.initialisation import initialise_as_torch
 from tinyvla_ros.normalizer import Normalizer
 from tinyvla_ros.policy import to_network_image
 from tinyvla_ros.policy_config import PolicyConfig
+from tinyvla_ros.pretrained import Source
+from tinyvla_ros.tokens import tokenise
 from training.batches import Batch
 from training.recipe import Recipe
 
@@ -28,13 +32,20 @@ class Learner(nn.Module):
         recipe: what and how to train.
         config: the policy's.
         normalizer: of states and actions; moved with the module.
+        source: where the base model of a pretrained encoder comes from.
     """
 
-    def __init__(self, recipe: Recipe, config: PolicyConfig, normalizer: Normalizer):
+    def __init__(self, recipe: Recipe, config: PolicyConfig, normalizer: Normalizer,
+                 source: Source = Source(download=True)):
         super().__init__()
         self.options = recipe.optimisation
-        self.network = PolicyNetwork(config)
-        if config.takes_new_wordings:
+        self.network = PolicyNetwork(config, source)
+        if isinstance(config.language, TokenisedWords):
+            if source.weights:
+                encoder = self.network.encoder
+                encoder.instruction.ids.copy_(
+                    tokenise(config.language, encoder.backbone.path, config.wordings))
+        elif config.takes_new_wordings:
             embeddings = torch.from_numpy(embed(config.language, config.wordings,
                                                 download=True))
             self.network.encoder.instruction.weight.copy_(embeddings)
@@ -67,17 +78,17 @@ class Learner(nn.Module):
         # Relative to now: an arm at rest predicts zeros.
         normalizer = self.normalizer
         target = normalizer.state(batch.future) - normalizer.state(batch.state)[:, None]
-        predicted = self.future(condition).float().view_as(target)
+        predicted = self.future(vector_of(condition)).float().view_as(target)
         return loss, (predicted - target).square().mean()
 
-    def condition(self, batch: Batch) -> torch.Tensor:
-        """Encode a batch: (B, condition_dim) float32."""
+    def condition(self, batch: Batch) -> Condition:
+        """Encode a batch, float32."""
         images = [to_network_image(image) for image in batch.images]
         return self.network.encode(images, self.normalizer.state(batch.state),
                                    batch.instruction).float()
 
-    def noisy_rows(self, batch: Batch, condition: torch.Tensor
-                   ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def noisy_rows(self, batch: Batch, condition: Condition
+                   ) -> tuple[torch.Tensor, torch.Tensor, Condition]:
         """Repeat normalised actions, ``valid`` and the condition for every noise sample."""
         repeats = self.options.noise_samples
         return tuple(t.repeat_interleave(repeats, 0)

@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_leaves
 
 from tinyvla_ros.normalizer import Normalizer
 from tinyvla_ros.policy_config import PolicyConfig
+from tinyvla_ros.pretrained import Source
 from training.batches import Batch
 from training.learner import Learner
 from training.recipe import Recipe
@@ -38,10 +39,10 @@ class MemoryPlan:
     """Memory at the moment of a training step that takes most, in MB (10^6 bytes).
 
     Attributes:
-        weights: float32 weights, the training-only head included.
+        weights: those of the policy, frozen ones included, and of the training-only head.
         gradients: those alive at that moment.
-        optimiser: AdamW's two moments.
-        averaged: averaged weights.
+        optimiser: AdamW's two moments of the weights that are trained.
+        averaged: averaged weights; frozen ones have no second copy.
         activations: what the forward pass keeps for the backward pass, and temporary tensors.
         other: the batch and the normaliser.
     """
@@ -72,20 +73,20 @@ def compute_plan(recipe: Recipe, config: PolicyConfig, batch_size: int,
     bfloat16 = use_bfloat16(recipe.optimisation.precision, device)
     with FakeTensorMode():
         with torch.device(device):
-            learner = Learner(recipe, config, _empty_normalizer(config))
+            learner = Learner(recipe, config, _empty_normalizer(config), Source(weights=False))
             batch = _empty_batch(recipe, batch_size)
-        parameters = list(learner.parameters())
-        optimiser = torch.optim.AdamW(parameters)
+        trained = [p for p in learner.parameters() if p.requires_grad]
+        optimiser = torch.optim.AdamW(trained)
         # Gradients and moments come into being in the first step; the second is like all others.
         _step(learner, optimiser, batch, bfloat16)
-        peak = _Peak(parameters)
+        peak = _Peak(learner)
         with peak:
             _step(learner, optimiser, batch, bfloat16)
-        weights = sum(map(_size, parameters))
+        weights, averaged = (sum(map(_size, p)) for p in (learner.parameters(), trained))
         moments = sum(_size(t) for state in optimiser.state.values() for t in state.values())
         inputs = [*batch.images, *(getattr(batch, f.name) for f in fields(batch)[1:])]
         other = sum(map(_size, [*inputs, *learner.buffers()]))
-    return MemoryPlan(weights / MB, peak.gradients / MB, moments / MB, weights / MB,
+    return MemoryPlan(weights / MB, peak.gradients / MB, moments / MB, averaged / MB,
                       (peak.most - peak.gradients) / MB, other / MB)
 
 
@@ -151,13 +152,13 @@ class _Peak(TorchDispatchMode):
         gradients: the part of it that was gradients of weights.
     """
 
-    def __init__(self, parameters: list[nn.Parameter]):
+    def __init__(self, learner: Learner):
         super().__init__()
         self.most = self.gradients = self._used = 0
-        self._parameters = [(p, _size(p)) for p in parameters]
+        self._parameters = [(p, _size(p)) for p in learner.parameters() if p.requires_grad]
         # Storages that are there from the beginning and counted by the caller.
-        self._seen = {id(p.untyped_storage()) for p in parameters}
-        for parameter in parameters:
+        self._seen = {id(p.untyped_storage()) for p in learner.parameters()}
+        for parameter, _ in self._parameters:
             self._add(parameter.grad)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -197,7 +198,7 @@ def _step(learner: Learner, optimiser, batch: Batch, bfloat16: bool) -> None:
     total = loss + options.future_weight * future
     optimiser.zero_grad(set_to_none=True)
     total.backward()
-    parameters = list(learner.parameters())
+    parameters = [p for p in learner.parameters() if p.requires_grad]
     norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     if options.gradient_norm is not None:
         nn.utils.clip_grads_with_norm_(parameters, options.gradient_norm, norm)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from tinyvla_ros.model.backbone import Backbone
 from training.batches import Batch
 from training.consistency import Finding
 from training.learner import Learner
@@ -111,7 +112,9 @@ def blocks(learner: Learner, batch: Batch) -> list[Block]:
     handles = []
     for name, block in rows.items():
         handles.append(block.register_forward_hook(
-            lambda module, inputs, output, name=name: outputs.update({name: output.detach()})))
+            lambda module, inputs, output, name=name: outputs.update({name: _first(output)})))
+        if isinstance(block, Backbone):
+            continue  # a base model's channels are as they are, and new adapters put out zeros
         for layer, module in block.named_modules():
             def look(module, inputs, output, name=name, layer=layer):
                 share = _dead_share(module, output.detach())
@@ -126,6 +129,8 @@ def blocks(learner: Learner, batch: Batch) -> list[Block]:
             handle.remove()
     result = []
     for name, block in rows.items():
+        if not any(p.requires_grad for p in block.parameters()):
+            continue  # frozen
         gradients = [p.grad for p in block.parameters() if p.grad is not None]
         result.append(Block(
             name, sum(p.numel() for p in block.parameters()),
@@ -133,6 +138,10 @@ def blocks(learner: Learner, batch: Batch) -> list[Block]:
             float(nn.utils.get_total_norm(gradients)) if gradients else 0.0, *dead[name]))
     learner.zero_grad(set_to_none=True)
     return result
+
+
+def _first(output: torch.Tensor | tuple) -> torch.Tensor:
+    return (output[0] if isinstance(output, tuple) else output).detach()
 
 
 def _named_blocks(learner: Learner) -> Iterator[tuple[str, nn.Module]]:

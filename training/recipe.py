@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from tinyvla_ros.configuration import Config, override, parse, read_yaml
+from tinyvla_ros.encoder_config import check_language
 from tinyvla_ros.language_config import LanguageConfig, LearnedTable
 from tinyvla_ros.policy_config import (
     ActionSpec,
@@ -109,6 +110,7 @@ class Recipe(Config):
     @model_validator(mode="after")
     def _sizes_fit_the_network(self):
         check_sizes(self.cameras, self.action)
+        check_language(self.model.encoder, self.language)
         return self
 
     @classmethod

@@ -115,8 +115,9 @@ class RunDirectory:
             write_checkpoint(part)
             save_file(dict(tensors), part / STATE,
                       {"progress": json.dumps(progress)})
-            for file in part.iterdir():
-                _sync(file)
+            for file in part.rglob("*"):
+                if file.is_file():
+                    _sync(file)
             shutil.rmtree(place, ignore_errors=True)  # a save killed before it was linked
             os.replace(part, place)
             self._link(LAST, place)

@@ -18,10 +18,13 @@ from tinyvla_ros.checkpoint import load_checkpoint, save_checkpoint
 from tinyvla_ros.configuration import parse
 from tinyvla_ros.errors import InputError, unknown
 from tinyvla_ros.files import checkpoint_digest
+from tinyvla_ros.model.encoders import with_fingerprint
 from tinyvla_ros.normalizer import Normalizer
 from tinyvla_ros.policy_config import PolicyConfig
+from tinyvla_ros.pretrained import Source
 from training.learner import Learner
 from training.mixture import Mixture, load_mixture
+from training.parameter_counts import count_parameters, parameter_table
 from training.processes import Process, join_processes
 from training.provenance import provenance
 from training.recipe import Recipe
@@ -113,7 +116,10 @@ def resume(path: str | Path, device: str | None = None, threads: int | None = No
                              f"{data.fingerprint}, then {expected}); restore them, or train anew "
                              "with another --out.")
         if run.saved:
-            normalizer = load_checkpoint(run.path / "last").normalizer
+            last = load_checkpoint(run.path / "last")
+            normalizer = last.normalizer
+            # Says which base model, which may have changed in the meantime.
+            recipe = recipe.model_copy(update={"model": last.config.model})
             trainer = _trainer(recipe, setting, data, normalizer, process)
             trainer.restore(*run.load_state(trainer.shapes()))
         else:  # it was killed before its first save
@@ -137,7 +143,7 @@ def _start(recipe: Recipe, setting: Setting, data: Mixture, process: Process
     if setting.init is None:
         normalizer = fit_normalizer(data)
         return _trainer(recipe, setting, data, normalizer, process), normalizer
-    start = load_checkpoint(setting.init)
+    start = load_checkpoint(setting.init, merge=False)
     trainer = _trainer(recipe, setting, data, start.normalizer, process)
     network = trainer.learner.network
     for field in SHARED_FIELDS:
@@ -156,7 +162,8 @@ def _trainer(recipe: Recipe, setting: Setting, data: Mixture, normalizer: Normal
     for instruction in recipe.paraphrases:
         if instruction not in data.tasks:
             raise InputError("paraphrases: " + unknown("instruction", instruction, data.tasks))
-    learner = Learner(recipe, recipe.policy_config(data.tasks), normalizer)
+    config = with_fingerprint(recipe.policy_config(data.tasks), Source(download=True))
+    learner = Learner(recipe, config, normalizer)
     return Trainer(learner.to(process.device), recipe, data, process)
 
 
@@ -179,6 +186,7 @@ def _run(run: RunDirectory, trainer: Trainer, normalizer: Normalizer, identity: 
 
     if not trainer.process.leads:
         return trainer.run(save, None)
+    print(parameter_table(count_parameters(trainer.learner)), flush=True)
     with RunLog(run.path, trainer.step, wandb, identity["recipe"]) as log:
         return trainer.run(save, log)
 
@@ -199,6 +207,8 @@ def _identity(recipe: Recipe, setting: Setting, data: Mixture, trainer: Trainer)
         "frames": len(data.states), "device": setting.device,
         "threads": torch.get_num_threads(), "processes": trainer.process.world,
         "precision": "bfloat16" if trainer.bfloat16 else "float32",
+        "parameters": {p.name: {"total": p.total, "trainable": p.trainable}
+                       for p in count_parameters(trainer.learner)},
         **provenance()}
 
 

@@ -51,8 +51,10 @@ class Trainer:
             raise InputError(f"Batch size {options.batch_size} cannot be shared evenly by "
                              f"{process.world} processes; make it a multiple.")
         self.recipe, self.learner, self.data, self.process = recipe, learner, data, process
-        self.averaged = AveragedModel(learner, multi_avg_fn=self._average)
-        self.optimiser = torch.optim.AdamW(learner.parameters(), lr=options.learning_rate,
+        # Frozen weights are the same tensors in both (``Backbone``).
+        self.averaged = AveragedModel(learner, multi_avg_fn=self._average).eval()
+        self.trained = {n: p for n, p in learner.named_parameters() if p.requires_grad}
+        self.optimiser = torch.optim.AdamW(self.trained.values(), lr=options.learning_rate,
                                            weight_decay=options.weight_decay)
         self.bfloat16 = use_bfloat16(options.precision, process.device)
         self.train_episodes, self.held_out = split_episodes(recipe, len(data.starts))
@@ -123,6 +125,8 @@ class Trainer:
         rate = learning_rate(options, self.step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
+        # The dropout of adapters draws from torch's generator; nothing else does.
+        torch.manual_seed(hash((self.recipe.seed, self.step, self.process.rank)) % 2**63)
         loss, future = self._losses(self._shared, batch)
         total = loss + options.future_weight * future
         scale = options.loss_scale_above
@@ -130,7 +134,7 @@ class Trainer:
             total = total * 0.1  # historical, see config/train/exploding.yaml
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
-        norm = nn.utils.get_total_norm([p.grad for p in self.learner.parameters()
+        norm = nn.utils.get_total_norm([p.grad for p in self.trained.values()
                                         if p.grad is not None])
         mean_loss, mean_future, mean_norm, stopping = self.process.mean(loss, future, norm, stop)
         figures = {"loss": mean_loss, "future_loss": mean_future, "gradient_norm": mean_norm,
@@ -139,7 +143,7 @@ class Trainer:
             self._skip()
             return figures, stopping > 0
         if options.gradient_norm is not None:
-            nn.utils.clip_grads_with_norm_(self.learner.parameters(), options.gradient_norm, norm)
+            nn.utils.clip_grads_with_norm_(self.trained.values(), options.gradient_norm, norm)
         self.optimiser.step()
         self.averaged.update_parameters(self.learner)
         self.smooth = mean_loss if self.smooth is None else 0.98 * self.smooth + 0.02 * mean_loss
@@ -170,13 +174,16 @@ class Trainer:
     def _average(self, averaged: list, current: list, count: torch.Tensor | int) -> None:
         # Early on the average follows closely, so that it forgets the initial weights.
         decay = min(self.options.ema_decay, (1.0 + float(count)) / (10.0 + float(count)))
-        torch._foreach_lerp_(averaged, current, 1.0 - decay)
+        pairs = [(a, c) for a, c in zip(averaged, current, strict=True)
+                 if a.data_ptr() != c.data_ptr()]
+        if pairs:
+            torch._foreach_lerp_(*map(list, zip(*pairs, strict=True)), 1.0 - decay)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return every tensor of the state, by name."""
         named = {f"learner.{k}": v for k, v in self.learner.state_dict().items()}
         named |= {f"averaged.{k}": v for k, v in self.averaged.state_dict().items()}
-        for name, parameter in self.learner.named_parameters():
+        for name, parameter in self.trained.items():
             for key, value in self.optimiser.state[parameter].items():
                 named[f"optimiser.{name}.{key}"] = value
         return {k: v.detach().cpu().clone() for k, v in named.items()}
@@ -190,7 +197,7 @@ class Trainer:
         """Return names and shapes of ``tensors`` once a step has been taken."""
         shapes = {f"learner.{k}": tuple(v.shape) for k, v in self.learner.state_dict().items()}
         shapes |= {f"averaged.{k}": tuple(v.shape) for k, v in self.averaged.state_dict().items()}
-        for name, parameter in self.learner.named_parameters():
+        for name, parameter in self.trained.items():
             shapes |= {f"optimiser.{name}.{key}": tuple(parameter.shape)
                        for key in ("exp_avg", "exp_avg_sq")}
             shapes[f"optimiser.{name}.step"] = ()
@@ -202,7 +209,7 @@ class Trainer:
             return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
         self.learner.load_state_dict(part("learner."))
         self.averaged.load_state_dict(part("averaged."))
-        for name, parameter in self.learner.named_parameters():
+        for name, parameter in self.trained.items():
             state = part(f"optimiser.{name}.")
             # AdamW keeps its step count on the CPU and the rest beside the parameter.
             self.optimiser.state[parameter] = {

@@ -7,11 +7,14 @@ import math
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
+from tinyvla_ros.model.condition import AttendedCondition, Condition, vector_of
 from tinyvla_ros.model.initialisation import initialise_head
 
 GROUPS = 8
 STEP_DIM = 64
+HEAD_DIM = 64
 
 
 class StepEmbedding(nn.Module):
@@ -51,6 +54,31 @@ class ConditionedBlock(nn.Module):
         return self.second(hidden) + self.skip(x)
 
 
+class CrossAttention(nn.Module):
+    """Let every place of a chunk attend to hidden states of the encoder.
+
+    The gate is zero at first (as in Flamingo, Alayrac et al. 2022): training starts as without.
+    """
+
+    def __init__(self, channels: int, width: int):
+        super().__init__()
+        self.heads = max(1, channels // HEAD_DIM)
+        self.norm, self.norm_tokens = nn.LayerNorm(channels), nn.LayerNorm(width)
+        self.query = nn.Linear(channels, channels)
+        self.key_value = nn.Linear(width, 2 * channels)
+        self.out = nn.Linear(channels, channels)
+        self.gate = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: torch.Tensor, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Map (B, channels, T), (B, L, width) and (B, L) bool to (B, channels, T)."""
+        along = x.transpose(1, 2)
+        query, key, value = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (
+            self.query(self.norm(along)), *self.key_value(self.norm_tokens(tokens)).chunk(2, -1)))
+        found = F.scaled_dot_product_attention(query, key, value, mask[:, None, None])
+        found = self.out(found.transpose(1, 2).flatten(2))
+        return x + (self.gate * found).transpose(1, 2)
+
+
 class ConditionalUnet1d(nn.Module):
     """Denoise an action chunk given a condition.
 
@@ -59,10 +87,11 @@ class ConditionalUnet1d(nn.Module):
         condition_dim: size of the condition vector.
         widths: channels at full, half and quarter time resolution.
         kernel: odd kernel size.
+        token_dim: width of the hidden states to attend to, None for a condition without.
     """
 
     def __init__(self, channels: int, condition_dim: int, widths: tuple[int, int, int],
-                 kernel: int):
+                 kernel: int, token_dim: int | None = None):
         super().__init__()
         a, b, c = widths
         condition = condition_dim + STEP_DIM
@@ -79,24 +108,28 @@ class ConditionalUnet1d(nn.Module):
         # Linear over channels: fan-out scaling of a 1x1 convolution to so few outputs would start
         # with a standard deviation of 5.
         self.head = nn.Linear(a, channels)
+        self.attend = CrossAttention(c, token_dim) if token_dim else None
         initialise_head(self)
 
     def forward(self, noisy: torch.Tensor, step: torch.Tensor,
-                condition: torch.Tensor) -> torch.Tensor:
+                condition: Condition) -> torch.Tensor:
         """Predict what the diffusion configuration says.
 
         Args:
             noisy: (B, horizon, channels) noisy actions, normalised.
             step: (B,) int64 diffusion steps.
-            condition: (B, condition_dim).
+            condition: of B observations.
 
         Returns:
             (B, horizon, channels).
         """
-        condition = torch.cat([condition, self.step(step)], dim=1)
+        attended = condition if isinstance(condition, AttendedCondition) else None
+        condition = torch.cat([vector_of(condition), self.step(step)], dim=1)
         full = self.down_full(noisy.transpose(1, 2), condition)
         half = self.down_half(self.to_half(full), condition)
         deep = self.middle(self.to_quarter(half), condition)
+        if attended is not None:
+            deep = self.attend(deep, attended.tokens, attended.mask)
         half = self.up_half(torch.cat([self.from_quarter(deep), half], 1), condition)
         full = self.up_full(torch.cat([self.from_half(half), full], 1), condition)
         return self.head(full.transpose(1, 2))

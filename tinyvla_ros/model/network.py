@@ -8,9 +8,11 @@ from diffusers import DDIMScheduler, DDPMScheduler
 from torch import nn
 
 from tinyvla_ros.errors import InputError
+from tinyvla_ros.model.condition import Condition
 from tinyvla_ros.model.denoiser import ConditionalUnet1d
-from tinyvla_ros.model.encoder import ObservationEncoder
+from tinyvla_ros.model.encoders import make_encoder
 from tinyvla_ros.policy_config import DiffusionConfig, PolicyConfig
+from tinyvla_ros.pretrained import Source
 
 
 def _schedule(scheduler: type, config: DiffusionConfig):
@@ -19,15 +21,24 @@ def _schedule(scheduler: type, config: DiffusionConfig):
 
 
 class PolicyNetwork(nn.Module):
-    """A diffusion policy over normalised tensors; raw inputs are ``policy.Policy``'s job."""
+    """A diffusion policy over normalised tensors; raw inputs are ``policy.Policy``'s job.
 
-    def __init__(self, config: PolicyConfig):
+    Args:
+        config: what it is.
+        source: where the base model of a pretrained encoder comes from.
+
+    Raises:
+        InputError: that model is not to be had or does not fit.
+    """
+
+    def __init__(self, config: PolicyConfig, source: Source = Source()):
         super().__init__()
         self.config = config
-        self.encoder = ObservationEncoder(config)
+        self.encoder = make_encoder(config, source)
         self.denoiser = ConditionalUnet1d(
             len(config.action.channels), config.model.condition_dim,
-            config.model.denoiser_channels, config.model.kernel_size)
+            config.model.denoiser_channels, config.model.kernel_size,
+            getattr(self.encoder, "token_dim", None))
         self._ddpm = _schedule(DDPMScheduler, config.diffusion)
         self._ddim = _schedule(DDIMScheduler, config.diffusion)
         self.set_sample_steps(config.diffusion.sample_steps)
@@ -49,16 +60,16 @@ class PolicyNetwork(nn.Module):
         return (self.config.action.horizon, len(self.config.action.channels))
 
     def encode(self, images: list[torch.Tensor], state: torch.Tensor,
-               instruction: torch.Tensor) -> torch.Tensor:
-        """Encode a batch; see ``ObservationEncoder.forward``."""
+               instruction: torch.Tensor) -> Condition:
+        """Encode a batch; see ``ObservationEncoder.forward`` and ``VlmEncoder.forward``."""
         return self.encoder(images, state, instruction)
 
-    def errors(self, condition: torch.Tensor, actions: torch.Tensor, noise: torch.Tensor,
+    def errors(self, condition: Condition, actions: torch.Tensor, noise: torch.Tensor,
                step: torch.Tensor, of: str | None = None) -> torch.Tensor:
         """Squared denoising error, never clipped (DDPM, Ho et al. 2020).
 
         Args:
-            condition: (B, condition_dim).
+            condition: of B observations, as ``encode`` returns it.
             actions: (B, horizon, channels) normalised clean actions.
             noise: (B, horizon, channels) standard normal.
             step: (B,) int64 diffusion steps.
@@ -98,13 +109,13 @@ class PolicyNetwork(nn.Module):
         return torch.where(weights > 0, held, predicted)  # free rows stay as they are, exactly
 
     @torch.no_grad()
-    def sample(self, condition: torch.Tensor, noise: torch.Tensor,
+    def sample(self, condition: Condition, noise: torch.Tensor,
                known: torch.Tensor | None = None,
                weights: torch.Tensor | None = None) -> torch.Tensor:
         """Draw action chunks with deterministic DDIM (Song et al. 2021).
 
         Args:
-            condition: (B, condition_dim).
+            condition: of B observations, as ``encode`` returns it.
             noise: (B, horizon, channels) standard normal: the only randomness.
             known: (B, horizon, channels) normalised actions to go on from, or None. The clean
                 chunk that every step predicts is replaced by them (inpainting, as in RePaint,

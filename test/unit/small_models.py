@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Base models of a few thousand random weights, written as their libraries write real ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+WORDS = ("go", "stay", "walk", "forward", "to", "the", "red", "left", "please", "now")
+VISION = {"hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 2,
+          "num_attention_heads": 2, "image_size": 32, "patch_size": 8}
+TEXT = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 64, "pad_token_id": 0,
+        "bos_token_id": 1, "eos_token_id": 2}
+
+
+def _saved(path: Path, model) -> Path:
+    model.save_pretrained(path)
+    (path / "preprocessor_config.json").write_text(json.dumps(
+        {"image_mean": [0.4, 0.5, 0.6], "image_std": [0.2, 0.25, 0.3]}))
+    return path
+
+
+def write_tokeniser(path: Path) -> None:
+    """Write a tokeniser of whole words with a line's end, and a start token as Llama's has."""
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    words = {w: i for i, w in enumerate(("<pad>", "<s>", "</s>", "<unk>", "\n", *WORDS))}
+    tokeniser = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    tokeniser.pre_tokenizer = pre_tokenizers.Split(Regex(r"\n|[^\s]+"), "removed", invert=True)
+    tokeniser.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", 1)])
+    PreTrainedTokenizerFast(tokenizer_object=tokeniser, unk_token="<unk>", pad_token="<pad>",
+                            bos_token="<s>", eos_token="</s>").save_pretrained(path)
+
+
+def write_vision_model(path: Path, family: str = "siglip", seed: int = 0) -> Path:
+    """Write a vision tower: siglip, clip, dinov2, both (of siglip's towers) or resnet."""
+    import transformers as t
+
+    torch.manual_seed(seed)
+    if family == "both":
+        text = {"hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 1,
+                "num_attention_heads": 2, "vocab_size": 64, "bos_token_id": 1, "eos_token_id": 2}
+        model = t.SiglipModel(t.SiglipConfig(vision_config=VISION, text_config=text))
+    elif family == "resnet":
+        model = t.ResNetModel(t.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16],
+                                             depths=[1, 1], layer_type="basic"))
+    else:
+        config, cls = {"siglip": (t.SiglipVisionConfig, t.SiglipVisionModel),
+                       "clip": (t.CLIPVisionConfig, t.CLIPVisionModel),
+                       "dinov2": (t.Dinov2Config, t.Dinov2Model)}[family]
+        model = cls(config(**VISION))
+    return _saved(path, model)
+
+
+def write_vlm(path: Path, family: str = "smolvlm", seed: int = 0) -> Path:
+    """Write an image-text-to-text model with its tokeniser: smolvlm, llava or paligemma."""
+    import transformers as t
+
+    torch.manual_seed(seed)
+    if family == "smolvlm":
+        model = t.SmolVLMForConditionalGeneration(t.SmolVLMConfig(
+            text_config={"model_type": "llama", **TEXT}, vision_config=VISION, scale_factor=2,
+            image_token_id=63, pad_token_id=0))
+    elif family == "llava":
+        model = t.LlavaForConditionalGeneration(t.LlavaConfig(
+            text_config=t.LlamaConfig(**TEXT), image_token_index=63,
+            vision_config=t.CLIPVisionConfig(**VISION, projection_dim=16)))
+    else:
+        model = t.PaliGemmaForConditionalGeneration(t.PaliGemmaConfig(
+            text_config={"model_type": "gemma", **TEXT, "head_dim": 8}, image_token_index=63,
+            vision_config={"model_type": "siglip_vision_model", **VISION, "projection_dim": 32,
+                           "vision_use_head": False}, projection_dim=32))
+    write_tokeniser(path)
+    return _saved(path, model)
+
+
+def write_language_model(path: Path) -> Path:
+    """Write a model that takes text alone."""
+    import transformers as t
+
+    t.LlamaForCausalLM(t.LlamaConfig(**TEXT)).save_pretrained(path)
+    write_tokeniser(path)
+    return path
+
+
+def encoder_recipe(encoder: dict, **sections):
+    """Return the small recipe with an encoder; ``vlm`` comes with its language."""
+    from test.unit.small_training import small_recipe
+    from training.recipe import Recipe
+
+    data = small_recipe(steps=2).model_dump(mode="json")
+    data["model"]["encoder"] = encoder
+    if encoder["kind"] == "vlm":
+        data["language"] = {"kind": "tokens", "max_tokens": 8}
+    data["optimisation"] |= sections.pop("optimisation", {})
+    return Recipe.model_validate(data | sections)

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an encoder hands to the head: one vector, or a vector and states to attend to."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+
+class AttendedCondition(NamedTuple):
+    """A condition vector with hidden states that the head attends to.
+
+    It has the two methods of a tensor that the code which passes a condition on calls.
+
+    Attributes:
+        vector: (B, condition_dim) float.
+        tokens: (B, L, width) float hidden states.
+        mask: (B, L) bool, False for padding.
+    """
+
+    vector: torch.Tensor
+    tokens: torch.Tensor
+    mask: torch.Tensor
+
+    def float(self) -> AttendedCondition:
+        """Return a float32 copy."""
+        return AttendedCondition(self.vector.float(), self.tokens.float(), self.mask)
+
+    def repeat_interleave(self, repeats: int, dim: int) -> AttendedCondition:
+        """Repeat rows as ``torch.Tensor.repeat_interleave`` does."""
+        return AttendedCondition(*(t.repeat_interleave(repeats, dim) for t in self))
+
+
+Condition = torch.Tensor | AttendedCondition
+
+
+def vector_of(condition: Condition) -> torch.Tensor:
+    """Return the (B, condition_dim) vector of any condition."""
+    return condition.vector if isinstance(condition, AttendedCondition) else condition
