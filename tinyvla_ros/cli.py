@@ -125,7 +125,7 @@ def _command(commands, name: str, run, text: str) -> CommandParser:
 def _evaluation_arguments(command: argparse.ArgumentParser, out: str) -> None:
     fields = SimEvalOptions.model_fields
     command.add_argument("--tasks", nargs="+", default=list(fields["tasks"].default),
-                         metavar="TASK", help="MetaWorld tasks")
+                         metavar="TASK", help="MetaWorld tasks; mt10 stands for ten")
     command.add_argument("--episodes", type=int, default=fields["episodes"].default,
                          help=fields["episodes"].description)
     command.add_argument("--seed", type=int, default=fields["seed"].default,
@@ -136,12 +136,13 @@ def _evaluation_arguments(command: argparse.ArgumentParser, out: str) -> None:
 
 
 def _sim_eval(options) -> int:
-    from sim_bridge.episodes import plan_episodes
+    from sim_bridge.episodes import expand_tasks, plan_episodes
     from sim_bridge.gl import choose_gl
     from sim_bridge.robot_config import RobotConfig
     from tinyvla_ros.results import check_out
 
     names = SimEvalOptions.model_fields
+    options.tasks = list(expand_tasks(options.tasks))
     chosen = parse(SimEvalOptions, {n: getattr(options, n) for n in names}, "sim-eval")
     # What the nodes would find out one by one is said at once, before anything starts.
     plan_episodes(list(chosen.tasks), chosen.episodes, chosen.seed)
@@ -156,12 +157,13 @@ def _sim_eval(options) -> int:
 
 
 def _evaluate(options) -> int:
+    from sim_bridge.episodes import expand_tasks
     from tinyvla_ros.resources import default_checkpoint
     from tinyvla_ros.results import table
     from training.commands import at_least_one
     from training.evaluate import EvaluationOptions, evaluate
 
-    chosen = EvaluationOptions(tuple(options.tasks), options.episodes, options.seed,
+    chosen = EvaluationOptions(expand_tasks(options.tasks), options.episodes, options.seed,
                                Path(options.checkpoint or default_checkpoint()), options.device)
     results = evaluate(chosen, Path(options.out), at_least_one("Workers", options.workers))
     print(f"\n{table(results)}\nresults and pictures: {options.out}")
