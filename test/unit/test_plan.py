@@ -15,8 +15,10 @@ from test.supervised import (
     T,
     at,
 )
+from tinyvla_ros.arm.contract import Channel, OnViolation
 from tinyvla_ros.arm.plan import Plan
-from tinyvla_ros.arm.safety import Motion
+from tinyvla_ros.arm.safety import Motion, SafetyLayer
+from tinyvla_ros.arm.supervisor import between_rows
 
 # ---- the plan itself ------------------------------------------------------------------------
 
@@ -65,6 +67,22 @@ def test_the_cubic_between_rows_never_leaves_their_range(begin, rows, at_rest_la
         assert curve.max() <= max(p, q) + 1e-12
         # Between rows it is faster than from row to row, by half at most.
         assert np.abs(np.diff(curve)).max() * 100 <= 1.5 * fastest + 1e-9
+
+
+@given(st.lists(st.floats(-5.0, 5.0), min_size=2, max_size=12),
+       st.sampled_from([None, 1.0, 20.0, 500.0]))
+def test_a_controller_is_nowhere_faster_than_the_limit(wanted, acceleration):
+    channel = Channel(unit="rad", low=-1.0, high=1.0, velocity=0.8, acceleration=acceleration)
+    layer = SafetyLayer({"joint": between_rows(channel, DT)}, OnViolation(), DT)
+    rest = Motion.at_rest(np.zeros(1))
+    verdict = layer.check(np.array(wanted)[:, None], rest, [None])
+    plan = a_plan(verdict.commands[:, 0])
+    points = np.concatenate([[0.0], plan.commands[:, 0]])
+    slopes = np.concatenate([[0.0], plan.slopes()[:-1, 0], [0.0]]) * DT
+    s = np.linspace(0.0, 1.0, 101)
+    for p, q, v, w in zip(points[:-1], points[1:-1], slopes, slopes[1:], strict=False):
+        speed = (v + s * (2 * (3 * (q - p) - 2 * v - w) + s * 3 * (2 * (p - q) + v + w))) / DT
+        assert np.abs(speed).max() <= 0.8 * (1 + 1e-6)
 
 
 def test_a_straight_line_has_its_own_slope():

@@ -273,11 +273,15 @@ def between_rows(limits: Channel, dt: float) -> Channel:
     """Return limits for rows such that a controller's cubics between them keep the given ones.
 
     Between two rows a cubic with the slopes of ``Plan.slopes`` is faster than their mean by at
-    most 3/8 of what the slopes may differ in a period, which acceleration limits.
+    most 3/8 of what the slopes may differ in a period, which acceleration limits. Where nothing
+    limits it, the arm may be at rest at both rows: then the cubic is faster by half.
     """
-    if limits.velocity is None or limits.acceleration is None:
+    if limits.velocity is None:
         return limits
-    slower = max(limits.velocity - limits.acceleration * dt / 2, limits.velocity / 2)
+    if limits.acceleration is None:
+        slower = limits.velocity / 1.5
+    else:
+        slower = max(limits.velocity - limits.acceleration * dt / 2, limits.velocity / 2)
     return limits.model_copy(update={"velocity": slower})
 
 
