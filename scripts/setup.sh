@@ -51,7 +51,7 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || ! "$venv/bin/python" -V >/d
   "$python" -m venv --clear "${site[@]}" "$venv"
   pip=("$venv/bin/python" -m pip install --disable-pip-version-check)
   [ -t 1 ] || pip+=(-q)  # a log needs no progress bars
-  files=(-r requirements.txt -r requirements-dev.txt)
+  files=(-r requirements.txt -r requirements-dev.txt -r requirements-vlm.txt)
   [ "$ros" = wheels ] && files+=(-r requirements-ros.txt)
   "${pip[@]}" -U pip 'setuptools>=64,<82' wheel
   "${pip[@]}" "${files[@]}"

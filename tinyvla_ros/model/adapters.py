@@ -49,8 +49,13 @@ def adapter_config(encoder: Pretrained):
                       base_model_name_or_path=encoder.model)
 
 
-def attach(model: nn.Module, encoder: Pretrained) -> nn.Module:
+def attach(model: nn.Module, encoder: Pretrained, weights: bool) -> nn.Module:
     """Return the model with untrained adapters, which do nothing yet.
+
+    Args:
+        model: the base model.
+        encoder: its configuration.
+        weights: whether the adapters need values.
 
     Raises:
         InputError: peft is not installed, or no layer has one of the target names.
@@ -60,13 +65,19 @@ def attach(model: nn.Module, encoder: Pretrained) -> nn.Module:
     from peft import get_peft_model
 
     try:
-        return get_peft_model(model, config)
+        model = get_peft_model(model, config, low_cpu_mem_usage=not weights)
     except ValueError:
         names = sorted({n.rpartition(".")[2] for n, m in model.named_modules()
                         if isinstance(m, nn.Linear)})
         raise InputError(f"No linear layer of {encoder.model} that may be adapted is named "
                          f"{' or '.join(encoder.lora.targets)}; set encoder.lora.targets to some "
                          f"of {', '.join(names)}.") from None
+    for module in () if weights else model.modules():
+        # peft left them without storage, and fake tensors (a memory plan's) cannot be moved.
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            if parameter.device.type == "meta":
+                setattr(module, name, nn.Parameter(torch.empty(parameter.shape)))
+    return model
 
 
 def adapter_names(names: Mapping[str, object]) -> dict[str, str]:

@@ -59,7 +59,7 @@ def load_transformers(settings: Pretrained, path: Path, weights: bool) -> nn.Mod
             if not weights:
                 from transformers.initialization import no_init_weights
                 with no_init_weights():
-                    return transformers.AutoModel.from_config(config).to(dtype)
+                    return transformers.AutoModel.from_config(config, dtype=dtype)
             model, info = transformers.AutoModel.from_pretrained(
                 path, config=config, use_safetensors=True, trust_remote_code=False, dtype=dtype,
                 local_files_only=True, output_loading_info=True)
@@ -119,7 +119,9 @@ def load_timm(settings: Pretrained, path: Path, weights: bool) -> nn.Module:
             model = timm.create_model(f"local-dir:{path}", pretrained=weights, num_classes=0)
     except Exception as err:
         raise _unloadable(settings, path, err) from None
-    return model.to(getattr(torch, settings.dtype)).eval()
+    if settings.dtype != "float32":  # fake tensors, of a memory plan, cannot be converted
+        model.to(getattr(torch, settings.dtype))
+    return model.eval()
 
 
 def image_statistics(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
