@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -65,19 +66,25 @@ def attach(model: nn.Module, encoder: Pretrained, weights: bool) -> nn.Module:
     from peft import get_peft_model
 
     try:
-        model = get_peft_model(model, config, low_cpu_mem_usage=not weights)
+        with nullcontext() if weights else _unmoved():
+            return get_peft_model(model, config)
     except ValueError:
         names = sorted({n.rpartition(".")[2] for n, m in model.named_modules()
                         if isinstance(m, nn.Linear)})
         raise InputError(f"No linear layer of {encoder.model} that may be adapted is named "
                          f"{' or '.join(encoder.lora.targets)}; set encoder.lora.targets to some "
                          f"of {', '.join(names)}.") from None
-    for module in () if weights else model.modules():
-        # peft left them without storage, and fake tensors (a memory plan's) cannot be moved.
-        for name, parameter in list(module.named_parameters(recurse=False)):
-            if parameter.device.type == "meta":
-                setattr(module, name, nn.Parameter(torch.empty(parameter.shape)))
-    return model
+
+
+@contextmanager
+def _unmoved() -> Iterator[None]:
+    """Leave modules where they are: torch cannot move fake tensors, as a memory plan has them."""
+    move = nn.Module.to
+    nn.Module.to = lambda self, *args, **kwargs: self
+    try:
+        yield
+    finally:
+        nn.Module.to = move
 
 
 def adapter_names(names: Mapping[str, object]) -> dict[str, str]:
