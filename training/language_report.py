@@ -54,6 +54,7 @@ def _draw(rows: dict, tasks: Sequence[str], path) -> None:
     tidy(axes, "Success by what the policy is told", "", "%")
     axes.set_xticks(places, [t.removesuffix("-v3") for t in tasks] + ["all"], rotation=30,
                     ha="right")
-    axes.set_ylim(0, 103)
-    axes.legend(frameon=False, ncols=2, fontsize=8)
+    axes.set_ylim(0, 135)
+    axes.set_yticks(range(0, 101, 20))
+    axes.legend(frameon=False, ncols=2, fontsize=8, loc="upper left")
     save(figure, path)

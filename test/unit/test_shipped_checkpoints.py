@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What comes with the package: checkpoints that load, with results of their own."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sim_bridge.episodes import MT10, plan_episodes
+from sim_bridge.robot_config import RobotConfig
+from tinyvla_ros.checkpoint import load_checkpoint
+from tinyvla_ros.policy_config import PolicyConfig
+from tinyvla_ros.resources import default_checkpoint, mt10_checkpoint, share_directory
+
+CHECKPOINTS = sorted(p for p in (share_directory() / "checkpoints").iterdir() if p.is_dir())
+
+
+@pytest.mark.parametrize("path", CHECKPOINTS, ids=lambda p: p.name)
+def test_results_are_the_checkpoints_own(path):
+    protocol = json.loads((path / "evaluation.json").read_text())["protocol"]
+    assert protocol["checkpoint_digest"] == load_checkpoint(path).digest
+    assert protocol["seeds"] == [0, 49]
+    assert sum(f.stat().st_size for f in path.iterdir()) < 15e6
+    assert path.name in (path / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("path", "tasks"), [
+    (default_checkpoint(), ("reach-v3", "button-press-v3", "pick-place-v3")),
+    (mt10_checkpoint(), MT10)], ids=["3task", "mt10"])
+def test_it_knows_its_tasks(path, tasks):
+    config, robot = PolicyConfig.load(path), RobotConfig.load()
+    assert sorted(robot.instruction(t) for t in tasks) == sorted(config.instructions)
+
+
+def test_mt10_closes_a_drawer_when_told_so():
+    from sim_bridge.metaworld_env import MetaWorldEnv
+    from sim_bridge.rollout import Episode, rollout
+    from tinyvla_ros.policy import Policy
+
+    spec = plan_episodes(["drawer-close-v3"], 1, 77)[0]
+    episode = Episode(MetaWorldEnv(spec.task), spec, "shut the drawer, please")
+    for _ in rollout(Policy(mt10_checkpoint()), episode):
+        pass
+    assert episode.result().success
