@@ -19,6 +19,7 @@ import numpy as np  # noqa: E402
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS  # noqa: E402
 
 from sim_bridge.robot_config import CameraPose, RobotConfig  # noqa: E402
+from sim_bridge.shared_scenes import begin_alike, look_alike  # noqa: E402
 from tinyvla_ros.errors import InputError, unknown  # noqa: E402
 from tinyvla_ros.types import Observation  # noqa: E402
 
@@ -67,6 +68,8 @@ class MetaWorldEnv(gymnasium.Env):
         model.vis.global_.fovy = self.config.fovy
         model.vis.quality.offsamples = 0  # no multisampling: most of the cost in software GL
         model.vis.quality.shadowsize = 0
+        if self.config.scenes == "shared":
+            look_alike(self._env, task)
         self._joint_addresses = [model.joint(name).qposadr[0] for name in JOINT_NAMES]
         self._initial_body_pos = model.body_pos.copy()
         self._cameras = {name: make_camera(model, pose)
@@ -97,6 +100,8 @@ class MetaWorldEnv(gymnasium.Env):
         mujoco.mj_resetData(self._env.model, self._env.data)
         self._env.seed(seed)
         self._metaworld_observation, _ = self._env.reset()
+        if self.config.scenes == "shared":
+            self._metaworld_observation = begin_alike(self._env, self.task)
         # MetaWorld moves the goal marker after its last forward pass; without another one the
         # first picture of an episode shows a goal that is not the episode's.
         mujoco.mj_forward(self._env.model, self._env.data)

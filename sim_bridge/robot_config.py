@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -48,24 +49,45 @@ class CameraPose(Config):
 
 
 class RobotConfig(Config):
-    """What the simulated robot shows on its topics."""
+    """What the simulated robot shows on its topics.
+
+    Attributes:
+        fovy: vertical field of view of the free cameras, degrees.
+        camera_every: control steps between two camera frames.
+        cameras: camera name -> pose.
+        instructions: task -> words.
+        shared_instructions: task -> words in shared scenes.
+        scenes: ``shared`` for scenes in which only the words tell two tasks apart
+            (``sim_bridge.shared_scenes``).
+    """
 
     fovy: float = Field(gt=1.0, lt=170.0)
     camera_every: int = Field(ge=1, le=80)
     cameras: dict[str, CameraPose] = Field(min_length=1)
     instructions: dict[str, str] = Field(min_length=1)
+    shared_instructions: dict[str, str] = {}
+    scenes: Literal["standard", "shared"] = "standard"
 
     @classmethod
-    def load(cls, path: str | Path | None = None) -> RobotConfig:
-        """Read a configuration file; without a path, the one shipped with the package."""
+    def load(cls, path: str | Path | None = None, scenes: str | None = None) -> RobotConfig:
+        """Read a configuration file; without a path, the one shipped with the package.
+
+        Args:
+            path: YAML file.
+            scenes: ``standard`` or ``shared`` in place of what the file says.
+        """
         path = Path(path) if path else share_directory() / "config" / "metaworld.yaml"
-        return parse(cls, read_yaml(path), str(path))
+        data = read_yaml(path)
+        if scenes is not None and isinstance(data, dict):
+            data = data | {"scenes": scenes}
+        return parse(cls, data, str(path))
 
     def instruction(self, task: str) -> str:
         """Return the words for a task, or raise ``InputError`` listing the known tasks."""
-        if task not in self.instructions:
-            raise InputError(unknown("task", task, self.instructions))
-        return self.instructions[task]
+        known = self.instructions if self.scenes == "standard" else self.shared_instructions
+        if task not in known:
+            raise InputError(unknown("task", task, known))
+        return known[task]
 
     def intrinsics(self, camera: str) -> tuple[float, float, float]:
         """Return (focal length, cx, cy) in pixels of the pinhole model MuJoCo renders."""

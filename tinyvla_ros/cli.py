@@ -79,7 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     _evaluation_arguments(command, "results/evaluate")
     command.add_argument("--workers", type=int, default=None, help="processes; default: cores")
 
-    from training.commands import register
+    from training.commands import register, scenes_argument
+    scenes_argument(command)
     register(lambda name, run, text: _command(commands, name, run, text))
     return parser
 
@@ -164,7 +165,8 @@ def _evaluate(options) -> int:
     from training.evaluate import EvaluationOptions, evaluate
 
     chosen = EvaluationOptions(expand_tasks(options.tasks), options.episodes, options.seed,
-                               Path(options.checkpoint or default_checkpoint()), options.device)
+                               Path(options.checkpoint or default_checkpoint()), options.device,
+                               scenes=options.scenes)
     results = evaluate(chosen, Path(options.out), at_least_one("Workers", options.workers))
     print(f"\n{table(results)}\nresults and pictures: {options.out}")
     return 0

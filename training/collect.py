@@ -51,7 +51,7 @@ class CollectOptions:
 
 def collect(tasks: list[str], episodes: int, seed: int, out: Path,
             options: CollectOptions = CollectOptions(), workers: int | None = None,
-            config_path: str | None = None) -> None:
+            config: RobotConfig | None = None) -> None:
     """Write ``episodes`` successful demonstrations of every task to ``out``.
 
     The result depends on tasks, episodes, seed and options only, not on ``workers``.
@@ -59,7 +59,7 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path,
     Raises:
         InputError: unknown task, episodes below 1, negative seed, or ``out`` not writable.
     """
-    config = RobotConfig.load(config_path)
+    config = config or RobotConfig.load()
     for task in tasks:
         config.instruction(task)
     if episodes < 1:
@@ -79,7 +79,7 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path,
     context = multiprocessing.get_context("spawn")
     workers = workers or multiprocessing.cpu_count()
     with (progress_bar(total=len(tasks) * episodes, unit="episode", desc="collect") as progress,
-          context.Pool(workers, _start_worker, (config_path, options)) as pool):
+          context.Pool(workers, _start_worker, (config, options)) as pool):
         for task in tasks:
             first = SEED_OFFSET + seed * 1_000_000
             jobs = ((task, first + i) for i in range(20 * episodes))
@@ -112,8 +112,8 @@ def _in_order(pool, jobs, workers: int):
 _worker: dict = {}
 
 
-def _start_worker(config_path, options) -> None:
-    _worker.update(config=RobotConfig.load(config_path), options=options, envs={})
+def _start_worker(config, options) -> None:
+    _worker.update(config=config, options=options, envs={})
 
 
 def _run_job(task: str, seed: int) -> Episode | None:

@@ -25,6 +25,7 @@ def register(add) -> None:
     command.add_argument("--episodes", type=int, required=True, help="episodes per task")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--out", type=Path, required=True, help="new LeRobotDataset directory")
+    scenes_argument(command)
     command.add_argument("--noise", type=float, default=1.0,
                          help="largest amplitude of the pushes that disturb the expert")
     command.add_argument("--workers", type=int, default=None, help="processes; default: cores")
@@ -58,6 +59,12 @@ def register(add) -> None:
                     help="verify a LeRobotDataset and draw a contact sheet per task")
 
 
+def scenes_argument(command) -> None:
+    """Add ``--scenes``."""
+    command.add_argument("--scenes", choices=("standard", "shared"), default="standard",
+                         help="shared: two tasks begin with the same picture, only words differ")
+
+
 def recipe_arguments(command) -> None:
     """Add ``--config``, ``--set`` and ``--data``."""
     command.add_argument("--config", type=Path, help="recipe, YAML")
@@ -84,10 +91,12 @@ def at_least_one(name: str, value: int | None) -> int | None:
 
 def _collect(options) -> int:
     from sim_bridge.episodes import expand_tasks
+    from sim_bridge.robot_config import RobotConfig
     from training.collect import CollectOptions, collect
 
     collect(list(expand_tasks(options.tasks)), options.episodes, options.seed, options.out,
-            CollectOptions(noise=options.noise), at_least_one("Workers", options.workers))
+            CollectOptions(noise=options.noise), at_least_one("Workers", options.workers),
+            RobotConfig.load(scenes=options.scenes))
     print(f"demonstrations: {options.out}")
     return 0
 

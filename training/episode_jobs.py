@@ -36,7 +36,8 @@ class EpisodeJob:
     labels: dict
 
 
-def check_tasks(tasks: Sequence[str], episodes: int, seed: int, config: PolicyConfig) -> None:
+def check_tasks(tasks: Sequence[str], episodes: int, seed: int, config: PolicyConfig,
+                robot: RobotConfig | None = None) -> None:
     """Check an evaluation before anything starts.
 
     Raises:
@@ -47,9 +48,9 @@ def check_tasks(tasks: Sequence[str], episodes: int, seed: int, config: PolicyCo
     if seed < FINAL_SEEDS:
         raise InputError(f"Seed is {seed}; seeds 0 to {FINAL_SEEDS - 1} are kept for published "
                          f"results, give one of at least {FINAL_SEEDS}.")
-    robot = RobotConfig.load()
+    robot = robot or RobotConfig.load()
     for task in tasks:
-        config.instruction_index(robot.instruction(task))
+        config.check_instruction(robot.instruction(task))
     lacking = [name for name in config.cameras if name not in robot.cameras]
     if lacking:
         raise InputError(f"The policy sees the camera {lacking[0]!r}, the simulated robot has "

@@ -29,6 +29,7 @@ class EvaluationOptions:
         checkpoint: checkpoint directory.
         device: torch device.
         policy_seed: seed of the sampler's noise.
+        scenes: ``standard``, or ``shared`` (``sim_bridge.shared_scenes``).
     """
 
     tasks: tuple[str, ...]
@@ -37,6 +38,7 @@ class EvaluationOptions:
     checkpoint: Path
     device: str = "cpu"
     policy_seed: int = 0
+    scenes: str = "standard"
 
 
 def evaluate(options: EvaluationOptions, out: Path, workers: int | None = None) -> dict:
@@ -48,10 +50,10 @@ def evaluate(options: EvaluationOptions, out: Path, workers: int | None = None) 
         InputError: an option, the checkpoint or the output directory cannot be used.
     """
     plan = plan_episodes(list(options.tasks), options.episodes, options.seed)
-    robot = RobotConfig.load()
+    robot = RobotConfig.load(scenes=options.scenes)
     checkpoint = load_checkpoint(options.checkpoint)
     for task in options.tasks:
-        checkpoint.config.instruction_index(robot.instruction(task))
+        checkpoint.config.check_instruction(robot.instruction(task))
     writer = ResultsWriter(out)
     workers = min(workers or multiprocessing.cpu_count(), len(plan))
     context = multiprocessing.get_context("spawn")
@@ -66,7 +68,7 @@ def evaluate(options: EvaluationOptions, out: Path, workers: int | None = None) 
     return writer.finish(protocol(
         checkpoint.config, checkpoint.digest, tasks=options.tasks, episodes=options.episodes,
         seed=options.seed, mode="in process, lock-step", horizon=HORIZON, cameras=cameras,
-        policy_seed=options.policy_seed))
+        policy_seed=options.policy_seed, scenes=options.scenes))
 
 
 _worker: dict = {}
@@ -74,7 +76,7 @@ _worker: dict = {}
 
 def _start_worker(options: EvaluationOptions, out: Path) -> None:
     policy = Policy(options.checkpoint, options.device, options.policy_seed)
-    _worker.update(policy=policy, out=out, envs={}, config=RobotConfig.load(),
+    _worker.update(policy=policy, out=out, envs={}, config=RobotConfig.load(scenes=options.scenes),
                    first_seed=options.seed)
 
 

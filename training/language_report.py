@@ -18,8 +18,8 @@ def write_report(log: ResultsLog) -> str:
     plan, records = log.plan, log.records["episodes"]
     rows = {told: [r for r in records if r["told"] == told] for told in plan["told"]}
     lines = [f"Checkpoint {plan['checkpoint']}, {plan['episodes']} episodes per task and column, "
-             f"seeds from {plan['seed']} on; success at the task in the picture, 95 % Wilson "
-             "intervals.", "",
+             f"seeds from {plan['seed']} on, {plan['scenes']} scenes; success at the task of the "
+             "scene, 95 % Wilson intervals.", "",
              "| task | " + " | ".join(f"told {TOLD[t]}" for t in rows) + " |",
              "|---|" + "--:|" * len(rows)]
     for task in plan["tasks"]:

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from sim_bridge.episodes import EpisodeSpec, expand_tasks, plan_episodes
+from sim_bridge.robot_config import RobotConfig
+from sim_bridge.shared_scenes import partner
 
 EPISODES = "episodes"
 TOLD = {"right": "its instruction", "unseen": "a wording never trained on",
@@ -24,10 +26,13 @@ class ToldJob:
     spec: EpisodeSpec
     told: str
     instruction: str | None
+    robot: RobotConfig
 
 
 def add_arguments(parser) -> None:
     """Add the options of ``tinyvla language-vs-success``."""
+    from training.commands import scenes_argument
+
     parser.add_argument("--checkpoint", type=Path, default=None,
                         help="checkpoint directory; default: the shipped one for MT10")
     parser.add_argument("--out", type=Path, required=True,
@@ -36,7 +41,8 @@ def add_arguments(parser) -> None:
                         help="MetaWorld tasks; default: all that the wordings file names")
     parser.add_argument("--wordings", type=Path, default=None, metavar="FILE",
                         help="YAML: task -> wordings never trained on; default: "
-                        "config/mt10_unseen_wordings.yaml")
+                        "config/mt10_unseen_wordings.yaml, or shared_unseen_wordings.yaml")
+    scenes_argument(parser)
     parser.add_argument("--told", nargs="+", choices=list(TOLD), default=list(TOLD),
                         help="; ".join(f"{k}: {v}" for k, v in TOLD.items()))
     parser.add_argument("--episodes", type=int, default=10, help="episodes per task and row")
@@ -48,7 +54,6 @@ def add_arguments(parser) -> None:
 def run(options) -> int:
     """Run ``tinyvla language-vs-success``."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from sim_bridge.robot_config import RobotConfig
     from tinyvla_ros.checkpoint import load_checkpoint
     from tinyvla_ros.resources import mt10_checkpoint, share_directory
     from training.commands import STOPPED, at_least_one
@@ -60,20 +65,22 @@ def run(options) -> int:
     at_least_one("Workers", options.workers)
     checkpoint = (options.checkpoint or mt10_checkpoint()).resolve()
     loaded = load_checkpoint(checkpoint)
+    shipped = "mt10" if options.scenes == "standard" else "shared"
     wordings = read_wordings(options.wordings or
-                             share_directory() / "config" / "mt10_unseen_wordings.yaml")
+                             share_directory() / "config" / f"{shipped}_unseen_wordings.yaml")
     tasks = list(expand_tasks(options.tasks or wordings))
-    check_tasks(tasks, options.episodes, options.seed, loaded.config)
+    robot = RobotConfig.load(scenes=options.scenes)
+    check_tasks(tasks, options.episodes, options.seed, loaded.config, robot)
     check_wordings(wordings, tasks, loaded.config, "unseen" in options.told)
-    robot = RobotConfig.load()
     said = {task: robot.instruction(task) for task in tasks}
     plan = {"checkpoint": loaded.digest, "tasks": tasks, "told": options.told,
             "wordings": {task: wordings.get(task, []) for task in tasks},
-            "episodes": options.episodes, "seed": options.seed}
+            "scenes": options.scenes, "episodes": options.episodes, "seed": options.seed}
     with ResultsLog(options.out, plan, (EPISODES,)) as log:
         done = {(r["told"], r["task"], r["seed"]) for r in log.records[EPISODES]}
         jobs = [Job("episode", run_episode, ToldJob(
-                    checkpoint, spec, told, words(told, spec, said, wordings)))
+                    checkpoint, spec, told, words(told, spec, said, wordings, robot.scenes),
+                    robot))
                 for spec in plan_episodes(tasks, options.episodes, options.seed)
                 for told in options.told if (told, spec.task, spec.seed) not in done]
         if not gather(log, EPISODES, jobs, options.workers):
@@ -121,12 +128,18 @@ def check_wordings(wordings: dict, tasks: list[str], config, unseen: bool) -> No
                              "out of --told.")
 
 
-def words(told: str, spec: EpisodeSpec, said: dict[str, str], wordings: dict) -> str | None:
-    """Return what to tell the policy in an episode; a function of its task and seed alone."""
+def words(told: str, spec: EpisodeSpec, said: dict[str, str], wordings: dict,
+          scenes: str = "standard") -> str | None:
+    """Return what to tell the policy in an episode; a function of its task and seed alone.
+
+    In shared scenes, "another task" is the one that begins with the same picture.
+    """
     if told == "none":
         return None
     if told == "unseen":
         return wordings[spec.task][spec.seed % len(wordings[spec.task])]
+    if told == "other" and scenes == "shared" and partner(spec.task) in said:
+        return said[partner(spec.task)]
     if told == "other":
         others = [task for task in said if task != spec.task]
         number = np.random.default_rng([spec.seed, list(said).index(spec.task)]).integers(
@@ -148,7 +161,7 @@ def run_episode(job: ToldJob) -> dict:
 
     deaf = job.instruction is None
     if job.spec.task not in _envs:
-        _envs[job.spec.task] = MetaWorldEnv(job.spec.task)
+        _envs[job.spec.task] = MetaWorldEnv(job.spec.task, job.robot)
     if (job.checkpoint, deaf) not in _policies:
         _policies[job.checkpoint, deaf] = Policy(job.checkpoint, threads=1, deaf=deaf)
     episode = Episode(_envs[job.spec.task], job.spec, job.instruction)

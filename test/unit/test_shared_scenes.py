@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scenes in which only the words say what is to be done."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sim_bridge.episodes import EpisodeSpec
+from sim_bridge.metaworld_env import MetaWorldEnv
+from sim_bridge.robot_config import RobotConfig
+from sim_bridge.shared_scenes import DRAWERS, MARKED, SHARED_TASKS, partner
+from tinyvla_ros.errors import InputError
+from tinyvla_ros.resources import share_directory
+from training.collect import CollectOptions, demonstrate
+from training.language_success import check_wordings, read_wordings, words
+from training.recipe import Recipe
+
+
+@pytest.fixture(scope="module")
+def shared():
+    return RobotConfig.load(scenes="shared")
+
+
+def _first(task: str, config: RobotConfig, seed: int):
+    env = MetaWorldEnv(task, config)
+    env.reset_unseen(seed)
+    return env.observe(0, ""), env
+
+
+@pytest.mark.parametrize("pair", [MARKED, DRAWERS], ids=["marked", "drawers"])
+def test_two_tasks_begin_with_the_same_picture_and_different_words(pair, shared):
+    (one, _), (other, _) = (_first(task, shared, 5) for task in pair)
+    assert all(np.array_equal(one.images[name], other.images[name]) for name in one.images)
+    assert one.state == other.state
+    assert shared.instruction(pair[0]) != shared.instruction(pair[1])
+    usual = RobotConfig.load()
+    (one, _), (other, _) = (_first(task, usual, 5) for task in pair)
+    assert any(not np.array_equal(one.images[name], other.images[name]) for name in one.images)
+
+
+@pytest.mark.parametrize("task", SHARED_TASKS)
+def test_an_expert_can_show_it_and_doing_nothing_is_no_success(task, shared):
+    env = MetaWorldEnv(task, shared)
+    assert demonstrate(env, 7, CollectOptions(noise=0.0)) is not None
+    env.reset_unseen(7)
+    assert not any(env.control(np.zeros(4))[1] for _ in range(100))
+
+
+def test_what_an_expert_knows_of_the_scene_is_the_scene(shared):
+    _, opened = _first("drawer-open-v3", shared, 5)
+    before = opened.privileged_observation.copy()
+    opened.control(np.zeros(4))
+    # The handle has not moved: its position was already that of the half-open drawer.
+    assert np.allclose(before[4:7], opened.privileged_observation[4:7], atol=2e-3)
+
+
+def test_other_tasks_have_no_shared_scene(shared):
+    with pytest.raises(InputError, match="Unknown task 'push-v3'; known: 'reach-v3'"):
+        shared.instruction("push-v3")
+    with pytest.raises(InputError, match="Unknown task with a shared scene 'push-v3'"):
+        MetaWorldEnv("push-v3", shared)
+
+
+def test_another_task_is_the_one_with_the_same_picture(shared):
+    said = {task: shared.instruction(task) for task in SHARED_TASKS}
+    for task in SHARED_TASKS:
+        told = words("other", EpisodeSpec(0, task, 50003), said, {}, "shared")
+        assert told == said[partner(task)]
+
+
+def test_the_shipped_unseen_wordings_were_never_trained_on(shared):
+    config = share_directory() / "config"
+    recipe = Recipe.load(config / "train" / "words.yaml")
+    wordings = read_wordings(config / "shared_unseen_wordings.yaml")
+    assert tuple(wordings) == SHARED_TASKS
+    assert [shared.instruction(task) for task in wordings] == list(recipe.paraphrases)
+    check_wordings(wordings, list(wordings), recipe.policy_config(tuple(recipe.paraphrases)),
+                   unseen=True)
