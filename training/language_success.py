@@ -55,6 +55,7 @@ def run(options) -> int:
     """Run ``tinyvla language-vs-success``."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from tinyvla_ros.checkpoint import load_checkpoint
+    from tinyvla_ros.errors import InputError
     from tinyvla_ros.resources import mt10_checkpoint, share_directory
     from training.commands import STOPPED, at_least_one
     from training.episode_jobs import check_tasks, gather
@@ -72,6 +73,9 @@ def run(options) -> int:
     robot = RobotConfig.load(scenes=options.scenes)
     check_tasks(tasks, options.episodes, options.seed, loaded.config, robot)
     check_wordings(wordings, tasks, loaded.config, "unseen" in options.told)
+    if "other" in options.told and len(tasks) < 2:
+        raise InputError(f"Tasks are {tasks[0]} alone, and --told other needs another one; name "
+                         "two tasks or more, or leave 'other' out of --told.")
     said = {task: robot.instruction(task) for task in tasks}
     plan = {"checkpoint": loaded.digest, "tasks": tasks, "told": options.told,
             "wordings": {task: wordings.get(task, []) for task in tasks},
@@ -143,8 +147,8 @@ def words(told: str, spec: EpisodeSpec, said: dict[str, str], wordings: dict,
     if told == "other":
         others = [task for task in said if task != spec.task]
         number = np.random.default_rng([spec.seed, list(said).index(spec.task)]).integers(
-            len(others)) if others else 0
-        return said[others[number]] if others else said[spec.task]
+            len(others))
+        return said[others[number]]
     return said[spec.task]
 
 

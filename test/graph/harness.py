@@ -9,7 +9,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -66,6 +67,18 @@ class Output:
         with self._changed:
             self._changed.wait_for(lambda: self._ended, LIMIT_S)
         return code
+
+
+@contextmanager
+def running_policy_node(checkpoint, robot) -> Iterator[subprocess.Popen]:
+    """Run an enabled ``policy_node`` on simulated time; it must end cleanly."""
+    process = start_node("policy_node", checkpoint=str(checkpoint), enabled=True,
+                         robot=str(robot), use_sim_time=True)
+    process.output = Output(process)
+    process.output.wait_for("ready")
+    yield process
+    assert stop(process) == 0
+    assert "Traceback" not in process.output.text
 
 
 def stop(process: subprocess.Popen) -> int:

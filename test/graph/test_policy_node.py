@@ -9,7 +9,7 @@ import signal
 import pytest
 from std_srvs.srv import SetBool, Trigger
 
-from test.graph.harness import Output, Probe, start_node, stop
+from test.graph.harness import Output, Probe, running_policy_node, start_node
 from test.support import write_robot
 
 
@@ -17,13 +17,8 @@ from test.support import write_robot
 def node(tiny_checkpoint, tmp_path_factory):
     """A running policy node, shared by the tests of this module."""
     robot = write_robot(tmp_path_factory.mktemp("robot") / "robot.yaml")
-    process = start_node("policy_node", checkpoint=str(tiny_checkpoint), enabled=True,
-                         robot=str(robot), use_sim_time=True)
-    process.output = Output(process)
-    process.output.wait_for("ready")
-    yield process
-    assert stop(process) == 0
-    assert "Traceback" not in process.output.text
+    with running_policy_node(tiny_checkpoint, robot) as process:
+        yield process
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from test.graph.harness import Output, Probe, start_node, stop
+from test.graph.harness import Probe, running_policy_node
 from test.support import tiny_policy_config, write_random_checkpoint, write_robot
 
 
@@ -19,13 +19,8 @@ def node(config, tmp_path_factory):
     place = tmp_path_factory.mktemp("words")
     write_random_checkpoint(place / "checkpoint", config)
     robot = write_robot(place / "robot.yaml")
-    process = start_node("policy_node", checkpoint=str(place / "checkpoint"), enabled=True,
-                         robot=str(robot), use_sim_time=True)
-    process.output = Output(process)
-    process.output.wait_for("ready")
-    yield process
-    assert stop(process) == 0
-    assert "Traceback" not in process.output.text
+    with running_policy_node(place / "checkpoint", robot) as process:
+        yield process
 
 
 def test_words_change_between_chunks_and_nonsense_stops_them(node, config):

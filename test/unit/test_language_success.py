@@ -70,6 +70,7 @@ def test_a_run_tells_refuses_and_reports(checkpoint, tmp_path, capsys):
     ("reach-v3: go", [], "no mapping of tasks to lists of wordings"),
     ("reach-v3: [go on]", ["--tasks", "reach-v3", "button-press-v3"],
      "no unseen wording for button-press-v3"),
+    ("reach-v3: [go on]", [], "reach-v3 alone, and --told other needs another"),
     ("juggle-v3: [go on]", [], "Unknown task 'juggle-v3'"),
     ("reach-v3: [go on]", ["--seed", "3"], "kept for published"),
 ])
