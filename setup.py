@@ -21,7 +21,7 @@ setup(
     name=NAME,
     version="0.1.0",
     packages=find_packages(include=["tinyvla_ros*", "sim_bridge*", "training*"]),
-    package_data={f"{NAME}.bags": ["report.css", "report.js"]},
+    package_data={f"{NAME}.report": ["report.css", "report.js"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (str(SHARE), ["package.xml"]),
@@ -37,13 +37,13 @@ setup(
     license="Apache-2.0",
     entry_points={
         "console_scripts": [
-            "tinyvla = tinyvla_ros.cli:main",
-            "policy_node = tinyvla_ros.executables:policy_node",
-            "sim_bridge_node = tinyvla_ros.executables:sim_bridge_node",
-            "eval_node = tinyvla_ros.executables:eval_node",
-            "episode_recorder_node = tinyvla_ros.executables:episode_recorder_node",
-            "dry_run_arm_node = tinyvla_ros.executables:dry_run_arm_node",
-            "dry_run_report_node = tinyvla_ros.executables:dry_run_report_node",
+            "tinyvla = tinyvla_ros.cli.main:main",
+            "policy_node = tinyvla_ros.start.executables:policy_node",
+            "sim_bridge_node = tinyvla_ros.start.executables:sim_bridge_node",
+            "eval_node = tinyvla_ros.start.executables:eval_node",
+            "episode_recorder_node = tinyvla_ros.start.executables:episode_recorder_node",
+            "dry_run_arm_node = tinyvla_ros.start.executables:dry_run_arm_node",
+            "dry_run_report_node = tinyvla_ros.start.executables:dry_run_report_node",
         ],
     },
 )

@@ -29,19 +29,19 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from tinyvla_ros.arm.contract import RobotContract
-from tinyvla_ros.configuration import parse
+from tinyvla_ros.core.configuration import parse
+from tinyvla_ros.core.messages import fill_image, set_stamp
+from tinyvla_ros.core.resources import default_checkpoint, use_middleware_profile
 from tinyvla_ros.dry_run.trajectory import Refused, TrajectoryFollower
 from tinyvla_ros.dry_run.untrained import (
     INSTRUCTION,
     untrained_config,
     write_untrained_checkpoint,
 )
-from tinyvla_ros.graph import NodeDescription
-from tinyvla_ros.local_launch import node_command
-from tinyvla_ros.messages import fill_image, set_stamp
-from tinyvla_ros.policy_config import PolicyConfig
-from tinyvla_ros.resources import default_checkpoint, use_middleware_profile
-from tinyvla_ros.ros_node import LATCHED
+from tinyvla_ros.nodes.runner import LATCHED
+from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.start.graph import NodeDescription
+from tinyvla_ros.start.local_launch import node_command
 
 JOINTS = ("shoulder_pan_joint", "shoulder_lift_joint", "elbow_joint", "wrist_1_joint",
           "wrist_2_joint", "wrist_3_joint")

@@ -11,8 +11,8 @@ import signal
 import sys
 import time
 
-from tinyvla_ros import executables
-from tinyvla_ros.policy import Policy
+from tinyvla_ros.policy.policy import Policy
+from tinyvla_ros.start import executables
 
 SLOW_S = 2.0
 

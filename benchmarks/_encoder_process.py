@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tinyvla_ros.checkpoint import save_checkpoint
-from tinyvla_ros.model import PolicyNetwork
-from tinyvla_ros.normalizer import Normalizer
-from tinyvla_ros.policy import Policy
-from tinyvla_ros.policy_config import PolicyConfig
-from tinyvla_ros.resources import default_checkpoint
-from tinyvla_ros.types import Observation
+from tinyvla_ros.core.resources import default_checkpoint
+from tinyvla_ros.core.types import Observation
+from tinyvla_ros.policy.checkpoint import save_checkpoint
+from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.policy.model import PolicyNetwork
+from tinyvla_ros.policy.normalizer import Normalizer
+from tinyvla_ros.policy.policy import Policy
 
 WARMUP = 2
 

@@ -20,8 +20,8 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
+from tinyvla_ros.core.messages import set_stamp
 from tinyvla_ros.dry_run.untrained import INSTRUCTION
-from tinyvla_ros.messages import set_stamp
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image, JointState
 
-from tinyvla_ros.graph import NodeDescription
-from tinyvla_ros.local_launch import node_command
-from tinyvla_ros.messages import fill_image, set_stamp
-from tinyvla_ros.resources import use_middleware_profile
-from tinyvla_ros.ros_node import EPISODE_QOS, OK, status
+from tinyvla_ros.core.messages import fill_image, set_stamp
+from tinyvla_ros.core.resources import use_middleware_profile
+from tinyvla_ros.nodes.runner import EPISODE_QOS, OK, status
+from tinyvla_ros.start.graph import NodeDescription
+from tinyvla_ros.start.local_launch import node_command
 
 LIMIT_S = 60.0
 

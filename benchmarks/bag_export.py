@@ -27,7 +27,7 @@ from rosbags.typesys import Stores, get_typestore
 from tinyvla_ros.bags.definitions import definition
 from tinyvla_ros.bags.metadata import TopicMetadata
 from tinyvla_ros.bags.writer import BagWriter
-from training.bag_export import add_arguments, run
+from training.bag_export.export import add_arguments, run
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 IMAGE, JOINTS = "sensor_msgs/msg/Image", "sensor_msgs/msg/JointState"

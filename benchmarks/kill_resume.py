@@ -22,9 +22,9 @@ import yaml
 from _figures import print_heading
 from train_throughput import write_random_dataset
 
-from tinyvla_ros.checkpoint import load_checkpoint
-from tinyvla_ros.resources import share_directory
-from training.recipe import Recipe
+from tinyvla_ros.core.resources import share_directory
+from tinyvla_ros.policy.checkpoint import load_checkpoint
+from training.learning.recipe import Recipe
 
 SMALL = ["cameras={side: {height: 48, width: 48}}",
          "model={image_channels: 8, keypoints: 4, condition_dim: 32, denoiser_channels: [8, 16, "

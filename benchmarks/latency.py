@@ -22,11 +22,11 @@ from _figures import print_heading, print_table
 from sim_bridge.episodes import EpisodeSpec
 from sim_bridge.metaworld_env import MetaWorldEnv
 from sim_bridge.rollout import Episode, rollout
-from tinyvla_ros.checkpoint import Checkpoint, load_checkpoint
-from tinyvla_ros.errors import InputError
-from tinyvla_ros.policy import Policy
-from tinyvla_ros.resources import default_checkpoint
-from tinyvla_ros.types import Observation
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.resources import default_checkpoint
+from tinyvla_ros.core.types import Observation
+from tinyvla_ros.policy.checkpoint import Checkpoint, load_checkpoint
+from tinyvla_ros.policy.policy import Policy
 
 THREADS = (1, 2)
 SAMPLE_STEPS = (10, 4)

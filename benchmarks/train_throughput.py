@@ -20,9 +20,9 @@ import cv2
 import numpy as np
 from _figures import print_heading
 
-from tinyvla_ros.resources import share_directory
-from training.lerobot_dataset import Episode, LeRobotDatasetWriter, image_stats
-from training.recipe import Recipe
+from tinyvla_ros.core.resources import share_directory
+from training.data.lerobot_writer import Episode, LeRobotDatasetWriter, image_stats
+from training.learning.recipe import Recipe
 
 EPISODES, FRAMES = 20, 50
 # Each line changes one thing of the line before it, from slow to fast.

@@ -6,8 +6,8 @@ ros2 launch tinyvla_ros dry_run.launch.py robot:=config/robots/ur5e.yaml checkpo
 
 from launch import LaunchDescription
 
-from tinyvla_ros.graph import DryRunOptions, dry_run_graph
-from tinyvla_ros.launch_graph import describe
+from tinyvla_ros.start.graph import DryRunOptions, dry_run_graph
+from tinyvla_ros.start.launch_graph import describe
 
 
 def generate_launch_description() -> LaunchDescription:

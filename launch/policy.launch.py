@@ -7,8 +7,8 @@ ros2 service call /policy_node/enable std_srvs/srv/SetBool "{data: true}"
 
 from launch import LaunchDescription
 
-from tinyvla_ros.graph import PolicyOptions, policy_graph
-from tinyvla_ros.launch_graph import describe
+from tinyvla_ros.start.graph import PolicyOptions, policy_graph
+from tinyvla_ros.start.launch_graph import describe
 
 
 def generate_launch_description() -> LaunchDescription:

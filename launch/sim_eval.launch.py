@@ -6,8 +6,8 @@ ros2 launch tinyvla_ros sim_eval.launch.py tasks:="reach-v3 pick-place-v3" episo
 
 from launch import LaunchDescription
 
-from tinyvla_ros.graph import SimEvalOptions, sim_eval_graph
-from tinyvla_ros.launch_graph import describe
+from tinyvla_ros.start.graph import SimEvalOptions, sim_eval_graph
+from tinyvla_ros.start.launch_graph import describe
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from pydantic import Field, field_validator
 
-from tinyvla_ros.configuration import Config
-from tinyvla_ros.errors import InputError
+from tinyvla_ros.core.configuration import Config
+from tinyvla_ros.core.errors import InputError
 
 HORIZON = 500  # control steps, MetaWorld's own limit
 # Simulation time given to an episode: 500 steps of 12.5 ms are 6.25 s, the rest is margin.

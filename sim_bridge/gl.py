@@ -6,7 +6,7 @@ from __future__ import annotations
 import ctypes.util
 import os
 
-from tinyvla_ros.errors import InputError
+from tinyvla_ros.core.errors import InputError
 
 _LIBRARIES = {"egl": ("EGL", "libegl1 libgl1-mesa-dri"), "osmesa": ("OSMesa", "libosmesa6")}
 

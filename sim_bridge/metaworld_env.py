@@ -20,8 +20,8 @@ from metaworld.env_dict import ALL_V3_ENVIRONMENTS  # noqa: E402
 
 from sim_bridge.robot_config import CameraPose, RobotConfig  # noqa: E402
 from sim_bridge.shared_scenes import begin_alike, look_alike  # noqa: E402
-from tinyvla_ros.errors import InputError, unknown  # noqa: E402
-from tinyvla_ros.types import Observation  # noqa: E402
+from tinyvla_ros.core.errors import InputError, unknown  # noqa: E402
+from tinyvla_ros.core.types import Observation  # noqa: E402
 
 JOINT_NAMES = (*(f"right_j{i}" for i in range(7)), "r_close", "l_close")
 EE_NAMES = ("ee_x", "ee_y", "ee_z")

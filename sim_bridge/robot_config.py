@@ -9,9 +9,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from tinyvla_ros.configuration import Config, parse, read_yaml
-from tinyvla_ros.errors import InputError, unknown
-from tinyvla_ros.resources import share_directory
+from tinyvla_ros.core.configuration import Config, parse, read_yaml
+from tinyvla_ros.core.errors import InputError, unknown
+from tinyvla_ros.core.resources import share_directory
 
 
 class CameraPose(Config):

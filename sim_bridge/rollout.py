@@ -14,7 +14,7 @@ import numpy as np
 
 from sim_bridge.episodes import HORIZON, EpisodeSpec
 from sim_bridge.metaworld_env import CONTROL_DT, MetaWorldEnv
-from tinyvla_ros.types import ActionChunk, Observation
+from tinyvla_ros.core.types import ActionChunk, Observation
 
 DT_NS = round(CONTROL_DT * 1e9)
 # Observations kept for a policy that looks at past ones.

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinyvla_ros.errors import InputError, unknown
+from tinyvla_ros.core.errors import InputError, unknown
 
 MARKED, DRAWERS = ("reach-v3", "pick-place-v3"), ("drawer-open-v3", "drawer-close-v3")
 SHARED_TASKS = (*MARKED, *DRAWERS)

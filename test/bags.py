@@ -19,7 +19,7 @@ from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.bags.definitions import definition
 from tinyvla_ros.bags.metadata import TopicMetadata, qos_profile
 from tinyvla_ros.bags.writer import BagWriter
-from tinyvla_ros.errors import InputError
+from tinyvla_ros.core.errors import InputError
 
 WALL_NS = 1_790_000_000_000_000_000
 SIM_NS = 10_000_000_000  # simulation time at the begin
@@ -235,7 +235,7 @@ def stamp_of(sent: Sent) -> int:
 
 def export(out: Path, *arguments: object) -> int:
     """Run the command: small images, one process unless said otherwise."""
-    from training.bag_export import add_arguments, run
+    from training.bag_export.export import add_arguments, run
 
     parser = argparse.ArgumentParser()
     add_arguments(parser)
@@ -246,8 +246,8 @@ def export(out: Path, *arguments: object) -> int:
 def load(root: Path, dt: float = 0.0125, state: tuple[str, ...] = STATE,
          channels: tuple[str, ...] = CHANNELS, size: int = SIZE):
     """Open a dataset as training does."""
-    from tinyvla_ros.policy_config import ActionSpec, CameraSpec
-    from training.dataset import load_demonstrations
+    from tinyvla_ros.policy.config import ActionSpec, CameraSpec
+    from training.data.dataset import load_demonstrations
 
     n = len(channels)
     action = ActionSpec(channels=channels, units=("",) * n, low=(-1e3,) * n, high=(1e3,) * n,

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tinyvla_ros.configuration import read_json
-from tinyvla_ros.files import write_json
-from training.lerobot_dataset import Episode, LeRobotDatasetWriter, image_stats
+from tinyvla_ros.core.configuration import read_json
+from tinyvla_ros.core.files import write_json
+from training.data.lerobot_writer import Episode, LeRobotDatasetWriter, image_stats
 
 # SVT-AV1 encodes from 64 pixels up.
 FPS, SIZE = 10, 64

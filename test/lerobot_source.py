@@ -126,9 +126,9 @@ def stamp(frame: int) -> int:
 def _shapes(config: dict) -> dict[str, tuple[int, ...]]:
     import torch
 
-    from tinyvla_ros.lerobot_policy.config import LeRobotDiffusionConfig
-    from tinyvla_ros.lerobot_policy.network import LeRobotDiffusionNetwork
-    from tinyvla_ros.policy_config import PolicyConfig
+    from tinyvla_ros.policy.config import PolicyConfig
+    from tinyvla_ros.policy.lerobot.config import LeRobotDiffusionConfig
+    from tinyvla_ros.policy.lerobot.network import LeRobotDiffusionNetwork
 
     known = LeRobotDiffusionConfig.model_fields
     model = {"kind": "lerobot_diffusion"} | {k: v for k, v in config.items() if k in known}
@@ -210,7 +210,7 @@ def _write_processors(path: Path, config: dict, stats: dict[str, np.ndarray]) ->
 
 def import_case(folder: Path, case: dict) -> Path:
     """Import ``folder/source`` with the command line, once; return the checkpoint."""
-    from tinyvla_ros.cli import main
+    from tinyvla_ros.cli.main import main
 
     out = folder / "imported"
     if not out.exists():
@@ -223,7 +223,7 @@ def import_case(folder: Path, case: dict) -> Path:
 
 def drive(checkpoint: Path, case: dict) -> np.ndarray:
     """Return our action for every frame: chunks of ``EXECUTE``, each with the frames before."""
-    from tinyvla_ros.policy import Policy
+    from tinyvla_ros.policy.policy import Policy
 
     policy = Policy(checkpoint, seed=SEED)
     seen = [observation(frame, i) for i, frame in enumerate(frames(case))]
@@ -236,7 +236,7 @@ def drive(checkpoint: Path, case: dict) -> np.ndarray:
 
 def observation(frame: dict, index: int):
     """Return a frame as an observation."""
-    from tinyvla_ros.types import Observation
+    from tinyvla_ros.core.types import Observation
 
     return Observation(stamp(index), frame["images"],
                        dict(zip(JOINTS, frame["state"].tolist(), strict=True)), "go")
@@ -244,7 +244,7 @@ def observation(frame: dict, index: int):
 
 def noise(checkpoint: Path, case: dict) -> np.ndarray:
     """Return the noise ``Policy`` uses for every chunk, (chunks, draws, horizon, channels)."""
-    from tinyvla_ros.policy import Policy
+    from tinyvla_ros.policy.policy import Policy
 
     policy = Policy(checkpoint, seed=SEED)
     drawn = [policy._noise(stamp(start)).numpy()[0] for start in range(0, FRAMES, EXECUTE)]

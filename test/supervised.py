@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, settings
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.plan import Plan
 from tinyvla_ros.arm.supervisor import Supervisor
-from tinyvla_ros.policy_config import PolicyConfig
-from tinyvla_ros.types import ActionChunk
+from tinyvla_ros.core.types import ActionChunk
+from tinyvla_ros.policy.config import PolicyConfig
 
 MS = 1_000_000
 

@@ -14,7 +14,7 @@ def tiny_policy_config(**changes):
     """Return a policy configuration small enough to infer in milliseconds."""
     from sim_bridge.metaworld_env import ACTION_CHANNELS, EE_NAMES, JOINT_NAMES
     from sim_bridge.robot_config import RobotConfig
-    from tinyvla_ros.policy_config import PolicyConfig
+    from tinyvla_ros.policy.config import PolicyConfig
 
     robot = RobotConfig.load()
     data = {
@@ -35,9 +35,9 @@ def write_random_checkpoint(path: Path, config, seed: int = 0) -> None:
     """Write a checkpoint with random weights."""
     import torch
 
-    from tinyvla_ros.checkpoint import save_checkpoint
-    from tinyvla_ros.model import PolicyNetwork
-    from tinyvla_ros.normalizer import Normalizer
+    from tinyvla_ros.policy.checkpoint import save_checkpoint
+    from tinyvla_ros.policy.model import PolicyNetwork
+    from tinyvla_ros.policy.normalizer import Normalizer
 
     torch.manual_seed(seed)
     states, channels = len(config.state), len(config.action.channels)
@@ -48,7 +48,7 @@ def write_random_checkpoint(path: Path, config, seed: int = 0) -> None:
 
 def random_observation(config, seed: int = 0, stamp_ns: int = 1_000_000_000):
     """Return an observation with random pixels and states."""
-    from tinyvla_ros.types import Observation
+    from tinyvla_ros.core.types import Observation
 
     rng = np.random.default_rng(seed)
     images = {name: rng.integers(0, 256, (192, 192, 3), dtype=np.uint8)
@@ -61,7 +61,7 @@ def write_robot(path: Path, **changes) -> Path:
     """Write the MetaWorld contract for tests that send observations one by one."""
     import yaml
 
-    from tinyvla_ros.resources import default_robot
+    from tinyvla_ros.core.resources import default_robot
 
     data = yaml.safe_load(default_robot().read_text())
     for stream in (*data["cameras"].values(), data["joint_states"], data["ee_pose"]):

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from tinyvla_ros.graph import NodeDescription
-from tinyvla_ros.local_launch import node_command
+from tinyvla_ros.start.graph import NodeDescription
+from tinyvla_ros.start.local_launch import node_command
 
 # Generous: waits end with the event, the limit only bounds a failure.
 LIMIT_S = 120.0
@@ -111,7 +111,7 @@ class Probe:
         from std_msgs.msg import String
         from trajectory_msgs.msg import JointTrajectory
 
-        from tinyvla_ros.ros_node import LATCHED
+        from tinyvla_ros.nodes.runner import LATCHED
 
         self.config, self._epoch = config, next(self._epochs)
         self._context = rclpy.Context()
@@ -170,8 +170,8 @@ class Probe:
         from geometry_msgs.msg import PoseStamped
         from sensor_msgs.msg import Image, JointState
 
-        from tinyvla_ros.assembly import EE_STATE
-        from tinyvla_ros.messages import fill_image
+        from tinyvla_ros.arm.observation_assembler import EE_STATE
+        from tinyvla_ros.core.messages import fill_image
 
         names = [n for n in self.config.state if n not in EE_STATE]
         messages = {"joints": JointState(name=names, position=[0.1] * len(names)),

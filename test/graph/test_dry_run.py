@@ -13,9 +13,9 @@ import pytest
 
 from test.graph.harness import LIMIT_S, Output, start, start_node, stop
 from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.core.messages import compressed_to_array, image_to_array, set_stamp, stamp_to_ns
+from tinyvla_ros.core.resources import share_directory
 from tinyvla_ros.dry_run.untrained import write_untrained_checkpoint
-from tinyvla_ros.messages import compressed_to_array, image_to_array, set_stamp, stamp_to_ns
-from tinyvla_ros.resources import share_directory
 
 ROBOTS = share_directory() / "config" / "robots"
 
@@ -32,7 +32,7 @@ class Operator:
         from std_msgs.msg import Float64MultiArray, String
         from trajectory_msgs.msg import JointTrajectory
 
-        from tinyvla_ros.ros_node import LATCHED
+        from tinyvla_ros.nodes.runner import LATCHED
 
         self.contract = RobotContract.load(ROBOTS / f"{robot}.yaml")
         self._context = rclpy.Context()

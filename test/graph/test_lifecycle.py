@@ -13,7 +13,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from safetensors.torch import load_file, save_file
 from std_srvs.srv import SetBool, Trigger
 
-from tinyvla_ros.cli import main
+from tinyvla_ros.cli.main import main
 
 
 @pytest.fixture

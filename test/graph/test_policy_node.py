@@ -154,7 +154,7 @@ def test_disabled_means_silent(probe):
 
 
 def test_diagnostics_carry_digest_and_latency(probe, tiny_checkpoint):
-    from tinyvla_ros.files import checkpoint_digest
+    from tinyvla_ros.core.files import checkpoint_digest
     expect_chunk(probe, 70)
     probe.until(lambda: any(s.message == "running" for s in probe.diagnostics), "diagnostics")
     status = next(s for s in probe.diagnostics if s.message == "running")

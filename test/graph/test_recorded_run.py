@@ -11,8 +11,8 @@ import pytest
 from test.graph.harness import Output, start
 from tinyvla_ros.bags.info import bag_info
 from tinyvla_ros.bags.reader import Bag, find_bags
-from tinyvla_ros.cli import main
-from tinyvla_ros.files import checkpoint_digest
+from tinyvla_ros.cli.main import main
+from tinyvla_ros.core.files import checkpoint_digest
 
 CAMERAS = ("side", "front", "wrist")
 

@@ -18,8 +18,8 @@ from std_srvs.srv import SetBool, Trigger
 
 from test.graph.harness import LIMIT_S, Output, start_node, stop
 from tinyvla_ros.bags.reader import Bag
-from tinyvla_ros.messages import fill_image
-from tinyvla_ros.ros_node import EPISODE_QOS, LATCHED, OK, status
+from tinyvla_ros.core.messages import fill_image
+from tinyvla_ros.nodes.runner import EPISODE_QOS, LATCHED, OK, status
 
 RECORDER = "episode_recorder_node"
 _names = (f"topic_{i}" for i in itertools.count())

@@ -55,7 +55,7 @@ def run(tiny_checkpoint, tiny_config, tmp_path_factory):
 
 
 def test_results_have_the_documented_form(run, tiny_checkpoint):
-    from tinyvla_ros.files import checkpoint_digest
+    from tinyvla_ros.core.files import checkpoint_digest
     out, _, _ = run
     results = json.loads((out / "results.json").read_text())
     assert list(results["tasks"]) == list(TASKS)
@@ -92,8 +92,8 @@ def test_topics_and_in_process_rollout_give_identical_actions(run, tiny_checkpoi
     from sim_bridge.episodes import plan_episodes
     from sim_bridge.metaworld_env import ACTION_CHANNELS, MetaWorldEnv
     from sim_bridge.rollout import Episode, rollout
-    from tinyvla_ros.messages import trajectory_to_chunk
-    from tinyvla_ros.policy import Policy
+    from tinyvla_ros.core.messages import trajectory_to_chunk
+    from tinyvla_ros.policy.policy import Policy
 
     out, _, messages = run
     lines = [json.loads(line) for line in (out / "episodes.jsonl").read_text().splitlines()]
@@ -193,7 +193,7 @@ def test_bad_arguments_are_one_sentence(command, arguments, words, tiny_checkpoi
 def test_no_gl_library_is_one_sentence(tiny_checkpoint, tmp_path):
     """``ctypes`` finds libraries through ldconfig and the compiler; hide both."""
     code = ("import ctypes.util, sys; ctypes.util.find_library = lambda name: None; "
-            "from tinyvla_ros.cli import main; sys.exit(main(sys.argv[1:]))")
+            "from tinyvla_ros.cli.main import main; sys.exit(main(sys.argv[1:]))")
     environment = {k: v for k, v in os.environ.items() if k != "MUJOCO_GL"}
     run = subprocess.run([sys.executable, "-c", code, "sim-eval", "--checkpoint",
                           str(tiny_checkpoint), "--out", str(tmp_path / "out")],

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import yaml
 
-from tinyvla_ros.resources import share_directory
-from training.lerobot_dataset import Episode, LeRobotDatasetWriter, image_stats
-from training.recipe import Recipe
-from training.train import Setting
+from tinyvla_ros.core.resources import share_directory
+from training.data.lerobot_writer import Episode, LeRobotDatasetWriter, image_stats
+from training.learning.recipe import Recipe
+from training.learning.train import Setting
 
 SIZE = 48
 CAMERAS = ("side", "front")

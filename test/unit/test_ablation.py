@@ -19,19 +19,19 @@ import pytest
 import yaml
 
 from test.datasets import ACTION, FPS, STATE, write_dataset
-from tinyvla_ros.errors import InputError
-from tinyvla_ros.resources import share_directory
-from training import ablation
-from training.ablation import make_cells, with_budget
-from training.ablation_report import RunResult, summarise_cell
-from training.ablation_shares import fix_shares
-from training.ablation_tables import markdown
-from training.curves import Curve
-from training.jobs import Job, Progress, Stopped, work_through
-from training.recipe import Recipe
-from training.results_log import ResultsLog
-from training.run_directory import LAST, RunDirectory
-from training.train import Setting, train
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.resources import share_directory
+from training.experiments.ablation import command as ablation
+from training.experiments.ablation.command import make_cells, with_budget
+from training.experiments.ablation.curves import Curve
+from training.experiments.ablation.report import RunResult, summarise_cell
+from training.experiments.ablation.shares import fix_shares
+from training.experiments.ablation.tables import markdown
+from training.jobs.pool import Job, Progress, Stopped, work_through
+from training.jobs.results_log import ResultsLog
+from training.learning.recipe import Recipe
+from training.learning.run_directory import LAST, RunDirectory
+from training.learning.train import Setting, train
 
 TRAIN = share_directory() / "config" / "train"
 BAD, GOOD = Recipe.load(TRAIN / "exploding.yaml"), Recipe.load(TRAIN / "stable.yaml")

@@ -14,16 +14,16 @@ from safetensors.torch import load_file, save_file
 from test.support import random_observation
 from test.unit.small_models import encoder_recipe, write_vision_model, write_vlm
 from test.unit.small_training import setting, write_dataset
-from tinyvla_ros.checkpoint import load_checkpoint
-from tinyvla_ros.errors import CheckpointError, InputError
-from tinyvla_ros.files import checkpoint_digest
-from tinyvla_ros.policy import Policy
-from training.learner import Learner
-from training.mixture import load_mixture
-from training.parameter_counts import count_parameters, parameter_table
-from training.processes import Process
-from training.train import fit_normalizer, resume, train
-from training.trainer import Trainer
+from tinyvla_ros.core.errors import CheckpointError, InputError
+from tinyvla_ros.core.files import checkpoint_digest
+from tinyvla_ros.policy.checkpoint import load_checkpoint
+from tinyvla_ros.policy.policy import Policy
+from training.learning.learner import Learner
+from training.learning.mixture import load_mixture
+from training.learning.parameter_counts import count_parameters, parameter_table
+from training.learning.processes import Process
+from training.learning.train import fit_normalizer, resume, train
+from training.learning.trainer import Trainer
 
 pytest.importorskip("peft")
 

@@ -15,11 +15,13 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from test import bags
 from test.bags import SIM_NS, SIZE, STORE, WALL_NS, WORDS
 from tinyvla_ros.bags.reader import Bag
-from tinyvla_ros.errors import InputError
-from training import bag_episode, bag_export, lerobot_video
-from training.bag_episode import export_episode
-from training.data_check import check
-from training.lerobot_reader import read_tables
+from tinyvla_ros.core.errors import InputError
+from training.bag_export import episode as bag_episode
+from training.bag_export import export as bag_export
+from training.bag_export.episode import export_episode
+from training.data import lerobot_video
+from training.data.lerobot_reader import read_tables
+from training.data_check.check import check
 
 DT_NS = 12_500_000
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from test import bags
 from test.bags import SIM_NS, WALL_NS, WORDS
-from tinyvla_ros.configuration import read_json
+from tinyvla_ros.core.configuration import read_json
 
 DT_NS = 12_500_000
 

@@ -10,9 +10,9 @@ import pytest
 
 from test import bags
 from test.bags import CHANNELS, SIM_NS, STATE, WALL_NS, WORDS
-from tinyvla_ros.configuration import read_json
-from training.data_check import check
-from training.lerobot_reader import read_tables
+from tinyvla_ros.core.configuration import read_json
+from training.data.lerobot_reader import read_tables
+from training.data_check.check import check
 
 DT_NS = 12_500_000
 

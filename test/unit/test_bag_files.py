@@ -20,7 +20,7 @@ from tinyvla_ros.bags.info import bag_info
 from tinyvla_ros.bags.reader import Bag, find_bags
 from tinyvla_ros.bags.recover import recover
 from tinyvla_ros.bags.recover import run as run_recover
-from tinyvla_ros.errors import InputError
+from tinyvla_ros.core.errors import InputError
 
 TEXTS = {"/a": [f"a{i}" for i in range(50)], "/b": [f"b{i}" * 50 for i in range(25)]}
 

@@ -30,11 +30,11 @@ from test.recorded_episodes import (
     write,
     write_run,
 )
-from tinyvla_ros.bags.film import film
 from tinyvla_ros.bags.reader import Bag
-from tinyvla_ros.bags.report import add_arguments, run
-from tinyvla_ros.bags.report_data import camera_name, read_episode
-from tinyvla_ros.errors import InputError
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.report.data import camera_name, read_episode
+from tinyvla_ros.report.episode_report import add_arguments, run
+from tinyvla_ros.report.film import film
 
 
 def report(tmp_path: Path, bags: Path, *more: str) -> tuple[int, str]:

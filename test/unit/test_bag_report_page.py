@@ -11,7 +11,7 @@ import pytest
 
 from test.browser import Browser, find_chromium
 from test.recorded_episodes import write_run
-from tinyvla_ros.bags.report import add_arguments, run
+from tinyvla_ros.report.episode_report import add_arguments, run
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="needs Chromium or Chrome, "
                                 "which is not in PATH (apt-get install chromium)")

@@ -22,7 +22,7 @@ from tinyvla_ros.bags.metadata import TopicMetadata
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.bags.recover import recover
 from tinyvla_ros.bags.writing import WriterThread
-from tinyvla_ros.errors import InputError, MessageError
+from tinyvla_ros.core.errors import InputError, MessageError
 
 
 def writer_for(out: Path, **options) -> WriterThread:
@@ -171,7 +171,7 @@ def test_images_become_jpeg():
         encoding="rgb8", is_bigendian=0, step=192, data=picture.reshape(-1))
     data = bytes(STORE.serialize_cdr(msg, "sensor_msgs/msg/Image"))
     jpeg = STORE.deserialize_cdr(as_jpeg(data, 90), "sensor_msgs/msg/CompressedImage")
-    from tinyvla_ros.messages import compressed_to_array
+    from tinyvla_ros.core.messages import compressed_to_array
     assert (jpeg.header.stamp.sec, jpeg.header.frame_id) == (5, "camera")
     assert "jpeg" in jpeg.format
     np.testing.assert_allclose(compressed_to_array(jpeg).astype(int), picture, atol=4)

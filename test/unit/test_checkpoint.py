@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tinyvla_ros.checkpoint import load_checkpoint
-from tinyvla_ros.errors import CheckpointError
+from tinyvla_ros.core.errors import CheckpointError
+from tinyvla_ros.policy.checkpoint import load_checkpoint
 
 
 @pytest.fixture

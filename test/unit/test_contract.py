@@ -12,9 +12,9 @@ import yaml
 from test.support import tiny_policy_config
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
-from tinyvla_ros.configuration import parse
-from tinyvla_ros.errors import InputError
-from tinyvla_ros.policy_config import PolicyConfig
+from tinyvla_ros.core.configuration import parse
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.policy.config import PolicyConfig
 
 ROBOTS = Path(__file__).resolve().parents[2] / "config" / "robots"
 EXAMPLES = sorted(ROBOTS.glob("*.yaml"))

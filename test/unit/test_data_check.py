@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from test import datasets
-from tinyvla_ros.errors import InputError
-from training.data_check import add_arguments, run
+from tinyvla_ros.core.errors import InputError
+from training.data_check.check import add_arguments, run
 
 FRONT = "observation.images.front"
 DATA = "data/chunk-000/file-000.parquet"

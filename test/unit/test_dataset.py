@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from test import datasets
-from tinyvla_ros.errors import InputError
-from tinyvla_ros.policy_config import ActionSpec, CameraSpec
-from training.dataset import fingerprint, load_demonstrations
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.policy.config import ActionSpec, CameraSpec
+from training.data.dataset import fingerprint, load_demonstrations
 
 CAMERAS = {name: CameraSpec(height=64, width=64) for name in ("front", "wrist")}
 STATE = ("angle", "x")

@@ -7,12 +7,12 @@ import json
 
 import pytest
 
-from sim_bridge.delayed import delayed_rollout
+from sim_bridge.delayed_rollout import delayed_rollout
 from sim_bridge.episodes import plan_episodes
 from sim_bridge.metaworld_env import MetaWorldEnv
 from sim_bridge.rollout import Episode
-from tinyvla_ros.cli import main
-from tinyvla_ros.policy import Policy
+from tinyvla_ros.cli.main import main
+from tinyvla_ros.policy.policy import Policy
 
 MS = 1_000_000
 

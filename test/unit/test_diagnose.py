@@ -14,19 +14,25 @@ import yaml
 
 from test.datasets import edit_column
 from test.unit.small_training import SIZE, small_recipe, write_dataset
-from tinyvla_ros.checkpoint import save_checkpoint
-from tinyvla_ros.cli import main
-from tinyvla_ros.errors import InputError
-from training.batches import BatchSampler
-from training.diagnosis import Request, Subject, checkpoint_subject, diagnose
-from training.learner import Learner
-from training.memory_plan import compute_plan, largest_batch, measure_peak
-from training.mixture import load_mixture
-from training.one_batch import overfit, overfit_findings, repeat_batch
-from training.probe import block_findings, blocks, output_findings, output_scale, output_std
-from training.range_check import Places, actions, cameras, states
-from training.recipe import Recipe
-from training.train import fit_normalizer
+from tinyvla_ros.cli.main import main
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.policy.checkpoint import save_checkpoint
+from training.diagnose.diagnosis import Request, Subject, checkpoint_subject, diagnose
+from training.diagnose.memory_plan import compute_plan, largest_batch, measure_peak
+from training.diagnose.one_batch import overfit, overfit_findings, repeat_batch
+from training.diagnose.probe import (
+    block_findings,
+    blocks,
+    output_findings,
+    output_scale,
+    output_std,
+)
+from training.diagnose.range_check import Places, actions, cameras, states
+from training.learning.batches import BatchSampler
+from training.learning.learner import Learner
+from training.learning.mixture import load_mixture
+from training.learning.recipe import Recipe
+from training.learning.train import fit_normalizer
 
 EXPLODING = {"initialisation": {"kind": "torch", "head_scale": 100.0}}
 

@@ -11,21 +11,21 @@ from test.unit.test_followers import MS, NOW, ROBOTS, array, point, trajectory, 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
 from tinyvla_ros.arm.supervisor import Supervisor
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.types import Observation
 from tinyvla_ros.dry_run.arm import DryRunArm
-from tinyvla_ros.dry_run.pictures import Sketch
 from tinyvla_ros.dry_run.report import ARM, POLICY, Report
+from tinyvla_ros.dry_run.sketch import Sketch
 from tinyvla_ros.dry_run.trajectory import Refused
 from tinyvla_ros.dry_run.untrained import start_state, untrained_config, write_untrained_checkpoint
-from tinyvla_ros.errors import InputError
-from tinyvla_ros.graph import (
+from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.policy.policy import Policy
+from tinyvla_ros.start.graph import (
     DryRunOptions,
     PolicyOptions,
     dry_run_graph,
     policy_graph,
 )
-from tinyvla_ros.policy import Policy
-from tinyvla_ros.policy_config import PolicyConfig
-from tinyvla_ros.types import Observation
 
 # ---- the arm of a contract ----------------------------------------------------------------
 

@@ -9,10 +9,10 @@ import pytest
 from test.unit.test_followers import MS, NOW, ROBOTS, point, trajectory
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.supervisor import Supervisor
+from tinyvla_ros.core.types import ActionChunk
 from tinyvla_ros.dry_run.arm import rest_value
 from tinyvla_ros.dry_run.trajectory import TrajectoryFollower
 from tinyvla_ros.dry_run.untrained import untrained_config
-from tinyvla_ros.types import ActionChunk
 
 STEP_NS = MS // 2
 

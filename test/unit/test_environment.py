@@ -10,7 +10,7 @@ from gymnasium.utils.env_checker import check_env
 
 from sim_bridge.metaworld_env import EE_NAMES, JOINT_NAMES, MetaWorldEnv
 from test.support import TASKS
-from tinyvla_ros.errors import InputError
+from tinyvla_ros.core.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ def test_the_wrist_camera_rides_on_the_hand(envs):
 ])
 def test_a_camera_that_cannot_be_is_one_sentence(change, words):
     from sim_bridge.robot_config import RobotConfig
-    from tinyvla_ros.configuration import parse
+    from tinyvla_ros.core.configuration import parse
     data = RobotConfig.load().model_dump()
     data["cameras"]["wrist"] = {"width": 64, "height": 64, **change}
     with pytest.raises(InputError, match=words):

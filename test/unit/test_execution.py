@@ -31,7 +31,7 @@ from test.supervised import (
     make,
     running,
 )
-from tinyvla_ros.arm.joining import Seam
+from tinyvla_ros.arm.blending import Seam
 from tinyvla_ros.arm.plan import Plan
 from tinyvla_ros.arm.supervisor import seam_summary
 

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from tinyvla_ros.core.resources import share_directory
 from tinyvla_ros.dry_run.followers import PositionsFollower, TwistFollower
 from tinyvla_ros.dry_run.trajectory import Refused, TrajectoryFollower
-from tinyvla_ros.resources import share_directory
 
 MS = 1_000_000
 NOW = 1_000 * 1_000_000_000

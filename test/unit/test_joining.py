@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from test.support import random_observation, tiny_policy_config, write_random_checkpoint
-from tinyvla_ros.arm.joining import ENSEMBLE_DECAY, Joiner
-from tinyvla_ros.policy import Policy
-from tinyvla_ros.types import ActionChunk, Prefix
+from tinyvla_ros.arm.blending import ENSEMBLE_DECAY, Joiner
+from tinyvla_ros.core.types import ActionChunk, Prefix
+from tinyvla_ros.policy.policy import Policy
 
 MS = 1_000_000
 DT = 0.01

@@ -12,15 +12,15 @@ import torch
 
 from test.support import random_observation, tiny_policy_config, write_random_checkpoint
 from test.unit.small_training import setting, small_recipe, write_dataset
-from tinyvla_ros.checkpoint import load_checkpoint
-from tinyvla_ros.errors import InputError, UnknownInstructionError
-from tinyvla_ros.language import embed
-from tinyvla_ros.language_config import HashedWords
-from tinyvla_ros.policy import Policy
-from tinyvla_ros.policy_config import PolicyConfig
-from training.batches import VALIDATION, BatchSampler
-from training.mixture import load_mixture
-from training.train import train
+from tinyvla_ros.core.errors import InputError, UnknownInstructionError
+from tinyvla_ros.policy.checkpoint import load_checkpoint
+from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.policy.language import embed
+from tinyvla_ros.policy.language_config import HashedWords
+from tinyvla_ros.policy.policy import Policy
+from training.learning.batches import VALIDATION, BatchSampler
+from training.learning.mixture import load_mixture
+from training.learning.train import train
 
 HASHED = {"kind": "hashed", "dim": 256}
 PARAPHRASES = {"go": ("move on", "walk forward"), "stay": ("do not leave",)}
@@ -181,7 +181,7 @@ def sentence_encoder(tmp_path_factory):
 
 
 def _with_sentences(encoder, **changes):
-    from tinyvla_ros.language_config import SentenceEmbedding
+    from tinyvla_ros.policy.language_config import SentenceEmbedding
     language = SentenceEmbedding(kind="sentence", model=str(encoder), dim=32, **changes)
     return small_recipe(steps=2).model_copy(update={"language": language,
                                                     "paraphrases": PARAPHRASES})

@@ -10,10 +10,10 @@ import pytest
 from sim_bridge.episodes import EpisodeSpec
 from sim_bridge.robot_config import RobotConfig
 from test.support import tiny_policy_config, write_random_checkpoint
-from tinyvla_ros.cli import main
-from tinyvla_ros.resources import share_directory
-from training.language_success import check_wordings, read_wordings, words
-from training.recipe import Recipe
+from tinyvla_ros.cli.main import main
+from tinyvla_ros.core.resources import share_directory
+from training.experiments.language_success import check_wordings, read_wordings, words
+from training.learning.recipe import Recipe
 
 SAID = {"reach-v3": "reach the red target", "button-press-v3": "press the red button"}
 WORDINGS = {"reach-v3": ["go to the red target", "sing me a song"]}

@@ -19,9 +19,9 @@ from test.lerobot_source import (
     write_lerobot_checkpoint,
 )
 from test.support import tiny_policy_config
-from tinyvla_ros.assembly import ObservationAssembler
-from tinyvla_ros.policy import Policy
-from tinyvla_ros.types import ActionChunk, Observation
+from tinyvla_ros.arm.observation_assembler import ObservationAssembler
+from tinyvla_ros.core.types import ActionChunk, Observation
+from tinyvla_ros.policy.policy import Policy
 
 CASE = CASES["processors"]
 STEP = stamp(1) - stamp(0)

@@ -22,12 +22,12 @@ from test.lerobot_source import (
     observation,
     write_lerobot_checkpoint,
 )
-from tinyvla_ros.checkpoint import load_checkpoint
-from tinyvla_ros.cli import main
-from tinyvla_ros.errors import UnknownInstructionError
-from tinyvla_ros.policy import Policy
-from tinyvla_ros.resources import default_checkpoint
-from tinyvla_ros.types import Prefix
+from tinyvla_ros.cli.main import main
+from tinyvla_ros.core.errors import UnknownInstructionError
+from tinyvla_ros.core.resources import default_checkpoint
+from tinyvla_ros.core.types import Prefix
+from tinyvla_ros.policy.checkpoint import load_checkpoint
+from tinyvla_ros.policy.policy import Policy
 
 # What LeRobot 0.6.1, and for "buffers" 0.3.3, answered; made by
 # benchmarks/lerobot_equality.py --record.

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from test.lerobot_source import CASES, CHANNELS, JOINTS, write_lerobot_checkpoint
-from tinyvla_ros.cli import main
-from tinyvla_ros.errors import InputError
-from tinyvla_ros.lerobot_policy.normalisation import linear
+from tinyvla_ros.cli.main import main
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.lerobot_import.normalization import linear
 
 NAMES = ["--state-names", ",".join(JOINTS), "--action-names", ",".join(CHANNELS)]
 REST = ["--fps", "10", "--instruction", "go"]

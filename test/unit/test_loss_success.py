@@ -11,16 +11,21 @@ import pytest
 import yaml
 
 from test.datasets import png
-from tinyvla_ros.errors import InputError
-from tinyvla_ros.resources import share_directory
-from training import loss_success
-from training.held_out import blind_baselines, fixed_draws, held_out_batches, held_out_losses
-from training.learner import Learner
-from training.lerobot_dataset import Episode, LeRobotDatasetWriter, image_stats
-from training.loss_success_report import POOLED, correlations, rank_correlation
-from training.mixture import load_mixture
-from training.recipe import Recipe
-from training.train import Setting, fit_normalizer, train
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.resources import share_directory
+from training.data.lerobot_writer import Episode, LeRobotDatasetWriter, image_stats
+from training.experiments import loss_success
+from training.experiments.loss_success_report import POOLED, correlations, rank_correlation
+from training.learning.held_out import (
+    blind_baselines,
+    fixed_draws,
+    held_out_batches,
+    held_out_losses,
+)
+from training.learning.learner import Learner
+from training.learning.mixture import load_mixture
+from training.learning.recipe import Recipe
+from training.learning.train import Setting, fit_normalizer, train
 
 SMALL = {"cameras": {"side": {"height": 48, "width": 48}},
          "model": {"image_channels": 8, "keypoints": 4, "condition_dim": 16,

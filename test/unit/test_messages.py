@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyvla_ros.errors import MessageError
-from tinyvla_ros.messages import (
+from tinyvla_ros.core.errors import MessageError
+from tinyvla_ros.core.messages import (
     compressed_to_array,
     fill_image,
     fill_trajectory,
@@ -23,7 +23,7 @@ from tinyvla_ros.messages import (
     stamp_to_ns,
     trajectory_to_chunk,
 )
-from tinyvla_ros.types import ActionChunk
+from tinyvla_ros.core.types import ActionChunk
 
 
 def stamp(sec=1, nanosec=0):

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from test.support import random_observation
-from tinyvla_ros.errors import InputError, UnknownInstructionError
-from tinyvla_ros.model import PolicyNetwork
-from tinyvla_ros.policy import Policy
+from tinyvla_ros.core.errors import InputError, UnknownInstructionError
+from tinyvla_ros.policy.model import PolicyNetwork
+from tinyvla_ros.policy.policy import Policy
 
 
 @pytest.fixture(scope="module")

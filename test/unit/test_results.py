@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim_bridge.episodes import RunParameters
-from tinyvla_ros.errors import InputError
-from tinyvla_ros.results import EpisodeRecord, ResultsWriter, summarise, table, wilson_interval
+from sim_bridge.results import EpisodeRecord, ResultsWriter, summarise, table
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.intervals import wilson_interval
 
 
 def record(task="reach-v3", seed=0, success=True, latency=(10.0, 20.0)):

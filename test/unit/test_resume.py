@@ -17,9 +17,9 @@ import torch
 import yaml
 
 from test.unit.small_training import setting, small_recipe, write_dataset
-from tinyvla_ros.checkpoint import load_checkpoint
-from tinyvla_ros.errors import InputError
-from training.train import resume, train
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.policy.checkpoint import load_checkpoint
+from training.learning.train import resume, train
 
 
 @pytest.fixture(scope="module")

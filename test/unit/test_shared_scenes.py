@@ -10,11 +10,11 @@ from sim_bridge.episodes import EpisodeSpec
 from sim_bridge.metaworld_env import MetaWorldEnv
 from sim_bridge.robot_config import RobotConfig
 from sim_bridge.shared_scenes import DRAWERS, MARKED, SHARED_TASKS, partner
-from tinyvla_ros.errors import InputError
-from tinyvla_ros.resources import share_directory
-from training.collect import CollectOptions, demonstrate
-from training.language_success import check_wordings, read_wordings, words
-from training.recipe import Recipe
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.resources import share_directory
+from training.data.collect import CollectOptions, demonstrate
+from training.experiments.language_success import check_wordings, read_wordings, words
+from training.learning.recipe import Recipe
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import pytest
 
 from sim_bridge.episodes import MT10, plan_episodes
 from sim_bridge.robot_config import RobotConfig
-from tinyvla_ros.checkpoint import load_checkpoint
-from tinyvla_ros.policy_config import PolicyConfig
-from tinyvla_ros.resources import default_checkpoint, mt10_checkpoint, share_directory
+from tinyvla_ros.core.resources import default_checkpoint, mt10_checkpoint, share_directory
+from tinyvla_ros.policy.checkpoint import load_checkpoint
+from tinyvla_ros.policy.config import PolicyConfig
 
 CHECKPOINTS = sorted(p for p in (share_directory() / "checkpoints").iterdir() if p.is_dir())
 
@@ -36,7 +36,7 @@ def test_it_knows_its_tasks(path, tasks):
 def test_mt10_closes_a_drawer_when_told_so():
     from sim_bridge.metaworld_env import MetaWorldEnv
     from sim_bridge.rollout import Episode, rollout
-    from tinyvla_ros.policy import Policy
+    from tinyvla_ros.policy.policy import Policy
 
     spec = plan_episodes(["drawer-close-v3"], 1, 77)[0]
     episode = Episode(MetaWorldEnv(spec.task), spec, "shut the drawer, please")

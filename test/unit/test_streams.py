@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyvla_ros.arm.contract import Camera, Joints
-from tinyvla_ros.arm.streams import ARRIVALS, StreamHealth
+from tinyvla_ros.arm.liveness import ARRIVALS, StreamHealth
 
 PICTURE = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
 OTHER = PICTURE + 1

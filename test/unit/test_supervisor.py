@@ -21,7 +21,7 @@ from test.supervised import (
     moves,
     running,
 )
-from tinyvla_ros.types import ActionChunk
+from tinyvla_ros.core.types import ActionChunk
 
 # ---- enabling -------------------------------------------------------------------------------
 

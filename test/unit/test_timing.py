@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from test.support import tiny_policy_config
-from tinyvla_ros.assembly import ObservationAssembler
-from tinyvla_ros.chunk_follower import ChunkFollower
-from tinyvla_ros.errors import MessageError
-from tinyvla_ros.types import ActionChunk
+from tinyvla_ros.arm.chunk_follower import ChunkFollower
+from tinyvla_ros.arm.observation_assembler import ObservationAssembler
+from tinyvla_ros.core.errors import MessageError
+from tinyvla_ros.core.types import ActionChunk
 
 IMAGE = np.zeros((48, 48, 3), np.uint8)
 MS = 1_000_000

@@ -14,18 +14,18 @@ import torch
 import yaml
 
 from test.unit.small_training import setting, small_recipe, write_dataset
-from tinyvla_ros.checkpoint import load_checkpoint
-from tinyvla_ros.cli import main
-from tinyvla_ros.errors import InputError
-from tinyvla_ros.resources import share_directory
-from training.batches import BatchSampler
-from training.collect import SEED_OFFSET, CollectOptions, collect
-from training.dataset import load_demonstrations
-from training.evaluate import EvaluationOptions, evaluate
-from training.learner import Learner
-from training.mixture import join, load_mixture, parse_sources
-from training.recipe import Recipe
-from training.train import train
+from tinyvla_ros.cli.main import main
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.resources import share_directory
+from tinyvla_ros.policy.checkpoint import load_checkpoint
+from training.data.collect import SEED_OFFSET, CollectOptions, collect
+from training.data.dataset import load_demonstrations
+from training.experiments.evaluate import EvaluationOptions, evaluate
+from training.learning.batches import BatchSampler
+from training.learning.learner import Learner
+from training.learning.mixture import join, load_mixture, parse_sources
+from training.learning.recipe import Recipe
+from training.learning.train import train
 
 TASKS = ["reach-v3", "button-press-v3"]
 SMALL = {"cameras": {n: {"height": 48, "width": 48} for n in ("side", "front", "wrist")},

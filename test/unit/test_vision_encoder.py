@@ -13,18 +13,18 @@ import torch
 from test.support import random_observation
 from test.unit.small_models import encoder_recipe, write_language_model, write_vision_model
 from test.unit.small_training import setting, write_dataset
-from tinyvla_ros.checkpoint import load_checkpoint
-from tinyvla_ros.configuration import parse
-from tinyvla_ros.encoder_config import TinyEncoder
-from tinyvla_ros.errors import CheckpointError, InputError
-from tinyvla_ros.model import PolicyNetwork
-from tinyvla_ros.policy import Policy
-from tinyvla_ros.policy_config import PolicyConfig
-from tinyvla_ros.resources import default_checkpoint
-from training.diagnosis import Request, Subject, diagnose
-from training.memory_plan import compute_plan
-from training.recipe import Recipe
-from training.train import train
+from tinyvla_ros.core.configuration import parse
+from tinyvla_ros.core.errors import CheckpointError, InputError
+from tinyvla_ros.core.resources import default_checkpoint
+from tinyvla_ros.policy.checkpoint import load_checkpoint
+from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.policy.encoder_config import TinyEncoder
+from tinyvla_ros.policy.model import PolicyNetwork
+from tinyvla_ros.policy.policy import Policy
+from training.diagnose.diagnosis import Request, Subject, diagnose
+from training.diagnose.memory_plan import compute_plan
+from training.learning.recipe import Recipe
+from training.learning.train import train
 
 pytest.importorskip("transformers")
 

@@ -19,12 +19,12 @@ from test.unit.small_models import (
     write_vlm,
 )
 from test.unit.small_training import setting, write_dataset
-from tinyvla_ros.checkpoint import load_checkpoint
-from tinyvla_ros.errors import InputError
-from tinyvla_ros.model import PolicyNetwork
-from tinyvla_ros.policy import Policy
-from training.memory_plan import compute_plan
-from training.train import train
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.policy.checkpoint import load_checkpoint
+from tinyvla_ros.policy.model import PolicyNetwork
+from tinyvla_ros.policy.policy import Policy
+from training.diagnose.memory_plan import compute_plan
+from training.learning.train import train
 
 pytest.importorskip("transformers")
 

@@ -17,8 +17,8 @@ from tinyvla_ros.arm.contract_outputs import (
     PositionsOutput,
     TwistOutput,
 )
-from tinyvla_ros.configuration import Config, parse, read_yaml
-from tinyvla_ros.errors import unknown
+from tinyvla_ros.core.configuration import Config, parse, read_yaml
+from tinyvla_ros.core.errors import unknown
 
 # A channel must be able to come to rest within this time, s: nothing stops an arm sooner.
 LONGEST_BRAKE_S = 5.0

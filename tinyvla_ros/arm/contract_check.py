@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_outputs import TwistOutput
-from tinyvla_ros.assembly import EE_STATE
-from tinyvla_ros.errors import InputError, unknown
-from tinyvla_ros.policy_config import PolicyConfig
+from tinyvla_ros.arm.observation_assembler import EE_STATE
+from tinyvla_ros.core.errors import InputError, unknown
+from tinyvla_ros.policy.config import PolicyConfig
 
 # MoveIt Servo stops when no command came for this long (its incoming_command_timeout), s.
 SERVO_TIMEOUT_S = 0.1

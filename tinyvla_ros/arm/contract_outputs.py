@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tinyvla_ros.configuration import Config
-from tinyvla_ros.errors import unknown
+from tinyvla_ros.core.configuration import Config
+from tinyvla_ros.core.errors import unknown
 
 # Fields of geometry_msgs/Twist.
 TWIST_AXES = ("linear.x", "linear.y", "linear.z", "angular.x", "angular.y", "angular.z")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyvla_ros.arm.safety import Motion
-from tinyvla_ros.types import ActionChunk
+from tinyvla_ros.core.types import ActionChunk
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from tinyvla_ros.arm.blending import Joiner, Seam, at_times_of
 from tinyvla_ros.arm.contract import Channel, RobotContract
 from tinyvla_ros.arm.contract_outputs import JointTrajectoryOutput
-from tinyvla_ros.arm.joining import Joiner, Seam, at_times_of
 from tinyvla_ros.arm.plan import Plan
 from tinyvla_ros.arm.safety import Motion, SafetyLayer, Verdict
-from tinyvla_ros.policy_config import PolicyConfig
-from tinyvla_ros.types import ActionChunk, Prefix
+from tinyvla_ros.core.types import ActionChunk, Prefix
+from tinyvla_ros.policy.config import PolicyConfig
 
 SEAMS_KEPT = 1000
 

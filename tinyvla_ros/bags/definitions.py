@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinyvla_ros.errors import InputError
+from tinyvla_ros.core.errors import InputError
 
 SEPARATOR = "=" * 80
 _FIELD = re.compile(r"^\s*([A-Za-z][\w/]*)(?:<=\d+)?(?:\[[^\]]*\])?\s+\w+")

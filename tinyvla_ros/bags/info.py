@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tinyvla_ros.bags.reader import Bag, find_bags
-from tinyvla_ros.errors import InputError
+from tinyvla_ros.core.errors import InputError
 
 # A pause is a gap if it is longer than this many of the topic's median periods ...
 GAP_PERIODS = 3.0

@@ -8,8 +8,8 @@ import functools
 import cv2
 import numpy as np
 
-from tinyvla_ros.errors import MessageError
-from tinyvla_ros.messages import image_to_array
+from tinyvla_ros.core.errors import MessageError
+from tinyvla_ros.core.messages import image_to_array
 
 
 def as_jpeg(data: bytes, quality: int) -> bytes:

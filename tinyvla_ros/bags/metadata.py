@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from tinyvla_ros.files import replace_file
+from tinyvla_ros.core.files import replace_file
 
 METADATA = "metadata.yaml"
 VERSION = 9  # of rosbag2_storage in jazzy

@@ -12,8 +12,8 @@ from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.typesys import Stores, get_typestore
 
 from tinyvla_ros.bags.metadata import METADATA
-from tinyvla_ros.configuration import read_yaml
-from tinyvla_ros.errors import InputError
+from tinyvla_ros.core.configuration import read_yaml
+from tinyvla_ros.core.errors import InputError
 
 STORAGE = (".mcap", ".db3")
 

@@ -12,8 +12,8 @@ from tinyvla_ros.bags.metadata import METADATA
 from tinyvla_ros.bags.reader import STORAGE
 from tinyvla_ros.bags.salvage import CustomData, Damage, Salvaged, salvage
 from tinyvla_ros.bags.writer import BagWriter
-from tinyvla_ros.configuration import read_yaml
-from tinyvla_ros.errors import InputError
+from tinyvla_ros.core.configuration import read_yaml
+from tinyvla_ros.core.errors import InputError
 
 
 @dataclass(frozen=True)

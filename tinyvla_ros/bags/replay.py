@@ -11,21 +11,21 @@ from pathlib import Path
 import numpy as np
 
 from tinyvla_ros.arm.contract import RobotContract
-from tinyvla_ros.assembly import ObservationAssembler
+from tinyvla_ros.arm.observation_assembler import ObservationAssembler
 from tinyvla_ros.bags.info import bags_of
 from tinyvla_ros.bags.reader import Bag, BagMessage
 from tinyvla_ros.bags.topics import contract_of, need_topic
-from tinyvla_ros.errors import InputError, MessageError
-from tinyvla_ros.messages import (
+from tinyvla_ros.core.errors import InputError, MessageError
+from tinyvla_ros.core.messages import (
     joint_positions,
     picture_to_array,
     pose_position,
     stamp_to_ns,
     trajectory_to_chunk,
 )
-from tinyvla_ros.policy import Policy
-from tinyvla_ros.policy_config import PolicyConfig
-from tinyvla_ros.types import ActionChunk, Observation
+from tinyvla_ros.core.types import ActionChunk, Observation
+from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.policy.policy import Policy
 
 # What the policy said, before chunks were joined and limited.
 CHUNKS = "policy_node/chunk"

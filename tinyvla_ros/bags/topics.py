@@ -10,8 +10,8 @@ import yaml
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.bags.reader import Bag
-from tinyvla_ros.configuration import parse
-from tinyvla_ros.errors import InputError, unknown
+from tinyvla_ros.core.configuration import parse
+from tinyvla_ros.core.errors import InputError, unknown
 
 
 def find_topic(bag: Bag, names: Sequence[str]) -> str | None:

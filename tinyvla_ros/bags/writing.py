@@ -14,8 +14,8 @@ from pathlib import Path
 from tinyvla_ros.bags.episodes import RawMessage
 from tinyvla_ros.bags.metadata import TopicMetadata
 from tinyvla_ros.bags.writer import BagWriter, free_directory
-from tinyvla_ros.errors import InputError, MessageError
-from tinyvla_ros.worker import Worker
+from tinyvla_ros.core.errors import InputError, MessageError
+from tinyvla_ros.core.worker import Worker
 
 # What a crash can take: messages are on the disk (with the operating system) after this, s.
 FLUSH_S = 0.1

@@ -16,11 +16,11 @@ from tinyvla_ros.arm.contract_outputs import (
     JointTrajectoryOutput,
     TwistOutput,
 )
-from tinyvla_ros.assembly import EE_STATE
+from tinyvla_ros.arm.observation_assembler import EE_STATE
+from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.dry_run.followers import PositionsFollower, TwistFollower
 from tinyvla_ros.dry_run.trajectory import Refused, TrajectoryFollower
-from tinyvla_ros.errors import InputError
-from tinyvla_ros.policy_config import PolicyConfig
+from tinyvla_ros.policy.config import PolicyConfig
 
 # Standard deviation of what nothing drives: real sensors are never quite still.
 SENSOR_NOISE = 1e-4

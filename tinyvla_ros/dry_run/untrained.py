@@ -12,11 +12,11 @@ import safetensors
 from safetensors.numpy import load_file
 
 from tinyvla_ros.arm.contract import Channel, RobotContract
-from tinyvla_ros.assembly import EE_STATE
+from tinyvla_ros.arm.observation_assembler import EE_STATE
+from tinyvla_ros.core.errors import CheckpointError, InputError
+from tinyvla_ros.core.files import NORMALIZER
 from tinyvla_ros.dry_run.arm import rest_value
-from tinyvla_ros.errors import CheckpointError, InputError
-from tinyvla_ros.files import NORMALIZER
-from tinyvla_ros.policy_config import PolicyConfig
+from tinyvla_ros.policy.config import PolicyConfig
 
 INSTRUCTION = "dry run"
 DT_S, HORIZON, EXECUTE_STEPS = 1 / 30, 16, 8
@@ -70,9 +70,9 @@ def write_untrained_checkpoint(contract: RobotContract, directory: str | Path,
     """
     import torch
 
-    from tinyvla_ros.checkpoint import save_checkpoint
-    from tinyvla_ros.model import PolicyNetwork
-    from tinyvla_ros.normalizer import Normalizer
+    from tinyvla_ros.policy.checkpoint import save_checkpoint
+    from tinyvla_ros.policy.model import PolicyNetwork
+    from tinyvla_ros.policy.normalizer import Normalizer
 
     config = config or untrained_config(contract)
     channels = contract.actions.values()

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Listen to a run of the bridge, write its results, and end the run."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from pydantic import Field
+from rclpy.node import Node
+from sensor_msgs.msg import Image
+
+from sim_bridge.episodes import EPISODE_SLOT_NS, HORIZON, RunParameters
+from sim_bridge.nodes.robot_publisher import SENSOR_QOS
+from sim_bridge.results import EpisodeRecord, ResultsWriter, protocol, table
+from sim_bridge.robot_config import RobotConfig
+from tinyvla_ros.core.configuration import parse, read_json
+from tinyvla_ros.core.errors import MessageError
+from tinyvla_ros.core.files import CONFIG, checkpoint_digest
+from tinyvla_ros.core.film_strip import FilmStrip
+from tinyvla_ros.core.messages import image_to_array, stamp_to_ns
+from tinyvla_ros.core.resources import default_checkpoint
+from tinyvla_ros.nodes.parameters import declare_parameters
+from tinyvla_ros.nodes.runner import EPISODE_QOS, run_node
+from tinyvla_ros.policy.config import PolicyConfig
+
+
+class EvaluationParameters(RunParameters):
+    """Parameters of ``eval_node``."""
+
+    checkpoint: str = Field("", description="Checkpoint under evaluation; empty for the shipped "
+                                            "one.")
+    out: str = Field("results", description="Directory for results.json, episodes.jsonl and "
+                                            "pictures.")
+    policy_seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of policy_node.")
+    join: str = Field("replace", description="How policy_node joins chunks, for the record.")
+    extra_latency: float = Field(0.0, ge=0.0, le=10.0,
+                                 description="What policy_node adds, s, for the record.")
+
+
+class EvalNode(Node):
+    """Collect ``episode`` events until the run is complete; then write, print and exit."""
+
+    def __init__(self):
+        super().__init__("eval_node")
+        self.exit_code: int | None = None
+        self._parameters = declare_parameters(self, EvaluationParameters)
+        path = self._parameters.checkpoint or str(default_checkpoint())
+        self._config = parse(PolicyConfig, read_json(f"{path}/{CONFIG}"), f"{path}/{CONFIG}")
+        self._digest = checkpoint_digest(path)
+        self._robot = RobotConfig.load()
+        self._plan = self._parameters.plan()
+        self._writer = ResultsWriter(self._parameters.out)
+        self._factors: list[float] = []
+        self._seen: set[int] = set()
+        # Pictures of the first episode of every task, by stamp.
+        self._pictured = {s.index: s for s in self._plan if s.seed == self._parameters.seed}
+        self._frames: dict[int, dict[int, dict]] = {index: {} for index in self._pictured}
+        for camera in self._robot.cameras:
+            self.create_subscription(
+                Image, f"camera/{camera}/image_raw",
+                lambda msg, camera=camera: self._on_image(camera, msg), SENSOR_QOS)
+        self.create_subscription(DiagnosticStatus, "episode", self._on_episode, EPISODE_QOS)
+
+    def _on_image(self, camera: str, msg: Image) -> None:
+        try:
+            stamp = stamp_to_ns(msg.header.stamp)
+            frames = self._frames.get(stamp // EPISODE_SLOT_NS - 1)
+            if frames is not None:
+                frames.setdefault(stamp, {})[camera] = image_to_array(msg).copy()
+        except MessageError as err:
+            self.get_logger().warning(str(err), throttle_duration_sec=1.0)
+
+    def _on_episode(self, msg: DiagnosticStatus) -> None:
+        if msg.message != "end":
+            return
+        values = {v.key: v.value for v in msg.values}
+        try:
+            index = int(values["index"])
+            record = EpisodeRecord(
+                values["task"], int(values["seed"]), values["success"] == "True",
+                int(values["steps"]), float(values["return"]), int(values["chunks"]),
+                tuple(json.loads(values["latency_ms"])))
+        except (KeyError, ValueError, TypeError) as err:
+            self.get_logger().warning(f"An episode event cannot be read ({err!r}); it is ignored.")
+            return
+        if index in self._seen or index >= len(self._plan):
+            return
+        self._seen.add(index)
+        self._writer.add(record)
+        if "real_time_factor" in values:
+            self._factors.append(float(values["real_time_factor"]))
+        self.get_logger().info(
+            f"{len(self._seen)}/{len(self._plan)} {record.task} seed {record.seed}: "
+            f"{'success' if record.success else 'failure'} after {record.steps} steps")
+        if len(self._seen) == len(self._plan):
+            # The last images may still be under way.
+            self.create_timer(0.5, self._finish)
+
+    def _finish(self) -> None:
+        if self.exit_code is not None:
+            return
+        p = self._parameters
+        more = {"join": p.join, "extra_latency_s": p.extra_latency}
+        if self._factors:
+            more["real_time_factor"] = round(sum(self._factors) / len(self._factors), 4)
+        results = self._writer.finish(protocol(
+            self._config, self._digest, tasks=p.tasks, episodes=p.episodes, seed=p.seed,
+            mode=f"ROS 2 topics, {p.mode}", horizon=HORIZON, policy_seed=p.policy_seed,
+            cameras={n: c.model_dump() for n, c in self._robot.cameras.items()}, **more))
+        outcome = {r.task: r.success for r in self._writer.records if r.seed == p.seed}
+        for index, spec in self._pictured.items():
+            strip = FilmStrip()
+            for _, images in sorted(self._frames[index].items()):
+                if len(images) == len(self._robot.cameras):
+                    strip.add(images)
+            strip.write(self._writer.out / f"{spec.task}.png", f"{spec.task} seed {spec.seed}: "
+                        f"{'success' if outcome[spec.task] else 'failure'}")
+        print(f"\n{table(results)}", flush=True)
+        if self._factors:
+            print(f"real-time factor {more['real_time_factor']:.3f}")
+        print(f"results and pictures: {self._writer.out}", flush=True)
+        self.exit_code = 0
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node; see ``ros2 run tinyvla_ros eval_node``."""
+    return run_node(EvalNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Publish a simulated robot's cameras, joints, end effector and clock."""
+
+from __future__ import annotations
+
+from geometry_msgs.msg import PoseStamped
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image, JointState
+
+from sim_bridge.metaworld_env import EE_NAMES, JOINT_NAMES, MetaWorldEnv
+from sim_bridge.robot_config import RobotConfig
+from tinyvla_ros.core.messages import fill_image, set_stamp
+
+# Reliable also serves best-effort subscribers.
+SENSOR_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+
+
+class RobotPublisher:
+    """The sensor topics of the simulated arm, all parts of a moment with one stamp."""
+
+    def __init__(self, node: Node, config: RobotConfig):
+        self._images = {n: node.create_publisher(Image, f"camera/{n}/image_raw", SENSOR_QOS)
+                        for n in config.cameras}
+        self._infos = {n: node.create_publisher(CameraInfo, f"camera/{n}/camera_info", SENSOR_QOS)
+                       for n in config.cameras}
+        self._joints = node.create_publisher(JointState, "joint_states", SENSOR_QOS)
+        self._pose = node.create_publisher(PoseStamped, "ee_pose", SENSOR_QOS)
+        self._clock = node.create_publisher(Clock, "/clock", SENSOR_QOS)
+        self._info_messages = {n: _camera_info(config, n) for n in config.cameras}
+
+    @property
+    def topics(self) -> list[str]:
+        """Names of everything published here."""
+        publishers = (*self._images.values(), *self._infos.values(), self._joints, self._pose,
+                      self._clock)
+        return [p.topic_name for p in publishers]
+
+    def watched(self) -> bool:
+        """Whether somebody subscribes to every camera."""
+        return all(p.get_subscription_count() > 0 for p in self._images.values())
+
+    def clock(self, stamp_ns: int) -> None:
+        """Publish the simulation time."""
+        msg = Clock()
+        set_stamp(msg.clock, stamp_ns)
+        self._clock.publish(msg)
+
+    def state(self, env: MetaWorldEnv, stamp_ns: int) -> None:
+        """Publish joint positions and end-effector pose."""
+        state = env.state()
+        joints = JointState(name=list(JOINT_NAMES), position=[state[n] for n in JOINT_NAMES])
+        set_stamp(joints.header.stamp, stamp_ns)
+        self._joints.publish(joints)
+        pose = PoseStamped()
+        pose.header.frame_id = "world"
+        set_stamp(pose.header.stamp, stamp_ns)
+        point, turn = pose.pose.position, pose.pose.orientation
+        point.x, point.y, point.z = (state[n] for n in EE_NAMES)
+        turn.x, turn.y, turn.z, turn.w = env.ee_quaternion()
+        self._pose.publish(pose)
+
+    def images(self, env: MetaWorldEnv, stamp_ns: int) -> None:
+        """Render and publish every camera with its CameraInfo."""
+        for name, publisher in self._images.items():
+            msg, info = Image(), self._info_messages[name]
+            fill_image(msg, env.render_camera(name))
+            msg.header.frame_id = info.header.frame_id
+            set_stamp(msg.header.stamp, stamp_ns)
+            set_stamp(info.header.stamp, stamp_ns)
+            publisher.publish(msg)
+            self._infos[name].publish(info)
+
+
+def _camera_info(config: RobotConfig, name: str) -> CameraInfo:
+    pose = config.cameras[name]
+    focal, cx, cy = config.intrinsics(name)
+    info = CameraInfo(height=pose.height, width=pose.width, distortion_model="plumb_bob",
+                      d=[0.0] * 5, k=[focal, 0.0, cx, 0.0, focal, cy, 0.0, 0.0, 1.0],
+                      r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+                      p=[focal, 0.0, cx, 0.0, 0.0, focal, cy, 0.0, 0.0, 0.0, 1.0, 0.0])
+    info.header.frame_id = f"{name}_optical_frame"
+    return info

@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MetaWorld as a robot on ROS 2 topics, in lock-step with the policy or in real time."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import threading
+import time
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
+from pydantic import Field
+from rclpy.node import Node
+from std_msgs.msg import String
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from sim_bridge.episodes import EpisodeSpec, RunParameters
+from sim_bridge.metaworld_env import ACTION_CHANNELS, CONTROL_DT, MetaWorldEnv
+from sim_bridge.nodes.robot_publisher import RobotPublisher
+from sim_bridge.robot_config import RobotConfig
+from sim_bridge.rollout import Episode
+from tinyvla_ros.arm.chunk_follower import ChunkFollower
+from tinyvla_ros.core.errors import InputError, MessageError
+from tinyvla_ros.core.messages import trajectory_to_chunk
+from tinyvla_ros.core.types import ActionChunk
+from tinyvla_ros.nodes.parameters import declare_parameters
+from tinyvla_ros.nodes.runner import EPISODE_QOS, LATCHED, OK, WARN, Diagnostics, run_node, status
+
+RESEND_AFTER_S = 1.0
+RECORDER = "episode_recorder_node"
+# A pause longer than this (suspend, debugger) is not caught up by stepping faster.
+MAX_LAG_S = 0.5
+
+
+class BridgeParameters(RunParameters):
+    """Parameters of ``sim_bridge_node``."""
+
+    execute_steps: int = Field(8, ge=1, le=256, description="Actions of a chunk executed in "
+                               "lock-step; the checkpoint's config.json says how many.")
+    chunk_timeout: float = Field(60.0, ge=0.1, le=3600.0, description="Lock-step: seconds to "
+                                 "wait for a chunk before the run fails.")
+    start_timeout: float = Field(120.0, ge=1.0, le=3600.0, description="Seconds to wait for a "
+                                 "policy to appear before the run fails.")
+    wait_for_recorder: bool = Field(False, description="Begin only when an episode_recorder_node "
+                                    "listens to every topic.")
+    config: str = Field("", description="Robot configuration; empty for config/metaworld.yaml.")
+
+
+class _Restart(Exception):
+    """The operator reset the running episode."""
+
+
+class _Stop(Exception):
+    """The node is closing."""
+
+
+class SimBridgeNode(Node):
+    """One thread simulates and renders; callbacks hand it chunks and the operator's wishes."""
+
+    def __init__(self):
+        super().__init__("sim_bridge_node")
+        self.exit_code: int | None = None
+        self._parameters = declare_parameters(self, BridgeParameters)
+        self._config = RobotConfig.load(self._parameters.config or None)
+        self._plan = self._parameters.plan()
+        self._envs = {t: MetaWorldEnv(t, self._config) for t in self._parameters.tasks}
+        for task in self._envs:
+            self._config.instruction(task)
+        self._changed = threading.Condition()
+        self._chunk: ActionChunk | None = None
+        self._chunk_time = 0.0
+        self._instruction = ""
+        self._closing = self._restart = False
+        self._enabled = True
+        self._rejected = 0
+        self._state = (WARN, "waiting for a policy")
+        self._factors: list[float] = []
+        self._publisher = RobotPublisher(self, self._config)
+        self._instruction_publisher = self.create_publisher(String, "instruction", LATCHED)
+        self._episode_publisher = self.create_publisher(DiagnosticStatus, "episode", EPISODE_QOS)
+        self.create_subscription(JointTrajectory, "action_chunk", self._on_chunk, 10)
+        self.create_service(SetBool, "~/enable", self._on_enable)
+        self.create_service(Trigger, "~/reset", self._on_reset)
+        self._diagnostics = Diagnostics(self, "simulation", "metaworld", self._describe)
+        self._worker = threading.Thread(target=self._work, name="simulation", daemon=True)
+        self._worker.start()
+
+    def close(self) -> None:
+        """Stop the simulation thread."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._worker.join(timeout=10.0)
+
+    def _on_chunk(self, msg: JointTrajectory) -> None:
+        received = time.perf_counter()
+        try:
+            chunk = trajectory_to_chunk(msg, ACTION_CHANNELS)
+            if abs(chunk.dt - CONTROL_DT) > 1e-6:
+                raise MessageError(f"The action chunk has a period of {chunk.dt} s; this robot "
+                                   f"is controlled every {CONTROL_DT} s.")
+        except MessageError as err:
+            self._rejected += 1
+            self.get_logger().warning(str(err), throttle_duration_sec=1.0)
+            return
+        with self._changed:
+            # A chunk without an instruction is a hold; in lock-step there is nothing to hold.
+            hold = not msg.header.frame_id and self._parameters.mode == "realtime"
+            if not hold and msg.header.frame_id != self._instruction:
+                return  # computed for the episode before; the policy sends another
+            self._chunk, self._chunk_time = chunk, math.nan if hold else received
+            self._changed.notify_all()
+
+    def _on_enable(self, request, response):
+        with self._changed:
+            self._enabled = request.data
+            self._changed.notify_all()
+        response.success, response.message = True, "running" if request.data else "paused"
+        return response
+
+    def _on_reset(self, request, response):
+        with self._changed:
+            self._restart = True
+            self._changed.notify_all()
+        response.success, response.message = True, "the episode starts again"
+        return response
+
+    def _work(self) -> None:
+        try:
+            self._wait_for_policy()
+            for spec in self._plan:
+                while True:
+                    try:
+                        self._run_episode(spec)
+                        break
+                    except _Restart:
+                        self._say_episode(spec, "abort", {})
+            self._state = (OK, "all episodes done")
+        except _Stop:
+            pass
+        except InputError as err:
+            print(f"error: {err}", file=sys.stderr, flush=True)
+            self.exit_code = 2
+        except Exception as err:  # a crash of the simulator must end the process, not hang it
+            if not self._closing:
+                self.get_logger().fatal(f"the simulation failed: {err!r}")
+                self.exit_code = 1
+        finally:
+            for env in self._envs.values():
+                env.close()  # in the thread that owns the OpenGL context
+
+    def _wait_for_policy(self) -> None:
+        deadline = time.monotonic() + self._parameters.start_timeout
+        while not (self._publisher.watched() and self.count_publishers("action_chunk")):
+            if time.monotonic() > deadline:
+                raise InputError(f"No policy appeared within {self._parameters.start_timeout} s; "
+                                 "start policy_node in the same ROS_DOMAIN_ID, enabled.")
+            self._pause(0.05)
+        while self._parameters.wait_for_recorder and not self._recorded():
+            if time.monotonic() > deadline:
+                raise InputError(f"No recorder listened to every topic within "
+                                 f"{self._parameters.start_timeout} s; start "
+                                 "episode_recorder_node, or leave wait_for_recorder out.")
+            self._pause(0.05)
+
+    def _recorded(self) -> bool:
+        """Whether a recorder listens to what is said here and to the policy."""
+        topics = [*self._publisher.topics, "instruction", "episode", "action_chunk"]
+        return all(any(s.node_name == RECORDER for s in self.get_subscriptions_info_by_topic(t))
+                   for t in topics)
+
+    def _run_episode(self, spec: EpisodeSpec) -> None:
+        with self._changed:
+            self._restart = False
+            self._chunk = None
+            self._instruction = self._config.instruction(spec.task)
+        self._instruction_publisher.publish(String(data=self._instruction))
+        self._say_episode(spec, "begin", {"instruction": self._instruction})
+        self._state = (OK, f"episode {spec.index + 1} of {len(self._plan)}: {spec.task}")
+        episode = Episode(self._envs[spec.task], spec)
+        run = self._lockstep if self._parameters.mode == "lockstep" else self._realtime
+        values, latencies = run(episode)
+        self._publish_observation(episode)
+        result = episode.result()
+        self._say_episode(spec, "end", {
+            "success": result.success, "steps": result.steps, "return": result.episode_return,
+            "chunks": len(latencies), "latency_ms": json.dumps(latencies), **values})
+
+    def _lockstep(self, episode: Episode) -> tuple[dict, list[float]]:
+        latencies = []
+        while not episode.done:
+            stamp, sent = episode.stamp_ns, time.perf_counter()
+            chunk = self._exchange(episode)
+            latencies.append(1e3 * (self._chunk_time - sent))
+            if chunk.stamp_ns != stamp:
+                raise RuntimeError("chunk of another observation")
+            episode.execute(chunk, self._parameters.execute_steps)
+        return {}, latencies
+
+    def _exchange(self, episode: Episode) -> ActionChunk:
+        """Publish an observation and wait for its chunk; send again what may have been lost."""
+        deadline = time.monotonic() + self._parameters.chunk_timeout
+        while time.monotonic() < deadline:
+            self._publish_observation(episode)
+            resend = time.monotonic() + RESEND_AFTER_S
+            with self._changed:
+                while True:
+                    self._check_wishes()
+                    if self._chunk is not None and self._chunk.stamp_ns == episode.stamp_ns:
+                        return self._chunk
+                    left = resend - time.monotonic()
+                    if left <= 0:
+                        break
+                    self._changed.wait(left)
+        raise InputError(f"No chunk came within {self._parameters.chunk_timeout} s; look at "
+                         "/diagnostics of policy_node for the reason.")
+
+    def _realtime(self, episode: Episode) -> tuple[dict, list[float]]:
+        """Run on the wall clock: chunks are followed by time, and latency counts."""
+        follower, latencies, published = ChunkFollower(), [], {}
+        follower.reset(episode.stamp_ns)
+        hold = np.zeros(len(ACTION_CHANNELS), np.float32)
+        held, taken = 0, None
+        start = lag_from = time.perf_counter()
+        while not episode.done:
+            due = lag_from + episode.steps * CONTROL_DT
+            self._pause(max(0.0, due - time.perf_counter()))
+            if time.perf_counter() - due > MAX_LAG_S:
+                lag_from += time.perf_counter() - due
+            now = episode.stamp_ns
+            published[now] = time.perf_counter()
+            self._publisher.clock(now)
+            self._publisher.state(episode.env, now)
+            if episode.steps % self._config.camera_every == 0:
+                self._publisher.images(episode.env, now)
+            with self._changed:
+                chunk, received = self._chunk, self._chunk_time
+            if chunk is not None and chunk is not taken:
+                taken = chunk
+                if follower.accept(chunk) and chunk.stamp_ns in published and \
+                        not math.isnan(received):
+                    latencies.append(1e3 * (received - published[chunk.stamp_ns]))
+            action = follower.action(now)
+            if action is None:
+                held += 1
+                action = hold
+            else:
+                hold = np.array([0.0, 0.0, 0.0, action[3]], np.float32)
+            episode.control(action)
+        factor = episode.steps * CONTROL_DT / (time.perf_counter() - start)
+        self._factors.append(factor)
+        return {"real_time_factor": round(factor, 4), "held_steps": held}, latencies
+
+    def _publish_observation(self, episode: Episode) -> None:
+        stamp = episode.stamp_ns
+        self._publisher.clock(stamp)
+        self._publisher.state(episode.env, stamp)
+        self._publisher.images(episode.env, stamp)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, attending to the operator; returns at once if ``seconds`` is 0."""
+        deadline = time.perf_counter() + seconds
+        with self._changed:
+            self._check_wishes()
+        left = deadline - time.perf_counter()
+        if left > 0:
+            time.sleep(left)
+
+    def _check_wishes(self) -> None:
+        while not self._enabled and not self._closing:
+            self._changed.wait()
+        if self._closing:
+            raise _Stop
+        if self._restart:
+            raise _Restart
+
+    def _say_episode(self, spec: EpisodeSpec, event: str, values: dict) -> None:
+        values = {"index": spec.index, "total": len(self._plan), "task": spec.task,
+                  "seed": spec.seed, "start_ns": spec.start_ns, **values}
+        self._episode_publisher.publish(
+            status("sim_bridge_node: episode", OK, event, values, "metaworld"))
+        self._diagnostics.publish()
+
+    def _describe(self):
+        values = {"mode": self._parameters.mode, "rejected chunks": self._rejected,
+                  "enabled": self._enabled}
+        if self._factors:
+            values["real_time_factor"] = f"{np.mean(self._factors):.3f}"
+        return (*self._state, values)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node; see ``ros2 run tinyvla_ros sim_bridge_node``."""
+    return run_node(SimBridgeNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results of an evaluation: one line per episode, one table, one JSON file."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+import tinyvla_ros
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.files import write_json
+from tinyvla_ros.core.intervals import wilson_interval
+from tinyvla_ros.policy.config import PolicyConfig
+
+PACKAGES = ("torch", "diffusers", "numpy", "mujoco", "metaworld", "gymnasium")
+
+
+@dataclass(frozen=True)
+class EpisodeRecord:
+    """One line of ``episodes.jsonl``; ``return`` in the file is ``episode_return`` here.
+
+    Attributes:
+        task: MetaWorld task.
+        seed: seed of the episode.
+        success: MetaWorld's own success signal within the horizon.
+        steps: control steps executed.
+        episode_return: sum of dense rewards.
+        chunks: action chunks executed.
+        latency_ms: observation to chunk, one value per chunk.
+    """
+
+    task: str
+    seed: int
+    success: bool
+    steps: int
+    episode_return: float
+    chunks: int
+    latency_ms: tuple[float, ...]
+
+
+class ResultsWriter:
+    """Collect episode records in a directory.
+
+    ``episodes.jsonl`` grows by a line as each episode ends, so that an interrupted run keeps
+    what it had; ``results.json`` is written by ``finish``.
+
+    Args:
+        out: directory, created if needed; one that holds results already is refused.
+
+    Raises:
+        InputError: ``out`` cannot be created or written, or holds results.
+    """
+
+    def __init__(self, out: str | Path):
+        self.out = check_out(out)
+        self._lines = (self.out / "episodes.jsonl").open("w", encoding="utf-8")
+        self.records: list[EpisodeRecord] = []
+
+    def add(self, record: EpisodeRecord) -> None:
+        """Append one episode."""
+        self.records.append(record)
+        line = asdict(record)
+        line["return"] = round(line.pop("episode_return"), 4)
+        line["latency_ms"] = [round(v, 3) for v in record.latency_ms]
+        self._lines.write(json.dumps(line) + "\n")
+        self._lines.flush()
+
+    def finish(self, protocol: dict) -> dict:
+        """Write ``results.json`` and return its content."""
+        self._lines.close()
+        results = summarise(self.records, protocol)
+        write_json(self.out / "results.json", results)
+        return results
+
+
+def check_out(out: str | Path) -> Path:
+    """Create an output directory, or say in one sentence why it cannot be used."""
+    out = Path(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        probe = out / ".write-test"
+        probe.touch()
+        probe.unlink()
+    except OSError as err:
+        raise InputError(f"Output directory {out} cannot be written ({err.strerror}); give one "
+                         "you may write to.") from None
+    if (out / "results.json").exists() or (out / "episodes.jsonl").exists():
+        raise InputError(f"Output directory {out} holds results already; give another one, "
+                         "nothing was overwritten.")
+    return out
+
+
+def protocol(config: PolicyConfig, digest: str, *, tasks: Iterable[str], episodes: int,
+             seed: int, mode: str, horizon: int, cameras: dict, policy_seed: int,
+             **more) -> dict:
+    """Return everything needed to repeat an evaluation."""
+    versions = {"tinyvla_ros": tinyvla_ros.__version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = None
+    return {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"), "mode": mode,
+        "tasks": list(tasks), "episodes": episodes, "seeds": [seed, seed + episodes - 1],
+        "policy_seed": policy_seed, "horizon": horizon,
+        "success": "MetaWorld info['success'] within the horizon",
+        "checkpoint_digest": digest, "cameras": cameras,
+        "chunk_horizon": config.action.horizon, "execute_steps": config.action.execute_steps,
+        "control_dt": config.action.dt, "sample_steps": config.diffusion.sample_steps,
+        "machine": f"{platform.machine()}, {platform.system()}", "versions": versions, **more}
+
+
+def summarise(records: list[EpisodeRecord], protocol: dict) -> dict:
+    """Return the content of ``results.json``."""
+    tasks = {}
+    for task in dict.fromkeys(r.task for r in records):
+        mine = [r for r in records if r.task == task]
+        successes = sum(r.success for r in mine)
+        low, high = wilson_interval(successes, len(mine))
+        tasks[task] = {
+            "episodes": len(mine), "successes": successes,
+            "success_rate": round(successes / len(mine), 4),
+            "wilson_low": round(low, 4), "wilson_high": round(high, 4),
+            "mean_return": round(float(np.mean([r.episode_return for r in mine])), 3),
+            "mean_steps": round(float(np.mean([r.steps for r in mine])), 2)}
+    latency = [v for r in records for v in r.latency_ms]
+    percentiles = {f"p{p}": round(float(np.percentile(latency, p)), 3) if latency else None
+                   for p in (50, 95, 99)}
+    return {"protocol": protocol, "tasks": tasks, "latency_ms": percentiles}
+
+
+def table(results: dict) -> str:
+    """Return the summary as a Markdown table, which also reads well in a terminal."""
+    width = max(17, *(len(task) for task in results["tasks"])) if results["tasks"] else 17
+    lines = [f"| {'task':<{width}} | episodes | success | 95 % interval | mean steps "
+             "| mean return |",
+             f"|{'-' * (width + 2)}|---------:|--------:|--------------:|-----------:"
+             "|------------:|"]
+    for task, row in results["tasks"].items():
+        interval = f"{100 * row['wilson_low']:.0f}-{100 * row['wilson_high']:.0f} %"
+        lines.append(f"| {task:<{width}} | {row['episodes']:>8} "
+                     f"| {100 * row['success_rate']:>5.0f} % | {interval:>13} "
+                     f"| {row['mean_steps']:>10.1f} | {row['mean_return']:>11.1f} |")
+    if len(results["tasks"]) > 1:
+        mean = np.mean([row["success_rate"] for row in results["tasks"].values()])
+        lines.append(f"\nmean success over {len(results['tasks'])} tasks: {100 * mean:.1f} %")
+    latency = results["latency_ms"]
+    if latency["p50"] is not None:
+        lines.append(f"\nobservation to chunk: p50 {latency['p50']:.1f} ms, "
+                     f"p95 {latency['p95']:.1f} ms, p99 {latency['p99']:.1f} ms")
+    return "\n".join(lines)

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Follow action chunks by time, as an arm's controller does."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tinyvla_ros.core.types import ActionChunk
+
+
+class ChunkFollower:
+    """Action to execute now, from the newest chunk.
+
+    A new chunk replaces the old one at once, entered at the row for the current time: rows that
+    went by while it was computed are skipped. Past the last row the robot holds.
+    """
+
+    def __init__(self):
+        self._chunk: ActionChunk | None = None
+        self._not_before_ns = 0
+
+    def reset(self, now_ns: int) -> None:
+        """Start an episode: chunks computed from earlier observations are refused."""
+        self._chunk, self._not_before_ns = None, now_ns
+
+    def accept(self, chunk: ActionChunk) -> bool:
+        """Take a chunk; False if it is older than the one followed or than the episode."""
+        if chunk.stamp_ns < self._not_before_ns:
+            return False
+        if self._chunk is not None and chunk.stamp_ns < self._chunk.stamp_ns:
+            return False
+        self._chunk = chunk
+        return True
+
+    def action(self, now_ns: int) -> np.ndarray | None:
+        """Return the (channels,) action for now, None to hold."""
+        if self._chunk is None:
+            return None
+        row = self._chunk.index_at(now_ns)
+        if not 0 <= row < len(self._chunk.actions):
+            return None
+        return self._chunk.actions[row]

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Strict reading of configuration files: pydantic models, errors of one sentence."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import UnionType
+from typing import TypeVar, get_args, get_origin
+
+import pydantic
+import yaml
+
+from tinyvla_ros.core.errors import InputError, unknown
+
+
+class Config(pydantic.BaseModel):
+    """Base of every configuration: immutable, and an unknown field is an error."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+ConfigT = TypeVar("ConfigT", bound=Config)
+
+
+def parse(model: type[ConfigT], data: object, where: str, error=InputError) -> ConfigT:
+    """Build ``model`` from plain data.
+
+    Args:
+        model: a ``Config`` class.
+        data: what the file held, normally a dict.
+        where: name of the source, for the message.
+        error: exception class to raise.
+
+    Raises:
+        InputError: one sentence with the field, its value and what would be valid.
+    """
+    try:
+        return model.model_validate(data)
+    except pydantic.ValidationError as err:
+        first = err.errors()[0]
+        path = ".".join(str(p) for p in first["loc"]) or "the whole file"
+        more = f" ({err.error_count() - 1} more problems)" if err.error_count() > 1 else ""
+        if first["type"] == "extra_forbidden":
+            holder = _model_at(model, first["loc"][:-1])
+            known = list(holder.model_fields) if holder else []
+            parent, _, name = path.rpartition(".")
+            within = f"{parent}: " if parent else ""
+            raise error(f"{where}: {within}{unknown('field', name, known)}{more}") from None
+        if first["type"] in ("union_tag_not_found", "union_tag_invalid"):
+            path += "." + first["ctx"]["discriminator"].strip("'")
+            if "tag" not in first["ctx"]:
+                raise error(f"{where}: field '{path}' is missing; add it.{more}") from None
+            tags = first["ctx"]["expected_tags"].replace("'", "").split(", ")
+            raise error(f"{where}: {unknown(path, first['ctx']['tag'], tags)}{more}") from None
+        message = first["msg"].removeprefix("Value error, ").removesuffix(".")
+        message += "" if message.endswith("?") else "."
+        if first["type"] == "value_error" and isinstance(first["input"], dict):
+            # A check of several fields names them itself.
+            within = f"{path}: " if first["loc"] else ""
+            raise error(f"{where}: {within}{message}{more}") from None
+        shown = repr(first["input"])
+        shown = shown if len(shown) <= 80 else shown[:77] + "..."
+        if first["type"] == "missing":
+            raise error(f"{where}: field '{path}' is missing; add it.{more}") from None
+        raise error(f"{where}: '{path}' is {shown}: {message}{more}") from None
+
+
+def override(data: object, settings: Iterable[str], model: type[Config]) -> object:
+    """Return plain data with settings ``dotted.key=value`` replaced; values are YAML.
+
+    Args:
+        data: what the file held; not changed.
+        settings: e.g. ``optimisation.steps=100``.
+        model: the class the data is for: names the keys there are.
+
+    Raises:
+        InputError: a setting without ``=``, a value that is not YAML, or a key there is not.
+    """
+    data = copy.deepcopy(data)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise InputError(f"Setting {setting!r} has no '='; give key=value, for example "
+                             "optimisation.steps=100.")
+        known = list(_keys(model))
+        if key not in known and not any(key.startswith(f"{k}.") for k in _mappings(model)):
+            raise InputError(unknown("setting", key, known))
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as err:
+            raise InputError(f"Setting {key} is {text!r}, which is not valid YAML "
+                             f"({' '.join(str(err).split())}).") from None
+        *path, last = key.split(".")
+        holder = data
+        for part in path:
+            holder = holder.setdefault(part, {})
+        holder[last] = value
+    return data
+
+
+def _nested(model: type[pydantic.BaseModel]) -> Iterator[tuple[str, type[pydantic.BaseModel]]]:
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        for member in (inner, *(get_args(inner) if get_origin(inner) is UnionType else ())):
+            if isinstance(member, type) and issubclass(member, pydantic.BaseModel):
+                yield name, member
+
+
+def _keys(model: type[pydantic.BaseModel]) -> Iterator[str]:
+    """Every dotted key of a model, those of nested models before their own."""
+    for name in model.model_fields:
+        members = [m for n, m in _nested(model) if n == name]  # several of a union
+        yield from dict.fromkeys(f"{name}.{key}" for m in members for key in _keys(m))
+        yield name
+
+
+def _mappings(model: type[pydantic.BaseModel]) -> Iterator[str]:
+    """Dotted keys whose value is a mapping with keys of the user's own."""
+    for name, field in model.model_fields.items():
+        if get_origin(field.annotation) is dict:
+            yield name
+    for name, inner in _nested(model):
+        yield from (f"{name}.{key}" for key in _mappings(inner))
+
+
+def _model_at(model: type[pydantic.BaseModel], loc: tuple) -> type[pydantic.BaseModel] | None:
+    """Follow an error location down to the nested model that holds the field."""
+    models = [model]
+    for part in loc:
+        holder = next((m for m in models if part in m.model_fields), None)
+        if holder is not None:
+            models = list(_models_in(holder.model_fields[part].annotation))
+        else:  # an index, a mapping's key, or the tag of a union's member
+            models = [m for m in models if any(part in get_args(field.annotation)
+                                               for field in m.model_fields.values())] or models
+    return models[0] if models else None
+
+
+def _models_in(annotation: object) -> Iterator[type[pydantic.BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
+
+
+def read_yaml(path: str | Path) -> object:
+    """Read a YAML file; any failure is an ``InputError`` naming the file."""
+    return _read(path, "YAML", lambda text: yaml.safe_load(text), yaml.YAMLError)
+
+
+def read_json(path: str | Path) -> object:
+    """Read a JSON file; any failure is an ``InputError`` naming the file."""
+    return _read(path, "JSON", json.loads, json.JSONDecodeError)
+
+
+def _read(path, kind, load, load_error):
+    path = Path(path)
+    try:
+        return load(path.read_text(encoding="utf-8"))
+    except OSError as err:
+        reason = err.strerror or err
+        raise InputError(f"Cannot read {path}: {reason}; give the path of a readable {kind} file."
+                         ) from None
+    except (load_error, UnicodeDecodeError) as err:
+        reason = " ".join(str(err).split())
+        raise InputError(f"{path} is not valid {kind}: {reason}.") from None

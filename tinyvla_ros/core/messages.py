@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ROS messages to arrays and back, by attribute access only: nothing here imports ROS.
+
+Every function that reads a message checks it completely and raises ``MessageError`` with one
+sentence; what it returns can be trusted.
+"""
+
+from __future__ import annotations
+
+import array
+import math
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+
+from tinyvla_ros.core.errors import MessageError, unknown
+from tinyvla_ros.core.types import ActionChunk
+
+# encoding -> (bytes per pixel, how to make RGB of it)
+_ENCODINGS = {
+    "rgb8": (3, lambda a: a),
+    "bgr8": (3, lambda a: a[:, :, ::-1]),
+    "rgba8": (4, lambda a: a[:, :, :3]),
+    "bgra8": (4, lambda a: a[:, :, 2::-1]),
+    "mono8": (1, lambda a: np.repeat(a, 3, axis=2)),
+}
+
+
+def time_to_ns(time) -> int:
+    """Return a builtin_interfaces/Time or Duration in nanoseconds, zero included."""
+    return time.sec * 1_000_000_000 + time.nanosec
+
+
+def stamp_to_ns(stamp) -> int:
+    """Return a builtin_interfaces/Time in nanoseconds; zero (unstamped) is an error."""
+    ns = time_to_ns(stamp)
+    if ns <= 0:
+        raise MessageError(f"The header stamp is {stamp.sec}.{stamp.nanosec:09d}; a stamp later "
+                           "than zero is needed, set it when the data is captured.")
+    return ns
+
+
+def set_stamp(stamp, ns: int) -> None:
+    """Write nanoseconds into a builtin_interfaces/Time."""
+    stamp.sec, stamp.nanosec = divmod(ns, 1_000_000_000)
+
+
+def image_to_array(msg) -> np.ndarray:
+    """Return a sensor_msgs/Image as (height, width, 3) uint8 RGB, without a copy where possible.
+
+    Raises:
+        MessageError: unknown encoding, zero size, ``step`` too small, or a buffer of another
+            length than ``height * step``.
+    """
+    if msg.encoding not in _ENCODINGS:
+        return _with_cv_bridge(msg)
+    pixel, to_rgb = _ENCODINGS[msg.encoding]
+    height, width, step = msg.height, msg.width, msg.step
+    if height == 0 or width == 0:
+        raise MessageError(f"The image is {width}x{height}; width and height must be at least 1.")
+    if step < width * pixel:
+        raise MessageError(f"The image step is {step}; {width} pixels of {msg.encoding} need at "
+                           f"least {width * pixel} bytes a row.")
+    if len(msg.data) != height * step:
+        raise MessageError(f"The image buffer holds {len(msg.data)} bytes; {height} rows of step "
+                           f"{step} are {height * step}.")
+    rows = np.frombuffer(msg.data, np.uint8).reshape(height, step)
+    return to_rgb(rows[:, :width * pixel].reshape(height, width, pixel))
+
+
+def _with_cv_bridge(msg) -> np.ndarray:
+    sentence = unknown("image encoding", msg.encoding, _ENCODINGS)
+    try:
+        from cv_bridge import CvBridge, CvBridgeError
+    except (ImportError, AttributeError):  # absent, or built for another numpy
+        raise MessageError(f"{sentence} Others need a working cv_bridge.") from None
+    try:
+        return np.ascontiguousarray(CvBridge().imgmsg_to_cv2(msg, "rgb8"))
+    except (CvBridgeError, ValueError, cv2.error) as err:
+        raise MessageError(f"{sentence} cv_bridge says: {err}.") from None
+
+
+def compressed_to_array(msg) -> np.ndarray:
+    """Return a sensor_msgs/CompressedImage (JPEG, PNG) as (height, width, 3) uint8 RGB."""
+    image = cv2.imdecode(np.frombuffer(msg.data, np.uint8), cv2.IMREAD_COLOR) \
+        if len(msg.data) else None
+    if image is None:
+        raise MessageError(f"The compressed image of format {msg.format!r} and {len(msg.data)} "
+                           "bytes cannot be decoded; send JPEG or PNG.")
+    return image[:, :, ::-1]
+
+
+def picture_to_array(msg) -> np.ndarray:
+    """Return a sensor_msgs/Image or CompressedImage as (height, width, 3) uint8 RGB."""
+    return image_to_array(msg) if hasattr(msg, "encoding") else compressed_to_array(msg)
+
+
+def joint_positions(msg, wanted: Iterable[str] = ()) -> dict[str, float]:
+    """Return a sensor_msgs/JointState as name -> position (rad or m).
+
+    Args:
+        msg: the message; the order of its joints does not matter.
+        wanted: joints that must be finite if they are there; others are passed on unchecked.
+
+    Raises:
+        MessageError: lengths differ, a name twice, or a wanted joint not finite.
+    """
+    names, positions = list(msg.name), list(msg.position)
+    if len(names) != len(positions):
+        raise MessageError(f"The joint state has {len(names)} names and {len(positions)} "
+                           "positions; there must be as many positions as names.")
+    values = dict(zip(names, positions, strict=True))
+    if len(values) != len(names):
+        twice = next(n for n in names if names.count(n) > 1)
+        raise MessageError(f"The joint state names {twice!r} twice; name every joint once.")
+    for name in wanted:
+        if not math.isfinite(values.get(name, 0.0)):
+            raise MessageError(f"Joint {name!r} is {values[name]}; positions must be finite.")
+    return values
+
+
+def pose_position(msg) -> dict[str, float]:
+    """Return the position of a geometry_msgs/PoseStamped as ``ee_x``, ``ee_y``, ``ee_z`` (m)."""
+    point = msg.pose.position
+    values = {"ee_x": point.x, "ee_y": point.y, "ee_z": point.z}
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise MessageError(f"Pose component {name!r} is {value}; it must be finite.")
+    return values
+
+
+def fill_image(msg, image: np.ndarray) -> None:
+    """Write (height, width, 3) uint8 RGB into a sensor_msgs/Image."""
+    msg.height, msg.width = image.shape[:2]
+    msg.encoding, msg.step, msg.is_bigendian = "rgb8", 3 * image.shape[1], 0
+    # A fresh array filled by frombytes is 20 times faster than array('B', bytes).
+    data = array.array("B")
+    data.frombytes(memoryview(np.ascontiguousarray(image)).cast("B"))
+    msg.data = data
+
+
+def fill_trajectory(msg, chunk: ActionChunk, instruction: str, new_point) -> None:
+    """Write a chunk into a trajectory_msgs/JointTrajectory.
+
+    Args:
+        msg: the message.
+        chunk: what to write.
+        instruction: goes to ``header.frame_id``, so that a chunk says what it was computed for.
+        new_point: makes an empty trajectory_msgs/JointTrajectoryPoint.
+    """
+    set_stamp(msg.header.stamp, chunk.stamp_ns)
+    msg.header.frame_id = instruction
+    msg.joint_names = list(chunk.channels)
+    points = []
+    for i, action in enumerate(chunk.actions):
+        point = new_point()
+        point.positions = action.astype(np.float64).tolist()
+        ns = (i + 1) * chunk.dt_ns
+        point.time_from_start.sec, point.time_from_start.nanosec = divmod(ns, 1_000_000_000)
+        points.append(point)
+    msg.points = points
+
+
+def trajectory_to_chunk(msg, channels: Iterable[str]) -> ActionChunk:
+    """Read a trajectory_msgs/JointTrajectory that carries an action chunk.
+
+    Args:
+        msg: the message; its columns may be in any order.
+        channels: the channels the receiver has, in the order it wants.
+
+    Raises:
+        MessageError: unstamped, wrong channels, no points, rows of a wrong length, non-finite
+            values, or times that are not multiples of one positive period.
+    """
+    stamp = stamp_to_ns(msg.header.stamp)
+    channels, names = tuple(channels), list(msg.joint_names)
+    if sorted(names) != sorted(channels):
+        raise MessageError(f"The action chunk names {', '.join(names) or 'nothing'}; this robot "
+                           f"takes {', '.join(channels)}.")
+    if not msg.points:
+        raise MessageError("The action chunk has no points; send at least one.")
+    times = []
+    for i, point in enumerate(msg.points):
+        if len(point.positions) != len(names):
+            raise MessageError(f"Point {i} of the action chunk has {len(point.positions)} "
+                               f"positions for {len(names)} channels.")
+        times.append(time_to_ns(point.time_from_start))
+    dt = times[0]
+    if dt <= 0 or any(abs(t - (i + 1) * dt) > 1000 for i, t in enumerate(times)):
+        raise MessageError("The times of the action chunk are not 1, 2, 3... times a positive "
+                           "period; set time_from_start to (i + 1) * dt.")
+    actions = np.array([list(p.positions) for p in msg.points], np.float32)
+    if not np.isfinite(actions).all():
+        row = int(np.argwhere(~np.isfinite(actions))[0, 0])
+        raise MessageError(f"Point {row} of the action chunk is not finite.")
+    return ActionChunk(stamp, channels, actions[:, [names.index(c) for c in channels]], dt / 1e9)

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the cameras of the dry-run arm see: a sketch from the side and from the top."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import cv2
+import numpy as np
+
+from tinyvla_ros.arm.contract import Channel
+from tinyvla_ros.arm.observation_assembler import EE_STATE
+from tinyvla_ros.dry_run.arm import Moment
+
+REACH_M = 0.9
+# Metres from the base to the edge of a view.
+VIEW_M = 1.1
+BACKGROUND, LINK, JOINT, TEXT = (205, 205, 200), (70, 90, 130), (200, 80, 40), (30, 30, 30)
+# Largest value added to a pixel: no two frames of a real camera are identical either.
+PIXEL_NOISE = 4
+
+
+class Sketch:
+    """Draws an arm as links, with a bar per action channel.
+
+    The first angle turns the arm about the vertical, all others bend it: not the kinematics of
+    any real arm. Where the end effector is what moves, two links lead to it.
+
+    Args:
+        actions: of the contract.
+        width: of the pictures, pixels.
+        height: likewise.
+    """
+
+    def __init__(self, actions: Mapping[str, Channel], width: int, height: int):
+        self._actions, self._size = actions, (height, width)
+        self._angles = {n: np.pi / 180 if c.unit.startswith("deg") else 1.0
+                        for n, c in actions.items()
+                        if c.unit in ("rad", "deg", "degree", "degrees")}
+
+    def draw(self, camera: str, frame: int, moment: Moment) -> np.ndarray:
+        """Return (height, width, 3) uint8 RGB; the same arguments give the same picture.
+
+        Args:
+            camera: name, written into the picture.
+            frame: number of the picture, written into it; seeds the noise.
+            moment: the arm.
+        """
+        height, width = self._size
+        image = np.full((height, width, 3), BACKGROUND, np.uint8)
+        points = self._points(moment)
+        scale = min(width / 2, height) / (2 * VIEW_M)
+        for column, up, name in ((0, 2, "side"), (1, 1, "top")):
+            centre = np.array([(0.25 + 0.5 * column) * width, 0.55 * height])
+            flat = (centre + points[:, [0, up]] * [scale, -scale]).round().astype(np.int32)
+            cv2.polylines(image, [flat], False, LINK, max(2, width // 100), cv2.LINE_AA)
+            for point in flat.tolist():
+                cv2.circle(image, point, max(2, width // 80), JOINT, -1, cv2.LINE_AA)
+            self._write(image, name, (column * width // 2 + 4, height - 18))
+        self._write(image, f"{camera} {frame}", (4, 12))
+        self._bars(image, moment)
+        noise = np.random.default_rng(frame).integers(0, PIXEL_NOISE, image.shape, np.uint8)
+        return cv2.add(image, noise)
+
+    def _points(self, moment: Moment) -> np.ndarray:
+        """Return (n, 3) metres from the base to the end effector."""
+        angles = [moment.channels[n] * unit for n, unit in self._angles.items()]
+        if len(angles) >= 2:
+            bends = np.cumsum(angles[1:])
+            lengths = np.linspace(1.0, 0.3, len(bends))
+            lengths *= REACH_M / lengths.sum()
+            out, up = np.cumsum(lengths * np.cos(bends)), np.cumsum(-lengths * np.sin(bends))
+            points = np.stack([out * np.cos(angles[0]), out * np.sin(angles[0]), up], axis=1)
+            return np.concatenate([np.zeros((1, 3)), points])
+        hand = np.array([moment.state.get(n, 0.0) for n in EE_STATE])
+        hand = np.clip(hand, -2 * VIEW_M, 2 * VIEW_M)
+        return np.stack([np.zeros(3), hand / 2 + [0.0, 0.0, REACH_M / 4], hand])
+
+    def _bars(self, image: np.ndarray, moment: Moment) -> None:
+        """Draw where each channel is in its range along the lower edge."""
+        height, width = self._size
+        for i, (name, channel) in enumerate(self._actions.items()):
+            share = (moment.channels[name] - channel.low) / (channel.high - channel.low)
+            left, right = (round((i + e) * width / len(self._actions)) for e in (0.1, 0.9))
+            x = round(left + min(max(share, 0.0), 1.0) * (right - left))
+            cv2.line(image, (left, height - 7), (right, height - 7), LINK, 1)
+            cv2.circle(image, (x, height - 7), 3, JOINT, -1, cv2.LINE_AA)
+
+    @staticmethod
+    def _write(image: np.ndarray, text: str, corner: tuple[int, int]) -> None:
+        cv2.putText(image, text, corner, cv2.FONT_HERSHEY_SIMPLEX, 0.4, TEXT, 1, cv2.LINE_AA)

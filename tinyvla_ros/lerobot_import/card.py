@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The model card of an imported checkpoint."""
+
+from __future__ import annotations
+
+from tinyvla_ros.lerobot_import.source import LeRobotSource
+from tinyvla_ros.policy.config import PolicyConfig
+
+
+def model_card(name: str, source: LeRobotSource, config: PolicyConfig) -> str:
+    """Return the text of ``README.md``.
+
+    Args:
+        name: of the checkpoint.
+        source: what was imported.
+        config: what it became.
+    """
+    model, action, theirs = config.model, config.action, source.config
+    size = sum(tensor.numel() for tensor in source.weights.values())
+    sampler = f"{model.noise_scheduler_type}, {config.diffusion.sample_steps} steps"
+    own_steps = theirs.num_inference_steps or theirs.num_train_timesteps
+    trained = f"{theirs.noise_scheduler_type}, {own_steps} steps"
+    changed = "" if sampler == trained else (
+        f" LeRobot's own setting is {trained}: chunks differ from LeRobot's.")
+    cameras = ", ".join(f"{n} ({c.width}x{c.height})" for n, c in config.cameras.items())
+    rows = "\n".join(f"| {channel} | {low:.6g} | {high:.6g} |" for channel, low, high in
+                     zip(action.channels, action.low, action.high, strict=True))
+    return f"""# {name}
+
+Imported from LeRobot by `tinyvla import`.
+
+- **What it is.** A DiffusionPolicy of LeRobot, {size / 1e6:.1f} million parameters:
+  {model.vision_backbone}, U-Net {list(model.down_dims)}. The weights are unchanged.
+- **What it sees.** Cameras {cameras}; state {', '.join(config.state)}; {model.n_obs_steps}
+  observations, {action.dt:.4g} s apart. Words make no difference to it.
+- **What it says.** {action.horizon} actions {action.dt:.4g} s apart, of which
+  {action.execute_steps} are executed in lock-step. Units: {action.units[0]}.
+- **Sampler.** {sampler}, {config.diffusion.prediction} prediction.{changed}
+- **Data, training, results, licence.** Those of its source, {source.path}; nothing was evaluated
+  here.
+
+Limits of the actions, which LeRobot does not have:
+
+| channel | low | high |
+|---|---|---|
+{rows}
+"""

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LeRobot's normalisation modes as linear maps: all of them are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from tinyvla_ros.core.errors import InputError
+
+EPS = 1e-8
+# Mode -> the two statistics it uses.
+STATISTICS = {"MEAN_STD": ("mean", "std"), "MIN_MAX": ("min", "max"),
+              "QUANTILES": ("q01", "q99"), "QUANTILE10": ("q10", "q90")}
+
+
+@dataclass(frozen=True)
+class Linear:
+    """``normalised = (value - origin) / spread - offset``, and back from [-1, 1] to [low, high].
+
+    Both are kept: LeRobot adds a small number to what it divides by, and not on the way back. The
+    offset is apart to round as LeRobot does: early steps of the sampler magnify a last bit a
+    hundred times.
+
+    Attributes:
+        origin: (n,) float32.
+        spread: (n,) float32, positive.
+        offset: (n,) float32, 0 or 1.
+        low: (n,) float32, what -1 stands for.
+        high: (n,) float32, what 1 stands for; above ``low`` by at least a few steps of float32.
+    """
+
+    origin: torch.Tensor
+    spread: torch.Tensor
+    offset: torch.Tensor
+    low: torch.Tensor
+    high: torch.Tensor
+
+
+def linear(mode: str, stats: Mapping[str, torch.Tensor], size: int, where: str, eps: float,
+           old: bool) -> Linear:
+    """Return the map of a feature.
+
+    Args:
+        mode: LeRobot's ``NormalizationMode``.
+        stats: statistic -> ``size`` values.
+        size: entries, or colours of an image.
+        where: names the feature in messages.
+        eps: the small number.
+        old: LeRobot up to 0.3 adds it to every range, newer ones only to empty ones.
+
+    Raises:
+        InputError: the mode is unknown, or a statistic is missing or of another size.
+    """
+    zeros, ones = torch.zeros(size), torch.ones(size)
+    if mode == "IDENTITY":
+        return Linear(zeros, ones, zeros, -ones, ones)
+    if mode not in STATISTICS:
+        raise InputError(f"{where} is normalised by {mode!r}; only IDENTITY, "
+                         f"{', '.join(STATISTICS)} can be imported.")
+    first, second = (_values(stats, name, size, where) for name in STATISTICS[mode])
+    if mode == "MEAN_STD":
+        origin, spread, offset = first, second + eps, zeros
+        low, high = first - second, first + second
+    else:
+        # An entry that never changed in the data is -1, as in LeRobot; any other value of it
+        # would make hundreds of millions there, and stays small here.
+        spread = (second - first + (eps if old else 0.0)) / 2
+        spread = torch.where(second == first, ones, spread)
+        origin, offset, low, high = first, ones, first, second
+    if not (torch.isfinite(origin) & torch.isfinite(spread) & (spread > 0)).all():
+        raise InputError(f"{where} has statistics {STATISTICS[mode][0]} and "
+                         f"{STATISTICS[mode][1]} that are not finite or out of order; copy the "
+                         "checkpoint again.")
+    # Actions of which all are the same still need a range to be mapped to.
+    steps = 4 * torch.from_numpy(np.spacing(torch.maximum(low.abs(), high.abs()).numpy()))
+    return Linear(origin, spread, offset, low, torch.maximum(high, low + steps))
+
+
+def _values(stats: Mapping[str, torch.Tensor], name: str, size: int,
+            where: str) -> torch.Tensor:
+    if name not in stats:
+        raise InputError(f"{where} has no statistic {name!r}, only {', '.join(stats) or 'none'}; "
+                         "copy the checkpoint again.")
+    values = stats[name].float().flatten()
+    if len(values) != size:
+        raise InputError(f"{where} has {len(values)} values of {name!r} for {size} entries; copy "
+                         "the checkpoint again.")
+    return values

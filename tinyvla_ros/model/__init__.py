@@ -1,6 +1,0 @@
-# SPDX-License-Identifier: Apache-2.0
-"""The network: observation encoder, conditional 1-D U-Net, initialisation, noise schedule."""
-
-from tinyvla_ros.model.network import PolicyNetwork
-
-__all__ = ["PolicyNetwork"]

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The dry-run arm as a ROS 2 node: controllers, joint states, cameras, the instruction."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import cv2
+from geometry_msgs.msg import PoseStamped, TwistStamped
+from pydantic import Field
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage, Image, JointState
+from std_msgs.msg import Float64MultiArray, String
+from trajectory_msgs.msg import JointTrajectory
+
+from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.arm.contract_check import check_contract
+from tinyvla_ros.arm.observation_assembler import EE_STATE
+from tinyvla_ros.core.configuration import Config
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.messages import fill_image, set_stamp
+from tinyvla_ros.dry_run.arm import DryRunArm, Moment
+from tinyvla_ros.dry_run.sketch import Sketch
+from tinyvla_ros.dry_run.trajectory import Refused
+from tinyvla_ros.dry_run.untrained import start_state
+from tinyvla_ros.nodes.parameters import declare_parameters
+from tinyvla_ros.nodes.runner import LATCHED, OK, WARN, Diagnostics, run_node
+from tinyvla_ros.policy.config import PolicyConfig
+
+CAMERA_RATE, LARGEST_RATE = 30.0, 100.0
+JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95]
+# Reliable also serves best-effort subscribers.
+QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+COMMANDS = {"joint_trajectory": JointTrajectory, "positions": Float64MultiArray,
+            "twist": TwistStamped}
+
+
+class DryRunArmParameters(Config):
+    """Parameters of ``dry_run_arm_node``."""
+
+    robot: str = Field("", description="Robot contract, a file as in config/robots.")
+    checkpoint: str = Field("", description="Checkpoint directory: names the states to measure.")
+    instruction: str = Field("", description="What to tell the policy; empty for the "
+                                             "checkpoint's first instruction.")
+    rate: float = Field(0.0, ge=0.0, le=1000.0, description="Joint states per second; 0 for the "
+                        "contract's rate, but at most 100.")
+    width: int = Field(320, ge=64, le=4096, description="Width of camera images.")
+    height: int = Field(240, ge=64, le=4096, description="Height of camera images.")
+
+
+class DryRunArmNode(Node):
+    """Subscribes to all outputs of a contract and publishes all its inputs."""
+
+    def __init__(self):
+        super().__init__("dry_run_arm_node")
+        parameters = declare_parameters(self, DryRunArmParameters)
+        for name in ("robot", "checkpoint"):
+            if not getattr(parameters, name):
+                raise InputError(f"Parameter '{name}' is empty; "
+                                 f"{DryRunArmParameters.model_fields[name].description}")
+        contract = self._contract = RobotContract.load(parameters.robot)
+        checkpoint = Path(parameters.checkpoint)
+        config = PolicyConfig.load(checkpoint)
+        check_contract(contract, config)
+        self._arm = DryRunArm(contract, config, start_state(contract, config, checkpoint),
+                              self.get_clock().now().nanoseconds)
+        self._sketch = Sketch(contract.actions, parameters.width, parameters.height)
+        self._frames = 0
+        self._joint_names = [n for n in config.state if n not in EE_STATE]
+        self._publish_sensors(parameters.rate)
+        for index, output in enumerate(contract.outputs):
+            self.create_subscription(COMMANDS[output.type], output.topic,
+                                     lambda m, i=index: self._on_command(i, m), QOS)
+        self._diagnostics = Diagnostics(self, "arm", contract.name, self._describe)
+        self._instruct(parameters.instruction or config.instructions[0], config)
+
+    def _instruct(self, instruction: str, config: PolicyConfig) -> None:
+        config.check_instruction(instruction)
+        self._instruction = self.create_publisher(String, self._contract.instruction, LATCHED)
+        self._instruction.publish(String(data=instruction))
+        self.get_logger().info(f"{self._contract.name} ready; the policy is told {instruction!r}")
+
+    def _publish_sensors(self, rate: float) -> None:
+        contract = self._contract
+        self._joints = self._pose = None
+        rates = [rate]
+        if contract.joint_states is not None:
+            self._joints = self.create_publisher(JointState, contract.joint_states.topic, QOS)
+            rates.append(contract.joint_states.rate)
+        if contract.ee_pose is not None:
+            self._pose = self.create_publisher(PoseStamped, contract.ee_pose.topic, QOS)
+            rates.append(contract.ee_pose.rate)
+        rate = rate or min(max(filter(None, rates), default=LARGEST_RATE), LARGEST_RATE)
+        self.create_timer(1.0 / rate, self._measure)
+        groups: dict[float, list] = {}
+        for name, camera in contract.cameras.items():
+            message = CompressedImage if camera.compressed else Image
+            publisher = self.create_publisher(message, camera.topic, QOS)
+            groups.setdefault(camera.rate or CAMERA_RATE, []).append((name, publisher))
+        for rate, cameras in groups.items():
+            self.create_timer(1.0 / rate, lambda cameras=cameras: self._see(cameras))
+
+    def _measure(self) -> None:
+        now_ns = self.get_clock().now().nanoseconds
+        moment = self._arm.update(now_ns)
+        if self._joints is not None:
+            names = self._contract.joint_states.names
+            msg = JointState(name=[names.get(n, n) for n in self._joint_names],
+                             position=[moment.state[n] for n in self._joint_names])
+            set_stamp(msg.header.stamp, now_ns)
+            self._joints.publish(msg)
+        if self._pose is not None:
+            self._pose.publish(_pose(moment, now_ns))
+
+    def _see(self, cameras: list) -> None:
+        now_ns = self.get_clock().now().nanoseconds
+        moment = self._arm.observe(now_ns)
+        self._frames += 1
+        for name, publisher in cameras:
+            image = self._sketch.draw(name, self._frames, moment)
+            msg = publisher.msg_type()
+            msg.header.frame_id = f"{name}_optical_frame"
+            set_stamp(msg.header.stamp, now_ns)
+            if isinstance(msg, Image):
+                fill_image(msg, image)
+            else:
+                msg.format = "jpeg"
+                msg.data.frombytes(cv2.imencode(".jpg", image[:, :, ::-1], JPEG)[1].tobytes())
+            publisher.publish(msg)
+
+    def _on_command(self, index: int, msg) -> None:
+        try:
+            self._arm.command(index, msg, self.get_clock().now().nanoseconds)
+        except Refused as err:
+            self.get_logger().error(f"REFUSED ({err.cause}): {err}", throttle_duration_sec=1.0)
+        self._diagnostics.publish_if_changed()
+
+    def _describe(self):
+        arm = self._arm
+        values = {"accepted": sum(arm.accepted.values()), "refused": sum(arm.refused.values()),
+                  "last_refusal": arm.last_refusal}
+        values |= {f"accepted {topic}": n for topic, n in arm.accepted.items()}
+        values |= {f"refused {cause}": n for cause, n in arm.refused.items()}
+        fastest = arm.fastest()
+        values["largest_velocity"] = f"{fastest} {arm.speed(fastest)}"
+        values |= {f"largest_velocity {name}": arm.speed(name) for name in arm.speeds}
+        if arm.refused:
+            return WARN, f"commands were refused: {', '.join(arm.refused)}", values
+        if not any(arm.accepted.values()):
+            return OK, "no command yet", values
+        return OK, "commands are followed", values
+
+
+def _pose(moment: Moment, now_ns: int) -> PoseStamped:
+    msg = PoseStamped()
+    msg.header.frame_id = "base_link"
+    set_stamp(msg.header.stamp, now_ns)
+    point, turn = msg.pose.position, msg.pose.orientation
+    point.x, point.y, point.z = (moment.state.get(n, 0.0) for n in EE_STATE)
+    turn.x, turn.y, turn.z, turn.w = moment.orientation.tolist()
+    return msg
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node; see ``ros2 run tinyvla_ros dry_run_arm_node``."""
+    return run_node(DryRunArmNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every episode on the graph becomes a rosbag2 directory, message for message as it was sent."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from pydantic import Field
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy
+from rclpy.serialization import deserialize_message
+from std_srvs.srv import SetBool, Trigger
+
+from tinyvla_ros import __version__
+from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.bags.definitions import definition
+from tinyvla_ros.bags.episodes import CLOCK_TRUST_S, EpisodeSorter, RawMessage
+from tinyvla_ros.bags.jpeg import as_jpeg
+from tinyvla_ros.bags.metadata import TopicMetadata, safe_name
+from tinyvla_ros.bags.writing import WriterThread
+from tinyvla_ros.core.configuration import Config
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.files import checkpoint_digest
+from tinyvla_ros.nodes.parameters import declare_parameters
+from tinyvla_ros.nodes.recorded_topics import (
+    fits,
+    matching_qos,
+    message_class,
+    offered_qos,
+    patterns,
+)
+from tinyvla_ros.nodes.runner import ERROR, OK, WARN, Diagnostics, run_node
+
+# Topics are looked for so often, s.
+DISCOVERY_S = 0.2
+TICK_S = 0.03
+# Old events come together when this node starts; one after so long is the last of them, s.
+MISSED_S = 0.2
+IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+
+
+class RecorderParameters(Config):
+    """Parameters of ``episode_recorder_node``."""
+
+    out: str = Field("episodes", description="Directory for the bags, one directory each.")
+    topics: tuple[str, ...] = Field((".*",), description="Topics to record: names, or regular "
+                                    "expressions that fit the whole name.")
+    exclude: tuple[str, ...] = Field(("/rosout", "/parameter_events", ".*/transition_event"),
+                                     description="Topics to leave out, likewise.")
+    compression: str = Field("none", pattern="^(none|zstd|lz4)$",
+                             description="Of the bags' chunks: none, zstd or lz4.")
+    jpeg_quality: int = Field(0, ge=0, le=100, description="Record images as JPEG of this quality "
+                              "under <topic>/compressed; 0 for the images as they are.")
+    buffer_mb: int = Field(256, ge=1, le=65536, description="Memory for messages on their way to "
+                           "the disk; what does not fit is dropped and counted.")
+    min_free_mb: int = Field(200, ge=0, le=10_000_000, description="An episode ends when less "
+                             "space than this is left on the disk.")
+    checkpoint: str = Field("", description="Checkpoint the policy runs; its digest is recorded.")
+    policy_join: str = Field("", description="How the policy joins chunks; recorded with every "
+                             "episode, because replaying needs to know.")
+    robot: str = Field("", description="Robot contract; it is recorded with every episode.")
+
+
+class EpisodeRecorderNode(Node):
+    """Subscribes to whatever is published; begins and ends bags on the ``episode`` topic.
+
+    Attributes:
+        exit_code: set to end the process.
+    """
+
+    def __init__(self):
+        super().__init__("episode_recorder_node")
+        self.exit_code: int | None = None
+        self._parameters = p = declare_parameters(self, RecorderParameters)
+        self._record, self._leave = (patterns(n, getattr(p, n)) for n in ("topics", "exclude"))
+        self._common = _common(p)
+        self._events = self.resolve_topic_name("episode")
+        self._writer = WriterThread(Path(p.out), p.compression, p.buffer_mb * 1_000_000,
+                                    p.min_free_mb * 1_000_000)
+        self._sorter = EpisodeSorter(self._writer, (self._events, "/diagnostics"))
+        self._known: dict[str, object] = {}  # topic -> subscription, None if it cannot be read
+        self._said: set[str] = set()
+        # An episode that began before this node did: it may also have ended since.
+        self._missed: tuple[int, dict[str, str]] | None = None
+        self.create_service(Trigger, "~/begin", self._on_begin)
+        self.create_service(SetBool, "~/end", self._on_end)
+        self._diagnostics = Diagnostics(self, "recording", "", self._describe)
+        # Wall timers: a stalled simulation clock must not stop the recorder.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(DISCOVERY_S, self._discover, clock=steady)
+        self.create_timer(TICK_S, self._tick, clock=steady)
+        self._discover()
+        self.get_logger().info(f"recording episodes to {Path(p.out).resolve()}")
+
+    def close(self) -> None:
+        """Complete the bags; called when the process ends for whatever reason."""
+        self._sorter.close(time.time_ns())
+        self._writer.close()
+        for path in self._writer.take_finished():
+            self.get_logger().info(f"recorded {path}")
+
+    # ---- topics ---------------------------------------------------------------------------
+
+    def _discover(self) -> None:
+        for topic, types in self.get_topic_names_and_types():
+            if not self._wanted(topic):
+                continue
+            if len(types) > 1 and topic not in self._said:
+                self._said.add(topic)
+                self.get_logger().error(
+                    f"{topic} is published as {' and as '.join(types)}; at most one of them is "
+                    "recorded, give the other another name.")
+            if topic in self._known:
+                if self.count_publishers(topic) > 1:
+                    self._sorter.several(topic)
+                continue
+            publishers = self.get_publishers_info_by_topic(topic)
+            if publishers:
+                self._known[topic] = self._subscribe(topic, types, publishers)
+
+    def _wanted(self, topic: str) -> bool:
+        return topic == self._events or (
+            fits(topic, self._record) and not fits(topic, self._leave))
+
+    def _subscribe(self, topic: str, types: list[str], publishers: list):
+        if len(types) > 1:
+            return None
+        try:
+            kind, described = message_class(types[0]), definition(types[0])
+        except InputError as err:
+            self.get_logger().error(f"{topic} is not recorded: {err}")
+            return None
+        qos = matching_qos(types[0], publishers)
+        offered = [offered_qos(p.qos_profile) for p in publishers]
+        if self._parameters.jpeg_quality and types[0] == IMAGE:
+            jpeg = definition(COMPRESSED)
+            self._writer.topic(
+                topic, TopicMetadata(f"{topic}/compressed", COMPRESSED, offered, jpeg.type_hash),
+                jpeg.text, lambda data: as_jpeg(data, self._parameters.jpeg_quality))
+        else:
+            self._writer.topic(
+                topic, TopicMetadata(topic, types[0], offered, described.type_hash),
+                described.text)
+        if qos.durability == DurabilityPolicy.TRANSIENT_LOCAL and topic != self._events:
+            self._sorter.latch(topic, max(1, len(publishers)))
+
+        def callback(data: bytes, info: dict) -> None:
+            # When the middleware received it: this thread may be late, with large messages more
+            # than with small ones.
+            received = info["received_timestamp"] or time.time_ns()
+            message = RawMessage(topic, received, info["source_timestamp"] or received, data,
+                                 info["publication_sequence_number"] or 0)
+            if topic == self._events:
+                self._on_event(message)
+            self._sorter.add(message, time.monotonic())
+
+        return self.create_subscription(kind, topic, callback, qos, raw=True)
+
+    # ---- episodes -------------------------------------------------------------------------
+
+    def _on_event(self, message: RawMessage) -> None:
+        event = deserialize_message(message.data, DiagnosticStatus)
+        values = {v.key: v.value for v in event.values}
+        late_s = (message.log_ns - message.publish_ns) / 1e9
+        if event.message == "begin" and late_s > CLOCK_TRUST_S:
+            self._missed = (message.time_ns, values | {"begun_late_s": f"{late_s:.1f}"})
+        elif event.message == "begin":
+            self._missed = None
+            self._begin(message.time_ns, values)
+        elif event.message in ("end", "abort"):
+            self._missed = None
+            success = values.get("success", "").lower()
+            outcome = {"true": "success", "false": "failure"}.get(success, "unknown")
+            values["outcome"] = "aborted" if event.message == "abort" else outcome
+            self._end(message.time_ns, values)
+
+    def _begin(self, at_ns: int, values: dict[str, str]) -> None:
+        name = safe_name((f"{int(values['index']):04d}" if values.get("index", "").isdigit()
+                          else time.strftime("%Y%m%d-%H%M%S"), values.get("task", ""),
+                          f"seed{values['seed']}" if "seed" in values else ""))
+        self._sorter.begin(name, at_ns, time.monotonic(), self._common | values)
+        self._diagnostics.publish()
+
+    def _end(self, at_ns: int, values: dict[str, str]) -> None:
+        self._sorter.end(at_ns, time.monotonic(), values)
+        self._diagnostics.publish()
+
+    def _on_begin(self, request, response):
+        if self._sorter.recording:
+            response.success = False
+            response.message = f"{self._sorter.recording} is being recorded; call ~/end first"
+            return response
+        self._begin(time.time_ns(), {})
+        response.success, response.message = True, f"recording {self._sorter.recording}"
+        return response
+
+    def _on_end(self, request, response):
+        name = self._sorter.recording
+        if not name:
+            response.success, response.message = False, "nothing is being recorded"
+            return response
+        self._end(time.time_ns(), {"outcome": "success" if request.data else "failure",
+                                   "success": str(request.data)})
+        response.success, response.message = True, f"recorded {name}"
+        return response
+
+    def _tick(self) -> None:
+        if self._missed is not None and time.time_ns() - self._missed[0] > MISSED_S * 1e9:
+            at_ns, values = self._missed
+            self._missed = None
+            self._begin(at_ns, values)
+        self._sorter.tick(time.monotonic())
+        for path in self._writer.take_finished():
+            self.get_logger().info(f"recorded {path}")
+            self._diagnostics.publish()
+        for name in self._sorter.empty:
+            self.get_logger().warning(f"nothing came during episode {name}; it has no bag")
+        self._sorter.empty.clear()
+        if self._writer.failure and self._writer.failure not in self._said:
+            self._said.add(self._writer.failure)
+            self.get_logger().error(self._writer.failure)
+            self._diagnostics.publish()
+
+    def _describe(self):
+        writer, sorter = self._writer, self._sorter
+        values = {"episode": sorter.recording, "bags": writer.bags,
+                  "bytes": writer.bytes, "buffered_bytes": writer.buffered,
+                  "disk_free_mb": shutil.disk_usage(writer.out).free // 1_000_000}
+        for kind, counts in (("messages", writer.recorded), ("dropped", writer.dropped),
+                             ("lost", sorter.lost)):
+            # A copy is made at once; the writing thread may add a topic while this one goes on.
+            values |= {f"{kind} {t}": n for t, n in dict(counts).items()}
+        unreadable = [t for t, s in self._known.items() if s is None]
+        if writer.failure:
+            return ERROR, writer.failure, values
+        if writer.dropped:
+            dropped = writer.dropped.total()
+            return ERROR, f"the disk is too slow: {dropped} messages dropped", values
+        if unreadable:
+            return WARN, f"not recorded: {', '.join(unreadable)}", values
+        return OK, f"recording {sorter.recording}" if sorter.recording else "idle", values
+
+
+def _common(parameters: RecorderParameters) -> dict[str, str]:
+    """What every episode is recorded with."""
+    values = {"recorder": f"tinyvla_ros {__version__}"}
+    if parameters.robot:
+        contract = RobotContract.load(parameters.robot)
+        values |= {"robot": contract.name, "robot_contract": Path(parameters.robot).read_text()}
+    if parameters.policy_join:
+        values["join"] = parameters.policy_join
+    if parameters.checkpoint:
+        try:
+            values["checkpoint_digest"] = checkpoint_digest(parameters.checkpoint)
+        except OSError as err:
+            raise InputError(f"Cannot read checkpoint {parameters.checkpoint}: {err.strerror}; "
+                             "give a checkpoint directory.") from None
+        values["checkpoint"] = parameters.checkpoint
+    return values
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node; see ``ros2 run tinyvla_ros episode_recorder_node``."""
+    return run_node(EpisodeRecorderNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compare a robot contract with the running graph: nothing is published."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from dataclasses import dataclass
+
+import rclpy
+from geometry_msgs.msg import PoseStamped
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSCompatibility, qos_check_compatible
+from sensor_msgs.msg import JointState
+
+from tinyvla_ros.arm.contract import RobotContract, Stream
+from tinyvla_ros.arm.observation_assembler import ObservationAssembler
+from tinyvla_ros.core.errors import InputError, unknown
+from tinyvla_ros.core.messages import joint_positions, pose_position, stamp_to_ns
+from tinyvla_ros.nodes.outputs import make_outputs
+from tinyvla_ros.nodes.policy_inputs import image_type, stream_qos
+from tinyvla_ros.policy.config import PolicyConfig
+
+# A measured rate may differ from the declared one by this share.
+RATE_TOLERANCE = 0.2
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was found of a topic; ``problem`` is one sentence, empty if there is none."""
+
+    topic: str
+    seen: str
+    problem: str = ""
+
+
+def check_graph(contract: RobotContract, config: PolicyConfig, seconds: float) -> list[Row]:
+    """Listen to the graph for some seconds and judge every topic of the contract."""
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node("robot_check", context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    try:
+        assembler = ObservationAssembler(config, 0)
+        names = contract.joint_states.names if contract.joint_states else {}
+        joints = {names.get(n, n) for n in assembler.joint_names}
+        listeners, max_age = [], contract.stamps.max_age
+        for name in config.cameras:
+            camera = contract.cameras[name]
+            listeners.append(_Listener(node, camera, max_age, *image_type(camera)))
+        if joints:
+            listeners.append(_Joints(node, contract.joint_states, max_age, joints))
+        if assembler.needs_pose:
+            listeners.append(_Listener(node, contract.ee_pose, max_age, PoseStamped,
+                                       pose_position))
+        outputs = make_outputs(node, contract.outputs, config.action.channels)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            executor.spin_once(timeout_sec=0.1)
+        rows = [listener.row() for listener in listeners]
+        for output, described in zip(outputs, contract.outputs, strict=True):
+            problem = output.problem()
+            rows.append(Row(described.topic, described.type if problem else
+                            f"{described.type}, somebody listens",
+                            problem and f"{problem}; start the controller, or correct the topic."))
+        return rows
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        context.try_shutdown()
+
+
+class _Listener:
+    """Counts and checks the messages of one stream."""
+
+    def __init__(self, node: Node, stream: Stream, max_age: float, message: type, read):
+        self._node, self._stream, self._message, self._read = node, stream, message, read
+        self._max_age = max_age
+        self._qos = stream_qos(stream)
+        self._arrivals: list[float] = []
+        self._ages: list[float] = []
+        self._error = ""
+        self._subscription = node.create_subscription(message, stream.topic, self._on_message,
+                                                      self._qos)
+
+    def row(self) -> Row:
+        """Judge the stream."""
+        topic = self._subscription.topic_name
+        problem = self._error or self._publishers(topic) or self._rate_problem()
+        seen = f"{len(self._arrivals)} messages"
+        if self._rate():
+            seen += f", {self._rate():.1f} Hz"
+        if self._ages and not self._node.count_publishers("/clock"):
+            age = statistics.median(self._ages)
+            seen += f", {age:.3f} s old"
+            if self._max_age and age > self._max_age:
+                problem = problem or (f"It is {age:.3f} s old when it comes, and stamps.max_age "
+                                      f"is {self._max_age:g} s; check the clocks.")
+        return Row(topic, seen, problem)
+
+    def check(self, msg) -> None:
+        """Read a message as the policy node would."""
+        self._read(msg)
+
+    def _on_message(self, msg) -> None:
+        self._arrivals.append(time.monotonic())
+        try:
+            stamp = stamp_to_ns(msg.header.stamp)
+            self._ages.append((self._node.get_clock().now().nanoseconds - stamp) / 1e9)
+            self.check(msg)
+        except InputError as err:
+            self._error = str(err)
+
+    def _publishers(self, topic: str) -> str:
+        found = self._node.get_publishers_info_by_topic(topic)
+        if not found:
+            published = [name for name, _ in self._node.get_topic_names_and_types()
+                         if self._node.count_publishers(name)]
+            return unknown("topic", topic, sorted(published))
+        package = self._message.__module__.partition(".")[0]
+        wanted = f"{package}/msg/{self._message.__name__}"
+        types = {p.topic_type for p in found}
+        if types != {wanted}:
+            return (f"It carries {', '.join(sorted(types))}, and the contract says {wanted}; "
+                    "correct the topic, or 'compressed'.")
+        for publisher in found:
+            level, reason = qos_check_compatible(publisher.qos_profile, self._qos)
+            if level == QoSCompatibility.ERROR:
+                return (f"The publisher's QoS does not fit ({reason.strip()}); set 'reliable: "
+                        f"{str(not self._stream.reliable).lower()}'.")
+        return "" if self._arrivals else "Nothing came; is the driver running?"
+
+    def _rate(self) -> float:
+        if len(self._arrivals) < 2:
+            return 0.0
+        return (len(self._arrivals) - 1) / (self._arrivals[-1] - self._arrivals[0])
+
+    def _rate_problem(self) -> str:
+        rate, declared = self._rate(), self._stream.rate
+        if declared and rate and abs(rate / declared - 1) > RATE_TOLERANCE:
+            return (f"It comes at {rate:.1f} Hz, and the contract says {declared:g} Hz; correct "
+                    "'rate' or the driver.")
+        gaps = [b - a for a, b in itertools.pairwise(self._arrivals)]
+        if gaps and max(gaps) > self._stream.timeout:
+            return (f"The longest gap was {max(gaps):.3f} s, and the arm holds after "
+                    f"{self._stream.timeout:g} s without a message; raise 'timeout'.")
+        return ""
+
+
+class _Joints(_Listener):
+    """Joint states: every joint must be seen, in whatever messages."""
+
+    def __init__(self, node: Node, stream: Stream, max_age: float, joints: set[str]):
+        self._missing, self._seen = set(joints), set()
+        super().__init__(node, stream, max_age, JointState, None)
+
+    def check(self, msg) -> None:
+        """Note which joints there are."""
+        positions = joint_positions(msg, self._missing)
+        self._seen |= set(positions)
+        self._missing -= set(positions)
+
+    def row(self) -> Row:
+        """Judge the stream, joints included."""
+        row = super().row()
+        if row.problem or not self._missing:
+            return row
+        joint = sorted(self._missing)[0]
+        return Row(row.topic, row.seen,
+                   f"joint_states.names: {unknown('joint', joint, sorted(self._seen))}")

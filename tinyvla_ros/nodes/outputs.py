@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where plans go: one publisher per output of the robot contract.
+
+Message types are imported when an output needs them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from rclpy.duration import Duration
+from rclpy.node import Node
+
+from tinyvla_ros.arm.contract_outputs import (
+    AnyOutput,
+    ChunkOutput,
+    JointTrajectoryOutput,
+    PositionsOutput,
+    TwistOutput,
+)
+from tinyvla_ros.arm.plan import Plan
+from tinyvla_ros.core.messages import fill_trajectory, set_stamp
+from tinyvla_ros.core.types import ActionChunk
+
+DEPTH = 10
+# How long a hold that was held up on its way is still followed, s.
+HOLD_VALID_S = 0.2
+# How long a node that ends waits for its last command to arrive, s.
+FLUSH_S = 0.1
+
+
+class OutputPublisher:
+    """Publishes one output's share of the plans.
+
+    Args:
+        node: makes the publisher.
+        output: from the contract.
+        channels: names of a plan's columns.
+        message: class of the message.
+    """
+
+    def __init__(self, node: Node, output: AnyOutput, channels: tuple[str, ...], message: type):
+        self._output, self._message = output, message
+        self._columns = [channels.index(name) for name in output.channels]
+        self._scale = np.array([c.scale for c in output.channels.values()])
+        self._offset = np.array([c.offset for c in output.channels.values()])
+        self._publisher = node.create_publisher(message, output.topic, DEPTH)
+        self._node = node
+
+    def close(self) -> None:
+        """Take the publisher from the graph."""
+        self._node.destroy_publisher(self._publisher)
+
+    def problem(self) -> str:
+        """Say so if nobody listens."""
+        return "" if self._publisher.get_subscription_count() else \
+            f"nobody subscribes to {self._publisher.topic_name}"
+
+    def flush(self) -> None:
+        """Wait until what was sent has arrived, not for long."""
+        self._publisher.wait_for_all_acked(Duration(seconds=FLUSH_S))
+
+    def send(self, plan: Plan) -> None:
+        """Take a plan over; called once for each."""
+
+    def tick(self, plan: Plan, now_ns: int) -> None:
+        """Publish what applies now; called every control period."""
+
+    def _values(self, commands: np.ndarray) -> np.ndarray:
+        return commands[..., self._columns] * self._scale + self._offset
+
+
+class JointTrajectoryPublisher(OutputPublisher):
+    """The whole plan at once, for joint_trajectory_controller.
+
+    A new trajectory replaces the old one at once. The stamp is the start of the plan, a little
+    ahead of now, so that none arrives too late to be followed within the limits, and one that is
+    held up on the way is refused instead of being followed late: the one before it ends at rest.
+    A row is reached at the end of its period; velocities make the controller interpolate by
+    cubics.
+    """
+
+    def __init__(self, node: Node, output: JointTrajectoryOutput, channels: tuple[str, ...]):
+        from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+        super().__init__(node, output, channels, JointTrajectory)
+        self._point = JointTrajectoryPoint
+
+    def send(self, plan: Plan) -> None:
+        """Publish the plan."""
+        msg = self._message(joint_names=self._output.targets)
+        set_stamp(msg.header.stamp, plan.start_ns)
+        positions = self._values(plan.commands)
+        velocities = plan.slopes()[:, self._columns] * self._scale
+        for i, (position, velocity) in enumerate(zip(positions, velocities, strict=True)):
+            point = self._point(positions=position.tolist(), velocities=velocity.tolist())
+            set_stamp(point.time_from_start, (i + 1) * plan.dt_ns)
+            msg.points.append(point)
+        if plan.chunk is None:
+            # One more point at the same place: a hold that comes late is not refused, and an arm
+            # that went on meanwhile has the time to come back.
+            last = self._point(positions=positions[-1].tolist(), velocities=[0.0] * len(velocity))
+            set_stamp(last.time_from_start,
+                      len(positions) * plan.dt_ns + round(HOLD_VALID_S * 1e9))
+            msg.points.append(last)
+        self._publisher.publish(msg)
+
+
+class ChunkPublisher(OutputPublisher):
+    """Chunks as the policy made them, what is still to be executed within the limits."""
+
+    def __init__(self, node: Node, output: ChunkOutput, channels: tuple[str, ...]):
+        from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+        super().__init__(node, output, channels, JointTrajectory)
+        self._point = JointTrajectoryPoint
+
+    def send(self, plan: Plan) -> None:
+        """Publish the chunk; a hold is one without an instruction."""
+        chunk = plan.chunk or ActionChunk(plan.start_ns, plan.channels,
+                                          plan.commands.astype(np.float32), plan.dt_ns / 1e9)
+        msg = self._message()
+        fill_trajectory(msg, chunk, plan.instruction, self._point)
+        self._publisher.publish(msg)
+
+
+class TwistPublisher(OutputPublisher):
+    """A twist every control period while a plan lasts, for MoveIt Servo, whose own time-out
+    (0.1 s) stops the arm when they end."""
+
+    def __init__(self, node: Node, output: TwistOutput, channels: tuple[str, ...]):
+        from geometry_msgs.msg import TwistStamped
+        super().__init__(node, output, channels, TwistStamped)
+        self._axes = [target.split(".") for target in output.targets]
+
+    def tick(self, plan: Plan, now_ns: int) -> None:
+        """Publish the row for now."""
+        commands = plan.values(now_ns)
+        if commands is None:
+            return
+        msg = self._message()
+        msg.header.frame_id = self._output.frame
+        set_stamp(msg.header.stamp, now_ns)
+        for (part, axis), value in zip(self._axes, self._values(commands), strict=True):
+            setattr(getattr(msg.twist, part), axis, float(value))
+        self._publisher.publish(msg)
+
+
+class PositionsPublisher(OutputPublisher):
+    """Positions every control period while a plan lasts, for a forward_command_controller."""
+
+    def __init__(self, node: Node, output: PositionsOutput, channels: tuple[str, ...]):
+        from std_msgs.msg import Float64MultiArray
+        super().__init__(node, output, channels, Float64MultiArray)
+
+    def tick(self, plan: Plan, now_ns: int) -> None:
+        """Publish the row for now."""
+        commands = plan.values(now_ns)
+        if commands is not None:
+            self._publisher.publish(self._message(data=self._values(commands).tolist()))
+
+
+_PUBLISHERS = {"joint_trajectory": JointTrajectoryPublisher, "chunk": ChunkPublisher,
+               "twist": TwistPublisher, "positions": PositionsPublisher}
+
+
+def make_outputs(node: Node, outputs: tuple[AnyOutput, ...],
+                 channels: tuple[str, ...]) -> list[OutputPublisher]:
+    """Make the publishers of a contract; ``channels`` are the columns of the plans."""
+    return [_PUBLISHERS[output.type](node, output, channels) for output in outputs]

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which topics are recorded, as what, and with which quality of service."""
+
+from __future__ import annotations
+
+import importlib
+import re
+
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+from tinyvla_ros.bags.metadata import qos_profile
+from tinyvla_ros.core.errors import InputError
+
+# Messages that may wait in the middleware while this process is busy.
+DEPTH, LARGE_DEPTH = 500, 60
+LARGE = ("sensor_msgs/msg/Image", "sensor_msgs/msg/PointCloud2")
+
+
+def patterns(name: str, texts: tuple[str, ...]) -> list[re.Pattern]:
+    """Compile a parameter's regular expressions.
+
+    Raises:
+        InputError: one of them is none.
+    """
+    try:
+        return [re.compile(t) for t in texts if t]
+    except re.error as err:
+        raise InputError(f"Parameter '{name}' holds {err.pattern!r}, which is neither a name nor "
+                         f"a regular expression ({err}).") from None
+
+
+def fits(topic: str, patterns: list[re.Pattern]) -> bool:
+    """Whether a topic is meant, with its leading slash or without."""
+    return any(p.fullmatch(topic) or p.fullmatch(topic[1:]) for p in patterns)
+
+
+def message_class(name: str) -> type:
+    """Return the class of ``package/msg/Type``.
+
+    Raises:
+        InputError: it is not installed here.
+    """
+    package, _, kind = name.split("/")
+    try:
+        return getattr(importlib.import_module(f"{package}.msg"), kind)
+    except (ImportError, AttributeError):
+        raise InputError(f"The message type {name} is unknown here; source the workspace that "
+                         "has it.") from None
+
+
+def matching_qos(kind: str, publishers: list) -> QoSProfile:
+    """Return what is compatible with all publishers and loses least."""
+    def all_are(name: str, value) -> bool:
+        return all(getattr(p.qos_profile, name) == value for p in publishers)
+    reliable = all_are("reliability", ReliabilityPolicy.RELIABLE)
+    latched = all_are("durability", DurabilityPolicy.TRANSIENT_LOCAL)
+    return QoSProfile(
+        depth=LARGE_DEPTH if kind in LARGE else DEPTH, history=HistoryPolicy.KEEP_LAST,
+        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE)
+
+
+def offered_qos(qos: QoSProfile) -> dict:
+    """Return a profile as rosbag2 names its parts."""
+    return qos_profile(qos.history.name.lower(), qos.depth, qos.reliability.name.lower(),
+                       qos.durability.name.lower())

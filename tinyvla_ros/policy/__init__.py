@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The policy: ``infer(observation) -> chunk``, its configuration, checkpoint and words."""

@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a checkpoint's ``config.json`` says: observations, actions, architecture, diffusion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from tinyvla_ros.core.configuration import Config, parse, read_json
+from tinyvla_ros.core.errors import CheckpointError, UnknownInstructionError, unknown
+from tinyvla_ros.core.files import CONFIG
+from tinyvla_ros.policy.encoder_config import EncoderConfig, TinyEncoder, check_language
+from tinyvla_ros.policy.language_config import LanguageConfig, LearnedTable, check_text, fold
+from tinyvla_ros.policy.lerobot.config import LeRobotDiffusionConfig
+
+FORMAT = 1
+
+
+class CameraSpec(Config):
+    """What the policy sees of one camera.
+
+    Attributes:
+        height: rows of the image the network gets; larger input is shrunk by area averaging.
+        width: columns likewise.
+        crop: (left, top, right, bottom) as fractions of the incoming image, or null for all.
+    """
+
+    height: int = Field(ge=16, le=4096)
+    width: int = Field(ge=16, le=4096)
+    crop: tuple[float, float, float, float] | None = None
+
+    @model_validator(mode="after")
+    def _crop_is_a_box(self):
+        if self.crop is not None:
+            left, top, right, bottom = self.crop
+            if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+                raise ValueError("crop must be left < right and top < bottom within [0, 1]")
+        return self
+
+
+class ActionSpec(Config):
+    """Action channels and their timing.
+
+    ::
+
+        observation at stamp t
+        |  action 0  |  action 1  | ... | action horizon-1 |      each lasts dt
+        |<-- execute_steps executed -->|  then the next observation (lock-step)
+
+    Attributes:
+        channels: names of the columns of a chunk.
+        units: unit per channel, free text for people.
+        low: smallest valid value per channel.
+        high: largest valid value per channel.
+        dt: control period in seconds.
+        horizon: actions per chunk.
+        execute_steps: actions executed before the next chunk in lock-step.
+    """
+
+    channels: tuple[str, ...] = Field(min_length=1)
+    units: tuple[str, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    dt: float = Field(gt=0.0, le=10.0)
+    horizon: int = Field(ge=4, le=256)
+    execute_steps: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _lengths_agree(self):
+        for name in ("units", "low", "high"):
+            if len(getattr(self, name)) != len(self.channels):
+                raise ValueError(f"{name} has {len(getattr(self, name))} entries for "
+                                 f"{len(self.channels)} channels; give one per channel")
+        if any(not low < high for low, high in zip(self.low, self.high, strict=True)):
+            raise ValueError("every entry of low must be below its entry of high")
+        if self.execute_steps > self.horizon:
+            raise ValueError(f"execute_steps {self.execute_steps} exceeds horizon {self.horizon}")
+        return self
+
+
+class ModelConfig(Config):
+    """Sizes of the network (see ``tinyvla_ros.policy.model``).
+
+    Attributes:
+        kind: tells the networks apart.
+        image_channels: feature channels at 1/4 resolution; twice as many at 1/8.
+        keypoints: spatial-softmax keypoints per camera.
+        instruction_dim: size of the vector of an instruction, learned or projected.
+        condition_dim: size of the vector that conditions the denoiser.
+        denoiser_channels: channels of the U-Net at full, half and quarter horizon.
+        kernel_size: odd kernel of its convolutions.
+        encoder: which encoder; ``image_channels`` and ``keypoints`` are sizes of what ``tiny``
+            and ``vision`` have of their own.
+    """
+
+    kind: Literal["tinyvla"] = "tinyvla"
+    image_channels: int = Field(32, ge=8, le=512, multiple_of=8)
+    keypoints: int = Field(32, ge=1, le=512)
+    instruction_dim: int = Field(32, ge=1, le=1024)
+    condition_dim: int = Field(256, ge=8, le=4096)
+    denoiser_channels: tuple[int, int, int] = (64, 128, 256)
+    kernel_size: int = Field(3, ge=1, le=15)
+    encoder: EncoderConfig = TinyEncoder()
+
+    @model_validator(mode="after")
+    def _sizes_fit(self):
+        if self.kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size {self.kernel_size} must be odd")
+        if any(c < 8 or c % 8 for c in self.denoiser_channels):
+            raise ValueError("denoiser_channels must be multiples of 8")
+        return self
+
+
+def check_sizes(cameras: Mapping[str, CameraSpec], action: ActionSpec) -> None:
+    """Check that images and chunks can be halved as often as our network does.
+
+    Raises:
+        ValueError: an image's height or width, or the horizon.
+    """
+    for name, camera in cameras.items():
+        for side in ("height", "width"):
+            if getattr(camera, side) % 8:
+                raise ValueError(f"cameras.{name}.{side} is {getattr(camera, side)}; it must be a "
+                                 "multiple of 8, for the network halves it three times")
+    if action.horizon % 4:
+        raise ValueError(f"action.horizon is {action.horizon}; it must be a multiple of 4, for "
+                         "the denoiser halves it twice")
+
+
+class DiffusionConfig(Config):
+    """Noise schedule and sampling.
+
+    Attributes:
+        prediction: what the denoiser predicts (diffusers' ``prediction_type``).
+        schedule: diffusers' ``beta_schedule``.
+        train_steps: length of the noise schedule.
+        sample_steps: steps of the sampler at inference.
+    """
+
+    prediction: Literal["sample", "epsilon", "v_prediction"] = "sample"
+    schedule: Literal["squaredcos_cap_v2", "linear", "scaled_linear"] = "squaredcos_cap_v2"
+    train_steps: int = Field(100, ge=2, le=10000)
+    sample_steps: int = Field(10, ge=1, le=1000)
+
+    @model_validator(mode="after")
+    def _steps_fit(self):
+        if self.sample_steps > self.train_steps:
+            raise ValueError(f"sample_steps {self.sample_steps} exceeds train_steps "
+                             f"{self.train_steps}")
+        return self
+
+
+class PolicyConfig(Config):
+    """The whole of ``config.json``.
+
+    Attributes:
+        format: version of the checkpoint format.
+        cameras: camera name -> what the policy sees of it, in network order.
+        state: state names, in network order (real joint names, ``ee_x`` ...).
+        action: action channels and timing.
+        instructions: what the policy was trained to do, one wording per task.
+        paraphrases: instruction -> other wordings it was trained on.
+        language: how instructions are read.
+        model: which network, and its sizes; ours if it does not say ``kind``.
+        diffusion: noise schedule and sampling.
+    """
+
+    format: Literal[1] = FORMAT
+    cameras: dict[str, CameraSpec] = Field(min_length=1)
+    state: tuple[str, ...] = Field(min_length=1)
+    action: ActionSpec
+    instructions: tuple[str, ...] = Field(min_length=1)
+    paraphrases: dict[str, tuple[str, ...]] = {}
+    language: LanguageConfig = LearnedTable()
+    model: Annotated[ModelConfig | LeRobotDiffusionConfig,
+                     Field(discriminator="kind")] = ModelConfig()
+    diffusion: DiffusionConfig = DiffusionConfig()
+
+    @classmethod
+    def load(cls, checkpoint: str | Path) -> PolicyConfig:
+        """Read the configuration of a checkpoint directory; its weights need not be there.
+
+        Raises:
+            CheckpointError: there is none, or it does not fit this version.
+        """
+        path = Path(checkpoint) / CONFIG
+        if not path.is_file():
+            raise CheckpointError(f"Checkpoint {checkpoint} has no {CONFIG}; give a checkpoint "
+                                  "directory.")
+        return parse(cls, read_json(path), str(path), CheckpointError)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kind_has_a_default(cls, data):
+        # Checkpoints from before there were kinds do not name theirs.
+        if isinstance(data, dict) and isinstance(data.get("model"), dict):
+            return data | {"model": {"kind": "tinyvla"} | data["model"]}
+        return data
+
+    @model_validator(mode="after")
+    def _sizes_fit_the_network(self):
+        model = self.model
+        if isinstance(model, ModelConfig):
+            check_sizes(self.cameras, self.action)
+            check_language(model.encoder, self.language)
+            return self
+        if self.action.horizon != model.rows:
+            raise ValueError(f"action.horizon is {self.action.horizon}; model.horizon and "
+                             f"n_obs_steps leave {model.rows} rows")
+        if self.diffusion.prediction == "v_prediction":
+            raise ValueError("diffusion.prediction is 'v_prediction'; this network predicts "
+                             "'epsilon' or 'sample'")
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_unique(self):
+        for field, names in (("state", self.state), ("action.channels", self.action.channels),
+                             ("instructions", self.instructions),
+                             ("instructions and paraphrases", [fold(w) for w in self.wordings])):
+            if len(set(names)) != len(names):
+                raise ValueError(f"{field} names something twice")
+        return self
+
+    @model_validator(mode="after")
+    def _paraphrases_have_instructions(self):
+        for instruction in self.paraphrases:
+            if instruction not in self.instructions:
+                raise ValueError("paraphrases: " + unknown("instruction", instruction,
+                                                           self.instructions))
+        return self
+
+    def past_stamps(self, stamp_ns: int) -> tuple[int, ...]:
+        """Return when the past observations the policy looks at should be of, oldest first.
+
+        Args:
+            stamp_ns: stamp of the observation to act on, nanoseconds.
+        """
+        steps = getattr(self.model, "n_obs_steps", 1)
+        return tuple(stamp_ns - round(back * self.action.dt * 1e9)
+                     for back in range(steps - 1, 0, -1))
+
+    @property
+    def wordings(self) -> tuple[str, ...]:
+        """Every known wording: the instructions, then their paraphrases."""
+        others = (self.paraphrases.get(i, ()) for i in self.instructions)
+        return (*self.instructions, *(wording for group in others for wording in group))
+
+    @property
+    def wording_owners(self) -> tuple[int, ...]:
+        """Per wording, the index of the instruction that it says."""
+        return (*range(len(self.instructions)),
+                *(index for index, instruction in enumerate(self.instructions)
+                  for _ in self.paraphrases.get(instruction, ())))
+
+    @property
+    def takes_new_wordings(self) -> bool:
+        """Whether words that were not trained on can be understood."""
+        return not isinstance(self.language, LearnedTable)
+
+    def instruction_index(self, instruction: str) -> int:
+        """Return which instruction a known wording says, ignoring case and extra blanks.
+
+        Raises:
+            UnknownInstructionError: lists the known instructions and suggests the nearest.
+            InputError: the text is empty, too long or no plain text.
+        """
+        return self.wording_owners[self.wording_index(instruction)]
+
+    def wording_index(self, text: str) -> int:
+        """Return the row of a known wording in ``wordings``; raises as ``instruction_index``."""
+        check_text(text)
+        folded = fold(text)
+        for index, known in enumerate(self.wordings):
+            if fold(known) == folded:
+                return index
+        raise UnknownInstructionError(unknown("instruction", text, self.instructions))
+
+    def check_instruction(self, text: str) -> None:
+        """Check as far as can be done without the network; raises as ``instruction_index``."""
+        if self.takes_new_wordings:
+            check_text(text)
+        else:
+            self.wording_index(text)

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which encoder a policy sees through, as a recipe and a checkpoint say it (docs/encoders.md)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from tinyvla_ros.core.configuration import Config
+from tinyvla_ros.policy.language_config import LanguageConfig, TokenisedWords
+
+# The attention's projections, as transformers and timm name them.
+ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj", "query", "key", "value", "qkv")
+
+
+class LoraSettings(Config):
+    """Low-rank adapters (Hu et al. 2021), as peft knows them.
+
+    Attributes:
+        rank: of each adapter.
+        alpha: an adapter's output is scaled by ``alpha / rank``.
+        dropout: of an adapter's input, in training.
+        targets: last parts of the names of the linear layers that get an adapter.
+    """
+
+    rank: int = Field(16, ge=1, le=1024)
+    alpha: float = Field(32.0, gt=0.0)
+    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    targets: tuple[str, ...] = Field(ATTENTION, min_length=1)
+
+
+class TinyEncoder(Config):
+    """Our own convolutions, trained from nothing; the sizes are ``ModelConfig``'s."""
+
+    kind: Literal["tiny"] = "tiny"
+
+
+class _Pretrained(Config):
+    """What both pretrained kinds have in common.
+
+    Attributes:
+        model: directory, or id on the Hugging Face hub, of the base model.
+        base: fingerprint of its weights, which training writes into the checkpoint.
+        adapt: what is trained of it: nothing, adapters, or all of it.
+        lora: the adapters.
+        image_size: rows and columns that images are resized to; null for what the base model was
+            trained with, or the cameras' own where it does not say.
+        dtype: type of the weights that are not trained.
+    """
+
+    model: str = Field(min_length=1)
+    base: str | None = None
+    adapt: Literal["frozen", "lora", "full"]
+    lora: LoraSettings = LoraSettings()
+    image_size: int | None = Field(None, ge=16, le=2048)
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+    @model_validator(mode="after")
+    def _full_is_float32(self):
+        if self.adapt == "full" and self.dtype != "float32":
+            raise ValueError(f"dtype is {self.dtype!r} with adapt 'full'; trained weights "
+                             "must be 'float32' (training computes in bfloat16 by itself)")
+        return self
+
+
+class VisionEncoder(_Pretrained):
+    """A pretrained image backbone in the place of our convolutions.
+
+    Attributes:
+        library: whose it is.
+        pool: ``keypoints`` adds spatial-softmax keypoints, which say where, to the ``mean`` of
+            the features, which says what.
+    """
+
+    kind: Literal["vision"]
+    library: Literal["transformers", "timm"] = "transformers"
+    adapt: Literal["frozen", "lora", "full"] = "frozen"
+    pool: Literal["keypoints", "mean"] = "keypoints"
+
+
+class VlmEncoder(_Pretrained):
+    """A pretrained image-text-to-text model of transformers; needs ``language: {kind: tokens}``.
+
+    Attributes:
+        adapt: of the language model.
+        train_vision: whether the vision tower is adapted in the same way.
+        features: ``pooled`` gives the head the mean of the last hidden states, ``attended`` lets
+            it attend to each of them as well.
+    """
+
+    kind: Literal["vlm"]
+    adapt: Literal["frozen", "lora", "full"] = "lora"
+    train_vision: bool = False
+    features: Literal["pooled", "attended"] = "attended"
+
+    @model_validator(mode="after")
+    def _vision_follows(self):
+        if self.train_vision and self.adapt == "frozen":
+            raise ValueError("train_vision is true with adapt 'frozen'; the vision tower is "
+                             "adapted as the language model is, say 'lora' or 'full'")
+        return self
+
+
+EncoderConfig = Annotated[TinyEncoder | VisionEncoder | VlmEncoder, Field(discriminator="kind")]
+Pretrained = VisionEncoder | VlmEncoder
+
+
+def needs_base(encoder: EncoderConfig) -> bool:
+    """Whether a checkpoint leaves weights to the base model."""
+    if isinstance(encoder, TinyEncoder):
+        return False
+    return encoder.adapt != "full" or not getattr(encoder, "train_vision", True)
+
+
+def check_language(encoder: EncoderConfig, language: LanguageConfig) -> None:
+    """Check that an encoder can read an instruction of this kind.
+
+    Raises:
+        ValueError: tokens are for ``vlm``, and the other way round.
+    """
+    if isinstance(encoder, VlmEncoder) != isinstance(language, TokenisedWords):
+        wanted = "'tokens'" if isinstance(encoder, VlmEncoder) else "'table', 'hashed' or " \
+            "'sentence'"
+        raise ValueError(f"language.kind is {language.kind!r} with model.encoder.kind "
+                         f"{encoder.kind!r}, which reads {wanted}; change one of them")

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Conditional 1-D U-Net over an action chunk, after Chi et al. 2023 (Diffusion Policy)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from tinyvla_ros.policy.model.condition import AttendedCondition, Condition, vector_of
+from tinyvla_ros.policy.model.initialization import initialise_head
+
+GROUPS = 8
+STEP_DIM = 64
+HEAD_DIM = 64
+
+
+class StepEmbedding(nn.Module):
+    """Sinusoidal embedding of the diffusion step, then a two-layer perceptron."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(STEP_DIM, 2 * STEP_DIM), nn.SiLU(),
+                                    nn.Linear(2 * STEP_DIM, STEP_DIM))
+
+    def forward(self, step: torch.Tensor) -> torch.Tensor:
+        """Map (B,) int64 to (B, STEP_DIM)."""
+        half = STEP_DIM // 2
+        scale = math.log(10000.0) / (half - 1)
+        rates = torch.exp(torch.arange(half, device=step.device) * -scale)
+        angles = step[:, None].float() * rates
+        return self.layers(torch.cat([angles.sin(), angles.cos()], dim=1))
+
+
+class ConditionedBlock(nn.Module):
+    """Two convolutions along time with FiLM from the condition between them, and a skip."""
+
+    def __init__(self, inputs: int, outputs: int, condition: int, kernel: int):
+        super().__init__()
+        pad = kernel // 2
+        self.first = nn.Sequential(nn.Conv1d(inputs, outputs, kernel, padding=pad),
+                                   nn.GroupNorm(GROUPS, outputs), nn.SiLU())
+        self.second = nn.Sequential(nn.Conv1d(outputs, outputs, kernel, padding=pad),
+                                    nn.GroupNorm(GROUPS, outputs), nn.SiLU())
+        self.film = nn.Sequential(nn.SiLU(), nn.Linear(condition, 2 * outputs))
+        self.skip = nn.Conv1d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+
+    def forward(self, x: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        """Map (B, inputs, T) and (B, condition) to (B, outputs, T)."""
+        scale, shift = self.film(condition)[:, :, None].chunk(2, dim=1)
+        hidden = self.first(x) * (1.0 + scale) + shift
+        return self.second(hidden) + self.skip(x)
+
+
+class CrossAttention(nn.Module):
+    """Let every place of a chunk attend to hidden states of the encoder.
+
+    The gate is zero at first (as in Flamingo, Alayrac et al. 2022): training starts as without.
+    """
+
+    def __init__(self, channels: int, width: int):
+        super().__init__()
+        self.heads = max(1, channels // HEAD_DIM)
+        self.norm, self.norm_tokens = nn.LayerNorm(channels), nn.LayerNorm(width)
+        self.query = nn.Linear(channels, channels)
+        self.key_value = nn.Linear(width, 2 * channels)
+        self.out = nn.Linear(channels, channels)
+        self.gate = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: torch.Tensor, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Map (B, channels, T), (B, L, width) and (B, L) bool to (B, channels, T)."""
+        along = x.transpose(1, 2)
+        query, key, value = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (
+            self.query(self.norm(along)), *self.key_value(self.norm_tokens(tokens)).chunk(2, -1)))
+        found = F.scaled_dot_product_attention(query, key, value, mask[:, None, None])
+        found = self.out(found.transpose(1, 2).flatten(2))
+        return x + (self.gate * found).transpose(1, 2)
+
+
+class ConditionalUnet1d(nn.Module):
+    """Denoise an action chunk given a condition.
+
+    Args:
+        channels: action channels.
+        condition_dim: size of the condition vector.
+        widths: channels at full, half and quarter time resolution.
+        kernel: odd kernel size.
+        token_dim: width of the hidden states to attend to, None for a condition without.
+    """
+
+    def __init__(self, channels: int, condition_dim: int, widths: tuple[int, int, int],
+                 kernel: int, token_dim: int | None = None):
+        super().__init__()
+        a, b, c = widths
+        condition = condition_dim + STEP_DIM
+        self.step = StepEmbedding()
+        self.down_full = ConditionedBlock(channels, a, condition, kernel)
+        self.to_half = nn.Conv1d(a, a, 3, stride=2, padding=1)
+        self.down_half = ConditionedBlock(a, b, condition, kernel)
+        self.to_quarter = nn.Conv1d(b, b, 3, stride=2, padding=1)
+        self.middle = ConditionedBlock(b, c, condition, kernel)
+        self.from_quarter = nn.ConvTranspose1d(c, b, 4, stride=2, padding=1)
+        self.up_half = ConditionedBlock(2 * b, b, condition, kernel)
+        self.from_half = nn.ConvTranspose1d(b, a, 4, stride=2, padding=1)
+        self.up_full = ConditionedBlock(2 * a, a, condition, kernel)
+        # Linear over channels: fan-out scaling of a 1x1 convolution to so few outputs would start
+        # with a standard deviation of 5.
+        self.head = nn.Linear(a, channels)
+        self.attend = CrossAttention(c, token_dim) if token_dim else None
+        initialise_head(self)
+
+    def forward(self, noisy: torch.Tensor, step: torch.Tensor,
+                condition: Condition) -> torch.Tensor:
+        """Predict what the diffusion configuration says.
+
+        Args:
+            noisy: (B, horizon, channels) noisy actions, normalised.
+            step: (B,) int64 diffusion steps.
+            condition: of B observations.
+
+        Returns:
+            (B, horizon, channels).
+        """
+        attended = condition if isinstance(condition, AttendedCondition) else None
+        condition = torch.cat([vector_of(condition), self.step(step)], dim=1)
+        full = self.down_full(noisy.transpose(1, 2), condition)
+        half = self.down_half(self.to_half(full), condition)
+        deep = self.middle(self.to_quarter(half), condition)
+        if attended is not None:
+            deep = self.attend(deep, attended.tokens, attended.mask)
+        half = self.up_half(torch.cat([self.from_quarter(deep), half], 1), condition)
+        full = self.up_full(torch.cat([self.from_half(half), full], 1), condition)
+        return self.head(full.transpose(1, 2))

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Encoder and denoiser together, with the DDPM loss and the DDIM sampler."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler
+from torch import nn
+
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.policy.config import DiffusionConfig, PolicyConfig
+from tinyvla_ros.policy.model.condition import Condition
+from tinyvla_ros.policy.model.denoiser import ConditionalUnet1d
+from tinyvla_ros.policy.model.encoders import make_encoder
+from tinyvla_ros.policy.pretrained import Source
+
+
+def _schedule(scheduler: type, config: DiffusionConfig):
+    return scheduler(num_train_timesteps=config.train_steps, beta_schedule=config.schedule,
+                     prediction_type=config.prediction, clip_sample=True, clip_sample_range=1.0)
+
+
+class PolicyNetwork(nn.Module):
+    """A diffusion policy over normalised tensors; raw inputs are ``policy.Policy``'s job.
+
+    Args:
+        config: what it is.
+        source: where the base model of a pretrained encoder comes from.
+
+    Raises:
+        InputError: that model is not to be had or does not fit.
+    """
+
+    def __init__(self, config: PolicyConfig, source: Source = Source()):
+        super().__init__()
+        self.config = config
+        self.encoder = make_encoder(config, source)
+        self.denoiser = ConditionalUnet1d(
+            len(config.action.channels), config.model.condition_dim,
+            config.model.denoiser_channels, config.model.kernel_size,
+            getattr(self.encoder, "token_dim", None))
+        self._ddpm = _schedule(DDPMScheduler, config.diffusion)
+        self._ddim = _schedule(DDIMScheduler, config.diffusion)
+        self.set_sample_steps(config.diffusion.sample_steps)
+
+    def set_sample_steps(self, steps: int) -> None:
+        """Choose the number of DDIM steps.
+
+        Raises:
+            InputError: outside 1 to the length of the noise schedule.
+        """
+        if not 1 <= steps <= self.config.diffusion.train_steps:
+            raise InputError(f"Sample steps is {steps}; give a number from 1 to "
+                             f"{self.config.diffusion.train_steps}.")
+        self._ddim.set_timesteps(steps)
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """Shape of the noise that one chunk takes, without the batch."""
+        return (self.config.action.horizon, len(self.config.action.channels))
+
+    def encode(self, images: list[torch.Tensor], state: torch.Tensor,
+               instruction: torch.Tensor) -> Condition:
+        """Encode a batch; see ``ObservationEncoder.forward`` and ``VlmEncoder.forward``."""
+        return self.encoder(images, state, instruction)
+
+    def errors(self, condition: Condition, actions: torch.Tensor, noise: torch.Tensor,
+               step: torch.Tensor, of: str | None = None) -> torch.Tensor:
+        """Squared denoising error, never clipped (DDPM, Ho et al. 2020).
+
+        Args:
+            condition: of B observations, as ``encode`` returns it.
+            actions: (B, horizon, channels) normalised clean actions.
+            noise: (B, horizon, channels) standard normal.
+            step: (B,) int64 diffusion steps.
+            of: which quantity to compare, a value of ``DiffusionConfig.prediction``; default:
+                the one the network predicts, which is what training minimises.
+
+        Returns:
+            (B, horizon), mean over channels.
+        """
+        own = self.config.diffusion.prediction
+        noisy = self._ddpm.add_noise(actions, noise, step)
+        predicted = self.denoiser(noisy, step, condition).float()
+        if of not in (None, own):
+            predicted = self._convert(predicted, noisy, step, own, of)
+        target = {"sample": lambda: actions, "epsilon": lambda: noise,
+                  "v_prediction": lambda: self._ddpm.get_velocity(actions, noise, step)}
+        return (predicted - target[of or own]()).square().mean(-1)
+
+    def _convert(self, predicted, noisy, step, own: str, of: str) -> torch.Tensor:
+        """Express a prediction of ``own`` as one of ``of``: all three name the same point."""
+        kept = self._ddpm.alphas_cumprod.to(noisy.device)[step].view(-1, 1, 1)
+        signal, spread = kept.sqrt(), (1.0 - kept).sqrt()
+        if own == "sample":
+            sample, noise = predicted, (noisy - signal * predicted) / spread
+        elif own == "epsilon":
+            sample, noise = (noisy - spread * predicted) / signal, predicted
+        else:
+            sample = signal * noisy - spread * predicted
+            noise = spread * noisy + signal * predicted
+        return {"sample": sample, "epsilon": noise,
+                "v_prediction": signal * noise - spread * sample}[of]
+
+    def _inpaint(self, predicted, noisy, step, known, weights) -> torch.Tensor:
+        own = self.config.diffusion.prediction
+        clean = self._convert(predicted, noisy, step, own, "sample").clamp(-1.0, 1.0)
+        held = self._convert(torch.lerp(clean, known, weights), noisy, step, "sample", own)
+        return torch.where(weights > 0, held, predicted)  # free rows stay as they are, exactly
+
+    @torch.no_grad()
+    def sample(self, condition: Condition, noise: torch.Tensor,
+               known: torch.Tensor | None = None,
+               weights: torch.Tensor | None = None) -> torch.Tensor:
+        """Draw action chunks with deterministic DDIM (Song et al. 2021).
+
+        Args:
+            condition: of B observations, as ``encode`` returns it.
+            noise: (B, horizon, channels) standard normal: the only randomness.
+            known: (B, horizon, channels) normalised actions to go on from, or None. The clean
+                chunk that every step predicts is replaced by them (inpainting, as in RePaint,
+                Lugmayr et al. 2022, but of the clean sample, so that it stays deterministic).
+            weights: (B, horizon, 1) how far: 1 replaces, 0 leaves free.
+
+        Returns:
+            (B, horizon, channels) normalised actions in [-1, 1].
+        """
+        if known is not None:
+            known = known.clamp(-1.0, 1.0)
+        chunk = noise
+        for step in self._ddim.timesteps:
+            steps = step.expand(len(chunk)).to(chunk.device)
+            predicted = self.denoiser(chunk, steps, condition)
+            if known is not None:
+                predicted = self._inpaint(predicted, chunk, steps, known, weights)
+            chunk = self._ddim.step(predicted, step, chunk).prev_sample
+        return chunk

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From an instruction's words to the tokens of a pretrained language model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.policy.language import embed
+from tinyvla_ros.policy.language_config import HashedWords, TokenisedWords, fold
+
+PADDING = -1
+
+
+def tokenise(language: TokenisedWords, path: Path, texts: Sequence[str]) -> torch.Tensor:
+    """Tokenise instructions as the base model's own tokeniser does, with a line's end.
+
+    Args:
+        language: says how many tokens there may be.
+        path: directory of the base model.
+        texts: N instructions.
+
+    Returns:
+        (N, max_tokens) int64 token ids, -1 for padding at the end.
+
+    Raises:
+        InputError: a text is too long, or there is no tokeniser.
+    """
+    tokeniser = _tokeniser(path)
+    rows = torch.full((len(texts), language.max_tokens), PADDING)
+    for row, text in zip(rows, texts, strict=True):
+        # SmolVLA's prompts end in a line's end too.
+        ids = tokeniser(fold(text) + "\n")["input_ids"]
+        if len(ids) > language.max_tokens:
+            raise InputError(f"The instruction {text[:60]!r} has {len(ids)} tokens, and "
+                             f"language.max_tokens is {language.max_tokens}; say it in fewer "
+                             "words, or train with a larger max_tokens.")
+        row[:len(ids)] = torch.tensor(ids)
+    return rows
+
+
+def most_like(text: str, known: Sequence[str]) -> str:
+    """Return the known wording that shares most words with a text, to tell a person."""
+    vectors = embed(HashedWords(kind="hashed"), [text, *known])
+    return known[int((vectors[1:] @ vectors[0]).argmax())]
+
+
+@lru_cache(maxsize=2)
+def _tokeniser(path: Path):
+    try:
+        from transformers import AutoTokenizer
+    except ImportError:
+        raise InputError(f"New words need the tokeniser of {path}, and transformers is not "
+                         "installed; type: pip install -r requirements-vlm.txt, or use one of the "
+                         "known instructions.") from None
+    try:
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=False,
+                                             local_files_only=True)
+    except Exception as err:  # its own and the tokenisers' types
+        reason = " ".join(str(err).split())[:200]
+        raise InputError(f"The tokeniser of {path} cannot be loaded ({reason}); place the "
+                         "tokenizer files of the base model there, or use one of the known "
+                         "instructions.") from None

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Action chunks as they were executed, and the seams between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tinyvla_ros.arm.blending import Joiner
+from tinyvla_ros.core.errors import MessageError
+from tinyvla_ros.core.messages import time_to_ns
+from tinyvla_ros.core.types import ActionChunk
+from tinyvla_ros.report.time_axis import TimeAxis
+
+# Rows shown of what a chunk went on to say after the next one had taken over.
+TAIL_ROWS = 12
+# All rows of all chunks of an episode together; with more the tails are left out.
+MOST_VALUES = 60_000
+# Points of a trajectory are this regular, ns; a last one that is not belongs to a hold.
+TOLERANCE_NS = 1_000_000
+
+
+@dataclass(frozen=True)
+class ChunkView:
+    """A chunk from when it took over.
+
+    Attributes:
+        t: second it took over.
+        begin: second ``rows`` begin at; what went by before was never executed.
+        end: second the next one took over, or it ran out.
+        dt: seconds a row applies.
+        channels: names.
+        rows: (n, channels) rows from ``begin`` on, some beyond ``end``.
+        seam: largest jump over channels from what the chunk before said for that time, in units
+            of the channels' ranges; None if there was nothing to go on from.
+        hold: it brings the arm to rest instead of carrying on.
+        latency_ms: from the picture it was computed from; None if that is not in the bag.
+    """
+
+    t: float
+    begin: float
+    end: float
+    dt: float
+    channels: tuple[str, ...]
+    rows: np.ndarray
+    seam: float | None
+    hold: bool
+    latency_ms: float | None
+
+
+def chunk_of(msg) -> tuple[ActionChunk, bool]:
+    """Return a trajectory_msgs/JointTrajectory as a chunk, and whether it is a hold.
+
+    More forgiving than ``messages.trajectory_to_chunk``: a report shows what was sent, also where
+    a robot would refuse it.
+
+    Raises:
+        MessageError: it has no points, or points of several lengths or without a period.
+    """
+    names = tuple(msg.joint_names)
+    times = [time_to_ns(p.time_from_start) for p in msg.points]
+    if not times or times[0] <= 0 or any(len(p.positions) != len(names) for p in msg.points):
+        raise MessageError("A trajectory without points, without a period or with points of "
+                           "another length than its names is not shown.")
+    regular = [abs(t - (i + 1) * times[0]) < TOLERANCE_NS for i, t in enumerate(times)]
+    count = regular.index(False) if False in regular else len(times)
+    actions = np.array([list(p.positions) for p in msg.points[:count]], np.float32)
+    stamp = time_to_ns(msg.header.stamp)
+    # Our policy writes what a chunk was computed for into frame_id; a hold is for nothing.
+    return ActionChunk(stamp, names, actions, times[0] / 1e9), not msg.header.frame_id
+
+
+def view_chunks(received: Sequence[tuple[int, ActionChunk, bool]], axis: TimeAxis,
+                pictures: Mapping[int, int],
+                limits: Mapping[str, tuple[float, float]]) -> list[ChunkView]:
+    """Put chunks on the time axis, in the order they took over.
+
+    Args:
+        received: (receive time, chunk, whether it is a hold).
+        axis: the time axis.
+        pictures: stamp -> receive time of the first picture with it.
+        limits: (low, high) of channels where known; elsewhere the range is what was commanded.
+    """
+    if not received:
+        return []
+    channels = received[0][1].channels
+    received = [r for r in received if r[1].channels == channels]
+    holds_told = any(not hold for _, _, hold in received)  # others leave frame_id empty
+    joiner = Joiner("replace", _ranges(received, channels, limits))
+    takes = [(axis.taken_over_ns(chunk.stamp_ns, log),
+              replace(chunk, stamp_ns=axis.ns(chunk.stamp_ns, log)),
+              hold and holds_told, chunk.stamp_ns, log) for log, chunk, hold in received]
+    takes.sort(key=lambda t: t[0])
+    tail = TAIL_ROWS if sum(c.actions.size for _, c, *_ in takes) <= MOST_VALUES else 0
+    views = []
+    for i, (at_ns, chunk, hold, stamp_ns, log_ns) in enumerate(takes):
+        if hold:
+            joiner.reset()
+        seam = joiner.join(chunk, at_ns)
+        if hold:
+            joiner.reset()
+        first = max(0, chunk.index_at(at_ns))
+        out_ns = chunk.stamp_ns + len(chunk.actions) * chunk.dt_ns
+        end_ns = min(out_ns, takes[i + 1][0]) if i + 1 < len(takes) else out_ns
+        last = max(first, chunk.index_at(max(end_ns - 1, at_ns))) + 1
+        picture = None if hold else pictures.get(stamp_ns)
+        if picture is not None and picture > log_ns:
+            picture = None  # stamped with a time to begin at, which happens to be a picture's
+        views.append(ChunkView(
+            axis.seconds(at_ns), axis.seconds(chunk.stamp_ns + first * chunk.dt_ns),
+            axis.seconds(max(end_ns, at_ns)), chunk.dt, channels,
+            chunk.actions[first:last + tail], None if seam is None else seam.position, hold,
+            None if picture is None else (log_ns - picture) / 1e6))
+    return views
+
+
+def _ranges(received: Sequence, channels: tuple[str, ...],
+            limits: Mapping[str, tuple[float, float]]) -> np.ndarray:
+    values = np.concatenate([chunk.actions for _, chunk, _ in received])
+    spans = np.maximum(np.nan_to_num(np.ptp(values, axis=0)), 1e-9)
+    return np.array([limits[name][1] - limits[name][0] if name in limits else span
+                     for name, span in zip(channels, spans, strict=True)])

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the policy and the episode topic say happened, on the report's time axis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tinyvla_ros.report.time_axis import TimeAxis
+
+# Counters in the policy's diagnostics: a rise is an event.
+COUNTED = ("intervention ", "hold ")
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened.
+
+    Attributes:
+        t: second on the time axis.
+        kind: ``intervention``, ``hold``, ``state`` or ``episode``.
+        text: a few words.
+        times: how often, since the policy last said so.
+    """
+
+    t: float
+    kind: str
+    text: str
+    times: int = 1
+
+
+def policy_events(statuses: Sequence[tuple[int, tuple[str, Mapping[str, str]]]],
+                  axis: TimeAxis) -> tuple[list[tuple[float, str, str]], list[Event]]:
+    """Return the policy's states, (second, state, why), and what its counters tell.
+
+    Args:
+        statuses: (receive time, (message, values)) in order.
+        axis: the time axis.
+    """
+    states: list[tuple[float, str, str]] = []
+    events: list[Event] = []
+    before: dict[str, int] | None = None
+    for log_ns, (message, values) in statuses:
+        t, state = round(axis.received(log_ns), 4), values.get("state", "")
+        if state and (not states or states[-1][1] != state):
+            if states:
+                why = f": {message}" if message != state else ""
+                events.append(Event(t, "state", f"{state}{why}"))
+            states.append((t, state, message))
+        counts = {k: int(v) for k, v in values.items() if k.startswith(COUNTED) and v.isdigit()}
+        # A counter that is not there yet is at zero; the first status says where they begin.
+        for key, count in counts.items() if before is not None else ():
+            rise = count - before.get(key, 0)
+            if rise > 0:
+                kind, _, what = key.partition(" ")
+                times = f" ({rise} times)" if rise > 1 else ""
+                events.append(Event(t, kind, what + times, rise))
+        before = counts
+    return states, events
+
+
+def episode_events(messages: Sequence[tuple[int, object]],
+                   axis: TimeAxis) -> tuple[list[Event], dict[str, str], int]:
+    """Return begin and end, what they say of the first episode, and how many were begun.
+
+    Args:
+        messages: (receive time, diagnostic_msgs/DiagnosticStatus) in order.
+        axis: the time axis.
+    """
+    events: list[Event] = []
+    told: dict[str, str] = {}
+    begun = 0
+    for log_ns, event in messages:
+        begun += event.message == "begin"
+        events.append(Event(round(axis.received(log_ns), 4), "episode", event.message))
+        if begun <= 1:
+            told |= {v.key: v.value for v in event.values}
+            success = {"true": "success", "false": "failure"}.get(
+                told.get("success", "").lower())
+            if event.message == "abort":
+                told["outcome"] = "aborted"
+            elif success:
+                told["outcome"] = success
+    return events, told, begun

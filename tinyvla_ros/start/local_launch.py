@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Start a node graph on a machine without ``ros2 launch``: processes, output, clean stop."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+
+import yaml
+
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.start.graph import NodeDescription
+
+# Seconds a node gets to stop after SIGINT, then after SIGTERM, before SIGKILL.
+PATIENCE_S = 8.0
+_PR_SET_PDEATHSIG = 1
+
+
+def run_graph(nodes: Sequence[NodeDescription]) -> int:
+    """Run all nodes until the one that ends the run exits, one dies, or Ctrl-C.
+
+    Returns:
+        0 when the run ended as it should, 130 after Ctrl-C, otherwise the exit code of the node
+        that died first, whose name is printed.
+
+    Raises:
+        InputError: there is no rclpy here.
+    """
+    require_rclpy()
+    environment = dict(os.environ)
+    # A simulated robot has no business on the network unless the user says so.
+    environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    environment["PYTHONUNBUFFERED"] = "1"
+    stop = threading.Event()
+    previous = {s: signal.signal(s, lambda *_: stop.set())
+                for s in (signal.SIGINT, signal.SIGTERM)}
+    running: dict[NodeDescription, subprocess.Popen] = {}
+    try:
+        for node in nodes:
+            running[node] = _start(node, environment)
+        while not stop.is_set():
+            for node, process in running.items():
+                code = process.poll()
+                if code is not None:
+                    return _ended(node, code)
+            stop.wait(0.05)
+        print("stopping", file=sys.stderr, flush=True)
+        return 130
+    finally:
+        _stop(list(running.values()))
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def require_rclpy() -> None:
+    """Raise ``InputError`` if there is no rclpy here."""
+    try:
+        import rclpy  # noqa: F401
+    except ImportError as err:
+        raise InputError(f"rclpy cannot be imported ({err}); run 'make setup', or source a ROS 2 "
+                         "Jazzy installation.") from None
+
+
+def node_command(node: NodeDescription) -> list[str]:
+    """Return the command line that runs a node in this Python environment."""
+    command = [sys.executable, "-m", "tinyvla_ros.start.executables", node.executable,
+               "--ros-args"]
+    for name, value in node.parameters.items():
+        text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"))
+        command += ["-p", f"{name}:={text.removesuffix(chr(10)).removesuffix('...').strip()}"]
+    return command
+
+
+def _start(node: NodeDescription, environment: dict[str, str]) -> subprocess.Popen:
+    command = node_command(node)
+    # An own session: Ctrl-C reaches this process alone, which then stops the nodes once each.
+    process = subprocess.Popen(command, env=environment, start_new_session=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               preexec_fn=_die_with_parent)
+    threading.Thread(target=_relay, args=(node.executable, process), daemon=True).start()
+    return process
+
+
+def _die_with_parent() -> None:
+    """Have the kernel stop the node if this process is killed outright."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _relay(name: str, process: subprocess.Popen) -> None:
+    for line in process.stdout:
+        print(f"[{name}] {line.decode(errors='replace').rstrip()}", flush=True)
+
+
+def _ended(node: NodeDescription, code: int) -> int:
+    if node.ends_run and code == 0:
+        return 0
+    how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+    print(f"error: {node.executable} ended with {how}; the run is stopped.", file=sys.stderr,
+          flush=True)
+    return code if code > 0 else 1
+
+
+def _stop(processes: list[subprocess.Popen]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        for process in processes:
+            if process.poll() is None:
+                process.send_signal(number)
+        deadline = time.monotonic() + PATIENCE_S
+        for process in processes:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                continue
+        if all(p.poll() is not None for p in processes):
+            return

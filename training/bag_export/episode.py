@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One bag becomes one episode, kept in a directory until the dataset is put together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.bags.reader import Bag
+from tinyvla_ros.bags.topics import contract_of
+from tinyvla_ros.core.configuration import read_json
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.files import write_json
+from training.bag_export.actions import Actions, choose_source, find_actions
+from training.bag_export.images import PictureFormat, store_pictures
+from training.bag_export.sampling import Frames, Sampling, check_rates, find_frames
+from training.bag_export.streams import Recording, read_recording
+from training.data.lerobot_writer import Episode
+
+ABOUT, ARRAYS = "episode.json", "arrays.npz"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How bags become episodes; all bags of a dataset alike.
+
+    Attributes:
+        sampling: frame rate, and which message belongs to a frame.
+        pictures: how images are stored.
+        actions: ``auto`` or one of ``training.bag_export.actions.SOURCES``.
+        dt: control period for trajectories and states, s; None to find it out.
+        robot: contract file; None for the one in each bag.
+        instruction: for bags that do not say it; empty to refuse those.
+        outcome: ``success`` or ``all``.
+        tasks: tasks or instructions to take; empty for all.
+    """
+
+    sampling: Sampling
+    pictures: PictureFormat
+    actions: str = "auto"
+    dt: float | None = None
+    robot: Path | None = None
+    instruction: str = ""
+    outcome: str = "success"
+    tasks: tuple[str, ...] = ()
+
+
+class EpisodeJob(NamedTuple):
+    """A bag to work on.
+
+    Attributes:
+        bag: its path.
+        place: directory to make.
+        settings: how.
+    """
+
+    bag: Path
+    place: Path
+    settings: Settings
+
+
+class Outcome(NamedTuple):
+    """What became of a bag.
+
+    Attributes:
+        bag: its path.
+        place: where its episode is; None if it is not to be exported.
+        refused: whether something is wrong with it.
+        text: one sentence why it is left out, or what is worth knowing.
+    """
+
+    bag: Path
+    place: Path | None
+    refused: bool
+    text: str
+
+
+def episode_key(bag: Path) -> str:
+    """Return what names the episode of a bag, as long as nobody changes the bag."""
+    files = sorted(bag.iterdir()) if bag.is_dir() else [bag]
+    about = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    return hashlib.sha256(repr((str(bag.resolve()), about)).encode()).hexdigest()[:16]
+
+
+def export_episode(job: EpisodeJob) -> Outcome:
+    """Make the episode of a bag, if that has not been done before; the bag is only read."""
+    bag, place, settings = job
+    try:
+        if not (place / ABOUT).is_file():
+            with Bag(bag) as opened:
+                unwanted = _unwanted(opened, settings)
+                if unwanted:
+                    return Outcome(bag, None, False, unwanted)
+                part = place.with_name(place.name + ".part")
+                shutil.rmtree(part, ignore_errors=True)
+                part.mkdir(parents=True)
+                _make(opened, part, settings)
+                os.replace(part, place)
+        return Outcome(bag, place, False, read_json(place / ABOUT)["note"])
+    except InputError as err:
+        return Outcome(bag, None, True, str(err))
+
+
+def _unwanted(bag: Bag, settings: Settings) -> str:
+    outcome = bag.custom.get("outcome")
+    if settings.outcome == "success" and outcome not in (None, "success"):
+        return f"its outcome is {outcome}"
+    names = [bag.custom.get(k) for k in ("task", "instruction")]
+    if settings.tasks and not set(names) & set(settings.tasks):
+        return f"its task is {names[0] or names[1] or 'not recorded'}"
+    return ""
+
+
+def _make(bag: Bag, part: Path, settings: Settings) -> None:
+    contract = contract_of(bag, settings.robot)
+    recording = read_recording(bag, contract)
+    recorded, instruction = _instruction(bag, recording, settings)
+    fps = settings.sampling.fps
+    check_rates(recording, contract, fps)
+    frames = find_frames(recording, settings.sampling)
+    source = choose_source(recording, contract, settings.actions)
+    if source == "chunk":
+        _refuse_lost(bag, contract)
+    actions = find_actions(recording, contract, source, frames.times, fps, recorded, settings.dt)
+    first, last = actions.span
+    if first == last:
+        raise InputError(f"{bag.path} has no frame of which is known what the arm was told; leave "
+                         "it out.")
+    frames, values = frames.select(first, last), actions.values[first:last]
+    held = actions.held[first:last]
+    arrays = {"action": values.reshape(len(values), -1)}
+    arrays["observation.state"] = np.stack(
+        [s.values[frames.picks[f"state {n}"]] for n, s in recording.states.items()],
+        axis=1).astype(np.float32)
+    arrays |= store_pictures(bag, recording, frames, fps, settings.pictures, part)
+    np.savez(part / ARRAYS, **arrays)
+    # Last: an episode without it is recognisably unfinished.
+    write_json(part / ABOUT, {
+        "task": instruction, "robot": contract.name, "source": source,
+        "features": _features(contract, recording, settings, actions),
+        "note": _note(bag, actions, held),
+        "bag": _about(bag, recording, frames, actions, held)})
+
+
+def _instruction(bag: Bag, recording: Recording, settings: Settings) -> tuple[str | None, str]:
+    """Return the recorded instruction, None if there is none, and the one for the dataset."""
+    said = recording.instructions
+    recorded = bag.custom.get("instruction")
+    if recorded is None and len(said) > 1:
+        raise InputError(f"{bag.path}: the instruction changes from {said[0]!r} to {said[1]!r}; "
+                         "an episode has one, split this bag or leave it out.")
+    if recorded is None and said:
+        recorded = said[0]
+    if not recorded and not settings.instruction:
+        raise InputError(f"{bag.path} does not say what was to be done; give --instruction TEXT.")
+    return recorded, recorded or settings.instruction
+
+
+def _refuse_lost(bag: Bag, contract: RobotContract) -> None:
+    for output in contract.outputs:
+        for word in ("lost", "dropped"):
+            for name, count in bag.custom.items():
+                if name.startswith(f"{word} ") and name.endswith(output.topic.lstrip("/")):
+                    raise InputError(f"{bag.path}: {count} messages of {output.topic} were {word},"
+                                     " so that nothing says what was executed; leave this bag "
+                                     "out.")
+
+
+def _features(contract: RobotContract, recording: Recording, settings: Settings,
+              actions: Actions) -> dict:
+    camera = settings.pictures.feature(settings.sampling.fps)
+    features = {f"observation.images.{name}": camera for name in contract.cameras}
+    states = list(recording.states)
+    features["observation.state"] = {"dtype": "float32", "shape": [len(states)], "names": states}
+    names = [f"{c}.{step}" for step in range(actions.values.shape[1]) for c in contract.actions]
+    features["action"] = {"dtype": "float32", "shape": [len(names)], "names": names}
+    return features
+
+
+def _note(bag: Bag, actions: Actions, held: np.ndarray) -> str:
+    notes = []
+    if "outcome" not in bag.custom:
+        notes.append("its outcome was not recorded")
+    if held.any():
+        notes.append(f"the arm held for {held.sum()} of {held.size} control steps")
+    return "; ".join(notes)
+
+
+def _about(bag: Bag, recording: Recording, frames: Frames, actions: Actions,
+           held: np.ndarray) -> dict:
+    """Return where the episode comes from, for ``meta/bags.json``."""
+    lead = next(iter(recording.cameras.values())).stamps
+    offsets = {n: np.abs(s.stamps[frames.picks[n]] - frames.times).max() / 1e9
+               for n, s in recording.measured.items()}
+    kept = ("task", "seed", "outcome", "checkpoint_digest", "join")
+    return {
+        "bag": bag.name, **{k: bag.custom[k] for k in kept if k in bag.custom},
+        "first_stamp_ns": int(frames.times[0]), "last_stamp_ns": int(frames.times[-1]),
+        "images_before": int((lead < frames.times[0]).sum()),
+        "images_after": int((lead > frames.times[-1]).sum()),
+        "largest_offset_s": round(float(max(offsets.values())), 6),
+        "largest_offset_of": max(offsets, key=offsets.get),
+        "actions": actions.source, "control_period_s": actions.dt,
+        "held_steps": int(held.sum())}
+
+
+def load_episode(place: Path) -> tuple[dict, Episode]:
+    """Return what ``export_episode`` made: its description, and the episode itself."""
+    about = read_json(place / ABOUT)
+    images, videos, stats, arrays = {}, {}, defaultdict(dict), {}
+    with np.load(place / ARRAYS, allow_pickle=False) as stored:
+        for name in stored.files:
+            if name.startswith("stats/"):
+                _, feature, key = name.split("/")
+                stats[feature][key] = stored[name]
+            elif name in about["features"]:
+                arrays[name] = stored[name]
+        for feature, spec in about["features"].items():
+            if spec["dtype"] == "image":
+                data, ends = stored[f"png/{feature}"].tobytes(), stored[f"ends/{feature}"].tolist()
+                images[feature] = [data[a:b] for a, b in zip([0, *ends], ends, strict=False)]
+            elif spec["dtype"] == "video":
+                videos[feature] = place / f"{feature}.mp4"
+    order = {n: arrays[n] for n in about["features"] if n in arrays}
+    return about, Episode(about["task"], images, stats, order, videos)
+
+
+def describe(about: dict) -> str:
+    """Return what must be alike in all episodes of a dataset."""
+    return json.dumps([about["features"], about["source"], about["bag"]["control_period_s"]])

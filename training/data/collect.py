@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Collect demonstrations with MetaWorld's scripted experts into a LeRobotDataset.
+
+The expert's clean action is recorded at every control step, while the action executed carries
+bursts of noise: the data shows how to come back from where a policy's own errors lead (DART,
+Laskey et al. 2017). Only successful episodes are kept, with some settling steps past success.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from sim_bridge.episodes import HORIZON
+from sim_bridge.metaworld_env import (
+    ACTION_CHANNELS,
+    CONTROL_DT,
+    EE_NAMES,
+    JOINT_NAMES,
+    MetaWorldEnv,
+)
+from sim_bridge.robot_config import RobotConfig
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.images import shrink
+from training.data.lerobot_writer import Episode, LeRobotDatasetWriter, image_stats
+from training.jobs.progress import progress_bar
+
+STATE_NAMES = (*JOINT_NAMES, *EE_NAMES)
+# Demonstrations and evaluations both count seeds from 0; this keeps their goals apart.
+SEED_OFFSET = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class CollectOptions:
+    """How demonstrations are made.
+
+    Attributes:
+        image_size: stored images are (image_size, image_size, 3).
+        noise: largest amplitude of a noise burst, in action units; each episode draws its own.
+        settle_steps: control steps recorded past the first success.
+    """
+
+    image_size: int = 96
+    noise: float = 1.0
+    settle_steps: int = 24
+
+
+def collect(tasks: list[str], episodes: int, seed: int, out: Path,
+            options: CollectOptions = CollectOptions(), workers: int | None = None,
+            config: RobotConfig | None = None) -> None:
+    """Write ``episodes`` successful demonstrations of every task to ``out``.
+
+    The result depends on tasks, episodes, seed and options only, not on ``workers``.
+
+    Raises:
+        InputError: unknown task, episodes below 1, negative seed, or ``out`` not writable.
+    """
+    config = config or RobotConfig.load()
+    for task in tasks:
+        config.instruction(task)
+    if episodes < 1:
+        raise InputError(f"Episodes is {episodes}; give a number of at least 1.")
+    if seed < 0:
+        raise InputError(f"Seed is {seed}; give a number of at least 0.")
+    k, size = config.camera_every, options.image_size
+    features = {f"observation.images.{name}": {
+        "dtype": "image", "shape": [size, size, 3], "names": ["height", "width", "channels"]}
+        for name in config.cameras}
+    features["observation.state"] = {
+        "dtype": "float32", "shape": [len(STATE_NAMES)], "names": list(STATE_NAMES)}
+    # k control steps pass between two frames; a row holds the actions of all of them.
+    names = [f"{channel}.{step}" for step in range(k) for channel in ACTION_CHANNELS]
+    features["action"] = {"dtype": "float32", "shape": [len(names)], "names": names}
+    writer = LeRobotDatasetWriter(out, round(1.0 / (k * CONTROL_DT)), features, "metaworld_sawyer")
+    context = multiprocessing.get_context("spawn")
+    workers = workers or multiprocessing.cpu_count()
+    with (progress_bar(total=len(tasks) * episodes, unit="episode", desc="collect") as progress,
+          context.Pool(workers, _start_worker, (config, options)) as pool):
+        for task in tasks:
+            first = SEED_OFFSET + seed * 1_000_000
+            jobs = ((task, first + i) for i in range(20 * episodes))
+            kept = 0
+            for episode in _in_order(pool, jobs, workers):
+                if episode is None:
+                    continue  # the expert failed under this noise
+                writer.add(episode)
+                progress.update()
+                kept += 1
+                if kept == episodes:
+                    break
+            else:
+                raise InputError(f"Only {kept} of {20 * episodes} demonstrations of {task} "
+                                 f"succeeded; lower the noise (now {options.noise}).")
+    writer.close()
+
+
+def _in_order(pool, jobs, workers: int):
+    """Yield results in the order of ``jobs`` with a bounded number of them under way."""
+    pending = []
+    for job in jobs:
+        pending.append(pool.apply_async(_run_job, job))
+        if len(pending) >= 4 * workers:
+            yield pending.pop(0).get()
+    for result in pending:
+        yield result.get()
+
+
+_worker: dict = {}
+
+
+def _start_worker(config, options) -> None:
+    _worker.update(config=config, options=options, envs={})
+
+
+def _run_job(task: str, seed: int) -> Episode | None:
+    envs, config = _worker["envs"], _worker["config"]
+    if task not in envs:
+        envs[task] = MetaWorldEnv(task, config)
+    return demonstrate(envs[task], seed, _worker["options"])
+
+
+def demonstrate(env: MetaWorldEnv, seed: int, options: CollectOptions) -> Episode | None:
+    """Run the scripted expert once; ``None`` if it did not succeed within the horizon."""
+    from metaworld.policies import ENV_POLICY_MAP
+
+    rng = np.random.default_rng(seed)
+    noise = _NoiseBursts(rng, options.noise * rng.uniform(0.0, 1.0))
+    expert = ENV_POLICY_MAP[env.task]()
+    env.reset_unseen(seed)
+    every = env.config.camera_every
+    scenes, states, actions, steps_left = [], [], [], None
+    for step in range(HORIZON):
+        if step % every == 0:
+            if steps_left is not None and steps_left <= 0:
+                break
+            # Drawn afterwards, and only if the expert succeeds: drawing costs most, and half of
+            # the disturbed experts fail at pick-place.
+            scenes.append(env.scene())
+            state = env.state()
+            states.append([state[name] for name in STATE_NAMES])
+            actions.append(np.zeros((every, len(ACTION_CHANNELS)), np.float32))
+        action = np.clip(expert.get_action(env.privileged_observation), -1.0, 1.0)
+        actions[-1][step % every] = action
+        executed = action.copy()
+        if steps_left is None:
+            executed[:3] += noise.sample()
+        _, success, _ = env.control(executed)
+        if steps_left is None and success:
+            steps_left = options.settle_steps
+        elif steps_left is not None:
+            steps_left -= 1
+    if steps_left is None or steps_left > 0:
+        return None
+    images = {f"observation.images.{name}": [] for name in env.config.cameras}
+    for scene in scenes:
+        env.show(scene)
+        for name in env.config.cameras:
+            image = shrink(env.render_camera(name), options.image_size, options.image_size)
+            images[f"observation.images.{name}"].append(image)
+    return Episode(
+        task=env.config.instruction(env.task),
+        images={name: [_png(image) for image in stack] for name, stack in images.items()},
+        image_stats={name: image_stats(np.stack(stack)) for name, stack in images.items()},
+        arrays={"observation.state": np.array(states, np.float32),
+                "action": np.stack(actions).reshape(len(actions), -1)})
+
+
+class _NoiseBursts:
+    """Random pushes: a constant offset for 4-16 steps, then 8-40 steps of rest."""
+
+    def __init__(self, rng: np.random.Generator, amplitude: float):
+        self._rng, self._amplitude = rng, amplitude
+        self._offset, self._left, self._pushing = np.zeros(3), int(rng.integers(0, 24)), False
+
+    def sample(self) -> np.ndarray:
+        if self._left == 0:
+            self._pushing = not self._pushing
+            self._left = int(self._rng.integers(4, 17) if self._pushing
+                             else self._rng.integers(8, 41))
+            self._offset = (self._rng.uniform(-1, 1, 3) * 2 * self._amplitude
+                            if self._pushing else np.zeros(3))
+        self._left -= 1
+        return self._offset
+
+
+def _png(image: np.ndarray) -> bytes:
+    ok, data = cv2.imencode(".png", image[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    if not ok:
+        raise RuntimeError("PNG encoding failed")
+    return data.tobytes()
+

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The images of a dataset, decoded once into a memory-mapped file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.format import open_memmap
+
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.images import crop_and_shrink
+from tinyvla_ros.policy.config import CameraSpec
+from training.data.frames import camera_frames
+from training.data.lerobot_reader import Tables
+from training.jobs.progress import progress_bar
+
+
+def cached_images(path: Path, tables: Tables, cameras: dict[str, tuple[str, CameraSpec]]
+                  ) -> np.ndarray:
+    """Open the decoded images at ``path``; decode them first if they are not there.
+
+    The directory appears whole or not at all, and is never written to again.
+
+    Args:
+        path: directory of this dataset as seen by these cameras.
+        tables: the dataset; its episode table must fit its rows.
+        cameras: camera name -> its feature and what the policy sees of it.
+
+    Returns:
+        (frames, cameras, height, width, 3) uint8 RGB, in memory if that takes less than half of
+        what is free, else memory-mapped.
+
+    Raises:
+        InputError: cameras of different sizes, an image or video that cannot be used, no room.
+    """
+    sizes = {(spec.height, spec.width) for _, spec in cameras.values()}
+    if len(sizes) > 1:
+        raise InputError(f"Cameras have different sizes {sorted(sizes)}; give all the same.")
+    if not (path / "images.npy").is_file():
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        try:
+            _decode_all(part, tables, cameras, (tables.frames, len(cameras), *sizes.pop(), 3))
+            shutil.rmtree(path, ignore_errors=True)
+            os.replace(part, path)
+        except OSError as err:
+            raise InputError(f"Cannot write the decoded images to {path} ({err.strerror}); make "
+                             "room or make the directory writable.") from None
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    return _in_memory(np.load(path / "images.npy", mmap_mode="r"))
+
+
+def _decode_all(part: Path, tables: Tables, cameras, shape: tuple[int, ...]) -> None:
+    part.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(part).free
+    if np.prod(shape) > free:  # writing a memory map on a full disk kills the process
+        raise InputError(f"The decoded images take {np.prod(shape) / 1e9:.1f} GB and {part.parent}"
+                         f" has {free / 1e9:.1f} GB free; make room.")
+    images = open_memmap(part / "images.npy", "w+", np.uint8, shape)
+    with progress_bar(total=shape[0] * shape[1], unit="image", desc="decode images") as progress:
+        for j, (feature, spec) in enumerate(cameras.values()):
+            for row, image in camera_frames(tables, feature):
+                images[row, j] = crop_and_shrink(image, spec.crop, spec.height, spec.width)
+                progress.update()
+    images.flush()
+
+
+def _in_memory(images: np.ndarray) -> np.ndarray:
+    """Read the cache into memory if it takes less than half of what is free.
+
+    Random reads of a memory map are several seconds a batch where the system drops file pages.
+    """
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return np.array(images) if images.nbytes < free / 2 else images

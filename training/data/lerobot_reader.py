@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read the tables of a LeRobotDataset v3.0 directory.
+
+The layout is the one of https://github.com/huggingface/lerobot (``src/lerobot/datasets``). Here a
+file is either read or refused in one sentence; whether the tables fit each other is judged in
+``training.data.consistency``, and the images are decoded in ``training.data.frames``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tinyvla_ros.core.configuration import read_json
+from tinyvla_ros.core.errors import InputError
+
+IMAGE_DTYPES = ("image", "video")
+# Longest first: the camera of 'observation.images.front' is 'front'.
+CAMERA_PREFIXES = ("observation.images.", "observation.")
+INDEX_COLUMNS = ("index", "episode_index", "frame_index", "timestamp", "task_index")
+
+
+@dataclass(frozen=True)
+class VideoSpans:
+    """Where every episode lies in the video files of one camera.
+
+    Attributes:
+        chunk: (episodes,) int64 number of the chunk directory.
+        file: (episodes,) int64 number of the file in it.
+        begin: (episodes,) float64 seconds from the start of the file.
+        end: (episodes,) float64 seconds, exclusive.
+    """
+
+    chunk: np.ndarray
+    file: np.ndarray
+    begin: np.ndarray
+    end: np.ndarray
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """The episode table, sorted by ``number``.
+
+    Attributes:
+        number: (episodes,) int64 ``episode_index``.
+        length: (episodes,) int64 frames.
+        start: (episodes,) int64 first row of the episode in the data.
+        end: (episodes,) int64 one past its last row.
+        videos: feature name -> spans, for features stored as video.
+    """
+
+    number: np.ndarray
+    length: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    videos: dict[str, VideoSpans]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Everything of a dataset but its values and images.
+
+    Attributes:
+        root: the dataset directory.
+        info: content of ``meta/info.json``.
+        files: data files in the order of their rows.
+        tasks: instructions; ``rows["task_index"]`` points here.
+        episodes: the episode table.
+        rows: ``INDEX_COLUMNS`` -> (frames,) int64, ``timestamp`` float64 seconds.
+    """
+
+    root: Path
+    info: dict
+    files: list[Path]
+    tasks: tuple[str, ...]
+    episodes: Episodes
+    rows: dict[str, np.ndarray]
+
+    @property
+    def frames(self) -> int:
+        """Number of rows in the data files."""
+        return len(self.rows["index"])
+
+    def frame_name(self, row: int) -> str:
+        """Return how a person finds a row: 'frame 7 of episode 3'."""
+        return f"frame {self.rows['frame_index'][row]} of episode " \
+               f"{self.rows['episode_index'][row]}"
+
+    def column(self, name: str) -> np.ndarray:
+        """Read a numeric feature of all rows.
+
+        Returns:
+            (frames, size) in the dtype of the feature.
+
+        Raises:
+            InputError: the column is missing or does not have the declared shape.
+        """
+        feature = self.info["features"][name]
+        size = feature_size(feature)
+        parts = [_values(read_columns(file, [name]), name, size, np.dtype(feature["dtype"]), file)
+                 for file in self.files]
+        return np.concatenate(parts)
+
+
+def read_tables(root: str | Path) -> Tables:
+    """Read ``meta/`` and the index columns of the data files.
+
+    Raises:
+        InputError: not a dataset, no frames, or a file that is missing, cut short or lacks a
+            column.
+    """
+    root = Path(root)
+    info = read_info(root)
+    files = sorted((root / "data").glob("*/*.parquet"))
+    if not files:
+        raise InputError(f"{root} has no data files (data/chunk-000/file-000.parquet ...); copy "
+                         "the whole dataset directory again.")
+    parts = [read_columns(file, INDEX_COLUMNS) for file in files]
+    rows = {}
+    for name in INDEX_COLUMNS:
+        dtype = np.dtype(np.float64 if name == "timestamp" else np.int64)
+        rows[name] = np.concatenate([_values(part, name, 1, dtype, file)[:, 0]
+                                     for part, file in zip(parts, files, strict=True)])
+    if not len(rows["index"]):
+        raise InputError(f"{root} holds no frames; collect demonstrations first.")
+    return Tables(root, info, files, _read_tasks(root), _read_episodes(root, info), rows)
+
+
+def read_info(root: Path) -> dict:
+    """Read ``meta/info.json`` and check what everything else relies on.
+
+    Raises:
+        InputError: not a dataset, another version, no frames, or fields of the wrong kind.
+    """
+    path = root / "meta" / "info.json"
+    if not path.is_file():
+        raise InputError(f"{root} is not a LeRobotDataset (no meta/info.json); give a directory "
+                         "written by 'tinyvla collect' or by lerobot.")
+    info = read_json(path)
+    if not isinstance(info, dict) or info.get("codebase_version") != "v3.0":
+        version = info.get("codebase_version") if isinstance(info, dict) else None
+        raise InputError(f"{root} has codebase_version {version!r}; convert it to 'v3.0' with "
+                         "lerobot.")
+    if not info.get("total_frames"):
+        raise InputError(f"{root} holds no frames; collect demonstrations first.")
+    fps = info.get("fps")
+    if not isinstance(fps, int | float) or not fps > 0:
+        raise InputError(f"{path}: 'fps' is {fps!r}; give the frames per second, above 0.")
+    features = info.get("features")
+    if not isinstance(features, dict) or not all(
+            isinstance(f, dict) and isinstance(f.get("dtype"), str)
+            and isinstance(f.get("shape"), list) for f in features.values()):
+        raise InputError(f"{path}: 'features' must map each name to its 'dtype' and 'shape'; "
+                         "write the dataset again with lerobot.")
+    return info
+
+
+def camera_features(info: dict) -> dict[str, str]:
+    """Return camera name -> feature name, for features of dtype ``image`` or ``video``."""
+    cameras = {}
+    for feature, spec in info["features"].items():
+        if spec["dtype"] in IMAGE_DTYPES:
+            prefix = next((p for p in CAMERA_PREFIXES if feature.startswith(p)), "")
+            name = feature.removeprefix(prefix)
+            # 'observation.images.image' and 'observation.image' may both exist.
+            if name not in cameras or prefix == CAMERA_PREFIXES[0]:
+                cameras[name] = feature
+    return cameras
+
+
+def is_depth(feature: dict) -> bool:
+    """Tell whether an image feature is a depth map (lerobot stores those with 12 bits)."""
+    return bool((feature.get("info") or {}).get("is_depth_map", feature.get("is_depth_map")))
+
+
+def image_size(feature: dict) -> tuple[int, int]:
+    """Return (height, width) of an image feature, whichever order its shape is declared in."""
+    shape = list(feature["shape"])
+    names = feature.get("names")
+    if isinstance(names, list) and names and str(names[0]).startswith("channel"):
+        return shape[1], shape[2]
+    return shape[0], shape[1]
+
+
+def feature_size(feature: dict) -> int:
+    """Return the number of values of a numeric feature per frame; scalars count as one."""
+    return math.prod(feature["shape"])
+
+
+def channel_names(feature: dict) -> list[str] | None:
+    """Return the name of every value of a feature, or None if they are not all named.
+
+    lerobot writes lists, ``{"motors": [...]}`` (robots) and ``{"delta_x": 0, ...}``
+    (teleoperators).
+    """
+    names = feature.get("names")
+    if isinstance(names, dict):
+        if all(isinstance(v, list) for v in names.values()):
+            names = [name for group in names.values() for name in group]
+        elif all(isinstance(v, int) for v in names.values()):
+            names = sorted(names, key=names.get)
+    if not isinstance(names, list) or len(names) != feature_size(feature):
+        return None
+    return [str(name) for name in names]
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
+    """Read some columns of a parquet file.
+
+    Raises:
+        InputError: the file cannot be read, or a column is missing.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            missing = [c for c in columns if c not in file.schema_arrow.names]
+            if not missing:
+                return file.read(columns=list(columns)).select(list(columns))
+    except (pa.ArrowException, OSError) as err:
+        raise unreadable(path, err) from None
+    raise InputError(f"{path} has no column {missing[0]!r}; write the dataset again with lerobot "
+                     "or 'tinyvla collect'.")
+
+
+def unreadable(path: Path, err: Exception) -> InputError:
+    """Return the error for a file that is damaged or cut short."""
+    reason = " ".join(str(err).split("\n")[0].split())
+    return InputError(f"{path} cannot be read ({reason}); copy the file again, it is missing, "
+                      "damaged or cut short.")
+
+
+def _read_tasks(root: Path) -> tuple[str, ...]:
+    path = root / "meta" / "tasks.parquet"
+    if not path.is_file():
+        raise InputError(f"{path} is missing; copy the 'meta' directory again, it names the "
+                         "instructions.")
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError) as err:
+        raise unreadable(path, err) from None
+    # The text is the index of a pandas frame, whose column name varies with lerobot's version.
+    text = [f.name for f in schema
+            if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
+    text = [n for n in ("task", "__index_level_0__") if n in text] or text
+    if not text:
+        raise InputError(f"{path} has no column of texts ('task'); write the dataset again with "
+                         "lerobot.")
+    table = read_columns(path, ["task_index", text[0]]).to_pydict()
+    tasks = dict(zip(table["task_index"], table[text[0]], strict=True))
+    if sorted(tasks) != list(range(len(table["task_index"]))) or not tasks:
+        shown = ", ".join(str(i) for i in table["task_index"][:10]) or "no rows"
+        raise InputError(f"{path} has task_index {shown}; they must be 0, 1, 2 ... without gaps or"
+                         " repetitions.")
+    return tuple(tasks[i] or "" for i in range(len(tasks)))
+
+
+def _read_episodes(root: Path, info: dict) -> Episodes:
+    files = sorted((root / "meta" / "episodes").glob("*/*.parquet"))
+    if not files:
+        raise InputError(f"{root} has no episode table (meta/episodes/chunk-000/file-000.parquet)"
+                         "; copy the 'meta' directory again.")
+    videos = [n for n, f in info["features"].items() if f["dtype"] == "video"]
+    spans = {n: [f"videos/{n}/{c}" for c in
+                 ("chunk_index", "file_index", "from_timestamp", "to_timestamp")] for n in videos}
+    columns = ["episode_index", "length", "dataset_from_index", "dataset_to_index",
+               *(c for names in spans.values() for c in names)]
+    parts = [read_columns(f, columns) for f in files]
+
+    def read(name: str, dtype=np.int64) -> np.ndarray:
+        return np.concatenate([_values(p, name, 1, np.dtype(dtype), f)[:, 0]
+                               for p, f in zip(parts, files, strict=True)])
+
+    number = read("episode_index")
+    order = np.argsort(number, kind="stable")
+    return Episodes(
+        number[order], *(read(c)[order] for c in columns[1:4]),
+        {n: VideoSpans(read(chunk)[order], read(file)[order], read(begin, np.float64)[order],
+                       read(end, np.float64)[order])
+         for n, (chunk, file, begin, end) in spans.items()})
+
+
+def _values(table: pa.Table, name: str, size: int, dtype: np.dtype, path: Path) -> np.ndarray:
+    """Return a column as (rows, size), whether stored as scalars, lists or nested lists."""
+    parts = [np.empty(0, dtype)]
+    for chunk in table[name].chunks:
+        if isinstance(chunk, pa.ExtensionArray):
+            chunk = chunk.storage
+        nulls = chunk.null_count
+        while not nulls and hasattr(chunk, "flatten") and pa.types.is_nested(chunk.type):
+            chunk = chunk.flatten()
+            nulls = chunk.null_count
+        if nulls and not pa.types.is_floating(chunk.type):
+            raise InputError(f"{path}: column '{name}' has empty cells; fill them or remove those "
+                             "episodes.")
+        parts.append(chunk.to_numpy(zero_copy_only=False).astype(dtype, copy=False))
+    flat = np.concatenate(parts)
+    if len(flat) != len(table) * size:
+        raise InputError(f"{path}: column '{name}' holds {len(flat)} values in {len(table)} rows, "
+                         f"meta/info.json declares {size} per row; make 'shape' agree.")
+    return flat.reshape(len(table), size)

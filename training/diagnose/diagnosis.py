@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All checks of ``tinyvla diagnose`` on one recipe or checkpoint."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tinyvla_ros.core.configuration import parse, read_json
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.policy.checkpoint import Checkpoint, load_checkpoint
+from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.policy.normalizer import Normalizer
+from training.data.consistency import Finding
+from training.diagnose import memory_plan, one_batch, probe, range_check
+from training.diagnose.memory_plan import MB, MemoryPlan
+from training.learning.batches import Batch, BatchSampler
+from training.learning.learner import Learner
+from training.learning.mixture import Mixture, load_mixture
+from training.learning.recipe import Optimisation, Recipe
+from training.learning.train import fit_normalizer
+from training.learning.trainer import split_episodes, use_bfloat16
+
+# Enough to learn by heart, few enough for half a minute on two cores.
+OVERFIT_BATCH = 16
+# Computed and measured memory differed by 0 to 1.5 % on the CPU (docs/diagnose.md).
+MEMORY_TOLERANCE = 0.1
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is diagnosed.
+
+    Attributes:
+        name: as given on the command line.
+        recipe: what and how to train.
+        checkpoint: trained weights and their normaliser, or None for a recipe.
+    """
+
+    name: str
+    recipe: Recipe
+    checkpoint: Checkpoint | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """How it is diagnosed.
+
+    Attributes:
+        sources: dataset directories and weights; none for the parts that need no data.
+        device: torch device.
+        steps: steps of the one-batch check.
+        gpu_gb: memory of the GPU the largest batch is for, 10^9 bytes.
+        utilisation: share of it that training may take.
+        cache: see ``load_demonstrations``.
+    """
+
+    sources: Sequence[tuple[Path, float]] = ()
+    device: str = "cpu"
+    steps: int = 150
+    gpu_gb: float = 6.0
+    utilisation: float = 0.65
+    cache: Path | None = None
+
+
+@dataclass
+class Diagnosis:
+    """All that was found; None or empty where a part was skipped.
+
+    Attributes:
+        name: of the recipe or checkpoint.
+        data: names of the datasets.
+        device: torch device.
+        precision: of training there.
+        batch_size: the recipe's.
+        output: scale of the denoiser's output on one batch.
+        blocks: activations and gradients on the same batch.
+        channels: states and actions.
+        cameras: images.
+        overfit: the one-batch check.
+        plan: computed memory at ``batch_size``.
+        measured: the same, measured, MB.
+        gpu_gb: as requested; utilisation likewise.
+        largest_batch: largest batch size on such a GPU.
+        largest_plan: computed memory there.
+        skipped: one sentence for each part that was left out.
+        findings: problems first.
+    """
+
+    name: str
+    data: list[str]
+    device: str
+    precision: str
+    batch_size: int
+    output: probe.OutputScale | None = None
+    blocks: list[probe.Block] = field(default_factory=list)
+    channels: list[range_check.Channel] = field(default_factory=list)
+    cameras: list[range_check.Camera] = field(default_factory=list)
+    overfit: one_batch.Overfit | None = None
+    plan: MemoryPlan | None = None
+    measured: float | None = None
+    gpu_gb: float = 0.0
+    utilisation: float = 0.0
+    largest_batch: int = 0
+    largest_plan: MemoryPlan | None = None
+    skipped: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def checkpoint_subject(path: Path) -> Subject:
+    """Load a checkpoint; what it does not say about its training has the recipe's defaults."""
+    checkpoint = load_checkpoint(path, merge=False)
+    if checkpoint.config.model.kind != "tinyvla":
+        raise InputError(f"{path} was imported and not trained here, so there is no recipe to "
+                         "diagnose; give a checkpoint of tinyvla train.")
+    report = path / "training.json"
+    stored = read_json(report).get("recipe", {}) if report.is_file() else {}
+    options = parse(Optimisation, {"steps": 1} | stored.get("optimisation", {}),
+                    f"{report}: recipe.optimisation")
+    # The training-only head is not part of a checkpoint.
+    options = options.model_copy(update={"future_frames": ()})
+    config = checkpoint.config
+    recipe = Recipe(cameras=config.cameras, state=config.state, action=config.action,
+                    model=config.model, diffusion=config.diffusion, language=config.language,
+                    optimisation=options)
+    return Subject(str(path), recipe, checkpoint)
+
+
+def diagnose(subject: Subject, request: Request) -> Diagnosis:
+    """Run all checks.
+
+    Raises:
+        InputError: see ``load_mixture``; also an unknown device, or instructions that a
+            checkpoint does not know.
+    """
+    recipe, checkpoint, device = subject.recipe, subject.checkpoint, request.device
+    _check_device(device)
+    options = recipe.optimisation
+    result = Diagnosis(
+        subject.name, [path.name for path, _ in request.sources], device,
+        "bfloat16" if use_bfloat16(options.precision, device) else "float32",
+        options.batch_size, gpu_gb=request.gpu_gb, utilisation=request.utilisation)
+    if request.sources:
+        data = load_mixture(request.sources, recipe, request.cache)
+        if checkpoint:
+            data = _with_instructions(data, checkpoint.config)
+        normalizer = checkpoint.normalizer if checkpoint else fit_normalizer(data)
+        _check_ranges(result, subject, request, data, normalizer)
+        episodes, _ = split_episodes(recipe, len(data.starts))
+    else:
+        normalizer = checkpoint.normalizer if checkpoint else _limits_normalizer(recipe)
+        tasks = checkpoint.config.instructions if checkpoint else ("any",)
+        data, episodes = _random_data(recipe, normalizer, tasks), np.array([0])
+        result.skipped += ["Ranges of states, actions and images: no --data.",
+                           "One-batch overfit check: no --data.",
+                           "Output and blocks were looked at on random data: no --data."]
+    config = checkpoint.config if checkpoint else recipe.policy_config(data.tasks)
+
+    def learner() -> Learner:
+        torch.manual_seed(recipe.seed)  # the weights that training would start from
+        built = Learner(recipe, config, normalizer)
+        if checkpoint:
+            built.network.load_state_dict(checkpoint.network.state_dict())
+        return built.to(device)
+
+    batch = BatchSampler(data, episodes, recipe)[1]  # what the first step of training sees
+    _probe(result, learner(), batch.to(device), checkpoint is None)
+    if checkpoint:
+        result.skipped.append("One-batch overfit check: a checkpoint has learnt already.")
+    elif request.sources:
+        _progress(f"one-batch overfit check: {request.steps} steps")
+        few = recipe.model_copy(update={"optimisation": options.model_copy(
+            update={"batch_size": min(options.batch_size, OVERFIT_BATCH)})})
+        result.overfit = one_batch.overfit(
+            learner(), few, data, BatchSampler(data, episodes, few)[1], request.steps, device)
+        result.findings += one_batch.overfit_findings(result.overfit)
+    _plan(result, recipe, config, lambda: one_batch.repeat_batch(
+        learner(), recipe, data, _copy(batch), 2, device))
+    result.findings.sort(key=lambda f: not f.error)
+    return result
+
+
+def _check_ranges(result: Diagnosis, subject: Subject, request: Request, data: Mixture,
+                  normalizer: Normalizer) -> None:
+    recipe, stored = subject.recipe, subject.checkpoint and subject.checkpoint.path
+    places = range_check.Places(
+        data, [(path.name, read_json(path / "meta" / "info.json")["total_episodes"])
+               for path, _ in request.sources])
+    for channels, findings in (
+            range_check.states(data, recipe.state, normalizer, places, stored),
+            range_check.actions(data, recipe.action, normalizer, places, stored)):
+        result.channels += channels
+        result.findings += findings
+    result.cameras, findings = range_check.cameras(data, list(recipe.cameras))
+    result.findings += findings
+
+
+def _probe(result: Diagnosis, learner: Learner, batch: Batch, start: bool) -> None:
+    _progress(f"one batch of {result.batch_size}: output, activations, gradients")
+    result.output = probe.output_scale(learner, batch)
+    result.blocks = probe.blocks(learner, batch)
+    result.findings += [*probe.output_findings(result.output, start),
+                        *probe.block_findings(result.blocks, start)]
+
+
+def _plan(result: Diagnosis, recipe: Recipe, config: PolicyConfig,
+          steps: Callable[[], object]) -> None:
+    """Compute and measure the memory of ``steps``, and compute the largest batch."""
+    _progress("memory plan")
+    device, plans = result.device, {}
+
+    def total(batch_size: int) -> float:
+        plans[batch_size] = memory_plan.compute_plan(recipe, config, batch_size, device)
+        return plans[batch_size].total
+    needed = total(result.batch_size)
+    result.plan = plans[result.batch_size]
+    free = _free_memory(device)
+    if needed > free:
+        result.skipped.append(f"Measuring the memory: {needed:.0f} MB are needed, {free:.0f} MB "
+                              "are free.")
+    else:
+        result.measured = memory_plan.measure_peak(steps, device)
+    limit = 1e3 * result.gpu_gb * result.utilisation
+    result.largest_batch = memory_plan.largest_batch(total, limit, result.batch_size)
+    result.largest_plan = plans[result.largest_batch or 1]
+    result.findings += _memory_findings(result, needed, limit)
+
+
+def _memory_findings(result: Diagnosis, needed: float, limit: float) -> Iterator[Finding]:
+    where = f"{result.utilisation:.0%} of {result.gpu_gb:g} GB"
+    if not result.largest_batch:
+        yield Finding("memory", f"Batch size 1 takes {result.largest_plan.total:.0f} MB, and "
+                      f"{limit:.0f} MB ({where}) is the limit; make the model smaller.",
+                      error=result.largest_plan.total > 1e3 * result.gpu_gb)
+    elif needed > limit:
+        yield Finding("memory", f"Batch size {result.batch_size} takes {needed:.0f} MB, and "
+                      f"{limit:.0f} MB ({where}) is the limit; lower optimisation.batch_size to "
+                      f"{result.largest_batch} or less.", error=needed > 1e3 * result.gpu_gb)
+    if result.measured and abs(needed / result.measured - 1.0) > MEMORY_TOLERANCE:
+        yield Finding("memory", f"Computed memory is {needed:.0f} MB, measured "
+                      f"{result.measured:.0f} MB, and 10 % apart is normal; go by the larger one.",
+                      error=False)
+
+
+def _with_instructions(data: Mixture, config: PolicyConfig) -> Mixture:
+    """Number the tasks as a checkpoint does."""
+    rows = np.array([config.instruction_index(task) for task in data.tasks])
+    return replace(data, tasks=config.instructions, task_index=rows[data.task_index])
+
+
+def _limits_normalizer(recipe: Recipe) -> Normalizer:
+    size = len(recipe.state)
+    return Normalizer(torch.zeros(size), torch.ones(size), torch.tensor(recipe.action.low),
+                      torch.tensor(recipe.action.high))
+
+
+def _random_data(recipe: Recipe, normalizer: Normalizer, tasks: tuple[str, ...]) -> Mixture:
+    """Return one episode of noise: its shapes and scales are right, nothing else."""
+    rng = np.random.default_rng(recipe.seed)
+    camera, frames = next(iter(recipe.cameras.values())), 2 * recipe.action.horizon
+    normal = torch.from_numpy(rng.normal(size=(frames, len(recipe.state))).astype(np.float32))
+    uniform = rng.uniform(-1.0, 1.0, (frames, 1, len(recipe.action.channels)))
+    return Mixture(
+        root=Path(), tasks=tasks,
+        images=rng.integers(0, 256, (frames, len(recipe.cameras), camera.height, camera.width, 3),
+                            dtype=np.uint8),
+        states=(normalizer.state_mean + normalizer.state_std * normal).numpy(),
+        actions=normalizer.to_action(torch.from_numpy(uniform.astype(np.float32))).numpy(),
+        task_index=np.zeros(frames, np.int64), starts=np.array([0]), ends=np.array([frames]),
+        group=np.zeros(frames, np.int64), group_weights=(1.0,))
+
+
+def _copy(batch: Batch) -> Batch:
+    """Copy into memory that torch allocated, where its profiler counts it."""
+    rest = {f.name: getattr(batch, f.name).clone() for f in fields(batch)[1:]}
+    return Batch(tuple(image.clone() for image in batch.images), **rest)
+
+
+def _check_device(name: str) -> None:
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"Unknown device {name!r}; give 'cpu', 'cuda' or 'cuda:N'.") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"Device {name!r} is not available on this machine; use 'cpu'.")
+
+
+def _free_memory(device: str) -> float:
+    """Return MB."""
+    if device.startswith("cuda"):
+        return torch.cuda.mem_get_info(device)[0] / MB
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / MB
+
+
+def _progress(text: str) -> None:
+    print(f"{text} ...", file=sys.stderr, flush=True)

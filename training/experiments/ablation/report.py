@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The results of an ablation: JSON, a Markdown table, curves and a picture."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim_bridge.episodes import HORIZON
+from tinyvla_ros.core.files import replace_file, write_json
+from training.experiments.ablation.command import EPISODES, RUNS, run_path
+from training.experiments.ablation.curves import Curve, read_curves
+from training.experiments.ablation.plot import plot_ablation
+from training.experiments.ablation.shares import fix_shares
+from training.experiments.ablation.tables import markdown
+from training.experiments.episode_jobs import POLICY_SEED, success_rate
+from training.jobs.provenance import provenance
+from training.jobs.results_log import ResultsLog
+
+ALL_TASKS = "all"
+CURVES = ("loss", "gradient_norm")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A run and its curves.
+
+    Attributes:
+        record: what ``train_and_measure`` returned.
+        loss: of single batches, that of step 1 included.
+        gradient_norm: before clipping.
+        batch_size: observations per step.
+    """
+
+    record: dict
+    loss: Curve
+    gradient_norm: Curve
+    batch_size: int
+
+    def figures(self) -> dict[str, float | None]:
+        """Return the figures of the table; None where the run did not get so far."""
+        record, after = self.record, self.record["after"]
+        return {
+            "output_std_before": record["before"]["output_std"],
+            "output_std_after": after and after["output_std"],
+            "first_loss": record["first_loss"], "max_loss": self.loss.maximum(),
+            "final_loss": self.loss.final(record["steps"]),
+            "held_out_loss": after and after["held_out"]["own"],
+            "held_out_noise_loss": after and after["held_out"]["noise"],
+            "gradient_norm": self.gradient_norm.median(), "skipped": record["skipped"]}
+
+
+def write_report(log: ResultsLog) -> str:
+    """Write ``ablation.json``, ``.md``, ``.png`` and ``curves.csv``; return the Markdown."""
+    plan = log.plan
+    runs: dict[str, list[RunResult]] = {cell: [] for cell in plan["cells"]}
+    for record in sorted(log.records[RUNS], key=lambda r: plan["seeds"].index(r["seed"])):
+        curves = read_curves(run_path(log.path, record["cell"], record["seed"]), CURVES)
+        runs[record["cell"]].append(RunResult(
+            record, curves["loss"].with_first(record["first_loss"]), curves["gradient_norm"],
+            plan["cells"][record["cell"]]["optimisation"]["batch_size"]))
+    cells = {cell: summarise_cell(mine, [r for r in log.records[EPISODES] if r["cell"] == cell],
+                                  plan["tasks"])
+             for cell, mine in runs.items()}
+    result = {
+        "started": log.started, **provenance(), "protocol": _protocol(plan), "plan": plan,
+        "cells": cells, "shares": fix_shares(cells),
+        "runs": [r.record for mine in runs.values() for r in mine],
+        "episodes": log.records[EPISODES]}
+    text = markdown(result)
+    write_json(log.path / "ablation.json", result)
+    replace_file(log.path / "ablation.md", lambda part: part.write_text(text, encoding="utf-8"))
+    replace_file(log.path / "curves.csv", lambda part: part.write_text(_csv(runs)))
+    plot_ablation(log.path / "ablation.png", runs, cells, plan["tasks"])
+    return text
+
+
+def summarise_cell(runs: Sequence[RunResult], episodes: Sequence[dict], tasks: Sequence[str]
+                   ) -> dict:
+    """Return what the runs of a cell have in common.
+
+    Args:
+        runs: one per seed.
+        episodes: results of their episodes.
+        tasks: in the order of the tables.
+
+    Returns:
+        ``figures``: per figure its value per seed, median, smallest and largest; ``success``: per
+        task, and over ``all`` of them, the counts pooled over seeds with their 95 % interval, and
+        the rate of each seed; ``diverged``: number of runs that did.
+    """
+    figures = {}
+    for name in runs[0].figures() if runs else ():
+        values = {str(r.record["seed"]): r.figures()[name] for r in runs}
+        known = [v for v in values.values() if v is not None]
+        figures[name] = {"seeds": values,
+                         "median": float(np.median(known)) if known else None,
+                         "low": min(known, default=None), "high": max(known, default=None)}
+    groups = {task: [r for r in episodes if r["task"] == task] for task in tasks}
+    groups |= {ALL_TASKS: list(episodes)} if len(tasks) > 1 else {}
+    success = {task: _success(mine) for task, mine in groups.items() if mine}
+    return {"figures": figures, "success": success,
+            "diverged": sum(r.record["outcome"] == "diverged" for r in runs),
+            "errors": sum(r["error"] is not None for r in episodes)}
+
+
+def _success(episodes: Sequence[dict]) -> dict:
+    seeds = dict.fromkeys(r["seed"] for r in episodes)
+    return success_rate(episodes) | {"seeds": {
+        str(seed): success_rate([r for r in episodes if r["seed"] == seed])["rate"]
+        for seed in seeds}}
+
+
+def _protocol(plan: dict) -> dict:
+    return {
+        "budget": f"{plan['samples']} observations per run; steps = observations / batch size",
+        "training": "CPU, 1 process, 1 thread",
+        "checkpoint": "last",
+        "loss": "of single batches: step 1 and every step in the TensorBoard log",
+        "final_loss": "mean over the last tenth of the steps",
+        "held_out": "fixed draws from held-out episodes, the same for every recipe of a seed",
+        "output_std": "of the denoiser's raw output on a held-out batch's noisy actions",
+        "evaluation": "in process, lock-step", "horizon": HORIZON, "policy_seed": POLICY_SEED,
+        "success": "MetaWorld info['success'] within the horizon; episodes of a run without a "
+                   "usable checkpoint count as failures"}
+
+
+def _csv(runs: dict[str, list[RunResult]]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["cell", "seed", "figure", "step", "observations", "value"])
+    for cell, mine in runs.items():
+        for run in mine:
+            for name in CURVES:
+                curve = getattr(run, name)
+                writer.writerows([cell, run.record["seed"], name, step, step * run.batch_size,
+                                  f"{value:.6g}"]
+                                 for step, value in zip(curve.steps, curve.values, strict=True))
+    return file.getvalue()

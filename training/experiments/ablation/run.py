@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run of an ablation: train, or go on training, then measure; a job for another process."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from tinyvla_ros.core.configuration import read_json
+from tinyvla_ros.policy.checkpoint import load_checkpoint
+from training.diagnose.probe import output_std
+from training.jobs.pool import Stopped
+from training.learning.batches import BatchSampler
+from training.learning.held_out import fixed_draws, held_out_batches, held_out_losses
+from training.learning.learner import Learner
+from training.learning.mixture import load_mixture
+from training.learning.recipe import Recipe
+from training.learning.run_directory import LAST, STATE
+from training.learning.train import Setting, fit_normalizer, resume, train
+from training.learning.trainer import DivergedError, split_episodes
+
+
+@dataclass(frozen=True)
+class RunJob:
+    """A run to bring to its end.
+
+    Attributes:
+        path: run directory.
+        cell: name of the recipe.
+        recipe: with seed and number of steps.
+        sources: dataset directories and weights.
+    """
+
+    path: Path
+    cell: str
+    recipe: Recipe
+    sources: tuple[tuple[Path, float], ...]
+
+
+def train_and_measure(job: RunJob) -> dict:
+    """Train and measure a run; returns its line of the results.
+
+    A run that diverges is a result too.
+
+    Raises:
+        Stopped: SIGTERM came while training; the run is saved.
+        InputError: see ``training.learning.train.train``.
+    """
+    job.path.parent.mkdir(parents=True, exist_ok=True)
+    error = None
+    with (job.path.with_suffix(".log").open("a", encoding="utf-8") as log,
+          contextlib.redirect_stderr(log)):
+        try:
+            if not _bring_to_end(job):
+                raise Stopped
+        except DivergedError as err:
+            error = str(err)
+        gc.collect()  # the trainer is a reference cycle and holds the images, read anew below
+        return {"cell": job.cell, "seed": job.recipe.seed,
+                "outcome": "diverged" if error else "finished", "error": error} | _measure(job)
+
+
+def _bring_to_end(job: RunJob) -> bool:
+    """Start the run or go on with it; return False if it was stopped."""
+    last = job.path / LAST
+    if (last / STATE).is_file():
+        finished = int(last.resolve().name) >= job.recipe.optimisation.steps
+        return finished or resume(job.path, threads=1)
+    shutil.rmtree(job.path, ignore_errors=True)  # of a run that was killed before it saved
+    return train(job.recipe, Setting(job.sources, threads=1), job.path)
+
+
+def _measure(job: RunJob) -> dict:
+    """Compare the network before and after, on the same held-out draws for every recipe."""
+    torch.set_num_threads(1)
+    recipe, fixed = job.recipe, fixed_draws(job.recipe)
+    data = load_mixture(job.sources, recipe)
+    train_episodes, held_out = split_episodes(recipe, len(data.starts))
+    config, normalizer = recipe.policy_config(data.tasks), fit_normalizer(data)
+    torch.manual_seed(recipe.seed)  # the initial weights of the run itself
+    initial = Learner(recipe, config, normalizer)
+    first_loss, _ = initial(BatchSampler(data, train_episodes, recipe)[1])
+    learner = Learner(fixed, config, normalizer)
+    learner.network = initial.network
+    batches = held_out_batches(data, held_out, fixed)
+    before = {"output_std": output_std(learner, batches[0]),
+              "held_out": held_out_losses(learner, batches)}
+    result = {"steps": recipe.optimisation.steps, "first_loss": first_loss.item(),
+              "before": before, "after": None, "skipped": None, "seconds": None, "digest": None}
+    last = job.path / LAST
+    if not (last / STATE).is_file():
+        return result  # diverged before the first save
+    checkpoint, course = load_checkpoint(last), read_json(last / "training.json")
+    learner.network = checkpoint.network
+    after = {"output_std": output_std(learner, batches[0]),
+             "held_out": held_out_losses(learner, batches)}
+    return result | {"after": after, "skipped": course["skipped_batches"],
+                     "seconds": course["seconds"], "digest": checkpoint.digest}

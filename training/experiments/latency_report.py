@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Table and picture of ``tinyvla latency-vs-success``."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+
+from tinyvla_ros.core.intervals import rate_text, wilson_interval
+from training.experiments.plots import COLOURS, new_figure, save, tidy
+from training.jobs.results_log import ResultsLog
+
+
+def write_report(log: ResultsLog) -> str:
+    """Write ``latency.md`` and ``latency.png``; return the text."""
+    plan, records = log.plan, log.records["episodes"]
+    cells = {(join, latency): [r for r in records
+                               if (r["join"], r["latency_ms"]) == (join, latency)]
+             for join, latency in product(plan["joins"], plan["latencies_ms"])}
+    tasks = plan["tasks"]
+    lines = [f"Checkpoint {plan['checkpoint']} (chunks of {plan['horizon']} x "
+             f"{1e3 * plan['dt']:g} ms), {plan['episodes']} episodes per task and cell, seeds "
+             f"from {plan['seed']} on; 95 % Wilson intervals; seams in ranges of a channel.", "",
+             "| joining | latency ms | " + " | ".join(tasks) + " | all tasks | held steps | "
+             "seam, position p50 / p99 | seam, velocity p50 / p99 |",
+             "|---|--:|" + "--:|" * (len(tasks) + 4)]
+    for (join, latency), found in cells.items():
+        rates = [rate_text([r["success"] for r in found if r["task"] == task]) for task in tasks]
+        held = sum(r["held_steps"] for r in found) / max(1, sum(r["steps"] for r in found))
+        rates.append(rate_text([r["success"] for r in found]))
+        lines.append(f"| {join} | {latency:g} | " + " | ".join(rates)
+                     + f" | {100 * held:.0f} % | {_seam(found, 0)} | {_seam(found, 1)} |")
+    text = "\n".join(lines)
+    (log.path / "latency.md").write_text(text + "\n")
+    _draw(cells, plan, log.path / "latency.png")
+    return text
+
+
+def _seam(records: list[dict], column: int) -> str:
+    values = [seam[column] for r in records for seam in r["seams"]]
+    if not values:
+        return "-"
+    return " / ".join(f"{v:.3g}" for v in np.percentile(values, [50, 99]))
+
+
+def _draw(cells: dict, plan: dict, path) -> None:
+    figure = new_figure(11, 3.6)
+    success, seams = figure.subplots(1, 2)
+    latencies = plan["latencies_ms"]
+    for offset, join in enumerate(plan["joins"]):
+        colour = COLOURS[offset]
+        found = [cells[join, latency] for latency in latencies]
+        x = np.array(latencies, float) + (offset - 1) * 0.012 * max(latencies)
+        rates = [np.mean([r["success"] for r in f]) for f in found]
+        bounds = [wilson_interval(sum(r["success"] for r in f), len(f)) for f in found]
+        errors = [[max(0.0, r - b[0]) for r, b in zip(rates, bounds, strict=True)],
+                  [max(0.0, b[1] - r) for r, b in zip(rates, bounds, strict=True)]]
+        success.errorbar(x, 100 * np.array(rates), 100 * np.array(errors), color=colour,
+                         marker="o", label=join, linewidth=1.5)
+        jumps = [[s[0] for r in f for s in r["seams"]] or [np.nan] for f in found]
+        seams.plot(x, [np.percentile(j, 50) for j in jumps], color=colour, marker="o")
+        seams.plot(x, [np.percentile(j, 99) for j in jumps], color=colour, marker="^",
+                   linestyle=":")
+    tidy(success, "Success, all tasks", "latency from picture to chunk, ms", "%")
+    success.set_ylim(-3, 103)
+    success.legend(frameon=False)
+    tidy(seams, "Jump at a join: median (solid), 99th percentile (dotted)",
+         "latency from picture to chunk, ms", "ranges of a channel")
+    seams.set_ylim(bottom=0)
+    save(figure, path)

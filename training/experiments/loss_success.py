@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Does the loss say how good a policy is? Both of them along one training run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tinyvla_ros.core.errors import InputError
+
+LOSSES, EPISODES, BASELINES = "losses", "episodes", "baselines"
+
+
+def add_arguments(parser) -> None:
+    """Add the options of ``tinyvla loss-vs-success``."""
+    parser.add_argument("directory", type=Path, metavar="RUN",
+                        help="run directory; its snapshots (optimisation.snapshot_every) are "
+                        "evaluated")
+    parser.add_argument("--out", type=Path, required=True,
+                        help="directory for results; the same command again goes on")
+    parser.add_argument("--data", nargs="+", default=[], metavar="DIR[=WEIGHT]",
+                        help="the run's data, where they lie now; default: where they lay")
+    parser.add_argument("--tasks", nargs="+", required=True, metavar="TASK",
+                        help="MetaWorld tasks")
+    parser.add_argument("--episodes", type=int, default=20, help="episodes per task and snapshot")
+    parser.add_argument("--seed", type=int, default=30000,
+                        help="seed of the first episode of every task")
+    parser.add_argument("--execute-steps", type=int, default=None,
+                        help="actions executed per chunk; default: the checkpoint's")
+    parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
+
+
+def run(options) -> int:
+    """Run ``tinyvla loss-vs-success``."""
+    # Threads that wait passively leave the cores to others; must be set before torch starts.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from tinyvla_ros.cli.training import STOPPED, at_least_one
+    from training.experiments.episode_jobs import episode_jobs, gather
+    from training.experiments.loss_success_report import write_report
+    from training.jobs.results_log import ResultsLog
+    from training.learning.run_directory import REPORT, RunDirectory
+
+    at_least_one("Workers", options.workers)
+    if not (options.directory / REPORT).is_file():
+        raise InputError(f"{options.directory} is not a training run (no {REPORT}); give the "
+                         "directory that 'tinyvla train --out' made.")
+    run_directory = RunDirectory(options.directory)
+    places = run_directory.snapshots()
+    if not places:
+        raise InputError(f"{options.directory} has no snapshots; train with "
+                         "optimisation.snapshot_every above 0.")
+    plan, tools = _prepare(options, run_directory.report())
+    with ResultsLog(options.out, plan, (LOSSES, EPISODES, BASELINES)) as log:
+        labels = _losses(log, places, *tools, options.workers)
+        del tools  # the images, which the workers want the memory of
+
+        jobs = [job for place in places for job in episode_jobs(
+            place, options.tasks, options.episodes, options.seed, options.execute_steps,
+            labels[place], log.records[EPISODES])]
+        if not gather(log, EPISODES, jobs, options.workers):
+            return STOPPED
+        print(write_report(log))
+    print(f"\nresults: {options.out}/loss-vs-success.md, .json, .png")
+    return 0
+
+
+def _prepare(options, report: dict) -> tuple[dict, tuple]:
+    """Check everything; return the plan, and what measures a loss: learner and batches."""
+    from sim_bridge.robot_config import RobotConfig
+    from tinyvla_ros.core.configuration import parse
+    from training.experiments.episode_jobs import check_tasks
+    from training.learning.held_out import fixed_draws, held_out_batches
+    from training.learning.learner import Learner
+    from training.learning.mixture import load_mixture, parse_sources
+    from training.learning.recipe import Recipe
+    from training.learning.train import fit_normalizer
+    from training.learning.trainer import split_episodes
+
+    recipe = parse(Recipe, report.get("recipe"), f"{options.directory}/train.json: recipe")
+    sources = parse_sources(options.data) or [(Path(d["path"]), d["weight"])
+                                              for d in report["data"]]
+    data = load_mixture(sources, recipe)
+    expected = "+".join(d["fingerprint"] for d in report["data"])
+    if data.fingerprint != expected:
+        raise InputError(f"The data have the fingerprint {data.fingerprint}, the run was trained "
+                         f"on {expected}; give --data with the same directories in the same "
+                         "order.")
+    config, fixed = recipe.policy_config(data.tasks), fixed_draws(recipe)
+    check_tasks(options.tasks, options.episodes, options.seed, config)
+    if not 1 <= (options.execute_steps or 1) <= config.action.horizon:
+        raise InputError(f"Execute steps is {options.execute_steps}; give a number from 1 to "
+                         f"{config.action.horizon}.")
+    _, held_out = split_episodes(recipe, len(data.starts))
+    batches, robot = {}, RobotConfig.load()
+    for task in options.tasks:
+        index = config.instruction_index(robot.instruction(task))
+        mine = held_out[data.task_index[data.starts[held_out]] == index]
+        if not len(mine):
+            raise InputError(f"The run held out no episode of {task}; train with a larger "
+                             "validation_fraction.")
+        batches[task] = held_out_batches(data, mine, fixed)
+    plan = {"run": options.directory.resolve().name, "tasks": options.tasks,
+            "episodes": options.episodes, "seed": options.seed,
+            "execute_steps": options.execute_steps, "fingerprint": data.fingerprint,
+            "recipe": report["recipe"]}
+    return plan, (Learner(fixed, config, fit_normalizer(data)), data, batches)
+
+
+def _losses(log, places: list[Path], learner, data, batches: dict, threads: int) -> dict:
+    """Measure the losses that are not there yet; return the labels of every snapshot's results."""
+    import torch
+    from tqdm import tqdm
+
+    from tinyvla_ros.core.files import checkpoint_digest
+    from tinyvla_ros.policy.checkpoint import load_checkpoint
+    from training.learning.held_out import blind_baselines, held_out_losses
+
+    torch.set_num_threads(threads)
+    if not log.records[BASELINES]:
+        log.add(BASELINES, {task: blind_baselines(learner, data, mine)
+                            for task, mine in batches.items()})
+    known = {r["digest"] for r in log.records[LOSSES]}
+    labels = {}
+    for place in tqdm(places, unit="snapshot", desc="losses"):
+        labels[place] = {"step": int(place.name), "digest": checkpoint_digest(place)}
+        if labels[place]["digest"] not in known:
+            learner.network = load_checkpoint(place).network
+            log.add(LOSSES, labels[place] | {"tasks": {
+                task: held_out_losses(learner, mine) for task, mine in batches.items()}})
+    return labels

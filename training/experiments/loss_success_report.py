@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loss against success: rank correlation, JSON, a Markdown table and a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import permutation_test, rankdata, spearmanr
+
+from sim_bridge.episodes import HORIZON
+from tinyvla_ros.core.files import replace_file, write_json
+from training.experiments.ablation.tables import number, rate, table
+from training.experiments.episode_jobs import POLICY_SEED, success_rate
+from training.experiments.loss_success import BASELINES, EPISODES, LOSSES
+from training.experiments.loss_success_plot import CLAIMED_LOSS, CLAIMED_SUCCESS, plot_loss_success
+from training.jobs.provenance import provenance
+from training.jobs.results_log import ResultsLog
+
+NAME = "loss-vs-success"
+PERMUTATIONS = 9999
+POOLED = "all tasks"
+
+
+def rank_correlation(x: Sequence[float], y: Sequence[float]) -> dict:
+    """Return Spearman's rank correlation of paired values.
+
+    Returns:
+        ``rho``; ``p``, two-sided, by permuting the pairs: exact up to seven pairs, else from
+        9,999 random permutations with a fixed seed; ``n``. ``rho`` and ``p`` are None for less
+        than three pairs, or where all values of a side are equal.
+    """
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    result = {"rho": None, "p": None, "n": len(x)}
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return result
+    ranks = rankdata(y) - rankdata(y).mean()
+
+    def covariance(permuted, axis):  # of ranks: orders permutations as the correlation does
+        return (rankdata(permuted, axis=axis) * ranks).sum(axis)
+
+    test = permutation_test((x,), covariance, permutation_type="pairings", vectorized=True,
+                            n_resamples=PERMUTATIONS, rng=np.random.default_rng(0))
+    return result | {"rho": float(spearmanr(x, y).statistic), "p": float(test.pvalue)}
+
+
+def write_report(log: ResultsLog) -> str:
+    """Write ``loss-vs-success.json``, ``.md`` and ``.png``; return the Markdown."""
+    points = collect_points(log.records[LOSSES], log.records[EPISODES], log.plan["tasks"])
+    result = {"started": log.started, **provenance(), "protocol": {
+        "loss": "held-out episodes of the task, fixed draws, weights of the checkpoint",
+        "noise_loss": "squared error of the noise that the prediction amounts to",
+        "evaluation": "in process, lock-step", "horizon": HORIZON, "policy_seed": POLICY_SEED,
+        "success": "MetaWorld info['success'] within the horizon"},
+        "plan": log.plan, "correlations": correlations(points), "points": points,
+        "baselines": log.records[BASELINES][0], "episodes": log.records[EPISODES]}
+    text = markdown(result)
+    write_json(log.path / f"{NAME}.json", result)
+    replace_file(log.path / f"{NAME}.md", lambda part: part.write_text(text, encoding="utf-8"))
+    plot_loss_success(log.path / f"{NAME}.png", points)
+    return text
+
+
+def collect_points(losses: Sequence[dict], episodes: Sequence[dict], tasks: Sequence[str]
+                   ) -> list[dict]:
+    """Join losses and success per task and snapshot, by step."""
+    points = []
+    for task in tasks:
+        for record in sorted(losses, key=lambda r: r["step"]):
+            mine = [e for e in episodes if e["task"] == task and e["digest"] == record["digest"]]
+            if mine:
+                points.append({"task": task, "step": record["step"], "digest": record["digest"],
+                               "loss": record["tasks"][task], "success": success_rate(mine)})
+    return points
+
+
+def correlations(points: Sequence[dict]) -> dict:
+    """Return ``rank_correlation`` of success with the two losses and with the step.
+
+    Per task, and over all tasks together: there, easy tasks against hard ones count as well.
+    """
+    groups = {t: [p for p in points if p["task"] == t]
+              for t in dict.fromkeys(p["task"] for p in points)}
+    if len(groups) > 1:
+        groups[POOLED] = list(points)
+    result = {}
+    for name, mine in groups.items():
+        success = [p["success"]["rate"] for p in mine]
+        result[name] = {
+            "noise_loss": rank_correlation([p["loss"]["noise"] for p in mine], success),
+            "own_loss": rank_correlation([p["loss"]["own"] for p in mine], success),
+            "step": rank_correlation([p["step"] for p in mine], success)}
+    return result
+
+
+def markdown(result: dict) -> str:
+    """Return the tables of the JSON file's content."""
+    plan = result["plan"]
+    rows = [[p["task"], str(p["step"]), number(p["loss"]["own"]), number(p["loss"]["noise"]),
+             " / ".join(number(v) for v in p["loss"]["noise_by_level"]), rate(p["success"])]
+            for p in result["points"]]
+    for task, baselines in result["baselines"].items():
+        for name, loss in baselines.items():
+            rows.append([task, name.replace("_", " "), number(loss["own"]), number(loss["noise"]),
+                         " / ".join(number(v) for v in loss["noise_by_level"]), "-"])
+    tests = [[name, str(c["step"]["n"]), *(_correlation(c[k]) for k in
+                                           ("noise_loss", "own_loss", "step"))]
+             for name, c in result["correlations"].items()]
+    inside = [p["success"] for p in result["points"]
+              if CLAIMED_LOSS[0] <= p["loss"]["noise"] <= CLAIMED_LOSS[1]]
+    held = sum(CLAIMED_SUCCESS[0] <= s["wilson_high"] and s["wilson_low"] <= CLAIMED_SUCCESS[1]
+               for s in inside)
+    prediction = plan["recipe"]["diffusion"]["prediction"]
+    return "\n\n".join([
+        f"Run {plan['run']} ({prediction} prediction), {plan['episodes']} episodes per task and "
+        f"snapshot (seeds from {plan['seed']} on), 95 % Wilson intervals. {result['machine']}, "
+        f"{result['date'][:10]}. The last rows are predictors that ignore their input.",
+        table(["task", "step", "own loss", "noise loss", "from least to most noise", "success"],
+              rows),
+        "Spearman's rank correlation with success (two-sided p by permutation).",
+        table(["task", "n", "noise loss", "own loss", "step"], tests),
+        f"{len(inside)} of {len(result['points'])} points have a noise loss of {CLAIMED_LOSS[0]} "
+        f"to {CLAIMED_LOSS[1]}; the interval of {held} of these meets a success of "
+        f"{100 * CLAIMED_SUCCESS[0]:.0f} to {100 * CLAIMED_SUCCESS[1]:.0f} %."]) + "\n"
+
+
+def _correlation(test: dict) -> str:
+    if test["rho"] is None:
+        return "undefined"
+    return f"{test['rho']:+.2f} (p = {test['p']:.2g})"

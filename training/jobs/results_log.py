@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results of a long command, kept one by one, so that a killed one goes on where it was."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shlex
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+
+from tinyvla_ros.core.configuration import read_json
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.files import write_json
+
+PLAN = "plan.json"
+
+
+class ResultsLog:
+    """A directory with ``plan.json``, which says what is done, and ``<name>.jsonl`` with results.
+
+    Args:
+        path: directory; new, empty, or of the same plan.
+        plan: what the results depend on, plain data.
+        names: names of the result files.
+
+    Attributes:
+        path: the directory.
+        plan: the plan.
+        started: date of the first start and command line of every start.
+        records: per name, the results so far.
+
+    Raises:
+        InputError: the directory holds something else or results of another plan, is in use by
+            another process, or cannot be written.
+    """
+
+    def __init__(self, path: str | Path, plan: dict, names: tuple[str, ...]):
+        self.path = Path(path)
+        plan = json.loads(json.dumps(plan))
+        if self.path.exists() and not (self.path / PLAN).is_file() and (
+                not self.path.is_dir() or any(self.path.iterdir())):
+            raise InputError(f"Output {path} exists and is not an empty directory; choose a new "
+                             "one, nothing was overwritten.")
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        stored = {"plan": plan, "date": now, "commands": []}
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            # Held until this process ends; two at once would train into the same directories.
+            self._lock = (self.path / ".lock").open("w")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if (self.path / PLAN).is_file():
+                stored = read_json(self.path / PLAN)
+                self._same(stored["plan"], plan)
+            command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+            if command not in stored["commands"]:
+                stored["commands"].append(command)
+            write_json(self.path / PLAN, stored)
+        except BlockingIOError:
+            raise InputError(f"Output {path} is in use by another process; wait for it, or choose "
+                             "another directory.") from None
+        except OSError as err:
+            raise InputError(f"Cannot write to {path} ({err.strerror}); choose a writable "
+                             "directory.") from None
+        self.plan, self.started = plan, {"date": stored["date"], "commands": stored["commands"]}
+        self.records = {name: self._read(name) for name in names}
+
+    def __enter__(self) -> ResultsLog:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._lock.close()
+
+    def add(self, name: str, record: dict) -> None:
+        """Append a result; it is on the disk when this returns."""
+        self.records[name].append(record)
+        with self._file(name).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def _file(self, name: str) -> Path:
+        return self.path / f"{name}.jsonl"
+
+    def _read(self, name: str) -> list[dict]:
+        """Return the results; a last line that was cut by a kill is taken off the file."""
+        file = self._file(name)
+        if not file.exists():
+            return []
+        text = file.read_bytes()
+        whole = text[:text.rfind(b"\n") + 1]
+        if len(whole) < len(text):
+            file.write_bytes(whole)
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def _same(self, stored: dict, plan: dict) -> None:
+        differing = [key for key in {**stored, **plan} if stored.get(key) != plan.get(key)]
+        if differing:
+            key = differing[0]
+            raise InputError(f"Output {self.path} was made with {key} {_short(stored.get(key))}, "
+                             f"now it is {_short(plan.get(key))}; repeat the command it was made "
+                             "with, or choose another directory.")
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."

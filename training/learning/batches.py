@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random batches of demonstrations: balanced over tasks, images shifted, words varied.
+
+Batch number ``k`` is a function of the seed and ``k`` alone. That is what makes a resumed run
+exact, lets worker processes draw ahead, and lets several processes share one batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+
+from training.learning.mixture import Mixture
+from training.learning.recipe import Recipe
+
+GRIPPER = "gripper"
+# Streams of random numbers that must not meet.
+TRAINING, VALIDATION = 0, 1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One process's share of a training batch, raw units; B observations, R noise samples each.
+
+    Attributes:
+        images: per camera (B, height, width, 3) uint8.
+        state: (B, state) float32.
+        instruction: (B,) int64 rows of the policy's wordings, -1 for none.
+        actions: (B, horizon, channels) float32.
+        valid: (B, horizon) float32, 0 past the end of the demonstration.
+        future: (B, len(future_frames), state) float32 states later in the same episode.
+        noise: (B * R, horizon, channels) float32 standard normal.
+        step: (B * R,) int64 diffusion steps.
+        share: scalar float32; the sum of ``valid`` over all processes' shares, divided by the
+            number of processes: dividing each share's error by it makes their mean the mean of
+            the whole batch.
+    """
+
+    images: tuple[torch.Tensor, ...]
+    state: torch.Tensor
+    instruction: torch.Tensor
+    actions: torch.Tensor
+    valid: torch.Tensor
+    future: torch.Tensor
+    noise: torch.Tensor
+    step: torch.Tensor
+    share: torch.Tensor
+
+    def to(self, device: str) -> Batch:
+        """Return a copy on another device."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        images = tuple(i.to(device, non_blocking=True) for i in values.pop("images"))
+        return Batch(images, **{k: v.to(device, non_blocking=True) for k, v in values.items()})
+
+    def pin_memory(self) -> Batch:
+        """Return a copy in page-locked memory, which a GPU reads faster."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        images = tuple(i.pin_memory() for i in values.pop("images"))
+        return Batch(images, **{k: v.pin_memory() for k, v in values.items()})
+
+
+class BatchSampler(torch.utils.data.Dataset):
+    """Batches by number: ``sampler[k]`` is the share of batch ``k`` of this process.
+
+    Args:
+        data: the demonstrations.
+        episodes: indices of the episodes to draw from.
+        recipe: what a batch looks like.
+        stream: ``TRAINING`` or ``VALIDATION``; the latter has no image shifts.
+        rank: number of this process.
+        world: number of processes that share each batch.
+    """
+
+    def __init__(self, data: Mixture, episodes: np.ndarray, recipe: Recipe,
+                 stream: int = TRAINING, rank: int = 0, world: int = 1):
+        options = recipe.optimisation
+        self._data, self._horizon = data, recipe.action.horizon
+        self._options, self._diffusion_steps = options, recipe.diffusion.train_steps
+        self._seed, self._stream = recipe.seed, stream
+        self._shift = options.shift_pixels if stream == TRAINING else 0
+        self._rank, self._world = rank, world
+        owners = np.array(recipe.policy_config(data.tasks).wording_owners)
+        self._wordings = [np.flatnonzero(owners == task) for task in range(len(data.tasks))]
+        frames = np.concatenate([np.arange(data.starts[e], data.ends[e]) for e in episodes])
+        self._end_of = np.zeros(len(data.states), np.int64)
+        for e in episodes:
+            self._end_of[data.starts[e]:data.ends[e]] = data.ends[e]
+        groups = data.group[frames]
+        self._groups = [frames[groups == g] for g in np.unique(groups)]
+        weights = np.array([data.group_weights[g] for g in np.unique(groups)])
+        self._weights = weights / weights.sum()
+        column = recipe.action.channels.index(GRIPPER) if GRIPPER in options.future_frames else 0
+        self._grip = self._next_grip(data.actions[:, -1, column], recipe.action.low[column],
+                                     recipe.action.high[column])
+
+    def _next_grip(self, gripper: np.ndarray, low: float, high: float) -> np.ndarray:
+        """Return per frame the frame at which the gripper next opens or closes, or the last."""
+        closes = gripper > (low + 3 * high) / 4  # experts open with the middle of the range
+        following = np.maximum(self._end_of - 1, 0)
+        for frame in range(len(closes) - 2, -1, -1):
+            if frame + 1 < self._end_of[frame]:
+                following[frame] = (frame + 1 if closes[frame + 1] != closes[frame]
+                                    else following[frame + 1])
+        return following
+
+    def __len__(self) -> int:
+        return self._options.steps + 1
+
+    def __getitem__(self, number: int) -> Batch:
+        """Draw a share; every task of a dataset has an equal part in expectation."""
+        options, data = self._options, self._data
+        rng = np.random.default_rng([self._seed, self._stream, number])
+        size = options.batch_size
+        groups = rng.choice(len(self._groups), size=size, p=self._weights)
+        places = rng.random(size)
+        frames = np.array([self._groups[g][int(u * len(self._groups[g]))]
+                           for g, u in zip(groups, places, strict=True)])
+        offsets = rng.integers(0, 2 * self._shift + 1, (size, data.images.shape[1], 2))
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        repeats = options.noise_samples
+        noise = torch.randn((size * repeats, self._horizon, data.actions.shape[2]),
+                            generator=generator)
+        step = torch.randint(self._diffusion_steps, (size * repeats,), generator=generator)
+        valid_total = np.minimum((self._end_of[frames] - frames) * data.actions.shape[1],
+                                 self._horizon).sum()
+        instruction = self._instructions(frames, rng)
+        mine = slice(self._rank * size // self._world, (self._rank + 1) * size // self._world)
+        noisy = slice(mine.start * repeats, mine.stop * repeats)
+        frames = frames[mine]
+        images = self._shifted(data.images[frames], offsets[mine])
+        chunks = [data.chunk(f, self._horizon, self._end_of[f]) for f in frames]
+        return Batch(
+            tuple(torch.from_numpy(images[:, c]) for c in range(images.shape[1])),
+            torch.from_numpy(data.states[frames]),
+            torch.from_numpy(instruction[mine]),
+            torch.from_numpy(np.stack([c[0] for c in chunks])),
+            torch.from_numpy(np.stack([c[1] for c in chunks])),
+            torch.from_numpy(data.states[self._later(frames)]),
+            noise[noisy], step[noisy],
+            torch.tensor(float(valid_total) / self._world))
+
+    def _instructions(self, frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return (B,) rows of wordings: the instruction's own in validation, else any of its."""
+        tasks = self._data.task_index[frames]
+        if self._stream != TRAINING:
+            return tasks
+        drawn = rng.random((2, len(frames)))
+        rows = [self._wordings[t] for t in tasks]
+        chosen = np.array([r[int(u * len(r))] for r, u in zip(rows, drawn[0], strict=True)])
+        return np.where(drawn[1] < self._options.instruction_dropout, -1, chosen)
+
+    def _later(self, frames: np.ndarray) -> np.ndarray:
+        """Return (B, len(future_frames)) frames."""
+        last = self._end_of[frames] - 1
+        columns = {"end": last, GRIPPER: self._grip[frames]}
+        later = [columns[ahead] if ahead in columns else np.minimum(frames + ahead, last)
+                 for ahead in self._options.future_frames]
+        return np.stack(later, 1) if later else np.zeros((len(frames), 0), np.int64)
+
+    def _shifted(self, images: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        """Shift every image of (B, cameras, H, W, 3) on its own, repeating the border.
+
+        After DrQ (Yarats et al. 2021).
+        """
+        s, (size, cameras, height, width, _) = self._shift, images.shape
+        if not s:
+            return images
+        padded = np.pad(images, ((0, 0), (0, 0), (s, s), (s, s), (0, 0)), mode="edge")
+        out = np.empty_like(images)
+        for b in range(size):
+            for c in range(cameras):
+                y, x = offsets[b, c]
+                out[b, c] = padded[b, c, y:y + height, x:x + width]
+        return out

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is optimised: the policy network, its losses, and the head that only training needs."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.policy.language import embed
+from tinyvla_ros.policy.language_config import TokenisedWords
+from tinyvla_ros.policy.model import PolicyNetwork
+from tinyvla_ros.policy.model.condition import Condition, vector_of
+from tinyvla_ros.policy.model.initialization import initialise_as_torch
+from tinyvla_ros.policy.normalizer import Normalizer
+from tinyvla_ros.policy.policy import to_network_image
+from tinyvla_ros.policy.pretrained import Source
+from tinyvla_ros.policy.tokens import tokenise
+from training.learning.batches import Batch
+from training.learning.recipe import Recipe
+
+
+class Learner(nn.Module):
+    """The policy network and the auxiliary head that only training needs.
+
+    The head predicts normalised states later in the episode from the same condition vector that
+    steers the denoiser: where the arm goes next, where it grips and where it ends is where the
+    object and the goal are, and the demonstrations themselves say so. No privileged position is
+    used.
+
+    Args:
+        recipe: what and how to train.
+        config: the policy's.
+        normalizer: of states and actions; moved with the module.
+        source: where the base model of a pretrained encoder comes from.
+    """
+
+    def __init__(self, recipe: Recipe, config: PolicyConfig, normalizer: Normalizer,
+                 source: Source = Source(download=True)):
+        super().__init__()
+        self.options = recipe.optimisation
+        self.network = PolicyNetwork(config, source)
+        if isinstance(config.language, TokenisedWords):
+            if source.weights:
+                encoder = self.network.encoder
+                encoder.instruction.ids.copy_(
+                    tokenise(config.language, encoder.backbone.path, config.wordings))
+        elif config.takes_new_wordings:
+            embeddings = torch.from_numpy(embed(config.language, config.wordings,
+                                                download=True))
+            self.network.encoder.instruction.weight.copy_(embeddings)
+        if recipe.initialisation.kind == "torch":
+            initialise_as_torch(self.network.denoiser)
+        with torch.no_grad():
+            for parameter in self.network.denoiser.head.parameters():
+                parameter.mul_(recipe.initialisation.head_scale)
+        count, width = len(self.options.future_frames), config.model.condition_dim
+        self.future = nn.Sequential(
+            nn.SiLU(), nn.Linear(width, width), nn.SiLU(),
+            nn.Linear(width, count * len(config.state))) if count else None
+        for name, tensor in normalizer.tensors().items():
+            self.register_buffer(f"normalizer_{name}", tensor, persistent=False)
+
+    @property
+    def normalizer(self) -> Normalizer:
+        """The normaliser, on the module's device."""
+        return Normalizer(self.normalizer_state_mean, self.normalizer_state_std,
+                          self.normalizer_action_low, self.normalizer_action_high)
+
+    def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the denoising loss and the auxiliary loss of a share of a batch, scalars."""
+        condition = self.condition(batch)
+        actions, valid, condition_rows = self.noisy_rows(batch, condition)
+        error = self.network.errors(condition_rows, actions, batch.noise, batch.step)
+        loss = (error * valid).sum() / (batch.share * self.options.noise_samples)
+        if self.future is None:
+            return loss, torch.zeros_like(loss)
+        # Relative to now: an arm at rest predicts zeros.
+        normalizer = self.normalizer
+        target = normalizer.state(batch.future) - normalizer.state(batch.state)[:, None]
+        predicted = self.future(vector_of(condition)).float().view_as(target)
+        return loss, (predicted - target).square().mean()
+
+    def condition(self, batch: Batch) -> Condition:
+        """Encode a batch, float32."""
+        images = [to_network_image(image) for image in batch.images]
+        return self.network.encode(images, self.normalizer.state(batch.state),
+                                   batch.instruction).float()
+
+    def noisy_rows(self, batch: Batch, condition: Condition
+                   ) -> tuple[torch.Tensor, torch.Tensor, Condition]:
+        """Repeat normalised actions, ``valid`` and the condition for every noise sample."""
+        repeats = self.options.noise_samples
+        return tuple(t.repeat_interleave(repeats, 0)
+                     for t in (self.normalizer.action(batch.actions), batch.valid, condition))

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several datasets as one, mixed by weight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tinyvla_ros.core.errors import InputError
+from training.data.dataset import Demonstrations, load_demonstrations
+from training.learning.recipe import Recipe
+
+
+class JoinedRows:
+    """The rows of several arrays as if they were one; nothing is copied until it is read."""
+
+    def __init__(self, arrays: Sequence[np.ndarray]):
+        self._arrays = arrays
+        self._starts = np.cumsum([0, *(len(a) for a in arrays)])
+        self.shape = (int(self._starts[-1]), *arrays[0].shape[1:])
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """Return rows by number, (N,) int64."""
+        out = np.empty((len(rows), *self.shape[1:]), self._arrays[0].dtype)
+        owner = np.searchsorted(self._starts, rows, "right") - 1
+        for i, array in enumerate(self._arrays):
+            mine = owner == i
+            if mine.any():
+                out[mine] = array[rows[mine] - self._starts[i]]
+        return out
+
+
+@dataclass(frozen=True)
+class Mixture(Demonstrations):
+    """Joined demonstrations.
+
+    Attributes:
+        group: (frames,) int64: which pair of dataset and task a frame belongs to.
+        group_weights: share of a batch per group, relative.
+    """
+
+    group: np.ndarray | None = None
+    group_weights: tuple[float, ...] = ()
+
+
+def parse_sources(arguments: Sequence[str]) -> list[tuple[Path, float]]:
+    """Read ``DIRECTORY`` or ``DIRECTORY=WEIGHT`` arguments; the weight is 1 where none is given.
+
+    Raises:
+        InputError: a weight that is no positive number, or a directory given twice.
+    """
+    sources = []
+    for argument in arguments:
+        path, text = argument, "1"
+        if "=" in argument and not Path(argument).exists():
+            path, _, text = argument.rpartition("=")
+        try:
+            weight = float(text)
+        except ValueError:
+            weight = -1.0
+        if not 0.0 < weight < float("inf"):
+            raise InputError(f"Data {argument!r} has the weight {text!r}; give "
+                             "DIRECTORY=WEIGHT with a positive number.")
+        sources.append((Path(path), weight))
+    paths = [path.resolve() for path, _ in sources]
+    if len(set(paths)) != len(paths):
+        raise InputError(f"Data {' '.join(arguments)} names a directory twice; give it once, with "
+                         "the sum of the weights.")
+    return sources
+
+
+def load_mixture(sources: Sequence[tuple[Path, float]], recipe: Recipe,
+                 cache: Path | None = None) -> Mixture:
+    """Load datasets and join them; tasks with the same words are one task.
+
+    A batch draws a dataset by weight, then one of its tasks evenly, then a frame evenly.
+
+    Args:
+        sources: directories and weights.
+        recipe: says which features are needed.
+        cache: see ``load_demonstrations``.
+
+    Raises:
+        InputError: see ``load_demonstrations``; also, rows of different numbers of actions.
+    """
+    parts = [load_demonstrations(root, recipe.cameras, recipe.state, recipe.action, cache)
+             for root, _ in sources]
+    steps = {p.actions.shape[1] for p in parts}
+    if len(steps) > 1:
+        raise InputError(f"The datasets have {sorted(steps)} actions per frame; mix only "
+                         "datasets that were recorded at the same rate.")
+    return join(parts, [weight for _, weight in sources])
+
+
+def join(parts: Sequence[Demonstrations], weights: Sequence[float]) -> Mixture:
+    """Join loaded datasets; see ``load_mixture``."""
+    tasks = tuple(dict.fromkeys(task for part in parts for task in part.tasks))
+    indices, groups, group_weights, starts, ends = [], [], [], [], []
+    frames = 0
+    for part, weight in zip(parts, weights, strict=True):
+        table = np.array([tasks.index(task) for task in part.tasks])
+        used = np.unique(part.task_index)
+        groups.append(np.searchsorted(used, part.task_index) + len(group_weights))
+        group_weights += [weight / len(used)] * len(used)
+        indices.append(table[part.task_index])
+        starts.append(part.starts + frames)
+        ends.append(part.ends + frames)
+        frames += len(part.states)
+    images = parts[0].images if len(parts) == 1 else JoinedRows([p.images for p in parts])
+    return Mixture(
+        root=parts[0].root, tasks=tasks, images=images,
+        states=np.concatenate([p.states for p in parts]),
+        actions=np.concatenate([p.actions for p in parts]),
+        task_index=np.concatenate(indices), starts=np.concatenate(starts),
+        ends=np.concatenate(ends), fingerprint="+".join(p.fingerprint for p in parts),
+        group=np.concatenate(groups), group_weights=tuple(group_weights))

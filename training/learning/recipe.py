@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training configuration (``config/train/*.yaml``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from tinyvla_ros.core.configuration import Config, override, parse, read_yaml
+from tinyvla_ros.policy.config import (
+    ActionSpec,
+    CameraSpec,
+    DiffusionConfig,
+    ModelConfig,
+    PolicyConfig,
+    check_sizes,
+)
+from tinyvla_ros.policy.encoder_config import check_language
+from tinyvla_ros.policy.language_config import LanguageConfig, LearnedTable
+
+
+class Initialisation(Config):
+    """How the denoiser starts; the encoder always starts as torch does.
+
+    Attributes:
+        kind: ``unit`` gives outputs of unit scale (``tinyvla_ros.policy.model.initialization``);
+            ``torch`` is what torch's layers do by themselves.
+        head_scale: factor on the weights and bias of the last layer; other than 1 only to repeat
+            the historical recipe.
+    """
+
+    kind: Literal["unit", "torch"] = "unit"
+    head_scale: float = Field(1.0, gt=0.0, le=1e6)
+
+
+class Optimisation(Config):
+    """How the weights are found.
+
+    Attributes:
+        steps: optimiser steps.
+        batch_size: observations per step, over all processes together.
+        noise_samples: noise draws per observation; the encoder, which costs most, runs once.
+        learning_rate: peak of the schedule.
+        warmup_steps: linear warm-up, then cosine to ``final_fraction`` of the peak.
+        final_fraction: last learning rate as a fraction of the peak; 1 for a constant one.
+        weight_decay: AdamW's.
+        gradient_norm: gradients are clipped to this norm; null for no clipping.
+        loss_scale_above: historical: a loss above this is multiplied by 0.1; null for never.
+        ema_decay: decay of the averaged weights, which are the ones evaluated.
+        shift_pixels: random image shift.
+        instruction_dropout: share of observations that come without an instruction.
+        precision: ``auto`` uses bfloat16 where the processor or GPU has it.
+        compile: run the network through ``torch.compile`` (docs/training.md says where it helps).
+        future_weight: weight of the auxiliary loss that predicts later states of the episode.
+        future_frames: what it predicts: the state so many frames ahead (clamped to the end of
+            the episode), at ``end``, or where the channel ``gripper`` next opens or closes.
+        validation_fraction: share of episodes held out.
+        save_every: steps between saves, from which a run can be resumed.
+        snapshot_every: steps between saved policies that stay; 0 keeps only the best and last.
+    """
+
+    steps: int = Field(ge=1)
+    batch_size: int = Field(64, ge=1)
+    noise_samples: int = Field(4, ge=1)
+    learning_rate: float = Field(5e-4, gt=0.0, le=1.0)
+    warmup_steps: int = Field(500, ge=0)
+    final_fraction: float = Field(0.02, ge=0.0, le=1.0)
+    weight_decay: float = Field(1e-4, ge=0.0)
+    gradient_norm: float | None = Field(1.0, gt=0.0)
+    loss_scale_above: float | None = Field(None, gt=0.0)
+    ema_decay: float = Field(0.999, ge=0.0, lt=1.0)
+    shift_pixels: int = Field(3, ge=0, le=32)
+    instruction_dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: bool = False
+    future_weight: float = Field(0.5, ge=0.0)
+    future_frames: tuple[int | Literal["gripper", "end"], ...] = (2, 4, 8, 16)
+    validation_fraction: float = Field(0.04, ge=0.0, lt=1.0)
+    save_every: int = Field(250, ge=1)
+    snapshot_every: int = Field(0, ge=0)
+
+
+class Recipe(Config):
+    """A training configuration: what the policy sees and does, and how it is trained.
+
+    ``paraphrases`` are other wordings of the instructions in the data: each observation draws one.
+    """
+
+    cameras: dict[str, CameraSpec] = Field(min_length=1)
+    state: tuple[str, ...] = Field(min_length=1)
+    action: ActionSpec
+    model: ModelConfig = ModelConfig()
+    diffusion: DiffusionConfig = DiffusionConfig()
+    language: LanguageConfig = LearnedTable()
+    paraphrases: dict[str, tuple[str, ...]] = {}
+    initialisation: Initialisation = Initialisation()
+    optimisation: Optimisation
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _gripper_has_a_channel(self):
+        if "gripper" in self.optimisation.future_frames and \
+                "gripper" not in self.action.channels:
+            raise ValueError("future_frames names 'gripper', but no action channel has that name")
+        return self
+
+    @model_validator(mode="after")
+    def _sizes_fit_the_network(self):
+        check_sizes(self.cameras, self.action)
+        check_language(self.model.encoder, self.language)
+        return self
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+        """Read a YAML file; ``overrides`` are settings ``key=value`` that replace its own."""
+        data = override(read_yaml(path), overrides, cls)
+        return parse(cls, data, " ".join([str(path), *(f"--set {o}" for o in overrides)]))
+
+    def policy_config(self, instructions: tuple[str, ...]) -> PolicyConfig:
+        """Return the ``config.json`` of the policy this recipe trains.
+
+        Raises:
+            InputError: the wordings do not fit each other.
+        """
+        data = {"cameras": self.cameras, "state": self.state, "action": self.action,
+                "instructions": instructions, "model": self.model, "diffusion": self.diffusion,
+                "language": self.language,
+                "paraphrases": {i: others for i, others in self.paraphrases.items()
+                                if i in instructions}}
+        return parse(PolicyConfig, data, "the recipe, with the instructions of the data")

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training curves: TensorBoard always, Weights & Biases if asked for."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from torch.utils.tensorboard import SummaryWriter
+
+from tinyvla_ros.core.errors import InputError
+
+
+class RunLog:
+    """Where a run's figures go.
+
+    Args:
+        run: the run's directory; events go to ``run/tensorboard``.
+        step: the step the run goes on from; events beyond it are hidden.
+        wandb: project to log to as well, None for none.
+        config: what Weights & Biases shows as the run's configuration.
+
+    Raises:
+        InputError: ``wandb`` is asked for and not installed.
+    """
+
+    def __init__(self, run: Path, step: int = 0, wandb: str | None = None,
+                 config: dict | None = None):
+        self._wandb = None
+        if wandb:
+            try:
+                import wandb as module
+            except ImportError:
+                raise InputError(f"Weights & Biases (project {wandb!r}) is not installed; type "
+                                 "'pip install wandb', or leave --wandb out.") from None
+            self._wandb = module.init(project=wandb, name=run.name, dir=str(run), config=config,
+                                      id=run.resolve().name, resume="allow")
+        self._tensorboard = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
+
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._tensorboard.close()
+        if self._wandb is not None:
+            self._wandb.finish()
+
+    def add(self, step: int, figures: dict[str, float]) -> None:
+        """Note the figures of a step; those that are not finite are left out."""
+        finite = {f"train/{k}": v for k, v in figures.items() if math.isfinite(v)}
+        for name, value in finite.items():
+            self._tensorboard.add_scalar(name, value, step)
+        if step == 1 or "train/validation_loss" in finite:
+            self._tensorboard.flush()  # an explosion shows at once, a save has its curves
+        if self._wandb is not None:
+            self._wandb.log(finite, step=step)

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Train a policy on demonstrations: the recipe that does not explode.
+
+Unit-scale head at initialisation, loss never clipped, gradients clipped at norm 1, warm-up and
+cosine schedule, averaged weights.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from tinyvla_ros.core.configuration import parse
+from tinyvla_ros.core.errors import InputError, unknown
+from tinyvla_ros.core.files import checkpoint_digest
+from tinyvla_ros.policy.checkpoint import load_checkpoint, save_checkpoint
+from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.policy.model.encoders import with_fingerprint
+from tinyvla_ros.policy.normalizer import Normalizer
+from tinyvla_ros.policy.pretrained import Source
+from training.jobs.provenance import provenance
+from training.learning.learner import Learner
+from training.learning.mixture import Mixture, load_mixture
+from training.learning.parameter_counts import count_parameters, parameter_table
+from training.learning.processes import Process, join_processes
+from training.learning.recipe import Recipe
+from training.learning.run_directory import RunDirectory
+from training.learning.run_log import RunLog
+from training.learning.trainer import Trainer
+
+# What a checkpoint to start from must have in common with the recipe and data.
+SHARED_FIELDS = ("cameras", "state", "instructions", "paraphrases", "language", "model", "action")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a run depends on beside its recipe.
+
+    Attributes:
+        sources: dataset directories and their weights.
+        device: torch device.
+        threads: CPU threads per process, None for all cores shared evenly.
+        init: checkpoint to start from, None for the initialisation.
+        wandb: Weights & Biases project, None for none.
+        cache: see ``load_demonstrations``.
+    """
+
+    sources: Sequence[tuple[Path, float]]
+    device: str = "cpu"
+    threads: int | None = None
+    init: Path | None = None
+    wandb: str | None = None
+    cache: Path | None = None
+
+
+def train(recipe: Recipe, setting: Setting, out: str | Path) -> bool:
+    """Train from the start.
+
+    Args:
+        recipe: what and how to train.
+        setting: data, device and so on.
+        out: run directory to create.
+
+    Returns:
+        Whether the last step was reached; False after SIGTERM or SIGINT, with all saved.
+
+    Raises:
+        InputError: data that does not match, ``out`` in use, a full disk, a run that diverged.
+    """
+    with join_processes(setting.device) as process:
+        # Before the data are read, which may take long.
+        run = RunDirectory.create(out) if process.leads else RunDirectory(Path(out))
+        process.wait()
+        data = load_mixture(setting.sources, recipe, setting.cache)
+        trainer, normalizer = _start(recipe, setting, data, process)
+        identity = _identity(recipe, setting, data, trainer)
+        if process.leads:
+            run.write_report(identity)
+        return _run(run, trainer, normalizer, identity, setting.wandb)
+
+
+def resume(path: str | Path, device: str | None = None, threads: int | None = None,
+           cache: Path | None = None) -> bool:
+    """Go on with a run from its last save: same weights, bit by bit, as without a break.
+
+    That holds on the CPU with the same number of threads and processes.
+
+    Args:
+        path: run directory.
+        device: torch device, None for the run's own.
+        threads: CPU threads, None for the run's own.
+        cache: see ``load_demonstrations``.
+
+    Returns:
+        As ``train``.
+
+    Raises:
+        InputError: not a run, already finished, its data changed, damaged files.
+    """
+    run = RunDirectory.open(path)
+    report = run.report()
+    recipe = parse(Recipe, report.get("recipe"), f"{run.path}/train.json: recipe")
+    sources = [(Path(d["path"]), d["weight"]) for d in report["data"]]
+    init = report["init"] and Path(report["init"]["path"])
+    setting = Setting(sources, device or report["device"], threads or report["threads"], init,
+                      report["wandb"], cache)
+    with join_processes(setting.device) as process:
+        data = load_mixture(sources, recipe, cache)
+        expected = "+".join(d["fingerprint"] for d in report["data"])
+        if data.fingerprint != expected:
+            raise InputError(f"The data of {run.path} changed since it was started (fingerprint "
+                             f"{data.fingerprint}, then {expected}); restore them, or train anew "
+                             "with another --out.")
+        if run.saved:
+            last = load_checkpoint(run.path / "last")
+            normalizer = last.normalizer
+            # Says which base model, which may have changed in the meantime.
+            recipe = recipe.model_copy(update={"model": last.config.model})
+            trainer = _trainer(recipe, setting, data, normalizer, process)
+            trainer.restore(*run.load_state(trainer.shapes()))
+        else:  # it was killed before its first save
+            trainer, normalizer = _start(recipe, setting, data, process)
+        if trainer.step >= recipe.optimisation.steps:
+            raise InputError(f"{run.path} is finished (step {trainer.step} of "
+                             f"{recipe.optimisation.steps}); evaluate {run.path}/last, or start "
+                             f"from it with --init {run.path}/last.")
+        return _run(run, trainer, normalizer, report, setting.wandb)
+
+
+def fit_normalizer(data: Mixture) -> Normalizer:
+    """Fit the normaliser to all demonstrations."""
+    return Normalizer.fit(torch.from_numpy(data.states),
+                          torch.from_numpy(data.actions).flatten(0, 1))
+
+
+def _start(recipe: Recipe, setting: Setting, data: Mixture, process: Process
+           ) -> tuple[Trainer, Normalizer]:
+    """Return a trainer before its first step, and its normaliser."""
+    if setting.init is None:
+        normalizer = fit_normalizer(data)
+        return _trainer(recipe, setting, data, normalizer, process), normalizer
+    start = load_checkpoint(setting.init, merge=False)
+    trainer = _trainer(recipe, setting, data, start.normalizer, process)
+    network = trainer.learner.network
+    for field in SHARED_FIELDS:
+        if getattr(start.config, field) != getattr(network.config, field):
+            raise InputError(f"{start.path} differs from the recipe and data in '{field}'; start "
+                             "from a checkpoint that was trained with the same.")
+    for module in (network, trainer.averaged.module.network):
+        module.load_state_dict(start.network.state_dict())
+    return trainer, start.normalizer
+
+
+def _trainer(recipe: Recipe, setting: Setting, data: Mixture, normalizer: Normalizer,
+             process: Process) -> Trainer:
+    torch.set_num_threads(setting.threads or max(1, (os.cpu_count() or 1) // process.world))
+    torch.manual_seed(recipe.seed)
+    for instruction in recipe.paraphrases:
+        if instruction not in data.tasks:
+            raise InputError("paraphrases: " + unknown("instruction", instruction, data.tasks))
+    config = with_fingerprint(recipe.policy_config(data.tasks), Source(download=True))
+    learner = Learner(recipe, config, normalizer)
+    return Trainer(learner.to(process.device), recipe, data, process)
+
+
+def _run(run: RunDirectory, trainer: Trainer, normalizer: Normalizer, identity: dict,
+         wandb: str | None) -> bool:
+    config: PolicyConfig = trainer.learner.network.config
+
+    def save(best: bool) -> None:
+        if trainer.process.leads:
+            report = identity | _course(trainer)
+            shipped = report | {"data": [_without_path(d) for d in report["data"]],
+                                "init": report["init"] and _without_path(report["init"])}
+            weights = trainer.averaged.module.network.state_dict()
+            run.save(trainer.step,
+                     lambda place: save_checkpoint(place, config, weights, normalizer, shipped),
+                     trainer.tensors(), trainer.progress(), best,
+                     trainer.options.snapshot_every)
+            run.write_report(report)
+        trainer.process.wait()
+
+    if not trainer.process.leads:
+        return trainer.run(save, None)
+    print(parameter_table(count_parameters(trainer.learner)), flush=True)
+    with RunLog(run.path, trainer.step, wandb, identity["recipe"]) as log:
+        return trainer.run(save, log)
+
+
+def _identity(recipe: Recipe, setting: Setting, data: Mixture, trainer: Trainer) -> dict:
+    """Return the part of ``train.json`` that says how to repeat the run."""
+    fingerprints = data.fingerprint.split("+")
+    return {
+        "recipe": recipe.model_dump(mode="json"),
+        "data": [{"name": path.name, "path": str(path.resolve()), "weight": weight,
+                  "fingerprint": fingerprint}
+                 for (path, weight), fingerprint in zip(setting.sources, fingerprints,
+                                                        strict=True)],
+        "init": setting.init and {"path": str(setting.init.resolve()),
+                                  "digest": checkpoint_digest(setting.init)},
+        "wandb": setting.wandb,
+        "episodes": len(trainer.train_episodes), "held_out_episodes": len(trainer.held_out),
+        "frames": len(data.states), "device": setting.device,
+        "threads": torch.get_num_threads(), "processes": trainer.process.world,
+        "precision": "bfloat16" if trainer.bfloat16 else "float32",
+        "parameters": {p.name: {"total": p.total, "trainable": p.trainable}
+                       for p in count_parameters(trainer.learner)},
+        **provenance()}
+
+
+def _without_path(entry: dict) -> dict:
+    """Return an entry as a checkpoint may carry it to other machines."""
+    return {k: v for k, v in entry.items() if k != "path"}
+
+
+def _course(trainer: Trainer) -> dict:
+    """Return the part of ``train.json`` that says how far the run came."""
+    return {"step": trainer.step, "seconds": round(trainer.seconds, 1),
+            "skipped_batches": trainer.skipped, "best_validation": trainer.best,
+            "losses": trainer.history}

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The training loop: optimiser, schedule, averaged weights, logging, saving."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader
+
+from tinyvla_ros.core.errors import InputError
+from training.jobs.progress import progress_bar
+from training.learning.batches import VALIDATION, Batch, BatchSampler
+from training.learning.learner import Learner
+from training.learning.mixture import Mixture
+from training.learning.processes import Process
+from training.learning.recipe import Optimisation, Recipe
+from training.learning.run_log import RunLog
+
+LOG_EVERY = 20
+VALIDATION_BATCHES = 8
+# Hundred skipped batches, or one in a hundred, is a broken run.
+TOLERATED_SKIPS, TOLERATED_SHARE = 100, 0.01
+
+
+class DivergedError(InputError):
+    """Too many batches had a non-finite loss or gradient."""
+
+
+class Trainer:
+    """A ``Learner`` and all that changes it.
+
+    Args:
+        learner: on its device.
+        recipe: what and how to train.
+        data: the demonstrations.
+        process: this process's place among all.
+    """
+
+    def __init__(self, learner: Learner, recipe: Recipe, data: Mixture, process: Process):
+        self.options = options = recipe.optimisation
+        if options.batch_size % process.world:
+            raise InputError(f"Batch size {options.batch_size} cannot be shared evenly by "
+                             f"{process.world} processes; make it a multiple.")
+        self.recipe, self.learner, self.data, self.process = recipe, learner, data, process
+        # Frozen weights are the same tensors in both (``Backbone``).
+        self.averaged = AveragedModel(learner, multi_avg_fn=self._average).eval()
+        self.trained = {n: p for n, p in learner.named_parameters() if p.requires_grad}
+        self.optimiser = torch.optim.AdamW(self.trained.values(), lr=options.learning_rate,
+                                           weight_decay=options.weight_decay)
+        self.bfloat16 = use_bfloat16(options.precision, process.device)
+        self.train_episodes, self.held_out = split_episodes(recipe, len(data.starts))
+        self.sampler = BatchSampler(data, self.train_episodes, recipe,
+                                    rank=process.rank, world=process.world)
+        shared = process.share(learner)
+        self._shared = torch.compile(shared) if options.compile else shared
+        self.step, self.skipped, self.seconds = 0, 0, 0.0
+        self.smooth: float | None = None
+        self.best: float | None = None
+        self.history: list[dict] = []
+
+    def run(self, save: Callable[[bool], None], log: RunLog) -> bool:
+        """Train to the end, or until SIGTERM or SIGINT; both end with a save.
+
+        Args:
+            save: saves the present state; its argument says whether it is the best so far.
+            log: takes the figures.
+
+        Returns:
+            Whether the last step was reached.
+        """
+        options, started = self.options, time.perf_counter() - self.seconds
+        with (stop_signal() as stop,
+              progress_bar(total=options.steps, initial=self.step, unit="step", desc="train",
+                           disable=not self.process.leads) as progress):
+            for batch in self._batches():
+                figures, stopping = self._step(batch, bool(stop))
+                self.step += 1
+                self.seconds = time.perf_counter() - started
+                progress.update()
+                if self.process.leads and (self.step % LOG_EVERY == 0 or self.step == 1):
+                    progress.set_postfix(loss=f"{self.smooth or math.nan:.4f}",
+                                         skipped=self.skipped)
+                    log.add(self.step, figures)
+                last = self.step == options.steps
+                if self.step % options.save_every == 0 or last or stopping:
+                    save(self._examine(log))
+                if stopping and not last:
+                    return False
+        return True
+
+    def _examine(self, log: RunLog) -> bool:
+        """Validate and note the figures; return whether they are the best so far."""
+        validation = self.validate()
+        self.history.append({"step": self.step, "loss": self.smooth, "validation": validation,
+                             "seconds": round(self.seconds, 1)})
+        if validation is None:
+            return True
+        if self.process.leads:
+            log.add(self.step, {"validation_loss": validation})
+        if self.best is not None and not validation < self.best:
+            return False
+        self.best = validation
+        return True
+
+    def _batches(self) -> Iterator[Batch]:
+        """Batches from the present step on; workers draw ahead for a GPU."""
+        gpu = self.process.device.startswith("cuda")
+        workers = min(4, max(1, (os.cpu_count() or 1) // self.process.world)) if gpu else 0
+        numbers = range(self.step + 1, self.options.steps + 1)
+        yield from DataLoader(self.sampler, batch_size=None, sampler=numbers, num_workers=workers,
+                              pin_memory=gpu)
+
+    def _step(self, batch: Batch, stop: bool) -> tuple[dict[str, float], bool]:
+        """Take a step; returns its figures and whether any process was told to stop."""
+        options = self.options
+        rate = learning_rate(options, self.step)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        # The dropout of adapters draws from torch's generator; nothing else does.
+        torch.manual_seed(hash((self.recipe.seed, self.step, self.process.rank)) % 2**63)
+        loss, future = self._losses(self._shared, batch)
+        total = loss + options.future_weight * future
+        scale = options.loss_scale_above
+        if scale is not None and loss.detach() > scale:
+            total = total * 0.1  # historical, see config/train/exploding.yaml
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        norm = nn.utils.get_total_norm([p.grad for p in self.trained.values()
+                                        if p.grad is not None])
+        mean_loss, mean_future, mean_norm, stopping = self.process.mean(loss, future, norm, stop)
+        figures = {"loss": mean_loss, "future_loss": mean_future, "gradient_norm": mean_norm,
+                   "learning_rate": rate, "skipped": self.skipped}
+        if not math.isfinite(mean_loss + mean_norm):
+            self._skip()
+            return figures, stopping > 0
+        if options.gradient_norm is not None:
+            nn.utils.clip_grads_with_norm_(self.trained.values(), options.gradient_norm, norm)
+        self.optimiser.step()
+        self.averaged.update_parameters(self.learner)
+        self.smooth = mean_loss if self.smooth is None else 0.98 * self.smooth + 0.02 * mean_loss
+        return figures, stopping > 0
+
+    def _skip(self) -> None:
+        self.skipped += 1
+        if self.skipped > max(TOLERATED_SKIPS, TOLERATED_SHARE * self.options.steps):
+            raise DivergedError(f"{self.skipped} batches had a non-finite loss or gradient; lower "
+                                f"the learning rate (now {self.options.learning_rate}) or look "
+                                "at the data with 'tinyvla data check'.")
+
+    def _losses(self, learner, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        device = self.process.device
+        with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=self.bfloat16):
+            return learner(batch.to(device))
+
+    @torch.no_grad()
+    def validate(self) -> float | None:
+        """Denoising loss of the averaged weights on held-out episodes, same draws every time."""
+        if not len(self.held_out):
+            return None
+        sampler = BatchSampler(self.data, self.held_out, self.recipe, VALIDATION)
+        losses = [self._losses(self.averaged.module, sampler[number])[0].item()
+                  for number in range(VALIDATION_BATCHES)]
+        return float(np.mean(losses))
+
+    def _average(self, averaged: list, current: list, count: torch.Tensor | int) -> None:
+        # Early on the average follows closely, so that it forgets the initial weights.
+        decay = min(self.options.ema_decay, (1.0 + float(count)) / (10.0 + float(count)))
+        pairs = [(a, c) for a, c in zip(averaged, current, strict=True)
+                 if a.data_ptr() != c.data_ptr()]
+        if pairs:
+            torch._foreach_lerp_(*map(list, zip(*pairs, strict=True)), 1.0 - decay)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return every tensor of the state, by name."""
+        named = {f"learner.{k}": v for k, v in self.learner.state_dict().items()}
+        named |= {f"averaged.{k}": v for k, v in self.averaged.state_dict().items()}
+        for name, parameter in self.trained.items():
+            for key, value in self.optimiser.state[parameter].items():
+                named[f"optimiser.{name}.{key}"] = value
+        return {k: v.detach().cpu().clone() for k, v in named.items()}
+
+    def progress(self) -> dict:
+        """Return the rest of the state, plain data."""
+        return {"step": self.step, "skipped": self.skipped, "seconds": self.seconds,
+                "smooth": self.smooth, "best": self.best, "history": self.history}
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return names and shapes of ``tensors`` once a step has been taken."""
+        shapes = {f"learner.{k}": tuple(v.shape) for k, v in self.learner.state_dict().items()}
+        shapes |= {f"averaged.{k}": tuple(v.shape) for k, v in self.averaged.state_dict().items()}
+        for name, parameter in self.trained.items():
+            shapes |= {f"optimiser.{name}.{key}": tuple(parameter.shape)
+                       for key in ("exp_avg", "exp_avg_sq")}
+            shapes[f"optimiser.{name}.step"] = ()
+        return shapes
+
+    def restore(self, tensors: dict[str, torch.Tensor], progress: dict) -> None:
+        """Go on from what ``tensors`` and ``progress`` returned."""
+        def part(prefix: str) -> dict[str, torch.Tensor]:
+            return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        self.learner.load_state_dict(part("learner."))
+        self.averaged.load_state_dict(part("averaged."))
+        for name, parameter in self.trained.items():
+            state = part(f"optimiser.{name}.")
+            # AdamW keeps its step count on the CPU and the rest beside the parameter.
+            self.optimiser.state[parameter] = {
+                k: v.clone() if k == "step" else v.to(parameter.device) for k, v in state.items()}
+        for key, value in progress.items():
+            setattr(self, key, value)
+
+
+def split_episodes(recipe: Recipe, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the episodes to train on and those held out, by the recipe's seed."""
+    order = np.random.default_rng(recipe.seed).permutation(count)
+    held_out = round(recipe.optimisation.validation_fraction * count)
+    return order[held_out:], order[:held_out]
+
+
+def learning_rate(options: Optimisation, step: int) -> float:
+    """Linear warm-up, then cosine to the final fraction of the peak."""
+    if step < options.warmup_steps:
+        return options.learning_rate * (step + 1) / options.warmup_steps
+    done = (step - options.warmup_steps) / max(1, options.steps - options.warmup_steps)
+    cosine = 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
+    factor = options.final_fraction + (1.0 - options.final_fraction) * cosine
+    return options.learning_rate * factor
+
+
+def use_bfloat16(precision: str, device: str) -> bool:
+    """Whether to autocast to bfloat16: as told, or where the hardware has it."""
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported()
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+@contextmanager
+def stop_signal() -> Iterator[list[int]]:
+    """Yield a list that SIGTERM and SIGINT append to, in place of ending the process."""
+    received: list[int] = []
+    before = {s: signal.signal(s, lambda number, frame: received.append(number))
+              for s in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
