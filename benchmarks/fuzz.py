@@ -15,12 +15,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from _arm_rig import CAMERAS, JOINTS, Rig
+import _harness  # noqa: F401
 from _figures import print_heading
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from tqdm import tqdm
 
+from harness.arm_rig import CAMERAS, JOINTS, Rig
 from tinyvla_ros.dry_run.untrained import INSTRUCTION
 
 NUMBERS = (0.0, -0.0, math.nan, math.inf, -math.inf, 1e308, -1e308, 5e-324, 1e-3, 3.2, -1e9)

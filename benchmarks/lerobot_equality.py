@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Does an imported policy say what LeRobot says? Same weights, observations and noise.
 
-For every case of ``test/lerobot_source.py`` a LeRobot checkpoint is written, LeRobot drives it
-over ten frames with a Python of its own (``--lerobot``, PYTHONPATH from ``--lerobot-path``), and
-the imported one is driven over the same frames by ``Policy``. ``--record`` keeps LeRobot's
-actions for the tests.
+For every case of ``test/harness/lerobot_source.py`` a LeRobot checkpoint is written, LeRobot
+drives it over ten frames with a Python of its own (``--lerobot``, PYTHONPATH from
+``--lerobot-path``), and the imported one is driven over the same frames by ``Policy``.
+``--record`` keeps LeRobot's actions for the tests.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "test"))
 
-from test.lerobot_source import (  # noqa: E402
+from harness.lerobot_source import (  # noqa: E402
     CASES,
     LARGE_CASES,
     drive,

@@ -14,12 +14,14 @@ import tempfile
 import time
 from pathlib import Path
 
+import _harness  # noqa: F401
 import numpy as np
-from _arm_rig import Rig
 from _figures import print_heading
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from tqdm import tqdm
+
+from harness.arm_rig import Rig
 
 
 def change(rig: Rig, number: int) -> float:

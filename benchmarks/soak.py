@@ -14,11 +14,13 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import _harness  # noqa: F401
 import numpy as np
-from _arm_rig import CAMERA_HZ, Rig, robot
 from _figures import print_heading
 from diagnostic_msgs.msg import DiagnosticArray
 from tqdm import tqdm
+
+from harness.arm_rig import CAMERA_HZ, Rig, robot
 
 
 def main() -> int:

@@ -38,14 +38,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 @pytest.fixture(scope="session")
 def tiny_config():
     """A small policy configuration that fits the MetaWorld bridge."""
-    from test.support import tiny_policy_config
+    from harness.policies import tiny_policy_config
     return tiny_policy_config()
 
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory, tiny_config):
     """A checkpoint directory with random weights; tests that damage one must copy it."""
-    from test.support import write_random_checkpoint
+    from harness.policies import write_random_checkpoint
     path = tmp_path_factory.mktemp("checkpoint") / "tiny"
     write_random_checkpoint(path, tiny_config)
     return path

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from test.graph.harness import LIMIT_S, Output, start, start_node, stop
+from harness.processes import LIMIT_S, Output, start, start_node, stop
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.messages import compressed_to_array, image_to_array, set_stamp, stamp_to_ns
 from tinyvla_ros.core.resources import share_directory

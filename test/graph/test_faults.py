@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every fault of ``benchmarks/fault_matrix.py`` once, on a real node; times are not judged."""
+"""Every fault of the fault matrix once, on a real node; times are not judged."""
 
 from __future__ import annotations
 
 import math
 
 import pytest
-from _arm_rig import Faults, Rig
-from _faults import FAULTS
-from fault_matrix import Outcome, repeat
 from trajectory_msgs.msg import JointTrajectory
+
+from harness.arm_rig import Faults, Rig
+from harness.fault_outcomes import Outcome, repeat
+from harness.faults import FAULTS
 
 # On a machine that stands still for half a second a chunk ends before anybody could hold.
 ATTEMPTS = 3

@@ -7,12 +7,12 @@ import math
 
 import pytest
 import yaml
-from _arm_rig import TOPIC, Rig, robot
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from safetensors.torch import load_file, save_file
 from std_srvs.srv import SetBool, Trigger
 
+from harness.arm_rig import TOPIC, Rig, robot
 from tinyvla_ros.cli.main import main
 
 

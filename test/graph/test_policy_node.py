@@ -9,8 +9,8 @@ import signal
 import pytest
 from std_srvs.srv import SetBool, Trigger
 
-from test.graph.harness import Output, Probe, running_policy_node, start_node
-from test.support import write_robot
+from harness.policies import write_robot
+from harness.processes import Output, Probe, running_policy_node, start_node
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from test.graph.harness import Output, start
+from harness.processes import Output, start
 from tinyvla_ros.bags.info import bag_info
 from tinyvla_ros.bags.reader import Bag, find_bags
 from tinyvla_ros.cli.main import main
@@ -61,7 +61,7 @@ def test_replay_gives_every_chunk_again(recorded, capsys):
 
 
 def test_replay_notices_another_policy(recorded, tiny_config, tmp_path, capsys):
-    from test.support import write_random_checkpoint
+    from harness.policies import write_random_checkpoint
 
     write_random_checkpoint(tmp_path / "other", tiny_config, seed=1)
     code = main(["bag", "replay", str(recorded[0]), "--checkpoint", str(tmp_path / "other")])
@@ -86,7 +86,7 @@ def test_info_and_recover_through_the_command_line(recorded, tmp_path, capsys):
 
 
 def test_what_replay_needs_and_does_not_find_is_one_sentence(recorded, tmp_path, capsys):
-    from test.recordings import write_bag
+    from harness.recordings import write_bag
 
     other = write_bag(tmp_path / "other", {"/a": ["x"]})
     assert main(["bag", "replay", str(other)]) == 2

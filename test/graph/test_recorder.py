@@ -16,7 +16,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Float64, String
 from std_srvs.srv import SetBool, Trigger
 
-from test.graph.harness import LIMIT_S, Output, start_node, stop
+from harness.processes import LIMIT_S, Output, start_node, stop
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.core.messages import fill_image
 from tinyvla_ros.nodes.runner import EPISODE_QOS, LATCHED, OK, status

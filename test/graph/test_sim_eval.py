@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from test.graph.harness import Output, Probe, start
+from harness.processes import Output, Probe, start
 
 TASKS = ("reach-v3", "button-press-v3")
 

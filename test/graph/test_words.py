@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from test.graph.harness import Probe, running_policy_node
-from test.support import tiny_policy_config, write_random_checkpoint, write_robot
+from harness.policies import tiny_policy_config, write_random_checkpoint, write_robot
+from harness.processes import Probe, running_policy_node
 
 
 @pytest.fixture(scope="module")

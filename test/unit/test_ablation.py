@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import yaml
 
-from test.datasets import ACTION, FPS, STATE, write_dataset
+from harness.datasets import ACTION, FPS, STATE, write_dataset
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import share_directory
 from training.experiments.ablation import command as ablation

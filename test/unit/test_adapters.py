@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from test.support import random_observation
-from test.unit.small_models import encoder_recipe, write_vision_model, write_vlm
-from test.unit.small_training import setting, write_dataset
+from harness.policies import random_observation
+from harness.small_models import encoder_recipe, write_vision_model, write_vlm
+from harness.small_training import setting, write_dataset
 from tinyvla_ros.core.errors import CheckpointError, InputError
 from tinyvla_ros.core.files import checkpoint_digest
 from tinyvla_ros.policy.checkpoint import load_checkpoint

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from test import bags
-from test.bags import SIM_NS, SIZE, STORE, WALL_NS, WORDS
+from harness import bags
+from harness.bags import SIM_NS, SIZE, STORE, WALL_NS, WORDS
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.core.errors import InputError
 from training.bag_export import episode as bag_episode

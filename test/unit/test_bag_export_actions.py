@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from test import bags
-from test.bags import SIM_NS, WALL_NS, WORDS
+from harness import bags
+from harness.bags import SIM_NS, WALL_NS, WORDS
 from tinyvla_ros.core.configuration import read_json
 
 DT_NS = 12_500_000

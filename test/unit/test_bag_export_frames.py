@@ -8,8 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from test import bags
-from test.bags import CHANNELS, SIM_NS, STATE, WALL_NS, WORDS
+from harness import bags
+from harness.bags import CHANNELS, SIM_NS, STATE, WALL_NS, WORDS
 from tinyvla_ros.core.configuration import read_json
 from training.data.lerobot_reader import read_tables
 from training.data_check.check import check

@@ -15,7 +15,7 @@ from mcap.reader import make_reader
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from test.recordings import STORE, STRING, text_message, texts_in, write_bag
+from harness.recordings import STORE, STRING, text_message, texts_in, write_bag
 from tinyvla_ros.bags.info import bag_info
 from tinyvla_ros.bags.reader import Bag, find_bags
 from tinyvla_ros.bags.recover import recover

@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 
-from test.recorded_episodes import (
+from harness.recorded_episodes import (
     CLOCK,
     CUSTOM,
     START_NS,

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from test.browser import Browser, find_chromium
-from test.recorded_episodes import write_run
+from harness.browser import Browser, find_chromium
+from harness.recorded_episodes import write_run
 from tinyvla_ros.report.episode_report import add_arguments, run
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="needs Chromium or Chrome, "

@@ -14,27 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from test.recordings import START_NS, STORE, STRING, text_message, texts_in
-from tinyvla_ros.bags.definitions import definition
-from tinyvla_ros.bags.episodes import RawMessage
+from harness.bag_writers import raw, writer_for
+from harness.recordings import STORE, texts_in
 from tinyvla_ros.bags.jpeg import as_jpeg
-from tinyvla_ros.bags.metadata import TopicMetadata
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.bags.recover import recover
 from tinyvla_ros.bags.writing import WriterThread
 from tinyvla_ros.core.errors import InputError, MessageError
-
-
-def writer_for(out: Path, **options) -> WriterThread:
-    writer = WriterThread(out, **options)
-    known = definition(STRING)
-    writer.topic("/a", TopicMetadata("/a", STRING, [], known.type_hash), known.text)
-    return writer
-
-
-def raw(text: str, i: int = 0) -> RawMessage:
-    stamp = START_NS + i * 1_000_000
-    return RawMessage("/a", stamp, stamp, text_message(text))
 
 
 def test_an_episode_is_written_whole(tmp_path):
@@ -83,7 +69,7 @@ def test_what_does_not_fit_the_memory_is_dropped_and_counted(tmp_path):
 CHILD = """
 import resource, signal, sys, time
 from pathlib import Path
-from test.unit.test_bag_writing import raw, writer_for
+from harness.bag_writers import raw, writer_for
 {limit}
 writer = writer_for(Path(sys.argv[1]))
 writer.begin(0, "episode", {{"task": "t"}})
@@ -103,7 +89,7 @@ print(writer.failure)
 def child(out: Path, count: int, limit: str = "") -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", CHILD.format(limit=limit, count=count), out],
                             stdout=subprocess.PIPE, text=True,
-                            cwd=Path(__file__).parents[2])
+                            cwd=Path(__file__).parents[1])
 
 
 @pytest.mark.parametrize("after", [0.05, 0.7, 1.3])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from test.support import tiny_policy_config
+from harness.policies import tiny_policy_config
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
 from tinyvla_ros.core.configuration import parse

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from test import datasets
+from harness import datasets
 from tinyvla_ros.core.errors import InputError
 from training.data_check.check import add_arguments, run
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from test import datasets
+from harness import datasets
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.config import ActionSpec, CameraSpec
 from training.data.dataset import fingerprint, load_demonstrations

@@ -12,8 +12,8 @@ import pytest
 import torch
 import yaml
 
-from test.datasets import edit_column
-from test.unit.small_training import SIZE, small_recipe, write_dataset
+from harness.datasets import edit_column
+from harness.small_training import SIZE, small_recipe, write_dataset
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.checkpoint import save_checkpoint

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from test.unit.test_followers import MS, NOW, ROBOTS, array, point, trajectory, twist
+from harness.commands import MS, NOW, ROBOTS, array, point, trajectory, twist
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
 from tinyvla_ros.arm.supervisor import Supervisor

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from test.unit.test_followers import MS, NOW, ROBOTS, point, trajectory
+from harness.commands import MS, NOW, ROBOTS, point, trajectory
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.supervisor import Supervisor
 from tinyvla_ros.core.types import ActionChunk

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
+from harness.policies import TASKS
 from sim_bridge.metaworld_env import EE_NAMES, JOINT_NAMES, MetaWorldEnv
-from test.support import TASKS
 from tinyvla_ros.core.errors import InputError
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from test.supervised import (
+from harness.supervised import (
     ACCELERATION,
     DT,
     DT_MS,

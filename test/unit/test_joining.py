@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from test.support import random_observation, tiny_policy_config, write_random_checkpoint
+from harness.policies import random_observation, tiny_policy_config, write_random_checkpoint
 from tinyvla_ros.arm.blending import ENSEMBLE_DECAY, Joiner
 from tinyvla_ros.core.types import ActionChunk, Prefix
 from tinyvla_ros.policy.policy import Policy

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from test.support import random_observation, tiny_policy_config, write_random_checkpoint
-from test.unit.small_training import setting, small_recipe, write_dataset
+from harness.policies import random_observation, tiny_policy_config, write_random_checkpoint
+from harness.small_training import setting, small_recipe, write_dataset
 from tinyvla_ros.core.errors import InputError, UnknownInstructionError
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig

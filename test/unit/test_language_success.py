@@ -7,9 +7,9 @@ import json
 
 import pytest
 
+from harness.policies import tiny_policy_config, write_random_checkpoint
 from sim_bridge.episodes import EpisodeSpec
 from sim_bridge.robot_config import RobotConfig
-from test.support import tiny_policy_config, write_random_checkpoint
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.resources import share_directory
 from training.experiments.language_success import check_wordings, read_wordings, words

@@ -8,8 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sim_bridge.rollout import DT_NS, Episode, rollout
-from test.lerobot_source import (
+from harness.lerobot_source import (
     CASES,
     SEED,
     frames,
@@ -18,7 +17,8 @@ from test.lerobot_source import (
     stamp,
     write_lerobot_checkpoint,
 )
-from test.support import tiny_policy_config
+from harness.policies import tiny_policy_config
+from sim_bridge.rollout import DT_NS, Episode, rollout
 from tinyvla_ros.arm.observation_assembler import ObservationAssembler
 from tinyvla_ros.core.types import ActionChunk, Observation
 from tinyvla_ros.policy.policy import Policy

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from test.lerobot_source import (
+from harness.lerobot_source import (
     CASES,
     CHANNELS,
     EXECUTE,

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from test.lerobot_source import CASES, CHANNELS, JOINTS, write_lerobot_checkpoint
+from harness.lerobot_source import CASES, CHANNELS, JOINTS, write_lerobot_checkpoint
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.lerobot_import.normalization import linear

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from test.datasets import png
+from harness.datasets import png
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import share_directory
 from training.data.lerobot_writer import Episode, LeRobotDatasetWriter, image_stats

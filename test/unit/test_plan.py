@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from test.supervised import (
+from harness.supervised import (
     DT,
     DT_MS,
     MS,

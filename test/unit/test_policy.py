@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from test.support import random_observation
+from harness.policies import random_observation
 from tinyvla_ros.core.errors import InputError, UnknownInstructionError
 from tinyvla_ros.policy.model import PolicyNetwork
 from tinyvla_ros.policy.policy import Policy
@@ -96,7 +96,7 @@ def test_missing_gpu_is_said(tiny_checkpoint):
 @pytest.mark.parametrize("seed", range(3))
 def test_head_starts_at_unit_scale(seed):
     """The point of the initialisation: full size, output deviation near 1 from the first step."""
-    from test.support import tiny_policy_config
+    from harness.policies import tiny_policy_config
     torch.manual_seed(seed)
     network = PolicyNetwork(tiny_policy_config(model={}))
     with torch.no_grad():
@@ -108,7 +108,7 @@ def test_head_starts_at_unit_scale(seed):
 @pytest.mark.parametrize("prediction", ["sample", "epsilon", "v_prediction"])
 def test_every_prediction_type_learns_one_chunk(prediction):
     """A few steps on one sample bring the drawn chunk to it: loss, schedule and sampler agree."""
-    from test.support import tiny_policy_config
+    from harness.policies import tiny_policy_config
     torch.manual_seed(0)
     config = tiny_policy_config(diffusion={"prediction": prediction, "sample_steps": 10},
                                 model={"image_channels": 8, "keypoints": 4, "condition_dim": 32,
@@ -131,7 +131,7 @@ def test_every_prediction_type_learns_one_chunk(prediction):
 @pytest.mark.parametrize("prediction", ["sample", "epsilon", "v_prediction"])
 def test_errors_can_be_expressed_in_other_terms(prediction):
     """One guess, three ways to say it: the noise and the sample it implies miss in proportion."""
-    from test.support import tiny_policy_config
+    from harness.policies import tiny_policy_config
     torch.manual_seed(0)
     network = PolicyNetwork(tiny_policy_config(diffusion={"prediction": prediction}))
     arguments = (torch.randn(8, 16), torch.randn(8, 16, 4), torch.randn(8, 16, 4),

@@ -16,7 +16,7 @@ import pytest
 import torch
 import yaml
 
-from test.unit.small_training import setting, small_recipe, write_dataset
+from harness.small_training import setting, small_recipe, write_dataset
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from training.learning.train import resume, train

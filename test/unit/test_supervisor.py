@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from test.supervised import (
+from harness.supervised import (
     CHANNELS,
     DT,
     MS,

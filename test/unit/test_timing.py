@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from test.support import tiny_policy_config
+from harness.policies import tiny_policy_config
 from tinyvla_ros.arm.chunk_follower import ChunkFollower
 from tinyvla_ros.arm.observation_assembler import ObservationAssembler
 from tinyvla_ros.core.errors import MessageError

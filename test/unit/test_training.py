@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from test.unit.small_training import setting, small_recipe, write_dataset
+from harness.small_training import setting, small_recipe, write_dataset
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import share_directory

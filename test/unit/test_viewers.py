@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from test.recordings import STORE
+from harness.recordings import STORE
 
 ROOT = Path(__file__).resolve().parents[2]
 FOXGLOVE = ROOT / "config" / "viewers" / "foxglove-tinyvla.json"

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from test.support import random_observation
-from test.unit.small_models import encoder_recipe, write_language_model, write_vision_model
-from test.unit.small_training import setting, write_dataset
+from harness.policies import random_observation
+from harness.small_models import encoder_recipe, write_language_model, write_vision_model
+from harness.small_training import setting, write_dataset
 from tinyvla_ros.core.configuration import parse
 from tinyvla_ros.core.errors import CheckpointError, InputError
 from tinyvla_ros.core.resources import default_checkpoint

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from test.support import random_observation
-from test.unit.small_models import (
+from harness.policies import random_observation
+from harness.small_models import (
     encoder_recipe,
     write_language_model,
     write_vision_model,
     write_vlm,
 )
-from test.unit.small_training import setting, write_dataset
+from harness.small_training import setting, write_dataset
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.model import PolicyNetwork

@@ -13,13 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from _arm_rig import CAMERA_HZ, JOINTS, Rig
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
+from harness.arm_rig import CAMERA_HZ, JOINTS, Rig
 from tinyvla_ros.core.messages import set_stamp
 from tinyvla_ros.dry_run.untrained import INSTRUCTION
 

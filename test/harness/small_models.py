@@ -90,7 +90,7 @@ def write_language_model(path: Path) -> Path:
 
 def encoder_recipe(encoder: dict, **sections):
     """Return the small recipe with an encoder; ``vlm`` comes with its language."""
-    from test.unit.small_training import small_recipe
+    from harness.small_training import small_recipe
     from training.learning.recipe import Recipe
 
     data = small_recipe(steps=2).model_dump(mode="json")

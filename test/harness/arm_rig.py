@@ -167,7 +167,7 @@ class Rig:
         command = node_command(NodeDescription("policy_node", parameters))
         # The same node, with an inference that can be broken.
         arguments = command[command.index("--ros-args"):]
-        command = [command[0], str(Path(__file__).with_name("_breakable_node.py")), *arguments]
+        command = [command[0], str(Path(__file__).with_name("breakable_node.py")), *arguments]
         log = (self._robot.parent / "node.log").open("a")
         self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         log.close()

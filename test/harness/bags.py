@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
-from test.recordings import STORE
+from harness.recordings import STORE
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.bags.definitions import definition
 from tinyvla_ros.bags.metadata import TopicMetadata, qos_profile

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from test.recordings import START_NS, STORE
+from harness.recordings import START_NS, STORE
 
 T = STORE.types
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
