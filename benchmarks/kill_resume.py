@@ -28,9 +28,9 @@ from training.learning.recipe import Recipe
 
 SMALL = ["cameras={side: {height: 48, width: 48}}",
          "model={image_channels: 8, keypoints: 4, condition_dim: 32, denoiser_channels: [8, 16, "
-         "16]}", "optimisation.batch_size=8", "optimisation.warmup_steps=10",
-         "optimisation.save_every=5", "optimisation.snapshot_every=50",
-         "optimisation.precision=float32"]
+         "16]}", "optimization.batch_size=8", "optimization.warmup_steps=10",
+         "optimization.save_every=5", "optimization.snapshot_every=50",
+         "optimization.precision=float32"]
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
     args = parser.parse_args()
     rng = random.Random(args.seed)
     recipe = Recipe.load(share_directory() / "config/train/default.yaml",
-                         [*SMALL, f"optimisation.steps={args.steps}"])
+                         [*SMALL, f"optimization.steps={args.steps}"])
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
         config = root / "recipe.yaml"

@@ -27,12 +27,12 @@ from training.learning.recipe import Recipe
 EPISODES, FRAMES = 20, 50
 # Each line changes one thing of the line before it, from slow to fast.
 SETTINGS = {
-    "float32, 1 process with 2 threads": (["optimisation.precision=float32"], 1, 2),
-    "bfloat16, 1 process with 2 threads": (["optimisation.precision=bfloat16"], 1, 2),
-    "bfloat16, 2 processes with 1 thread": (["optimisation.precision=bfloat16"], 2, 1),
+    "float32, 1 process with 2 threads": (["optimization.precision=float32"], 1, 2),
+    "bfloat16, 1 process with 2 threads": (["optimization.precision=bfloat16"], 1, 2),
+    "bfloat16, 2 processes with 1 thread": (["optimization.precision=bfloat16"], 2, 1),
 }
 COMPILED = {"... and torch.compile": (
-    ["optimisation.precision=bfloat16", "optimisation.compile=true"], 2, 1)}
+    ["optimization.precision=bfloat16", "optimization.compile=true"], 2, 1)}
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def main() -> None:
         for _ in range(args.rounds):
             for name, setting in settings.items():
                 speeds[name].append(speed(args, data, *setting))
-    batch = recipe.optimisation.batch_size
+    batch = recipe.optimization.batch_size
     print_heading("Training steps", ("torch", "diffusers", "numpy"), recipe=args.config.name,
                   batch_size=batch, cameras=len(recipe.cameras), data="random",
                   steps=args.steps, warm_up=args.steps, rounds=args.rounds)
@@ -71,8 +71,8 @@ def speed(args: argparse.Namespace, data: Path, changes: list[str], processes: i
           threads: int) -> float:
     """Run ``tinyvla train`` and return observations per second."""
     # The run notes its time at every save: in the middle and at the end.
-    changes = [*changes, f"optimisation.steps={2 * args.steps}",
-               f"optimisation.save_every={args.steps}", "optimisation.validation_fraction=0"]
+    changes = [*changes, f"optimization.steps={2 * args.steps}",
+               f"optimization.save_every={args.steps}", "optimization.validation_fraction=0"]
     with tempfile.TemporaryDirectory() as place:
         run = Path(place) / "run"
         command = [sys.executable, "-m", "tinyvla_ros.cli", "train", "--config", str(args.config),
@@ -82,7 +82,7 @@ def speed(args: argparse.Namespace, data: Path, changes: list[str], processes: i
             command += ["--set", change]
         subprocess.run(command, check=True, capture_output=True)
         notes = json.loads((run / "train.json").read_text())["losses"]
-    observations = args.steps * Recipe.load(args.config).optimisation.batch_size
+    observations = args.steps * Recipe.load(args.config).optimization.batch_size
     return observations / (notes[1]["seconds"] - notes[0]["seconds"])
 
 

@@ -37,7 +37,7 @@ class MetaWorldEnv(gymnasium.Env):
 
     Observations (``gymnasium.spaces.Dict``): one uint8 RGB image of (height, width, 3) per
     camera under its name; ``joint_positions`` (9,) in rad and m in the order of ``JOINT_NAMES``;
-    ``ee_position`` (3,) in metres, world frame. No goal or object position.
+    ``ee_position`` (3,) in meters, world frame. No goal or object position.
 
     Actions: (4,) float32 in [-1, 1], ``ACTION_CHANNELS``: displacement of the end effector in
     units of 1 cm per control step (80 Hz), and gripper effort, 1 closes.

@@ -75,7 +75,7 @@ class ResultsWriter:
     def finish(self, protocol: dict) -> dict:
         """Write ``results.json`` and return its content."""
         self._lines.close()
-        results = summarise(self.records, protocol)
+        results = summarize(self.records, protocol)
         write_json(self.out / "results.json", results)
         return results
 
@@ -113,12 +113,12 @@ def protocol(config: PolicyConfig, digest: str, *, tasks: Iterable[str], episode
         "policy_seed": policy_seed, "horizon": horizon,
         "success": "MetaWorld info['success'] within the horizon",
         "checkpoint_digest": digest, "cameras": cameras,
-        "chunk_horizon": config.action.horizon, "execute_steps": config.action.execute_steps,
+        "chunk_horizon": config.action.horizon, "n_action_steps": config.action.n_action_steps,
         "control_dt": config.action.dt, "sample_steps": config.diffusion.sample_steps,
         "machine": f"{platform.machine()}, {platform.system()}", "versions": versions, **more}
 
 
-def summarise(records: list[EpisodeRecord], protocol: dict) -> dict:
+def summarize(records: list[EpisodeRecord], protocol: dict) -> dict:
     """Return the content of ``results.json``."""
     tasks = {}
     for task in dict.fromkeys(r.task for r in records):

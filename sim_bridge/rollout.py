@@ -113,7 +113,7 @@ def rollout(policy, episode: Episode) -> Iterator[tuple[Observation, ActionChunk
         observation = episode.observe()
         chunk = policy.infer(observation, past=past)
         yield observation, chunk
-        steps = config.action.execute_steps
+        steps = config.action.n_action_steps
         # What it will look at besides the next observation; nothing, for most.
         wanted = config.past_stamps(observation.stamp_ns + steps * DT_NS)
         seen = episode.execute(chunk, steps, wanted)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scenes in which only the words say what is to be done.
 
-MetaWorld gives every task a goal marker of its own colour or objects in a state of their own, so a
+MetaWorld gives every task a goal marker of its own color or objects in a state of their own, so a
 policy can do without words. Here two pairs of tasks begin with the same picture for the same seed:
 
-* ``reach-v3`` and ``pick-place-v3``: a puck and a marker of one colour for both;
+* ``reach-v3`` and ``pick-place-v3``: a puck and a marker of one color for both;
 * ``drawer-open-v3`` and ``drawer-close-v3``: a drawer that is half open, and no marker.
 """
 

@@ -15,9 +15,8 @@ from sim_bridge.episodes import EPISODE_SLOT_NS, HORIZON, RunParameters
 from sim_bridge.nodes.robot_publisher import SENSOR_QOS
 from sim_bridge.results import EpisodeRecord, ResultsWriter, protocol, table
 from sim_bridge.robot_config import RobotConfig
-from tinyvla_ros.core.configuration import parse, read_json
 from tinyvla_ros.core.errors import MessageError
-from tinyvla_ros.core.files import CONFIG, checkpoint_digest
+from tinyvla_ros.core.files import checkpoint_digest
 from tinyvla_ros.core.film_strip import FilmStrip
 from tinyvla_ros.core.messages import image_to_array, stamp_to_ns
 from tinyvla_ros.core.resources import default_checkpoint
@@ -47,7 +46,7 @@ class EvalNode(Node):
         self.exit_code: int | None = None
         self._parameters = declare_parameters(self, EvaluationParameters)
         path = self._parameters.checkpoint or str(default_checkpoint())
-        self._config = parse(PolicyConfig, read_json(f"{path}/{CONFIG}"), f"{path}/{CONFIG}")
+        self._config = PolicyConfig.load(path)
         self._digest = checkpoint_digest(path)
         self._robot = RobotConfig.load()
         self._plan = self._parameters.plan()

@@ -38,7 +38,7 @@ MAX_LAG_S = 0.5
 class BridgeParameters(RunParameters):
     """Parameters of ``sim_bridge_node``."""
 
-    execute_steps: int = Field(8, ge=1, le=256, description="Actions of a chunk executed in "
+    n_action_steps: int = Field(8, ge=1, le=256, description="Actions of a chunk executed in "
                                "lock-step; the checkpoint's config.json says how many.")
     chunk_timeout: float = Field(60.0, ge=0.1, le=3600.0, description="Lock-step: seconds to "
                                  "wait for a chunk before the run fails.")
@@ -197,7 +197,7 @@ class SimBridgeNode(Node):
             latencies.append(1e3 * (self._chunk_time - sent))
             if chunk.stamp_ns != stamp:
                 raise RuntimeError("chunk of another observation")
-            episode.execute(chunk, self._parameters.execute_steps)
+            episode.execute(chunk, self._parameters.n_action_steps)
         return {}, latencies
 
     def _exchange(self, episode: Episode) -> ActionChunk:

@@ -251,7 +251,7 @@ def load(root: Path, dt: float = 0.0125, state: tuple[str, ...] = STATE,
 
     n = len(channels)
     action = ActionSpec(channels=channels, units=("",) * n, low=(-1e3,) * n, high=(1e3,) * n,
-                        dt=dt, horizon=8, execute_steps=4)
+                        dt=dt, horizon=8, n_action_steps=4)
     cameras = {c: CameraSpec(height=size, width=size) for c in CAMERAS}
     return load_demonstrations(root, cameras, state, action)
 

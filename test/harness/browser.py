@@ -32,7 +32,7 @@ class Browser(AbstractContextManager):
     Args:
         home: directory for its profile.
         width, height: of the window, CSS pixels.
-        dark: preferred colour scheme.
+        dark: preferred color scheme.
         phone: touch screen with two device pixels per CSS pixel.
     """
 

@@ -24,7 +24,7 @@ TASKS = ("push the block", "pull the block", "push the block")
 
 
 def picture(row: int, camera: str) -> np.ndarray:
-    """Return the (SIZE, SIZE, 3) uint8 image of a row: neighbours differ by 40 in brightness."""
+    """Return the (SIZE, SIZE, 3) uint8 image of a row: neighbors differ by 40 in brightness."""
     image = np.full((SIZE, SIZE, 3), 30 + 40 * (row % 5), np.uint8)
     # A corner that differs between cameras; also keeps the image from being blank.
     image[:16, :16] = (200, 0, 0) if camera == "front" else (0, 0, 200)

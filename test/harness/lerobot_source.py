@@ -143,7 +143,7 @@ def _shapes(config: dict) -> dict[str, tuple[int, ...]]:
         "instructions": ["x"], "model": model, "diffusion": {
             "prediction": config["prediction_type"], "sample_steps": 1},
         "action": {"channels": channels, "units": channels, "low": [0] * len(channels),
-                   "high": [1] * len(channels), "dt": 0.1, "horizon": rows, "execute_steps": 1}})
+                   "high": [1] * len(channels), "dt": 0.1, "horizon": rows, "n_action_steps": 1}})
     with torch.device("meta"):
         state = LeRobotDiffusionNetwork(policy).state_dict()
     return {k: tuple(v.shape) for k, v in state.items() if k.startswith(("rgb_encoder", "unet"))}

@@ -23,7 +23,7 @@ def tiny_policy_config(**changes):
         "action": {"channels": list(ACTION_CHANNELS),
                    "units": ["cm per control step"] * 3 + ["effort (1 closes)"],
                    "low": [-1.0] * 4, "high": [1.0] * 4, "dt": 0.0125, "horizon": 16,
-                   "execute_steps": 8},
+                   "n_action_steps": 8},
         "instructions": [robot.instructions[task] for task in TASKS],
         "model": {"image_channels": 8, "keypoints": 4, "instruction_dim": 4, "condition_dim": 16,
                   "denoiser_channels": [8, 16, 16]},

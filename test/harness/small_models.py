@@ -23,17 +23,17 @@ def _saved(path: Path, model) -> Path:
     return path
 
 
-def write_tokeniser(path: Path) -> None:
-    """Write a tokeniser of whole words with a line's end, and a start token as Llama's has."""
+def write_tokenizer(path: Path) -> None:
+    """Write a tokenizer of whole words with a line's end, and a start token as Llama's has."""
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
     words = {w: i for i, w in enumerate(("<pad>", "<s>", "</s>", "<unk>", "\n", *WORDS))}
-    tokeniser = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
-    tokeniser.pre_tokenizer = pre_tokenizers.Split(Regex(r"\n|[^\s]+"), "removed", invert=True)
-    tokeniser.post_processor = processors.TemplateProcessing(
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"\n|[^\s]+"), "removed", invert=True)
+    tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A", special_tokens=[("<s>", 1)])
-    PreTrainedTokenizerFast(tokenizer_object=tokeniser, unk_token="<unk>", pad_token="<pad>",
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", pad_token="<pad>",
                             bos_token="<s>", eos_token="</s>").save_pretrained(path)
 
 
@@ -58,7 +58,7 @@ def write_vision_model(path: Path, family: str = "siglip", seed: int = 0) -> Pat
 
 
 def write_vlm(path: Path, family: str = "smolvlm", seed: int = 0) -> Path:
-    """Write an image-text-to-text model with its tokeniser: smolvlm, llava or paligemma."""
+    """Write an image-text-to-text model with its tokenizer: smolvlm, llava or paligemma."""
     import transformers as t
 
     torch.manual_seed(seed)
@@ -75,7 +75,7 @@ def write_vlm(path: Path, family: str = "smolvlm", seed: int = 0) -> Path:
             text_config={"model_type": "gemma", **TEXT, "head_dim": 8}, image_token_index=63,
             vision_config={"model_type": "siglip_vision_model", **VISION, "projection_dim": 32,
                            "vision_use_head": False}, projection_dim=32))
-    write_tokeniser(path)
+    write_tokenizer(path)
     return _saved(path, model)
 
 
@@ -84,7 +84,7 @@ def write_language_model(path: Path) -> Path:
     import transformers as t
 
     t.LlamaForCausalLM(t.LlamaConfig(**TEXT)).save_pretrained(path)
-    write_tokeniser(path)
+    write_tokenizer(path)
     return path
 
 
@@ -97,5 +97,5 @@ def encoder_recipe(encoder: dict, **sections):
     data["model"]["encoder"] = encoder
     if encoder["kind"] == "vlm":
         data["language"] = {"kind": "tokens", "max_tokens": 8}
-    data["optimisation"] |= sections.pop("optimisation", {})
+    data["optimization"] |= sections.pop("optimization", {})
     return Recipe.model_validate(data | sections)

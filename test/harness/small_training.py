@@ -49,7 +49,7 @@ def write_dataset(root: Path, episodes: int = 6, tasks: tuple[str, ...] = ("go",
     return root
 
 
-def small_recipe(**optimisation) -> Recipe:
+def small_recipe(**optimization) -> Recipe:
     """Return the default recipe for that dataset, with a tiny network."""
     data = yaml.safe_load((share_directory() / "config/train/default.yaml").read_text())
     data |= {
@@ -59,9 +59,9 @@ def small_recipe(**optimisation) -> Recipe:
                   "denoiser_channels": [16, 16, 16]}}
     data["action"] |= {"channels": ["dx", "gripper"], "units": ["", ""], "low": [-1, -1],
                        "high": [1, 1]}
-    data["optimisation"] |= {"steps": 6, "batch_size": 8, "warmup_steps": 2, "save_every": 2,
+    data["optimization"] |= {"steps": 6, "batch_size": 8, "warmup_steps": 2, "save_every": 2,
                              "snapshot_every": 0, "precision": "float32",
-                             "validation_fraction": 0.34, **optimisation}
+                             "validation_fraction": 0.34, **optimization}
     return Recipe.model_validate(data)
 
 

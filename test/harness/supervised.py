@@ -45,7 +45,7 @@ def make(enabled: bool = True, active: bool = True, join: str = "replace",
     config = PolicyConfig.model_validate({
         "cameras": {"front": {"height": 48, "width": 48}}, "state": ["joint"],
         "action": {"channels": CHANNELS, "units": ["rad", "m", "rad/s"], "low": [-2.0, 0.0, -0.5],
-                   "high": [2.0, 0.08, 0.5], "dt": DT, "horizon": ROWS, "execute_steps": 8},
+                   "high": [2.0, 0.08, 0.5], "dt": DT, "horizon": ROWS, "n_action_steps": 8},
         "instructions": ["do it"]})
     supervisor = Supervisor(contract, config)
     if active:

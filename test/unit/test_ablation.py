@@ -24,7 +24,7 @@ from tinyvla_ros.core.resources import share_directory
 from training.experiments.ablation import command as ablation
 from training.experiments.ablation.command import make_cells, with_budget
 from training.experiments.ablation.curves import Curve
-from training.experiments.ablation.report import RunResult, summarise_cell
+from training.experiments.ablation.report import RunResult, summarize_cell
 from training.experiments.ablation.shares import fix_shares
 from training.experiments.ablation.tables import markdown
 from training.jobs.pool import Job, Progress, Stopped, work_through
@@ -38,7 +38,7 @@ BAD, GOOD = Recipe.load(TRAIN / "exploding.yaml"), Recipe.load(TRAIN / "stable.y
 TINY = {
     "cameras": {"front": {"height": 32, "width": 32}}, "state": STATE,
     "action": {"channels": ACTION, "units": ["m", "m"], "low": [-1.0, -1.0], "high": [1.0, 1.0],
-               "dt": 1 / FPS, "horizon": 4, "execute_steps": 2},
+               "dt": 1 / FPS, "horizon": 4, "n_action_steps": 2},
     "model": {"image_channels": 8, "keypoints": 4, "condition_dim": 16,
               "denoiser_channels": [8, 16, 16]}}
 
@@ -46,7 +46,7 @@ TINY = {
 def changed(recipe: Recipe, base: Recipe) -> set[str]:
     """Return the fields of two levels in which recipes differ."""
     ours, theirs = recipe.model_dump(), base.model_dump()
-    return {name for part in ("initialisation", "optimisation") for name in ours[part]
+    return {name for part in ("initialization", "optimization") for name in ours[part]
             if ours[part][name] != theirs[part][name]} | {
             name for name in ours if not isinstance(ours[name], dict) and
             ours[name] != theirs[name]}
@@ -54,7 +54,7 @@ def changed(recipe: Recipe, base: Recipe) -> set[str]:
 
 def test_every_cell_changes_one_group_of_fields():
     cells = make_cells(BAD, GOOD, GOOD)
-    groups = {"initialisation": {"kind", "head_scale"}, "loss": {"loss_scale_above"},
+    groups = {"initialization": {"kind", "head_scale"}, "loss": {"loss_scale_above"},
               "schedule": {"learning_rate", "batch_size", "final_fraction"},
               "clipping": {"gradient_norm"}}
     assert list(cells) == ["bad", *(f"bad+{g}" for g in groups),
@@ -62,21 +62,21 @@ def test_every_cell_changes_one_group_of_fields():
     for group, fields in groups.items():
         assert changed(cells[f"bad+{group}"], BAD) == fields
         assert changed(cells[f"good-{group}"], GOOD) == fields
-    assert cells["bad+clipping"].optimisation.gradient_norm == 1.0
-    assert cells["good-clipping"].optimisation.gradient_norm is None
-    assert cells["bad+initialisation"].initialisation == GOOD.initialisation
+    assert cells["bad+clipping"].optimization.gradient_norm == 1.0
+    assert cells["good-clipping"].optimization.gradient_norm is None
+    assert cells["bad+initialization"].initialization == GOOD.initialization
 
 
 def test_equal_budgets_are_equal_numbers_of_observations():
     cells = {name: with_budget(r, 1600, 3) for name, r in make_cells(BAD, GOOD).items()}
-    assert {r.optimisation.steps * r.optimisation.batch_size for r in cells.values()} == {1600}
+    assert {r.optimization.steps * r.optimization.batch_size for r in cells.values()} == {1600}
     assert {r.seed for r in cells.values()} == {3}
     with pytest.raises(InputError, match="multiple of every batch size, one is 16"):
         with_budget(BAD, 1608, 0)
 
 
 @pytest.mark.parametrize(("part", "field", "value"), [
-    ("optimisation", "ema_decay", 0.9), ("diffusion", "sample_steps", 20)])
+    ("optimization", "ema_decay", 0.9), ("diffusion", "sample_steps", 20)])
 def test_recipes_that_differ_elsewhere_are_refused(part, field, value):
     data = GOOD.model_dump(mode="json")
     data[part][field] = value
@@ -96,7 +96,7 @@ def cell(losses=(), successes=(), episodes=10) -> dict:
             for seed, loss in enumerate(losses)]
     records = [{"seed": seed, "task": "reach-v3", "success": e < count, "error": None}
                for seed, count in enumerate(successes) for e in range(episodes)]
-    return summarise_cell(runs, records, ["reach-v3"])
+    return summarize_cell(runs, records, ["reach-v3"])
 
 
 def test_shares_are_parts_of_the_way_from_bad_to_good():
@@ -180,14 +180,14 @@ def test_a_result_cut_by_a_kill_is_done_again(tmp_path):
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory):
-    """A command line for two recipes that differ in initialisation, with two seeds."""
+    """A command line for two recipes that differ in initialization, with two seeds."""
     root = tmp_path_factory.mktemp("ablation")
     write_dataset(root / "data", cameras=("front",))
     for name, recipe in (("bad", BAD), ("good", BAD)):
         data = recipe.model_dump(mode="json") | TINY
-        data["optimisation"] |= {"batch_size": 4, "save_every": 20, "validation_fraction": 0.3}
+        data["optimization"] |= {"batch_size": 4, "save_every": 20, "validation_fraction": 0.3}
         if name == "good":
-            data["initialisation"] = GOOD.initialisation.model_dump()
+            data["initialization"] = GOOD.initialization.model_dump()
         (root / f"{name}.yaml").write_text(yaml.safe_dump(data))
     return ["--data", str(root / "data"), "--bad", str(root / "bad.yaml"),
             "--good", str(root / "good.yaml"), "--samples", "160", "--seeds", "0", "1",
@@ -248,5 +248,5 @@ def half_a_run(recipe: Recipe, data: str, path: Path) -> None:
     """Leave a run as a stop at step 20 of 40 does; the rate is constant, so the length is free."""
     train(with_budget(recipe, 80, 1), Setting([(Path(data), 1.0)], threads=1), path)
     report = json.loads((path / "train.json").read_text())
-    report["recipe"]["optimisation"]["steps"] = 40
+    report["recipe"]["optimization"]["steps"] = 40
     (path / "train.json").write_text(json.dumps(report))

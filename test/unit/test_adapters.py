@@ -41,7 +41,7 @@ def base(tmp_path_factory):
 @pytest.fixture(scope="module")
 def recipe(base):
     return encoder_recipe({"kind": "vlm", "model": str(base), "lora": {"rank": 4}},
-                          optimisation={"steps": 4, "learning_rate": 0.01})
+                          optimization={"steps": 4, "learning_rate": 0.01})
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_only_adapters_and_our_own_parts_are_trained(recipe, data):
     assert within and all(".lora_" in n and ".text_model." in n for n in within)
     assert any(n.startswith("network.denoiser.") for n in changed)
     assert set(trainer.trained) == {n for n in before if ".backbone." not in n or ".lora_" in n}
-    # Neither saved nor optimised nor averaged: the base model is there once.
+    # Neither saved nor optimized nor averaged: the base model is there once.
     assert not [n for n in trainer.tensors() if ".backbone." in n and ".lora_" not in n]
     averaged = dict(trainer.averaged.module.named_parameters())
     for name, parameter in trainer.learner.named_parameters():
@@ -180,7 +180,7 @@ def test_a_run_directory_with_adapters_is_resumed(tmp_path, data, recipe, run):
     shutil.copytree(run, tmp_path / "run", symlinks=True)
     report = tmp_path / "run/train.json"
     longer = json.loads(report.read_text())
-    longer["recipe"]["optimisation"]["steps"] = 6
+    longer["recipe"]["optimization"]["steps"] = 6
     report.write_text(json.dumps(longer))
     assert resume(tmp_path / "run")
     assert json.loads(report.read_text())["step"] == 6
@@ -188,7 +188,7 @@ def test_a_run_directory_with_adapters_is_resumed(tmp_path, data, recipe, run):
 
 
 def test_training_starts_from_a_checkpoint_with_adapters(tmp_path, run, data, recipe):
-    one = recipe.model_copy(update={"optimisation": recipe.optimisation.model_copy(
+    one = recipe.model_copy(update={"optimization": recipe.optimization.model_copy(
         update={"steps": 1, "learning_rate": 1e-9})})
     train(one, setting(data, init=run / "last"), tmp_path / "more")
     before, after = (load_file(p / "last/adapter/adapter_model.safetensors")

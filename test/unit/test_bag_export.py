@@ -136,7 +136,7 @@ def test_videos_show_what_images_show(tmp_path, monkeypatch, encoder):
     images, videos = (bags.load(tmp_path / n, size=64) for n in ("images", "videos"))
     assert videos.images.shape == (19, 2, 64, 64, 3)
     difference = np.abs(images.images[:, :, 16:].astype(int) - videos.images[:, :, 16:])
-    assert difference.max() <= 4  # neighbouring frames differ by one
+    assert difference.max() <= 4  # neighboring frames differ by one
     np.testing.assert_array_equal(images.actions, videos.actions)
 
 

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from tinyvla_ros.core.errors import CheckpointError
 from tinyvla_ros.policy.checkpoint import load_checkpoint
+from tinyvla_ros.policy.config import PolicyConfig
 
 
 @pytest.fixture
@@ -98,11 +99,11 @@ def test_config_with_an_unknown_field(damaged):
     (lambda c: c["action"].update(low=[-1.0]), ["low", "4 channels"]),
     (lambda c: c["action"].update(dt=-1), ["action.dt", "-1"]),
     (lambda c: c["action"].update(horizon=15), ["action.horizon", "15"]),
-    (lambda c: c["action"].update(execute_steps=17), ["execute_steps 17"]),
+    (lambda c: c["action"].update(n_action_steps=17), ["n_action_steps 17"]),
     (lambda c: c["cameras"]["side"].update(crop=[0.5, 0, 0.2, 1]), ["crop"]),
     (lambda c: c["diffusion"].update(prediction="x"), ["prediction", "'x'"]),
     (lambda c: c.pop("state"), ["state", "missing"]),
-    (lambda c: c.update(format=2), ["format 2", "format 1"]),
+    (lambda c: c.update(format=3), ["format 3", "formats 1 and 2"]),
 ])
 def test_config_with_a_bad_value(damaged, change, words):
     edit_config(damaged, change)
@@ -119,3 +120,14 @@ def test_normalizer_that_divides_by_zero(damaged):
     tensors["state_std"].zero_()
     save_file(tensors, damaged / "normalizer.safetensors")
     refused(damaged, "state_std", "positive")
+
+
+def test_a_checkpoint_of_release_0_1_0_is_read_without_a_warning(damaged, caplog):
+    def old(config):
+        config["format"] = 1
+        config["action"]["execute_steps"] = config["action"].pop("n_action_steps")
+
+    edit_config(damaged, old)
+    assert load_checkpoint(damaged).config == PolicyConfig.load(damaged)
+    assert PolicyConfig.load(damaged).action.n_action_steps == 8
+    assert not caplog.records

@@ -50,7 +50,7 @@ def ur_config(**changes) -> PolicyConfig:
     """Return a policy configuration that fits the UR5e example."""
     action = {"channels": [*ARM, "gripper"], "units": ["rad"] * 6 + ["m"],
               "low": [-2.5, -2.5, -2.5, -3, -3, -3, 0.0], "high": [2.5, -0.1, 2.5, 3, 3, 3, 0.08],
-              "dt": 0.02, "horizon": 32, "execute_steps": 8}
+              "dt": 0.02, "horizon": 32, "n_action_steps": 8}
     data = {"cameras": {n: {"height": 96, "width": 96} for n in ("front", "wrist")},
             "state": [*ARM, "gripper"], "action": action | changes.pop("action", {}),
             "instructions": ["pick up the block"]}

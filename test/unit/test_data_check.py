@@ -85,11 +85,11 @@ def test_a_contact_sheet_shows_every_camera_of_the_tasks_episodes(root):
     assert report["contact_sheets"] == ["task-000-push-the-block.png",
                                         "task-001-pull-the-block.png"]
     sheet = cv2.imread(str(root.parent / "out" / report["contact_sheets"][1]))[:, :, ::-1]
-    colours = {tuple(c) for c in sheet.reshape(-1, 3).tolist()}
-    assert (200, 0, 0) in colours  # the corner of the front camera
-    assert (0, 0, 200) in colours  # of the other one
+    colors = {tuple(c) for c in sheet.reshape(-1, 3).tolist()}
+    assert (200, 0, 0) in colors  # the corner of the front camera
+    assert (0, 0, 200) in colors  # of the other one
     for row in range(6, 10):  # the episode is short: all of its frames
-        assert (30 + 40 * (row % 5),) * 3 in colours
+        assert (30 + 40 * (row % 5),) * 3 in colors
 
 
 def test_the_default_output_is_named_after_the_dataset(root, tmp_path, monkeypatch):
@@ -156,9 +156,9 @@ def test_statistics_that_are_not_those_of_the_data(root):
     finds(root, "stats.json is not valid JSON")
 
 
-def test_colours_that_are_not_those_of_the_images(root):
+def test_colors_that_are_not_those_of_the_images(root):
     edit_stats(root, lambda s: s[FRONT].update(mean=[[[0.9]], [[0.9]], [[0.9]]]))
-    finds(root, "has mean colour 0.900 0.900 0.900 for", error=False)
+    finds(root, "has mean color 0.900 0.900 0.900 for", error=False)
 
 
 def test_warnings_about_channels(root):
@@ -197,7 +197,7 @@ def test_dark_and_blank_images(tmp_path):
             return np.full_like(image, 100)
         return image // 20 if row == 3 else image
     root = datasets.write_dataset(tmp_path / "demos", pictures=pictures)
-    report = finds(root, "'observation.images.front' shows one single colour in frame 1 of "
+    report = finds(root, "'observation.images.front' shows one single color in frame 1 of "
                    "episode 1", error=False)
     assert any("is darker than" in t and "frame 3 of episode 0" in t
                for t in texts(report, False))

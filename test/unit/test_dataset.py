@@ -19,7 +19,7 @@ from training.data.dataset import fingerprint, load_demonstrations
 CAMERAS = {name: CameraSpec(height=64, width=64) for name in ("front", "wrist")}
 STATE = ("angle", "x")
 ACTION = ActionSpec(channels=("dx", "dy"), units=("m", "m"), low=(-1.0, -1.0), high=(1.0, 1.0),
-                    dt=0.1, horizon=4, execute_steps=2)
+                    dt=0.1, horizon=4, n_action_steps=2)
 DATA = "data/chunk-000/file-000.parquet"
 
 
@@ -37,7 +37,7 @@ def refused(root, words, **arguments):
 
 
 def difference(data, row):
-    """Mean difference to what the front camera saw; that of neighbouring rows is 38."""
+    """Mean difference to what the front camera saw; that of neighboring rows is 38."""
     return np.abs(data.images[row, 0] - datasets.picture(row, "front").astype(int)).mean()
 
 
@@ -153,7 +153,7 @@ def test_scalar_features_are_vectors_of_one(root):
         i["features"]["observation.state"].update(shape=[1], names=["x"]),
         i["features"]["action"].update(shape=[1], names=None)))
     action = ActionSpec(channels=("dx",), units=("m",), low=(-1.0,), high=(1.0,), dt=0.1,
-                        horizon=4, execute_steps=2)
+                        horizon=4, n_action_steps=2)
     data = load(root, state=("x",), action=action)
     assert data.states.shape == (19, 1)
     assert data.actions.shape == (19, 1, 1)

@@ -34,7 +34,7 @@ from training.learning.mixture import load_mixture
 from training.learning.recipe import Recipe
 from training.learning.train import fit_normalizer
 
-EXPLODING = {"initialisation": {"kind": "torch", "head_scale": 100.0}}
+EXPLODING = {"initialization": {"kind": "torch", "head_scale": 100.0}}
 
 
 @pytest.fixture(autouse=True)
@@ -278,7 +278,7 @@ def test_the_plan_knows_weights_and_what_goes_with_them():
     config = recipe.policy_config(("go",))
     plan = compute_plan(recipe, config, 8)
     assert plan.gradients == plan.weights == plan.averaged
-    assert plan.optimiser == pytest.approx(2 * plan.weights, rel=0.01)
+    assert plan.optimizer == pytest.approx(2 * plan.weights, rel=0.01)
     double = compute_plan(recipe, config, 16)
     assert double.weights == plan.weights
     assert double.activations == pytest.approx(2 * plan.activations, rel=0.1)
@@ -309,11 +309,11 @@ def test_the_largest_batch_is_found_whatever_the_curve():
 
 
 def test_a_batch_that_does_not_fit_is_found(tmp_path):
-    result = diagnose(Subject("r", small_recipe()), Request(gpu_gb=0.002, utilisation=0.5))
+    result = diagnose(Subject("r", small_recipe()), Request(gpu_gb=0.002, utilization=0.5))
     assert "memory" in checks(result.findings)
     result = diagnose(Subject("r", small_recipe(batch_size=256)), Request(gpu_gb=0.03))
     finding, = [f for f in result.findings if f.check == "memory"]
-    assert f"lower optimisation.batch_size to {result.largest_batch}" in finding.text
+    assert f"lower optimization.batch_size to {result.largest_batch}" in finding.text
 
 
 def test_the_command_reports_and_says_what_it_skipped(dataset, tmp_path, capsys):
@@ -352,7 +352,7 @@ def test_a_checkpoint_meets_its_own_and_foreign_data(dataset, tmp_path, capsys):
     recipe = small_recipe()
     checkpoint = save(tmp_path / "checkpoint", recipe, load(dataset, recipe))
     assert main(["diagnose", "--checkpoint", str(checkpoint), "--data", str(dataset)]) == 0
-    assert "a checkpoint has learnt already" in capsys.readouterr().out
+    assert "a checkpoint has learned already" in capsys.readouterr().out
     foreign = write_dataset(tmp_path / "foreign", seed=1)
     edit_column(foreign, "observation.state", lambda rows: [[x + 10.0, y] for x, y in rows])
     edit_actions(foreign, lambda values: np.where(values > 0.5, 1.2, values))
@@ -381,7 +381,7 @@ def test_a_checkpoint_names_instructions_its_own_way(dataset, tmp_path):
     (["--config", "a", "--out", "{out}"], "nothing was overwritten"),
     (["--config", "a", "--steps", "0"], "Steps is 0"),
     (["--config", "a", "--gpu-gb", "-1"], "GPU memory is -1"),
-    (["--config", "a", "--utilisation", "65"], "Utilisation is 65"),
+    (["--config", "a", "--utilization", "65"], "Utilization is 65"),
     (["--config", "{recipe}", "--device", "nonsense"], "Unknown device 'nonsense'"),
 ])
 def test_bad_arguments_are_one_sentence(arguments, words, tmp_path, capsys):

@@ -63,22 +63,22 @@ def test_seeds_give_different_goals(envs, task):
 
 
 def goal(image, task):
-    """Size and centre of the largest patch of the goal's colour: red ball or button, blue ball."""
+    """Size and center of the largest patch of the goal's color: red ball or button, blue ball."""
     pixels = image.astype(int)
     r, g, b = pixels[..., 0], pixels[..., 1], pixels[..., 2]
     bright, rest = (b, r) if task == "pick-place-v3" else (r, b)
     mask = (bright > 150) & (rest < 60) & (g < 60)
-    _, _, stats, centres = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    _, _, stats, centers = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     largest = int(np.argmax(stats[1:, cv2.CC_STAT_AREA])) + 1
-    return int(stats[largest, cv2.CC_STAT_AREA]), centres[largest]
+    return int(stats[largest, cv2.CC_STAT_AREA]), centers[largest]
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_goal_can_be_seen_from_the_first_picture_on(envs, task):
-    """In both fixed views the goal's colour is there, and where it is depends on the seed."""
+    """In both fixed views the goal's color is there, and where it is depends on the seed."""
     env = envs[task]
     for camera in ("side", "front"):
-        centres = []
+        centers = []
         for seed in range(4):
             env.reset_unseen(seed)
             size, first = goal(env.render_camera(camera), task)
@@ -87,8 +87,8 @@ def test_the_goal_can_be_seen_from_the_first_picture_on(envs, task):
             assert size >= 8, f"seed {seed}: goal hidden in {camera}"
             # MetaWorld on its own moves the marker only with the first step.
             assert np.linalg.norm(first - second) < 3.0
-            centres.append(first)
-        assert np.ptp(centres, axis=0).max() > 5.0
+            centers.append(first)
+        assert np.ptp(centers, axis=0).max() > 5.0
 
 
 def test_state_has_real_names_and_no_goal(envs):

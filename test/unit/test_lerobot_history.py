@@ -93,7 +93,7 @@ def test_a_rollout_looks_between_chunks():
     asked = []
 
     class Told:
-        config = SimpleNamespace(action=SimpleNamespace(execute_steps=4),
+        config = SimpleNamespace(action=SimpleNamespace(n_action_steps=4),
                                  past_stamps=lambda stamp_ns: (stamp_ns - DT_NS,))
 
         def reset(self):

@@ -67,7 +67,7 @@ def test_the_checkpoint_says_what_it_is(folders):
     assert config.action.channels == CHANNELS
     assert config.action.dt == pytest.approx(0.1)
     assert config.action.horizon == 15  # of 16 steps, the first is in the past
-    assert config.action.execute_steps == EXECUTE
+    assert config.action.n_action_steps == EXECUTE
     came_from = json.loads((path / "training.json").read_text())["imported_from"]
     assert came_from["type"] == "diffusion"
     assert came_from["layout"] == "processors"

@@ -69,7 +69,7 @@ def edit(path: Path, change) -> None:
     (lambda c: c.update(beta_schedule="sigmoid"), ["schedule", "sigmoid"]),
     (lambda c: c.update(crop_shape=[100, 100]), ["crop_shape", "[64, 56]"]),
     (lambda c: c.update(horizon=15), ["horizon 15", "multiple of 4"]),
-    (lambda c: c.update(n_action_steps=16), ["execute_steps 16"]),
+    (lambda c: c.update(n_action_steps=16), ["n_action_steps 16"]),
     (lambda c: c.update(down_dims=[16, 64]), ["shape", "do not belong together"]),
     (lambda c: c.update(use_group_norm=False), ["lacks", "60 missing"]),
     (lambda c: c.pop("down_dims"), ["down_dims", "missing"]),
@@ -154,7 +154,7 @@ def test_an_output_that_is_there(source, capsys):
     assert "nothing was overwritten" in capsys.readouterr().err
 
 
-def test_other_normalisations():
+def test_other_normalizations():
     with pytest.raises(InputError, match="'LOG'"):
         linear("LOG", {}, 2, "action", 1e-8, False)
     with pytest.raises(InputError, match="'std'"):

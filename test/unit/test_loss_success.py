@@ -32,11 +32,11 @@ SMALL = {"cameras": {"side": {"height": 48, "width": 48}},
                    "denoiser_channels": [8, 16, 16]}}
 
 
-def recipe(prediction: str = "epsilon", **optimisation) -> Recipe:
+def recipe(prediction: str = "epsilon", **optimization) -> Recipe:
     data = yaml.safe_load((share_directory() / "config/train/stable.yaml").read_text()) | SMALL
     data["diffusion"]["prediction"] = prediction
-    data["optimisation"] |= {"steps": 6, "batch_size": 4, "snapshot_every": 3, "save_every": 3,
-                             "validation_fraction": 0.34, **optimisation}
+    data["optimization"] |= {"steps": 6, "batch_size": 4, "snapshot_every": 3, "save_every": 3,
+                             "validation_fraction": 0.34, **optimization}
     return Recipe.model_validate(data)
 
 
@@ -126,7 +126,7 @@ def test_a_whole_comparison_and_its_repetition(data, tmp_path):
     assert train(recipe(), Setting([(data, 1.0)], threads=1), tmp_path / "run")
     out = tmp_path / "out"
     arguments = (tmp_path / "run", "--out", out, "--tasks", "reach-v3", "--episodes", 1,
-                 "--execute-steps", 16, "--workers", 1)
+                 "--n-action-steps", 16, "--workers", 1)
     assert run(*arguments) == 0
     result = json.loads((out / "loss-vs-success.json").read_text())
     assert [p["step"] for p in result["points"]] == [3, 6]

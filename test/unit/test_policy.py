@@ -95,7 +95,7 @@ def test_missing_gpu_is_said(tiny_checkpoint):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_head_starts_at_unit_scale(seed):
-    """The point of the initialisation: full size, output deviation near 1 from the first step."""
+    """The point of the initialization: full size, output deviation near 1 from the first step."""
     from harness.policies import tiny_policy_config
     torch.manual_seed(seed)
     network = PolicyNetwork(tiny_policy_config(model={}))
@@ -116,14 +116,14 @@ def test_every_prediction_type_learns_one_chunk(prediction):
     network = PolicyNetwork(config)
     actions = torch.linspace(-0.8, 0.8, 16 * 4).view(1, 16, 4)
     condition = torch.randn(1, 32)
-    optimiser = torch.optim.Adam(network.denoiser.parameters(), lr=3e-3)
+    optimizer = torch.optim.Adam(network.denoiser.parameters(), lr=3e-3)
     batch = 32
     for _ in range(250):
         loss = network.errors(condition.expand(batch, -1), actions.expand(batch, -1, -1),
                               torch.randn(batch, 16, 4), torch.randint(0, 100, (batch,))).mean()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     drawn = network.sample(condition.expand(4, -1), torch.randn(4, 16, 4))
     assert float((drawn - actions).abs().mean()) < 0.15
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim_bridge.episodes import RunParameters
-from sim_bridge.results import EpisodeRecord, ResultsWriter, summarise, table
+from sim_bridge.results import EpisodeRecord, ResultsWriter, summarize, table
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.intervals import wilson_interval
 
@@ -36,7 +36,7 @@ def test_wilson_interval_holds_the_rate(case):
 
 def test_summary_per_task():
     records = [record(seed=0), record(seed=1, success=False), record("button-press-v3")]
-    results = summarise(records, {"date": "today"})
+    results = summarize(records, {"date": "today"})
     reach = results["tasks"]["reach-v3"]
     assert (reach["episodes"], reach["successes"], reach["success_rate"]) == (2, 1, 0.5)
     assert reach["mean_steps"] == 275
@@ -47,7 +47,7 @@ def test_summary_per_task():
 
 
 def test_columns_of_the_table_line_up():
-    rows = table(summarise([record("button-press-topdown-v3"), record()], {})).split("\n\n")[0]
+    rows = table(summarize([record("button-press-topdown-v3"), record()], {})).split("\n\n")[0]
     assert len({len(line) for line in rows.splitlines()}) == 1
 
 

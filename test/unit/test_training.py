@@ -33,12 +33,12 @@ SMALL = {"cameras": {n: {"height": 48, "width": 48} for n in ("side", "front", "
                    "denoiser_channels": [8, 16, 16]}}
 
 
-def recipe(**optimisation) -> Recipe:
+def recipe(**optimization) -> Recipe:
     data = yaml.safe_load((share_directory() / "config/train/default.yaml").read_text())
     data |= SMALL
-    data["optimisation"] |= {"steps": 6, "batch_size": 8, "warmup_steps": 2, "save_every": 3,
+    data["optimization"] |= {"steps": 6, "batch_size": 8, "warmup_steps": 2, "save_every": 3,
                              "precision": "float32", "validation_fraction": 0.25,
-                             **optimisation}
+                             **optimization}
     return Recipe.model_validate(data)
 
 
@@ -120,7 +120,7 @@ def test_batches_are_balanced_and_shifted_within_bounds(demonstrations):
     assert batch.images[0].shape == (64, 48, 48, 3)
     assert batch.actions.shape == (64, 16, 4)
     assert batch.future.shape == (64, 3, 12)
-    assert batch.noise.shape == (64 * r.optimisation.noise_samples, 16, 4)
+    assert batch.noise.shape == (64 * r.optimization.noise_samples, 16, 4)
     assert 16 < int((batch.instruction == 0).sum()) < 48
     assert batch.share == batch.valid.sum()
 
@@ -295,8 +295,8 @@ def test_a_directory_without_a_dataset(tmp_path):
 
 
 @pytest.mark.parametrize(("text", "words"), [
-    ("optimisation: {steps: 0}", "missing"),
-    ("optimisation: {steps: ten}", "missing"),
+    ("optimization: {steps: 0}", "missing"),
+    ("optimization: {steps: ten}", "missing"),
     ("nonsense", "nonsense"),
     ("a: [", "not valid YAML"),
 ])
@@ -310,7 +310,7 @@ def test_a_bad_recipe_is_one_sentence(tmp_path, text, words):
 
 def test_a_typing_error_in_a_recipe_is_suggested(tmp_path):
     data = yaml.safe_load((share_directory() / "config/train/default.yaml").read_text())
-    data["optimisation"]["learning_rat"] = 1.0
+    data["optimization"]["learning_rat"] = 1.0
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(data))
     with pytest.raises(InputError, match="Did you mean 'learning_rate'"):
@@ -319,24 +319,36 @@ def test_a_typing_error_in_a_recipe_is_suggested(tmp_path):
 
 def test_settings_on_the_command_line_replace_those_of_the_file():
     path = share_directory() / "config/train/default.yaml"
-    changed = Recipe.load(path, ["optimisation.steps=7", "cameras.side={height: 48, width: 48}",
-                                 "optimisation.gradient_norm=null"])
-    assert changed.optimisation.steps == 7
-    assert changed.optimisation.gradient_norm is None
+    changed = Recipe.load(path, ["optimization.steps=7", "cameras.side={height: 48, width: 48}",
+                                 "optimization.gradient_norm=null"])
+    assert changed.optimization.steps == 7
+    assert changed.optimization.gradient_norm is None
     assert changed.cameras["side"].height == 48
-    assert Recipe.load(path).optimisation.steps != 7
+    assert Recipe.load(path).optimization.steps != 7
 
 
 @pytest.mark.parametrize(("text", "words"), [
-    ("optimisation.step=7", "Did you mean 'optimisation.steps'"),
-    ("optimisation.steps", "no '='"),
-    ("optimisation.steps=ten", "'optimisation.steps' is 'ten'"),
-    ("optimisation.steps=[", "not valid YAML"),
+    ("optimization.step=7", "Did you mean 'optimization.steps'"),
+    ("optimization.steps", "no '='"),
+    ("optimization.steps=ten", "'optimization.steps' is 'ten'"),
+    ("optimization.steps=[", "not valid YAML"),
     ("optimizer.lr=1", "Unknown setting 'optimizer.lr'")])
 def test_bad_settings_on_the_command_line(text, words):
     with pytest.raises(InputError, match=words) as err:
         Recipe.load(share_directory() / "config/train/default.yaml", [text])
     assert "\n" not in str(err.value)
+
+
+def test_names_of_release_0_1_0_are_accepted_with_a_warning(tmp_path, caplog):
+    shipped = share_directory() / "config/train/default.yaml"
+    old = tmp_path / "old.yaml"
+    old.write_text(shipped.read_text().replace("optimization:", "optimisation:")
+                   .replace("n_action_steps:", "execute_steps:"))
+    settings = ["optimization.steps=7"]
+    assert Recipe.load(old, settings) == Recipe.load(shipped, settings)
+    assert {(r.args[1], r.args[2]) for r in caplog.records} == {
+        ("optimisation", "optimization"), ("execute_steps", "n_action_steps")}
+    assert Recipe.load(shipped, ["optimisation.steps=7"]).optimization.steps == 7
 
 
 @pytest.mark.parametrize("name", ["default", "stable", "exploding"])
@@ -346,7 +358,7 @@ def test_shipped_recipes_load(name):
 
 def test_only_the_exploding_recipe_scales_its_loss():
     scaled = [path.stem for path in (share_directory() / "config/train").glob("*.yaml")
-              if Recipe.load(path).optimisation.loss_scale_above is not None]
+              if Recipe.load(path).optimization.loss_scale_above is not None]
     assert scaled == ["exploding"]
 
 

@@ -161,7 +161,7 @@ def test_what_cannot_be_used_is_said_in_one_sentence(tmp_path, models):
     ({"kind": "vison"}, None, "vision"),
     ({"kind": "vision"}, None, "model"),
     ({"kind": "vision", "model": "m", "adapt": "some"}, None, "adapt"),
-    ({"kind": "vision", "model": "m", "colour": 1}, None, "colour"),
+    ({"kind": "vision", "model": "m", "color": 1}, None, "color"),
     ({"kind": "vision", "model": "m", "adapt": "full", "dtype": "bfloat16"}, None, "float32"),
     ({"kind": "vlm", "model": "m"}, None, "tokens"),
     ({"kind": "vlm", "model": "m", "adapt": "frozen", "train_vision": True},
@@ -207,7 +207,7 @@ def test_the_memory_plan_knows_what_is_frozen(models):
         assert plans[adapt].averaged >= weights  # and the training-only head
     frozen, full = plans["frozen"], plans["full"]
     assert frozen.weights == full.weights > frozen.averaged
-    assert frozen.optimiser < full.optimiser and frozen.averaged < full.averaged
+    assert frozen.optimizer < full.optimizer and frozen.averaged < full.averaged
     assert full.averaged <= full.weights
     assert frozen.activations < plans["lora"].activations
 

@@ -104,7 +104,7 @@ def test_words_are_read_by_the_language_model(trained):
                           told(Policy(trained, deaf=True), "stay"))
 
 
-def test_known_words_need_no_tokeniser_and_are_the_same(trained, models, tmp_path, monkeypatch):
+def test_known_words_need_no_tokenizer_and_are_the_same(trained, models, tmp_path, monkeypatch):
     expected = Policy(trained)
     base = tmp_path / "models" / "smolvlm"
     shutil.copytree(models("smolvlm"), base)
@@ -112,7 +112,7 @@ def test_known_words_need_no_tokeniser_and_are_the_same(trained, models, tmp_pat
     monkeypatch.setenv("TINYVLA_BASE_MODELS", str(base.parent))
     policy = Policy(trained)
     assert np.array_equal(told(policy, "go"), told(expected, "go"))
-    with pytest.raises(InputError, match="tokeniser"):
+    with pytest.raises(InputError, match="tokenizer"):
         policy.understand("red left")
 
 
@@ -198,7 +198,7 @@ def test_the_memory_plan_counts_a_frozen_base_once(models):
     backbone = PolicyNetwork(config).encoder.backbone
     size = sum(p.numel() for p in backbone.parameters()) * 4e-6
     assert plan.weights - plan.averaged == pytest.approx(size)
-    assert plan.optimiser == pytest.approx(2 * plan.averaged, rel=0.01)
+    assert plan.optimizer == pytest.approx(2 * plan.averaged, rel=0.01)
 
 
 def test_the_configuration_says_what_a_checkpoint_needs(trained):

@@ -171,7 +171,7 @@ class SafetyLayer:
         value, change, previous = motion.value, motion.change, motion.value
         out = np.empty_like(targets)
         for row, target in enumerate(targets):
-            # With the target, and towards it no faster than one can brake when it is reached.
+            # With the target, and toward it no faster than one can brake when it is reached.
             behind = previous - value
             catch_up = np.copysign(_brakeable(np.abs(behind), self._bend), behind)
             wanted = np.clip(target - previous + catch_up, -self._change, self._change)

@@ -7,9 +7,7 @@ from pathlib import Path
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
-from tinyvla_ros.core.configuration import parse, read_json
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.files import CONFIG
 from tinyvla_ros.core.resources import default_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig
 
@@ -29,10 +27,10 @@ def add_arguments(parser) -> None:
 def run(options) -> int:
     """Run ``tinyvla robot check``; 0 if everything fits, 1 if the graph does not."""
     contract = RobotContract.load(options.contract)
-    path = (options.checkpoint or default_checkpoint()) / CONFIG
-    config = parse(PolicyConfig, read_json(path), str(path))
+    path = options.checkpoint or default_checkpoint()
+    config = PolicyConfig.load(path)
     surprises = check_contract(contract, config)
-    print(f"{options.contract}: {contract.name} fits {path.parent}")
+    print(f"{options.contract}: {contract.name} fits {path}")
     for sentence in surprises:
         print(f"  note: {sentence}")
     if not options.live:

@@ -72,7 +72,7 @@ def recipe_arguments(command) -> None:
     command.add_argument("--config", type=Path, help="recipe, YAML")
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                          dest="settings",
-                         help="replace a setting of the recipe, e.g. optimisation.steps=100")
+                         help="replace a setting of the recipe, e.g. optimization.steps=100")
     command.add_argument("--data", nargs="+", default=[], metavar="DIR[=WEIGHT]",
                          help="LeRobotDataset directories, mixed by weight")
 

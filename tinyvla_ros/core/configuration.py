@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import UnionType
-from typing import TypeVar, get_args, get_origin
+from typing import ClassVar, TypeVar, get_args, get_origin
 
 import pydantic
 import yaml
@@ -17,9 +18,15 @@ from tinyvla_ros.core.errors import InputError, unknown
 
 
 class Config(pydantic.BaseModel):
-    """Base of every configuration: immutable, and an unknown field is an error."""
+    """Base of every configuration: immutable, and an unknown field is an error.
+
+    Attributes:
+        old_names: names that fields had in the release before -> their names now. Files may use
+            them for one more release; ``parse`` warns.
+    """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    old_names: ClassVar[Mapping[str, str]] = {}
 
 
 ConfigT = TypeVar("ConfigT", bound=Config)
@@ -37,6 +44,7 @@ def parse(model: type[ConfigT], data: object, where: str, error=InputError) -> C
     Raises:
         InputError: one sentence with the field, its value and what would be valid.
     """
+    data = _with_new_names(model, data, where)
     try:
         return model.model_validate(data)
     except pydantic.ValidationError as err:
@@ -73,18 +81,21 @@ def override(data: object, settings: Iterable[str], model: type[Config]) -> obje
 
     Args:
         data: what the file held; not changed.
-        settings: e.g. ``optimisation.steps=100``.
+        settings: e.g. ``optimization.steps=100``.
         model: the class the data is for: names the keys there are.
 
     Raises:
         InputError: a setting without ``=``, a value that is not YAML, or a key there is not.
     """
     data = copy.deepcopy(data)
+    if settings:
+        data = _with_new_names(model, data, "the file")
     for setting in settings:
         key, equals, text = setting.partition("=")
+        key = _new_key(model, key)
         if not equals:
             raise InputError(f"Setting {setting!r} has no '='; give key=value, for example "
-                             "optimisation.steps=100.")
+                             "optimization.steps=100.")
         known = list(_keys(model))
         if key not in known and not any(key.startswith(f"{k}.") for k in _mappings(model)):
             raise InputError(unknown("setting", key, known))
@@ -99,6 +110,38 @@ def override(data: object, settings: Iterable[str], model: type[Config]) -> obje
             holder = holder.setdefault(part, {})
         holder[last] = value
     return data
+
+
+def _with_new_names(model: type[pydantic.BaseModel], data: object, where: str) -> object:
+    """Return plain data in which no field has its old name; warn about those that had."""
+    if not isinstance(data, dict):
+        return data
+    renamed = {}
+    for key, value in data.items():
+        new = _new_name(model, key, where) if key not in model.model_fields else key
+        for name, inner in _nested(model):
+            if name == new:
+                value = _with_new_names(inner, value, where)
+        renamed[new if new not in data or new == key else key] = value
+    return renamed
+
+
+def _new_key(model: type[pydantic.BaseModel], key: str) -> str:
+    first, dot, rest = key.partition(".")
+    first = _new_name(model, first, f"Setting {key!r}")
+    for name, inner in _nested(model):
+        if dot and name == first:
+            rest = _new_key(inner, rest)
+    return first + dot + rest
+
+
+def _new_name(model: type[pydantic.BaseModel], name: str, where: str) -> str:
+    new = getattr(model, "old_names", {}).get(name, name)
+    if new != name:
+        logging.getLogger(__name__).warning(
+            "%s: '%s' is now called '%s'; the old name will not be accepted by the next release.",
+            where, name, new)
+    return new
 
 
 def _nested(model: type[pydantic.BaseModel]) -> Iterator[tuple[str, type[pydantic.BaseModel]]]:

@@ -31,7 +31,7 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
 def checkpoint_digest(path: str | Path) -> str:
     """Return the digest that identifies a checkpoint in diagnostics, bags and reports.
 
-    First 16 hex digits of the SHA-256 over configuration, weights and normaliser;
+    First 16 hex digits of the SHA-256 over configuration, weights and normalizer;
     then over those of a pretrained encoder, if there are any.
     """
     digest = hashlib.sha256()

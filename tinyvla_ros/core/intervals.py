@@ -12,9 +12,9 @@ def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[f
     if trials == 0:
         return 0.0, 1.0
     p, n = successes / trials, trials
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    center = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return max(0.0, center - half), min(1.0, center + half)
 
 
 def rate_text(outcomes: Sequence[bool]) -> str:

@@ -16,7 +16,7 @@ class Observation:
     Attributes:
         stamp_ns: time of the observation in nanoseconds (ROS time; simulation time in simulation).
         images: camera name -> (height, width, 3) uint8 RGB.
-        state: state name -> value; radians for joints, metres for positions, by real joint name.
+        state: state name -> value; radians for joints, meters for positions, by real joint name.
         instruction: what to do, in words.
     """
 

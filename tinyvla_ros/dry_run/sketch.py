@@ -13,7 +13,7 @@ from tinyvla_ros.arm.observation_assembler import EE_STATE
 from tinyvla_ros.dry_run.arm import Moment
 
 REACH_M = 0.9
-# Metres from the base to the edge of a view.
+# Meters from the base to the edge of a view.
 VIEW_M = 1.1
 BACKGROUND, LINK, JOINT, TEXT = (205, 205, 200), (70, 90, 130), (200, 80, 40), (30, 30, 30)
 # Largest value added to a pixel: no two frames of a real camera are identical either.
@@ -51,8 +51,8 @@ class Sketch:
         points = self._points(moment)
         scale = min(width / 2, height) / (2 * VIEW_M)
         for column, up, name in ((0, 2, "side"), (1, 1, "top")):
-            centre = np.array([(0.25 + 0.5 * column) * width, 0.55 * height])
-            flat = (centre + points[:, [0, up]] * [scale, -scale]).round().astype(np.int32)
+            center = np.array([(0.25 + 0.5 * column) * width, 0.55 * height])
+            flat = (center + points[:, [0, up]] * [scale, -scale]).round().astype(np.int32)
             cv2.polylines(image, [flat], False, LINK, max(2, width // 100), cv2.LINE_AA)
             for point in flat.tolist():
                 cv2.circle(image, point, max(2, width // 80), JOINT, -1, cv2.LINE_AA)
@@ -63,7 +63,7 @@ class Sketch:
         return cv2.add(image, noise)
 
     def _points(self, moment: Moment) -> np.ndarray:
-        """Return (n, 3) metres from the base to the end effector."""
+        """Return (n, 3) meters from the base to the end effector."""
         angles = [moment.channels[n] * unit for n, unit in self._angles.items()]
         if len(angles) >= 2:
             bends = np.cumsum(angles[1:])

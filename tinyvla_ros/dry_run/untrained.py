@@ -19,7 +19,7 @@ from tinyvla_ros.dry_run.arm import rest_value
 from tinyvla_ros.policy.config import PolicyConfig
 
 INSTRUCTION = "dry run"
-DT_S, HORIZON, EXECUTE_STEPS = 1 / 30, 16, 8
+DT_S, HORIZON, N_ACTION_STEPS = 1 / 30, 16, 8
 # Where nothing else says so, the end effector is in front of the base, m.
 EE_START = dict(zip(EE_STATE, (0.4, 0.0, 0.3), strict=True))
 # Share of a channel's range that untrained actions use at most.
@@ -30,12 +30,12 @@ def start_state(contract: RobotContract, config: PolicyConfig,
                 checkpoint: Path) -> dict[str, float]:
     """Return state name -> value to start from.
 
-    The mean of the data the checkpoint was trained on, if its normaliser is there: a policy
+    The mean of the data the checkpoint was trained on, if its normalizer is there: a policy
     whose first action lies far from the measured joints is refused by the ``jump`` limit.
     Otherwise the middle of the range of the channel that drives the state, or 0.
 
     Raises:
-        CheckpointError: there is a normaliser and it cannot be used.
+        CheckpointError: there is a normalizer and it cannot be used.
     """
     middle = {c.state: rest_value(c) for c in contract.actions.values() if c.state}
     start = {n: middle.get(n, EE_START.get(n, 0.0)) for n in config.state}
@@ -110,7 +110,7 @@ def untrained_config(contract: RobotContract) -> PolicyConfig:
                    "units": [c.unit for c in contract.actions.values()],
                    "low": [c.low for c in contract.actions.values()],
                    "high": [c.high for c in contract.actions.values()],
-                   "dt": DT_S, "horizon": horizon, "execute_steps": EXECUTE_STEPS},
+                   "dt": DT_S, "horizon": horizon, "n_action_steps": N_ACTION_STEPS},
         "instructions": [INSTRUCTION],
         "model": {"image_channels": 8, "keypoints": 4, "instruction_dim": 4, "condition_dim": 16,
                   "denoiser_channels": [8, 16, 16]},

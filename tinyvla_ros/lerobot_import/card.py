@@ -34,9 +34,9 @@ Imported from LeRobot by `tinyvla import`.
 - **What it sees.** Cameras {cameras}; state {', '.join(config.state)}; {model.n_obs_steps}
   observations, {action.dt:.4g} s apart. Words make no difference to it.
 - **What it says.** {action.horizon} actions {action.dt:.4g} s apart, of which
-  {action.execute_steps} are executed in lock-step. Units: {action.units[0]}.
+  {action.n_action_steps} are executed in lock-step. Units: {action.units[0]}.
 - **Sampler.** {sampler}, {config.diffusion.prediction} prediction.{changed}
-- **Data, training, results, licence.** Those of its source, {source.path}; nothing was evaluated
+- **Data, training, results, license.** Those of its source, {source.path}; nothing was evaluated
   here.
 
 Limits of the actions, which LeRobot does not have:

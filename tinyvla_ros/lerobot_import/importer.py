@@ -23,7 +23,7 @@ from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.lerobot.config import LeRobotDiffusionConfig
 from tinyvla_ros.policy.normalizer import Normalizer
 
-# Limits of a normalised action that nothing else bounds: five deviations of the demonstrations.
+# Limits of a normalized action that nothing else bounds: five deviations of the demonstrations.
 UNBOUNDED = 5.0
 
 
@@ -128,7 +128,7 @@ def _config(source: LeRobotSource, facts: DatasetFacts, options: ImportOptions) 
         "action": {"channels": channels, "low": low, "high": high,
                    "units": ["rad" if n in options.degrees else options.unit for n in channels],
                    "dt": 1.0 / fps, "horizon": model.rows,
-                   "execute_steps": theirs.n_action_steps},
+                   "n_action_steps": theirs.n_action_steps},
         "diffusion": {"prediction": theirs.prediction_type, "schedule": theirs.beta_schedule,
                       "train_steps": theirs.num_train_timesteps, "sample_steps": steps}}
     if len(data["cameras"]) < len(theirs.images):
@@ -185,7 +185,7 @@ def _normalizer(source: LeRobotSource, config: PolicyConfig,
 
 
 def _weights(source: LeRobotSource, config: PolicyConfig) -> dict[str, torch.Tensor]:
-    """Check names and shapes of the weights, and add what the network normalises by."""
+    """Check names and shapes of the weights, and add what the network normalizes by."""
     with torch.device("meta"):
         wanted = {name: tuple(tensor.shape)
                   for name, tensor in build_network(config).state_dict().items()}

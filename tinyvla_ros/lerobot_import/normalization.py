@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LeRobot's normalisation modes as linear maps: all of them are."""
+"""LeRobot's normalization modes as linear maps: all of them are."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STATISTICS = {"MEAN_STD": ("mean", "std"), "MIN_MAX": ("min", "max"),
 
 @dataclass(frozen=True)
 class Linear:
-    """``normalised = (value - origin) / spread - offset``, and back from [-1, 1] to [low, high].
+    """``normalized = (value - origin) / spread - offset``, and back from [-1, 1] to [low, high].
 
     Both are kept: LeRobot adds a small number to what it divides by, and not on the way back. The
     offset is apart to round as LeRobot does: early steps of the sampler magnify a last bit a
@@ -47,7 +47,7 @@ def linear(mode: str, stats: Mapping[str, torch.Tensor], size: int, where: str, 
     Args:
         mode: LeRobot's ``NormalizationMode``.
         stats: statistic -> ``size`` values.
-        size: entries, or colours of an image.
+        size: entries, or colors of an image.
         where: names the feature in messages.
         eps: the small number.
         old: LeRobot up to 0.3 adds it to every range, newer ones only to empty ones.
@@ -59,7 +59,7 @@ def linear(mode: str, stats: Mapping[str, torch.Tensor], size: int, where: str, 
     if mode == "IDENTITY":
         return Linear(zeros, ones, zeros, -ones, ones)
     if mode not in STATISTICS:
-        raise InputError(f"{where} is normalised by {mode!r}; only IDENTITY, "
+        raise InputError(f"{where} is normalized by {mode!r}; only IDENTITY, "
                          f"{', '.join(STATISTICS)} can be imported.")
     first, second = (_values(stats, name, size, where) for name in STATISTICS[mode])
     if mode == "MEAN_STD":

@@ -95,7 +95,7 @@ class LeRobotSource:
         path: the directory.
         config: its settings.
         weights: of the network, without the leading ``diffusion.``.
-        maps: feature -> normalisation; inputs and the action.
+        maps: feature -> normalization; inputs and the action.
         stats: feature -> statistic -> values, all there are.
         layout: ``processors`` or ``buffers``: where the statistics were.
     """

@@ -11,8 +11,7 @@ import safetensors
 import torch
 from safetensors.torch import load_file, save_file
 
-from tinyvla_ros.core.configuration import parse, read_json
-from tinyvla_ros.core.errors import CheckpointError, InputError
+from tinyvla_ros.core.errors import CheckpointError
 from tinyvla_ros.core.files import (
     ADAPTER,
     BACKBONE,
@@ -23,7 +22,7 @@ from tinyvla_ros.core.files import (
     replace_file,
     write_json,
 )
-from tinyvla_ros.policy.config import FORMAT, PolicyConfig
+from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.encoder_config import needs_base
 from tinyvla_ros.policy.lerobot.network import LeRobotDiffusionNetwork
 from tinyvla_ros.policy.model import PolicyNetwork, adapters
@@ -69,14 +68,7 @@ def load_checkpoint(path: str | Path, merge: bool = True) -> Checkpoint:
         if not (path / name).is_file():
             raise CheckpointError(f"Checkpoint {path} has no {name}; it is incomplete, copy or "
                                   "train it again.")
-    try:
-        data = read_json(path / CONFIG)
-    except InputError as err:
-        raise CheckpointError(str(err)) from None
-    if isinstance(data, dict) and data.get("format", FORMAT) != FORMAT:
-        raise CheckpointError(f"{path / CONFIG} has format {data['format']!r}; this version "
-                              f"reads format {FORMAT}, install a version that reads it.")
-    config = parse(PolicyConfig, data, str(path / CONFIG), CheckpointError)
+    config = PolicyConfig.load(path)
     network = build_network(config, path)
     shapes = {k: v.shape for k, v in network.state_dict().items()}
     adapted = {}
@@ -128,7 +120,7 @@ def save_checkpoint(path: str | Path, config: PolicyConfig,
         path: directory, created if needed.
         config: content of ``config.json``.
         weights: state dict of the network.
-        normalizer: fitted normaliser.
+        normalizer: fitted normalizer.
         training: content of ``training.json``.
     """
     path = Path(path)

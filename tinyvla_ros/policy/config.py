@@ -5,18 +5,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from tinyvla_ros.core.configuration import Config, parse, read_json
-from tinyvla_ros.core.errors import CheckpointError, UnknownInstructionError, unknown
+from tinyvla_ros.core.errors import (
+    CheckpointError,
+    InputError,
+    UnknownInstructionError,
+    unknown,
+)
 from tinyvla_ros.core.files import CONFIG
 from tinyvla_ros.policy.encoder_config import EncoderConfig, TinyEncoder, check_language
 from tinyvla_ros.policy.language_config import LanguageConfig, LearnedTable, check_text, fold
 from tinyvla_ros.policy.lerobot.config import LeRobotDiffusionConfig
 
-FORMAT = 1
+# Format 1, of release 0.1.0, says ``action.execute_steps`` in place of ``n_action_steps``.
+FORMAT = 2
 
 
 class CameraSpec(Config):
@@ -48,7 +54,7 @@ class ActionSpec(Config):
 
         observation at stamp t
         |  action 0  |  action 1  | ... | action horizon-1 |      each lasts dt
-        |<-- execute_steps executed -->|  then the next observation (lock-step)
+        |<-- n_action_steps executed -->|  then the next observation (lock-step)
 
     Attributes:
         channels: names of the columns of a chunk.
@@ -57,8 +63,10 @@ class ActionSpec(Config):
         high: largest valid value per channel.
         dt: control period in seconds.
         horizon: actions per chunk.
-        execute_steps: actions executed before the next chunk in lock-step.
+        n_action_steps: actions executed before the next chunk in lock-step.
     """
+
+    old_names: ClassVar[Mapping[str, str]] = {"execute_steps": "n_action_steps"}
 
     channels: tuple[str, ...] = Field(min_length=1)
     units: tuple[str, ...]
@@ -66,7 +74,7 @@ class ActionSpec(Config):
     high: tuple[float, ...]
     dt: float = Field(gt=0.0, le=10.0)
     horizon: int = Field(ge=4, le=256)
-    execute_steps: int = Field(ge=1)
+    n_action_steps: int = Field(ge=1)
 
     @model_validator(mode="after")
     def _lengths_agree(self):
@@ -76,8 +84,9 @@ class ActionSpec(Config):
                                  f"{len(self.channels)} channels; give one per channel")
         if any(not low < high for low, high in zip(self.low, self.high, strict=True)):
             raise ValueError("every entry of low must be below its entry of high")
-        if self.execute_steps > self.horizon:
-            raise ValueError(f"execute_steps {self.execute_steps} exceeds horizon {self.horizon}")
+        if self.n_action_steps > self.horizon:
+            raise ValueError(f"n_action_steps {self.n_action_steps} exceeds horizon "
+                             f"{self.horizon}")
         return self
 
 
@@ -168,7 +177,7 @@ class PolicyConfig(Config):
         diffusion: noise schedule and sampling.
     """
 
-    format: Literal[1] = FORMAT
+    format: Literal[2] = FORMAT
     cameras: dict[str, CameraSpec] = Field(min_length=1)
     state: tuple[str, ...] = Field(min_length=1)
     action: ActionSpec
@@ -190,7 +199,11 @@ class PolicyConfig(Config):
         if not path.is_file():
             raise CheckpointError(f"Checkpoint {checkpoint} has no {CONFIG}; give a checkpoint "
                                   "directory.")
-        return parse(cls, read_json(path), str(path), CheckpointError)
+        try:
+            data = read_json(path)
+        except InputError as err:
+            raise CheckpointError(str(err)) from None
+        return parse(cls, _of_this_format(data, path), str(path), CheckpointError)
 
     @model_validator(mode="before")
     @classmethod
@@ -284,3 +297,21 @@ class PolicyConfig(Config):
             check_text(text)
         else:
             self.wording_index(text)
+
+
+def _of_this_format(data: object, path: Path) -> object:
+    """Return the content of a ``config.json`` in this version's format."""
+    if not isinstance(data, dict):
+        return data
+    found = data.get("format", FORMAT)
+    if found == 1:
+        action = data.get("action")
+        if isinstance(action, dict) and "execute_steps" in action:
+            action = {"n_action_steps" if k == "execute_steps" else k: v
+                      for k, v in action.items()}
+            data = data | {"action": action}
+        return data | {"format": FORMAT}
+    if found != FORMAT:
+        raise CheckpointError(f"{path} has format {found!r}; this version reads formats 1 and "
+                              f"{FORMAT}, install a version that reads it.")
+    return data

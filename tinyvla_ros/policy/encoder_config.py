@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from tinyvla_ros.core.configuration import Config
-from tinyvla_ros.policy.language_config import LanguageConfig, TokenisedWords
+from tinyvla_ros.policy.language_config import LanguageConfig, TokenizedWords
 
 # The attention's projections, as transformers and timm name them.
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj", "query", "key", "value", "qkv")
@@ -119,7 +119,7 @@ def check_language(encoder: EncoderConfig, language: LanguageConfig) -> None:
     Raises:
         ValueError: tokens are for ``vlm``, and the other way round.
     """
-    if isinstance(encoder, VlmEncoder) != isinstance(language, TokenisedWords):
+    if isinstance(encoder, VlmEncoder) != isinstance(language, TokenizedWords):
         wanted = "'tokens'" if isinstance(encoder, VlmEncoder) else "'table', 'hashed' or " \
             "'sentence'"
         raise ValueError(f"language.kind is {language.kind!r} with model.encoder.kind "

@@ -52,7 +52,7 @@ class SentenceEmbedding(Config):
     min_similarity: float = Field(0.5, ge=-1.0, le=1.0)
 
 
-class TokenisedWords(Config):
+class TokenizedWords(Config):
     """The tokens of a pretrained language model, which is the encoder itself (kind ``vlm``).
 
     Attributes:
@@ -63,7 +63,7 @@ class TokenisedWords(Config):
     max_tokens: int = Field(32, ge=2, le=512)
 
 
-LanguageConfig = Annotated[LearnedTable | HashedWords | SentenceEmbedding | TokenisedWords,
+LanguageConfig = Annotated[LearnedTable | HashedWords | SentenceEmbedding | TokenizedWords,
                            Field(discriminator="kind")]
 
 

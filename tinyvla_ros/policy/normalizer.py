@@ -38,16 +38,16 @@ class Normalizer:
                    torch.where(flat, high + 1, high).float())
 
     def state(self, state: torch.Tensor) -> torch.Tensor:
-        """Normalise (..., len(state))."""
+        """Normalize (..., len(state))."""
         return (state - self.state_mean) / self.state_std
 
     def action(self, action: torch.Tensor) -> torch.Tensor:
-        """Normalise (..., channels)."""
+        """Normalize (..., channels)."""
         return 2.0 * (action - self.action_low) / (self.action_high - self.action_low) - 1.0
 
-    def to_action(self, normalised: torch.Tensor) -> torch.Tensor:
+    def to_action(self, normalized: torch.Tensor) -> torch.Tensor:
         """Invert ``action``."""
-        return (normalised + 1.0) / 2.0 * (self.action_high - self.action_low) + self.action_low
+        return (normalized + 1.0) / 2.0 * (self.action_high - self.action_low) + self.action_low
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return the four vectors by name, as they are saved."""

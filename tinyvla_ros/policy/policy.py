@@ -14,7 +14,7 @@ from tinyvla_ros.core.errors import InputError, UnknownInstructionError
 from tinyvla_ros.core.images import crop_and_shrink
 from tinyvla_ros.core.types import ActionChunk, Observation, Prefix
 from tinyvla_ros.policy.checkpoint import Checkpoint, load_checkpoint
-from tinyvla_ros.policy.language_config import TokenisedWords, fold
+from tinyvla_ros.policy.language_config import TokenizedWords, fold
 
 # Wordings remembered; whoever sends more starts over.
 MAX_READ = 1000
@@ -118,7 +118,7 @@ class Policy:
         except UnknownInstructionError:
             if not self.config.takes_new_wordings:
                 raise
-        if isinstance(self.config.language, TokenisedWords):
+        if isinstance(self.config.language, TokenizedWords):
             return self._understand_tokens(instruction)
         from tinyvla_ros.policy.language import embed, nearest
 
@@ -131,10 +131,10 @@ class Policy:
 
     def _understand_tokens(self, instruction: str) -> str:
         """Take any words: a language model reads them."""
-        from tinyvla_ros.policy.tokens import most_like, tokenise
+        from tinyvla_ros.policy.tokens import most_like, tokenize
 
         path = self._network.encoder.backbone.path
-        tokens = tokenise(self.config.language, path, [instruction])
+        tokens = tokenize(self.config.language, path, [instruction])
         self._read[fold(instruction)] = tokens.to(self.device)
         return most_like(instruction, self.config.wordings)
 

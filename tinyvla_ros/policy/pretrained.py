@@ -91,7 +91,7 @@ def local_copy(model: str, what: str, needed: Sequence[str] = ("config.json",),
 
 
 def copy_description(model: str, into: Path) -> None:
-    """Copy what describes a base model, and no weights: configuration, tokeniser, statistics.
+    """Copy what describes a base model, and no weights: configuration, tokenizer, statistics.
 
     Args:
         model: directory, or hub id whose files are on this machine.

@@ -11,13 +11,13 @@ import torch
 
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.language import embed
-from tinyvla_ros.policy.language_config import HashedWords, TokenisedWords, fold
+from tinyvla_ros.policy.language_config import HashedWords, TokenizedWords, fold
 
 PADDING = -1
 
 
-def tokenise(language: TokenisedWords, path: Path, texts: Sequence[str]) -> torch.Tensor:
-    """Tokenise instructions as the base model's own tokeniser does, with a line's end.
+def tokenize(language: TokenizedWords, path: Path, texts: Sequence[str]) -> torch.Tensor:
+    """Tokenize instructions as the base model's own tokenizer does, with a line's end.
 
     Args:
         language: says how many tokens there may be.
@@ -28,13 +28,13 @@ def tokenise(language: TokenisedWords, path: Path, texts: Sequence[str]) -> torc
         (N, max_tokens) int64 token ids, -1 for padding at the end.
 
     Raises:
-        InputError: a text is too long, or there is no tokeniser.
+        InputError: a text is too long, or there is no tokenizer.
     """
-    tokeniser = _tokeniser(path)
+    tokenizer = _tokenizer(path)
     rows = torch.full((len(texts), language.max_tokens), PADDING)
     for row, text in zip(rows, texts, strict=True):
         # SmolVLA's prompts end in a line's end too.
-        ids = tokeniser(fold(text) + "\n")["input_ids"]
+        ids = tokenizer(fold(text) + "\n")["input_ids"]
         if len(ids) > language.max_tokens:
             raise InputError(f"The instruction {text[:60]!r} has {len(ids)} tokens, and "
                              f"language.max_tokens is {language.max_tokens}; say it in fewer "
@@ -50,18 +50,18 @@ def most_like(text: str, known: Sequence[str]) -> str:
 
 
 @lru_cache(maxsize=2)
-def _tokeniser(path: Path):
+def _tokenizer(path: Path):
     try:
         from transformers import AutoTokenizer
     except ImportError:
-        raise InputError(f"New words need the tokeniser of {path}, and transformers is not "
+        raise InputError(f"New words need the tokenizer of {path}, and transformers is not "
                          "installed; type: pip install -r requirements-vlm.txt, or use one of the "
                          "known instructions.") from None
     try:
         return AutoTokenizer.from_pretrained(path, trust_remote_code=False,
                                              local_files_only=True)
-    except Exception as err:  # its own and the tokenisers' types
+    except Exception as err:  # its own and the tokenizers' types
         reason = " ".join(str(err).split())[:200]
-        raise InputError(f"The tokeniser of {path} cannot be loaded ({reason}); place the "
+        raise InputError(f"The tokenizer of {path} cannot be loaded ({reason}); place the "
                          "tokenizer files of the base model there, or use one of the known "
                          "instructions.") from None

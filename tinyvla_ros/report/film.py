@@ -27,7 +27,7 @@ QUALITY, KEY_FRAMES_S = 27, 0.5
 # A video that may have fewer bits a second than this is not worth showing.
 LEAST_BITS_PER_S = 40_000
 # Shown where a camera has sent nothing yet.
-GREY = 40
+GRAY = 40
 
 
 @dataclass
@@ -227,7 +227,7 @@ class _Encoder:
         shrink = min(1.0, VIDEO_WIDTH / sum(widths.values()))
         even = {name: max(2, round(w * shrink / 2) * 2) for name, w in widths.items()}
         height = max(2, round(height * shrink / 2) * 2)
-        self._blank = {name: np.full((height, w, 3), GREY, np.uint8) for name, w in even.items()}
+        self._blank = {name: np.full((height, w, 3), GRAY, np.uint8) for name, w in even.items()}
         self._container = av.open(self._file, "w", format="mp4")
         stream = self._container.add_stream("libx264", rate=self.fps)
         stream.width, stream.height, stream.pix_fmt = sum(even.values()), height, "yuv420p"

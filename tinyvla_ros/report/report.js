@@ -13,7 +13,7 @@ window.addEventListener("error", (event) => {
 });
 
 const FONT = 12, LABEL = 17, LANE = 46, AXIS = 20, GAP = 7;
-const colour = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
+const color = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
 const shown = (value) => value === null || value === undefined ? "–"
   : (Math.abs(value) < 5e-4 ? 0 : value).toFixed(Math.abs(value) >= 100 ? 0
     : Math.abs(value) >= 10 ? 1 : 3);
@@ -84,23 +84,23 @@ function policyLane(episode) {
         const next = episode.states[i + 1], left = x(t);
         const right = x(next ? next[0] : episode.duration);
         g.globalAlpha = 0.35;
-        g.fillStyle = colour(STATES[state] || "muted");
+        g.fillStyle = color(STATES[state] || "muted");
         g.fillRect(left, top + 12, Math.max(1, right - left), bottom - top - 12);
         g.globalAlpha = 1;
         if (g.measureText(state).width + 6 < right - left) {
-          g.fillStyle = colour("ink");
+          g.fillStyle = color("ink");
           g.fillText(state, left + 3, bottom - 5);
         }
       });
       for (const e of episode.events) {
         const at = x(e.t);
         if (e.kind === "intervention") {
-          g.fillStyle = colour("bad");
+          g.fillStyle = color("bad");
           g.beginPath();
           g.moveTo(at - 5, top); g.lineTo(at + 5, top); g.lineTo(at, top + 10);
           g.fill();
         } else if (e.kind === "hold") {
-          g.fillStyle = colour("warn");
+          g.fillStyle = color("warn");
           g.fillRect(at - 4, top + 1, 8, 8);
         }
       }
@@ -131,7 +131,7 @@ function actionLane(episode, channel) {
   return { label: name, unit: episode.unitNames[channel], height: LANE,
     range: span(all, episode.limits[channel]), value: (t) => shown(value(t)),
     draw(g, x, y) {
-      g.strokeStyle = colour("tail");
+      g.strokeStyle = color("tail");
       g.globalAlpha = 0.35;
       g.setLineDash([1.5, 2.5]);
       g.beginPath();
@@ -139,13 +139,13 @@ function actionLane(episode, channel) {
       g.stroke();
       g.setLineDash([]);
       g.globalAlpha = 1;
-      g.strokeStyle = colour("data");
+      g.strokeStyle = color("data");
       g.lineWidth = 1.6;
       g.beginPath();
       for (const c of chunks) steps(g, x, y, c, c.begin, c.end);
       g.stroke();
       // The jump: from what the chunk before said for this time to what this one says.
-      g.strokeStyle = colour("seam");
+      g.strokeStyle = color("seam");
       g.lineWidth = 2;
       g.beginPath();
       chunks.forEach((c, i) => {
@@ -167,7 +167,7 @@ function barLane(label, unit, points, name, fallback) {
   return { label, unit, height: 36, range: [0, high],
     value: (t) => { const p = points[before(times, t)]; return p ? shown(p[1]) : "–"; },
     draw(g, x, y) {
-      g.fillStyle = colour(name);
+      g.fillStyle = color(name);
       for (const [t, v] of points) if (v !== null) g.fillRect(x(t) - 1, y(v), 2.5, y(0) - y(v));
     } };
 }
@@ -177,7 +177,7 @@ function jointLane(group, index) {
   return { label: group.names[index], unit: "", height: 38, range: span(values),
     value: (t) => { const i = before(group.t, t); return shown(i < 0 ? null : values[i]); },
     draw(g, x, y) {
-      g.strokeStyle = colour("data");
+      g.strokeStyle = color("data");
       g.lineWidth = 1.6;
       g.beginPath();
       let pen = false;
@@ -196,7 +196,7 @@ function drawLanes(canvas, lanes, episode, cursor) {
   const [g, width] = begin(canvas, height);
   const edge = 8, end = episode.duration || 1, x = (t) => edge + t / end * (width - 2 * edge);
   const [marks, digits] = ticks(end, width / 75);
-  g.fillStyle = colour("muted");
+  g.fillStyle = color("muted");
   g.textAlign = "center";
   for (const t of marks) {
     const text = `${t.toFixed(digits)} s`, half = g.measureText(text).width / 2;
@@ -217,16 +217,16 @@ function drawLanes(canvas, lanes, episode, cursor) {
     g.stroke();
   }
   lanes.forEach((lane, i) => {
-    g.fillStyle = colour("soft");
+    g.fillStyle = color("soft");
     g.globalAlpha = 0.45;
     g.fillRect(edge, tops[i], width - 2 * edge, lane.height);
   });
   g.globalAlpha = 0.7;
-  g.strokeStyle = colour("line");
+  g.strokeStyle = color("line");
   across(marks);
   if (canvas.dataset.plot === "actions") {
     g.globalAlpha = Math.min(0.8, width / Math.max(1, episode.chunks.length * 8));
-    g.strokeStyle = colour("seam");
+    g.strokeStyle = color("seam");
     g.setLineDash([1, 3]);
     across(episode.chunks.map((c) => c.t), "policy");
     g.setLineDash([]);
@@ -236,7 +236,7 @@ function drawLanes(canvas, lanes, episode, cursor) {
     const top = tops[i], bottom = top + lane.height, [low, high] = lane.range;
     const y = (v) => bottom - 2 - (v - low) / (high - low) * (lane.height - 4);
     g.textAlign = "right";
-    g.fillStyle = colour("ink");
+    g.fillStyle = color("ink");
     const value = String(lane.value(cursor));
     g.fillText(value, width - edge, top - 5);
     const room = width - 2 * edge - g.measureText(value).width - 12;
@@ -246,7 +246,7 @@ function drawLanes(canvas, lanes, episode, cursor) {
     g.fillText(label, edge, top - 5);
     const used = g.measureText(label).width + 8;
     g.font = `${FONT}px system-ui, sans-serif`;
-    g.fillStyle = colour("muted");
+    g.fillStyle = color("muted");
     const range = lane.label === "policy" ? lane.unit
       : `${short(low)} … ${short(high)}${lane.unit ? ` ${lane.unit}` : ""}`;
     if (room - used > 30) g.fillText(clipped(g, range, room - used), edge + used, top - 5);
@@ -258,7 +258,7 @@ function drawLanes(canvas, lanes, episode, cursor) {
     lane.draw(g, x, y, top, bottom);
     g.restore();
   });
-  g.strokeStyle = colour("cursor");
+  g.strokeStyle = color("cursor");
   g.lineWidth = 1.5;
   across([cursor]);
   g.lineWidth = 1;
@@ -277,15 +277,15 @@ function drawHistogram(canvas) {
   const counts = new Array(bars).fill(0);
   for (const v of values) counts[Math.min(bars - 1, Math.floor(v / most * bars))]++;
   const high = Math.max(...counts), x = (v) => edge + v / most * (width - 2 * edge);
-  g.fillStyle = colour("data");
+  g.fillStyle = color("data");
   counts.forEach((n, i) => {
     const h = n / high * (bottom - 22);
     if (n) g.fillRect(x(i * most / bars) + 1, bottom - Math.max(h, 2), x(most / bars) - edge - 2,
       Math.max(h, 2));
   });
-  g.strokeStyle = colour("line");
+  g.strokeStyle = color("line");
   g.beginPath(); g.moveTo(edge, bottom + 0.5); g.lineTo(width - edge, bottom + 0.5); g.stroke();
-  g.fillStyle = colour("muted");
+  g.fillStyle = color("muted");
   g.textAlign = "center";
   const [marks, digits] = ticks(most, width / 90);
   for (const v of marks) if (x(v) < width - 40) {
@@ -299,9 +299,9 @@ function drawHistogram(canvas) {
   g.setLineDash([4, 3]);
   percentiles.forEach(([name, v], row) => {
     const at = Math.min(width - edge, x(v));
-    g.strokeStyle = colour("seam");
+    g.strokeStyle = color("seam");
     g.beginPath(); g.moveTo(at, 18); g.lineTo(at, bottom); g.stroke();
-    g.fillStyle = colour("ink");
+    g.fillStyle = color("ink");
     g.textAlign = at > width - 90 ? "right" : "left";
     g.fillText(`${name} ${v.toFixed(0)} ms`, at > width - 90 ? at : at + 3, 12 + 14 * row);
   });

@@ -13,7 +13,7 @@ from tinyvla_ros.bags.info import TopicInfo
 from tinyvla_ros.core.intervals import wilson_interval
 from tinyvla_ros.report.data import EpisodeData
 
-# How an outcome is coloured; the word is always there as well.
+# How an outcome is colored; the word is always there as well.
 TONES = {"success": "good", "failure": "bad", "aborted": "bad", "interrupted": "bad",
          "cut short": "bad"}
 UNKNOWN_TASK = "task unknown"

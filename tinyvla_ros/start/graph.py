@@ -73,7 +73,7 @@ def sim_eval_graph(options: SimEvalOptions) -> list[NodeDescription]:
         NodeDescription("eval_node", {**run, **joining, "checkpoint": checkpoint, "out": out},
                         ends_run=True),
         NodeDescription("sim_bridge_node",
-                        {**run, "execute_steps": config.action.execute_steps,
+                        {**run, "n_action_steps": config.action.n_action_steps,
                          "wait_for_recorder": options.record}),
         NodeDescription("policy_node",
                         {"checkpoint": checkpoint, "device": options.device, "enabled": True,

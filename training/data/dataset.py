@@ -137,7 +137,7 @@ def _views(tables: Tables, cameras: dict[str, CameraSpec]) -> dict[str, tuple[st
         if name not in available:
             raise InputError(f"{tables.root}: {unknown('camera', name, available)}")
         if is_depth(tables.info["features"][available[name]]):
-            raise InputError(f"{tables.root}: camera {name!r} is a depth map; name a colour "
+            raise InputError(f"{tables.root}: camera {name!r} is a depth map; name a color "
                              "camera.")
     return {name: (available[name], spec) for name, spec in cameras.items()}
 

@@ -215,7 +215,7 @@ def thinned(image: np.ndarray) -> np.ndarray:
 
 
 def image_stats(images: np.ndarray) -> dict[str, np.ndarray]:
-    """Statistics per colour of (frames, H, W, 3) uint8."""
+    """Statistics per color of (frames, H, W, 3) uint8."""
     return thinned_stats(thinned(images))
 
 

@@ -120,7 +120,7 @@ def _stored_statistics(tables: Tables, features, cameras) -> list[Finding]:
     except InputError as err:
         return [Finding("stats.json", str(err))]
     return list(stats_findings(stored, features,
-                               {c.feature: c.colour for c in cameras if c.decoded}))
+                               {c.feature: c.color for c in cameras if c.decoded}))
 
 
 def _check_cameras(tables: Tables, broken: bool) -> tuple[list[CameraCheck], list[Finding]]:
@@ -189,7 +189,7 @@ def report_data(tables: Tables, report: Report, sheets: list[str]) -> dict:
         height, width = image_size(spec)
         cameras.append({"feature": camera.feature, "dtype": spec["dtype"], "height": height,
                         "width": width, "decoded": camera.decoded,
-                        "mean_colour": _plain(camera.colour),
+                        "mean_color": _plain(camera.color),
                         "brightness": _plain(np.array(camera.brightness))})
     features = [{"name": f.name, "channels": f.channels,
                  **{key: _plain(getattr(f, key)) for key in

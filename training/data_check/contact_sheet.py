@@ -69,7 +69,7 @@ def write_sheet(path: Path, sheet: Sheet, tables: Tables,
         sheet: the rows to show.
         tables: names episodes and times.
         cameras: camera name -> row of the data -> (height, width, 3) uint8 RGB; all pictures of a
-            camera have one size, those that are missing are drawn grey.
+            camera have one size, those that are missing are drawn gray.
     """
     sizes = {name: next(iter(pictures.values())).shape[:2]
              for name, pictures in cameras.items() if pictures}

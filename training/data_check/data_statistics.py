@@ -134,19 +134,19 @@ def task_findings(tables: Tables) -> Iterator[Finding]:
 
 
 def stats_findings(stats: object, features: list[FeatureStatistics],
-                   colours: dict[str, np.ndarray]) -> Iterator[Finding]:
+                   colors: dict[str, np.ndarray]) -> Iterator[Finding]:
     """Compare ``meta/stats.json`` with the data.
 
     Args:
         stats: content of the file.
         features: statistics of the numeric features.
-        colours: image feature -> (3,) mean RGB in [0, 1].
+        colors: image feature -> (3,) mean RGB in [0, 1].
     """
     if not isinstance(stats, dict):
         yield Finding("stats.json", "meta/stats.json is not an object of features; compute the "
                       "statistics again.")
         return
-    again = "compute the statistics again, lerobot normalises with them."
+    again = "compute the statistics again, lerobot normalizes with them."
     for feature in features:
         if feature.name not in stats:
             yield Finding("stats.json", f"meta/stats.json lacks '{feature.name}'; {again}",
@@ -159,12 +159,12 @@ def stats_findings(stats: object, features: list[FeatureStatistics],
                 yield Finding("stats.json", f"meta/stats.json has {key} {wrong} for "
                               f"'{feature.name}'; {again}")
                 break  # the others differ for the same reason
-    for name, colour in colours.items():
+    for name, color in colors.items():
         stored = _array(stats.get(name), "mean")
         # lerobot looks at some pixels of some frames only, before any video compression.
-        if stored.shape != colour.shape or not (np.abs(stored - colour) < 0.05).all():
-            yield Finding("stats.json", f"meta/stats.json has mean colour {_numbers(stored)} for "
-                          f"'{name}', the images have {_numbers(colour)}; {again}", error=False)
+        if stored.shape != color.shape or not (np.abs(stored - color) < 0.05).all():
+            yield Finding("stats.json", f"meta/stats.json has mean color {_numbers(stored)} for "
+                          f"'{name}', the images have {_numbers(color)}; {again}", error=False)
 
 
 def _array(stored: object, key: str) -> np.ndarray:

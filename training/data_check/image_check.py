@@ -28,7 +28,7 @@ class CameraCheck:
     Attributes:
         feature: feature name.
         decoded: number of images that could be decoded.
-        colour: (3,) mean RGB in [0, 1].
+        color: (3,) mean RGB in [0, 1].
         brightness: darkest, mean and brightest image, of 255.
         thumbnails: row -> (THUMBNAIL_HEIGHT, width, 3) uint8 of the rows asked for.
         findings: what is wrong.
@@ -36,7 +36,7 @@ class CameraCheck:
 
     feature: str
     decoded: int
-    colour: np.ndarray
+    color: np.ndarray
     brightness: tuple[float, float, float]
     thumbnails: dict[int, np.ndarray]
     findings: list[Finding]
@@ -53,7 +53,7 @@ def check_camera(tables: Tables, feature: str, keep: set[int],
         advance: called after every image.
     """
     declared = image_size(tables.info["features"][feature])
-    colours = np.full((tables.frames, 3), np.nan, np.float32)
+    colors = np.full((tables.frames, 3), np.nan, np.float32)
     spreads = np.full(tables.frames, 255, np.int64)
     thumbnails, faults, sizes = {}, [], {}
     for row, image in camera_frames(tables, feature, faults.append):
@@ -61,7 +61,7 @@ def check_camera(tables: Tables, feature: str, keep: set[int],
             sizes.setdefault(image.shape[:2], []).append(row)
         # Every fourth pixel each way tells brightness as well as all of them.
         pixels = image[::4, ::4]
-        colours[row] = pixels.mean((0, 1))
+        colors[row] = pixels.mean((0, 1))
         spreads[row] = int(pixels.max()) - int(pixels.min())
         if row in keep:
             height, width = image.shape[:2]
@@ -75,13 +75,13 @@ def check_camera(tables: Tables, feature: str, keep: set[int],
                                 f"{declared[0]}x{declared[1]}; make 'shape' agree."))
     if tables.info["features"][feature]["dtype"] == "video":
         findings += _video_findings(tables, feature)
-    brightness = colours.mean(1)
+    brightness = colors.mean(1)
     seen = brightness[np.isfinite(brightness)]
     if not len(seen):
         return CameraCheck(feature, 0, np.full(3, np.nan), (np.nan,) * 3, {}, findings)
     blank = np.flatnonzero(spreads <= BLANK)
     if len(blank):
-        findings.append(Finding("blank images", f"'{feature}' shows one single colour in "
+        findings.append(Finding("blank images", f"'{feature}' shows one single color in "
                                 f"{_places(tables, blank)}; look at the camera and remove those "
                                 "episodes.", error=False))
     limit = max(DARK, 0.3 * float(np.median(seen)))
@@ -91,7 +91,7 @@ def check_camera(tables: Tables, feature: str, keep: set[int],
                                 f"{_places(tables, dark)}; look at light and exposure.",
                                 error=False))
     return CameraCheck(
-        feature, len(seen), np.nanmean(colours, 0, dtype=np.float64) / 255.0,
+        feature, len(seen), np.nanmean(colors, 0, dtype=np.float64) / 255.0,
         (float(seen.min()), float(seen.mean(dtype=np.float64)), float(seen.max())), thumbnails,
         findings)
 

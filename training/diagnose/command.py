@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="checkpoint directory, in place of --config")
     parser.add_argument("--gpu-gb", type=float, default=6.0,
                         help="memory of the GPU the largest batch is computed for, 10^9 bytes")
-    parser.add_argument("--utilisation", type=float, default=0.65,
+    parser.add_argument("--utilization", type=float, default=0.65,
                         help="share of it that training may take; the rest is the driver's, the "
                         "libraries' workspace and what fragments")
     parser.add_argument("--device", default="cpu", help="torch device")
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
     # A small batch: on cores that others use too, two threads would mostly wait for each other.
     torch.set_num_threads(1)
     request = Request(parse_sources(options.data), options.device, options.steps, options.gpu_gb,
-                      options.utilisation)
+                      options.utilization)
     diagnosis = diagnose(_subject(options), request)
     print(report_text(diagnosis))
     if options.out:
@@ -87,5 +87,5 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError(f"Steps is {options.steps}; give a number of at least 1.")
     if not 0.0 < options.gpu_gb < float("inf"):
         raise InputError(f"GPU memory is {options.gpu_gb:g} GB; give a positive number.")
-    if not 0.0 < options.utilisation <= 1.0:
-        raise InputError(f"Utilisation is {options.utilisation:g}; give a share between 0 and 1.")
+    if not 0.0 < options.utilization <= 1.0:
+        raise InputError(f"Utilization is {options.utilization:g}; give a share between 0 and 1.")

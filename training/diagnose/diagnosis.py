@@ -23,7 +23,7 @@ from training.diagnose.memory_plan import MB, MemoryPlan
 from training.learning.batches import Batch, BatchSampler
 from training.learning.learner import Learner
 from training.learning.mixture import Mixture, load_mixture
-from training.learning.recipe import Optimisation, Recipe
+from training.learning.recipe import Optimization, Recipe
 from training.learning.train import fit_normalizer
 from training.learning.trainer import split_episodes, use_bfloat16
 
@@ -40,7 +40,7 @@ class Subject:
     Attributes:
         name: as given on the command line.
         recipe: what and how to train.
-        checkpoint: trained weights and their normaliser, or None for a recipe.
+        checkpoint: trained weights and their normalizer, or None for a recipe.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Request:
         device: torch device.
         steps: steps of the one-batch check.
         gpu_gb: memory of the GPU the largest batch is for, 10^9 bytes.
-        utilisation: share of it that training may take.
+        utilization: share of it that training may take.
         cache: see ``load_demonstrations``.
     """
 
@@ -65,7 +65,7 @@ class Request:
     device: str = "cpu"
     steps: int = 150
     gpu_gb: float = 6.0
-    utilisation: float = 0.65
+    utilization: float = 0.65
     cache: Path | None = None
 
 
@@ -86,7 +86,7 @@ class Diagnosis:
         overfit: the one-batch check.
         plan: computed memory at ``batch_size``.
         measured: the same, measured, MB.
-        gpu_gb: as requested; utilisation likewise.
+        gpu_gb: as requested; utilization likewise.
         largest_batch: largest batch size on such a GPU.
         largest_plan: computed memory there.
         skipped: one sentence for each part that was left out.
@@ -106,7 +106,7 @@ class Diagnosis:
     plan: MemoryPlan | None = None
     measured: float | None = None
     gpu_gb: float = 0.0
-    utilisation: float = 0.0
+    utilization: float = 0.0
     largest_batch: int = 0
     largest_plan: MemoryPlan | None = None
     skipped: list[str] = field(default_factory=list)
@@ -121,14 +121,14 @@ def checkpoint_subject(path: Path) -> Subject:
                          "diagnose; give a checkpoint of tinyvla train.")
     report = path / "training.json"
     stored = read_json(report).get("recipe", {}) if report.is_file() else {}
-    options = parse(Optimisation, {"steps": 1} | stored.get("optimisation", {}),
-                    f"{report}: recipe.optimisation")
+    options = parse(Optimization, {"steps": 1} | stored.get("optimization", {}),
+                    f"{report}: recipe.optimization")
     # The training-only head is not part of a checkpoint.
     options = options.model_copy(update={"future_frames": ()})
     config = checkpoint.config
     recipe = Recipe(cameras=config.cameras, state=config.state, action=config.action,
                     model=config.model, diffusion=config.diffusion, language=config.language,
-                    optimisation=options)
+                    optimization=options)
     return Subject(str(path), recipe, checkpoint)
 
 
@@ -141,11 +141,11 @@ def diagnose(subject: Subject, request: Request) -> Diagnosis:
     """
     recipe, checkpoint, device = subject.recipe, subject.checkpoint, request.device
     _check_device(device)
-    options = recipe.optimisation
+    options = recipe.optimization
     result = Diagnosis(
         subject.name, [path.name for path, _ in request.sources], device,
         "bfloat16" if use_bfloat16(options.precision, device) else "float32",
-        options.batch_size, gpu_gb=request.gpu_gb, utilisation=request.utilisation)
+        options.batch_size, gpu_gb=request.gpu_gb, utilization=request.utilization)
     if request.sources:
         data = load_mixture(request.sources, recipe, request.cache)
         if checkpoint:
@@ -172,10 +172,10 @@ def diagnose(subject: Subject, request: Request) -> Diagnosis:
     batch = BatchSampler(data, episodes, recipe)[1]  # what the first step of training sees
     _probe(result, learner(), batch.to(device), checkpoint is None)
     if checkpoint:
-        result.skipped.append("One-batch overfit check: a checkpoint has learnt already.")
+        result.skipped.append("One-batch overfit check: a checkpoint has learned already.")
     elif request.sources:
         _progress(f"one-batch overfit check: {request.steps} steps")
-        few = recipe.model_copy(update={"optimisation": options.model_copy(
+        few = recipe.model_copy(update={"optimization": options.model_copy(
             update={"batch_size": min(options.batch_size, OVERFIT_BATCH)})})
         result.overfit = one_batch.overfit(
             learner(), few, data, BatchSampler(data, episodes, few)[1], request.steps, device)
@@ -226,21 +226,21 @@ def _plan(result: Diagnosis, recipe: Recipe, config: PolicyConfig,
                               "are free.")
     else:
         result.measured = memory_plan.measure_peak(steps, device)
-    limit = 1e3 * result.gpu_gb * result.utilisation
+    limit = 1e3 * result.gpu_gb * result.utilization
     result.largest_batch = memory_plan.largest_batch(total, limit, result.batch_size)
     result.largest_plan = plans[result.largest_batch or 1]
     result.findings += _memory_findings(result, needed, limit)
 
 
 def _memory_findings(result: Diagnosis, needed: float, limit: float) -> Iterator[Finding]:
-    where = f"{result.utilisation:.0%} of {result.gpu_gb:g} GB"
+    where = f"{result.utilization:.0%} of {result.gpu_gb:g} GB"
     if not result.largest_batch:
         yield Finding("memory", f"Batch size 1 takes {result.largest_plan.total:.0f} MB, and "
                       f"{limit:.0f} MB ({where}) is the limit; make the model smaller.",
                       error=result.largest_plan.total > 1e3 * result.gpu_gb)
     elif needed > limit:
         yield Finding("memory", f"Batch size {result.batch_size} takes {needed:.0f} MB, and "
-                      f"{limit:.0f} MB ({where}) is the limit; lower optimisation.batch_size to "
+                      f"{limit:.0f} MB ({where}) is the limit; lower optimization.batch_size to "
                       f"{result.largest_batch} or less.", error=needed > 1e3 * result.gpu_gb)
     if result.measured and abs(needed / result.measured - 1.0) > MEMORY_TOLERANCE:
         yield Finding("memory", f"Computed memory is {needed:.0f} MB, measured "

@@ -41,15 +41,15 @@ class MemoryPlan:
     Attributes:
         weights: those of the policy, frozen ones included, and of the training-only head.
         gradients: those alive at that moment.
-        optimiser: AdamW's two moments of the weights that are trained.
+        optimizer: AdamW's two moments of the weights that are trained.
         averaged: averaged weights; frozen ones have no second copy.
         activations: what the forward pass keeps for the backward pass, and temporary tensors.
-        other: the batch and the normaliser.
+        other: the batch and the normalizer.
     """
 
     weights: float
     gradients: float
-    optimiser: float
+    optimizer: float
     averaged: float
     activations: float
     other: float
@@ -70,20 +70,20 @@ def compute_plan(recipe: Recipe, config: PolicyConfig, batch_size: int,
         batch_size: observations per step, in place of the recipe's.
         device: torch device; it must exist, because torch chooses its kernels by it.
     """
-    bfloat16 = use_bfloat16(recipe.optimisation.precision, device)
+    bfloat16 = use_bfloat16(recipe.optimization.precision, device)
     with FakeTensorMode():
         with torch.device(device):
             learner = Learner(recipe, config, _empty_normalizer(config), Source(weights=False))
             batch = _empty_batch(recipe, batch_size)
         trained = [p for p in learner.parameters() if p.requires_grad]
-        optimiser = torch.optim.AdamW(trained)
+        optimizer = torch.optim.AdamW(trained)
         # Gradients and moments come into being in the first step; the second is like all others.
-        _step(learner, optimiser, batch, bfloat16)
+        _step(learner, optimizer, batch, bfloat16)
         peak = _Peak(learner)
         with peak:
-            _step(learner, optimiser, batch, bfloat16)
+            _step(learner, optimizer, batch, bfloat16)
         weights, averaged = (sum(map(_size, p)) for p in (learner.parameters(), trained))
-        moments = sum(_size(t) for state in optimiser.state.values() for t in state.values())
+        moments = sum(_size(t) for state in optimizer.state.values() for t in state.values())
         inputs = [*batch.images, *(getattr(batch, f.name) for f in fields(batch)[1:])]
         other = sum(map(_size, [*inputs, *learner.buffers()]))
     return MemoryPlan(weights / MB, peak.gradients / MB, moments / MB, averaged / MB,
@@ -190,19 +190,19 @@ class _Peak(TorchDispatchMode):
         self._used -= size
 
 
-def _step(learner: Learner, optimiser, batch: Batch, bfloat16: bool) -> None:
+def _step(learner: Learner, optimizer, batch: Batch, bfloat16: bool) -> None:
     """Allocate as ``Trainer`` does; the averaging of weights allocates nothing."""
     options = learner.options
     with torch.autocast(batch.state.device.type, torch.bfloat16, enabled=bfloat16):
         loss, future = learner(batch)
     total = loss + options.future_weight * future
-    optimiser.zero_grad(set_to_none=True)
+    optimizer.zero_grad(set_to_none=True)
     total.backward()
     parameters = [p for p in learner.parameters() if p.requires_grad]
     norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     if options.gradient_norm is not None:
         nn.utils.clip_grads_with_norm_(parameters, options.gradient_norm, norm)
-    optimiser.step()
+    optimizer.step()
 
 
 def _size(tensor: torch.Tensor) -> int:
@@ -217,7 +217,7 @@ def _empty_normalizer(config: PolicyConfig) -> Normalizer:
 
 
 def _empty_batch(recipe: Recipe, size: int) -> Batch:
-    options, action, state = recipe.optimisation, recipe.action, len(recipe.state)
+    options, action, state = recipe.optimization, recipe.action, len(recipe.state)
     chunk, rows = (action.horizon, len(action.channels)), size * options.noise_samples
     return Batch(
         tuple(torch.empty(size, c.height, c.width, 3, dtype=torch.uint8)

@@ -34,7 +34,7 @@ class Overfit:
         first: loss before the first step.
         last: mean of the last five losses.
         highest: highest of all.
-        steps: optimiser steps taken.
+        steps: optimizer steps taken.
         learning_rate: the recipe's, reached in the first tenth of the steps and kept.
         skipped: steps whose loss or gradient was not finite.
     """
@@ -66,17 +66,17 @@ def repeat_batch(learner: Learner, recipe: Recipe, data: Mixture, batch: Batch, 
         recipe: ``noise_samples`` must be the batch's.
         data: the demonstrations.
         batch: on the CPU; images, actions, noise and diffusion steps stay as they are.
-        steps: optimiser steps.
+        steps: optimizer steps.
         device: torch device.
 
     Raises:
         InputError: more than a hundred losses or gradients are not finite.
     """
-    options = recipe.optimisation
+    options = recipe.optimization
     constant = {"steps": steps, "save_every": steps, "warmup_steps":
                 min(options.warmup_steps, steps // 10), "final_fraction": 1.0, "compile": False,
                 "validation_fraction": 0.0}
-    recipe = recipe.model_copy(update={"optimisation": options.model_copy(update=constant)})
+    recipe = recipe.model_copy(update={"optimization": options.model_copy(update=constant)})
     # Rank 1 does not lead: it shows no progress and logs nothing.
     trainer = Trainer(learner, recipe, data, Process(1, 1, device))
     trainer.sampler = _SameBatch(batch)
@@ -99,11 +99,11 @@ def overfit(learner: Learner, recipe: Recipe, data: Mixture, batch: Batch, steps
         handle.remove()
     values = torch.stack(losses).float().nan_to_num(nan=torch.inf)
     return Overfit(float(values[0]), float(values[-5:].mean()), float(values.max()), len(losses),
-                   recipe.optimisation.learning_rate, skipped)
+                   recipe.optimization.learning_rate, skipped)
 
 
 def overfit_findings(result: Overfit) -> Iterator[Finding]:
-    """Judge whether the batch was learnt."""
+    """Judge whether the batch was learned."""
     rate = f"learning rate {result.learning_rate:g}"
     if result.skipped:
         yield Finding("overfit", f"{result.skipped} of {result.steps} steps on one batch had a "

@@ -34,7 +34,7 @@ class OutputScale:
     """The denoiser's raw output on noisy actions.
 
     Attributes:
-        std: its standard deviation; normalised actions and noise have about 1.
+        std: its standard deviation; normalized actions and noise have about 1.
         loss: denoising loss of the batch.
         zero_loss: the loss if the output were always zero.
     """
@@ -171,7 +171,7 @@ def output_findings(scale: OutputScale, start: bool) -> Iterator[Finding]:
         scale: what was measured.
         start: whether the network is untrained.
     """
-    advice = ("start with 'initialisation: {kind: unit, head_scale: 1.0}'" if start
+    advice = ("start with 'initialization: {kind: unit, head_scale: 1.0}'" if start
               else "train anew from a recipe that passes this check")
     # Not the other way round: NaN must not pass.
     if not scale.std <= LARGEST_STD:
@@ -204,7 +204,7 @@ def block_findings(rows: list[Block], start: bool) -> Iterator[Finding]:
         if b.rms > LARGEST_RMS:
             yield Finding("activations", f"{b.name} puts out an RMS of {b.rms:.3g}, and 0.02 to 5 "
                           "is normal; its signal explodes, lower its initial weights "
-                          "('initialisation').")
+                          "('initialization').")
         elif b.rms < SMALLEST_RMS:
             yield Finding("activations", f"{b.name} puts out an RMS of {b.rms:.2g}, and 0.02 to 5 "
                           "is normal; its signal vanishes, raise its initial weights.",
@@ -227,4 +227,4 @@ def block_findings(rows: list[Block], start: bool) -> Iterator[Finding]:
         top = max(rows, key=lambda b: b.gradient)
         yield Finding("gradients", f"The gradients have a norm of {total:.3g}, most of it in "
                       f"{top.name}, and 1 to 10 is normal; lower the output's scale, and clip "
-                      "with 'optimisation.gradient_norm: 1.0'.")
+                      "with 'optimization.gradient_norm: 1.0'.")

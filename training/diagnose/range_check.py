@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""States, actions and images against the normaliser and the action limits."""
+"""States, actions and images against the normalizer and the action limits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Channel:
     Attributes:
         name: ``state x`` or ``action dx``.
         low: smallest value; mean, std and high likewise.
-        deviation: largest distance from the normaliser's mean, in its standard deviations;
+        deviation: largest distance from the normalizer's mean, in its standard deviations;
             for an action from the data's own.
         at_limits: share of actions at the recipe's low or high; 0 for a state.
         outside: share of actions outside of them.
@@ -57,7 +57,7 @@ class Camera:
     Attributes:
         name: camera name.
         brightness: mean, of 255.
-        blank: share of images of one single colour.
+        blank: share of images of one single color.
         dark: share of images darker than an 8-bit camera's noise.
     """
 
@@ -92,14 +92,14 @@ class Places:
 
 def states(data: Demonstrations, names: Sequence[str], normalizer: Normalizer, places: Places,
            stored: Path | None) -> tuple[list[Channel], list[Finding]]:
-    """Compare states with the normaliser.
+    """Compare states with the normalizer.
 
     Args:
         data: the demonstrations.
         names: state names.
         normalizer: on the CPU.
         places: names frames.
-        stored: the checkpoint the normaliser comes from; None if it was fitted to ``data``.
+        stored: the checkpoint the normalizer comes from; None if it was fitted to ``data``.
     """
     channels, findings = [], []
     normal = normalizer.state(torch.from_numpy(data.states)).numpy()
@@ -198,7 +198,7 @@ def cameras(data: Demonstrations, names: Sequence[str]) -> tuple[list[Camera], l
         result.append(Camera(name, float(bright.mean()), float(blank.mean()), float(dark.mean())))
         if blank.any():
             findings.append(Finding(
-                "blank images", f"Camera {name!r} shows one single colour in {blank.sum()} of "
+                "blank images", f"Camera {name!r} shows one single color in {blank.sum()} of "
                 f"{len(frames)} images, and none is normal; find them with 'tinyvla data check' "
                 "and look at the camera.", error=bool(blank.all())))
         if dark.any():

@@ -10,7 +10,7 @@ from dataclasses import asdict, fields
 from training.diagnose.diagnosis import OVERFIT_BATCH, Diagnosis
 from training.diagnose.memory_plan import MemoryPlan
 
-LABELS = {"optimiser": "optimiser state", "averaged": "averaged weights"}
+LABELS = {"optimizer": "optimizer state", "averaged": "averaged weights"}
 
 
 def report_data(diagnosis: Diagnosis) -> dict:
@@ -54,7 +54,7 @@ def _channels(d: Diagnosis) -> str:
 def _cameras(d: Diagnosis) -> str:
     rows = [(c.name, f"{c.brightness:.0f} of 255", f"{100 * c.blank:.0f} %",
              f"{100 * c.dark:.0f} %") for c in d.cameras]
-    return rows and _table(("camera", "brightness", "one colour", "dark"), rows)
+    return rows and _table(("camera", "brightness", "one color", "dark"), rows)
 
 
 def _overfit(d: Diagnosis) -> str:
@@ -76,7 +76,7 @@ def _memory(d: Diagnosis) -> str:
     fits = (f"the largest batch is {d.largest_batch}" if d.largest_batch
             else "not even batch 1 fits")
     return (f"{_table(('memory of a step, MB', here, largest), rows)}\n"
-            f"on {d.utilisation:.0%} of {d.gpu_gb:g} GB ({1e3 * d.gpu_gb * d.utilisation:.0f} MB) "
+            f"on {d.utilization:.0%} of {d.gpu_gb:g} GB ({1e3 * d.gpu_gb * d.utilization:.0f} MB) "
             f"{fits}")
 
 

@@ -26,13 +26,13 @@ class EpisodeJob:
     Attributes:
         checkpoint: checkpoint directory.
         spec: which episode.
-        execute_steps: actions executed per chunk, None for the checkpoint's own.
+        n_action_steps: actions executed per chunk, None for the checkpoint's own.
         labels: what to call the result, e.g. cell and seed.
     """
 
     checkpoint: Path
     spec: EpisodeSpec
-    execute_steps: int | None
+    n_action_steps: int | None
     labels: dict
 
 
@@ -58,14 +58,14 @@ def check_tasks(tasks: Sequence[str], episodes: int, seed: int, config: PolicyCo
 
 
 def episode_jobs(checkpoint: Path, tasks: Sequence[str], episodes: int, seed: int,
-                 execute_steps: int | None, labels: dict, done: Sequence[dict]) -> list[Job]:
+                 n_action_steps: int | None, labels: dict, done: Sequence[dict]) -> list[Job]:
     """Return the episodes that are not in ``done`` yet, the same ones for every checkpoint.
 
     Args:
         done: results so far; those with the same ``labels`` count.
     """
     mine = {(r["task"], r["episode_seed"]) for r in done if labels.items() <= r.items()}
-    return [Job("episode", run_episode, EpisodeJob(checkpoint, spec, execute_steps, labels))
+    return [Job("episode", run_episode, EpisodeJob(checkpoint, spec, n_action_steps, labels))
             for spec in plan_episodes(list(tasks), episodes, seed)
             if (spec.task, spec.seed) not in mine]
 
@@ -128,12 +128,12 @@ def _policy(job: EpisodeJob):
     from tinyvla_ros.policy.checkpoint import load_checkpoint
     from tinyvla_ros.policy.policy import Policy
 
-    key = (job.checkpoint, job.execute_steps)
+    key = (job.checkpoint, job.n_action_steps)
     if key not in _policies:
         checkpoint = load_checkpoint(job.checkpoint)
-        if job.execute_steps is not None:
+        if job.n_action_steps is not None:
             config = checkpoint.config
-            action = config.action.model_copy(update={"execute_steps": job.execute_steps})
+            action = config.action.model_copy(update={"n_action_steps": job.n_action_steps})
             checkpoint = replace(checkpoint, config=config.model_copy(update={"action": action}))
         _policies.clear()
         _policies[key] = Policy(checkpoint, seed=POLICY_SEED, threads=1)

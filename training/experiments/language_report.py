@@ -9,7 +9,7 @@ import numpy as np
 
 from tinyvla_ros.core.intervals import rate_text, wilson_interval
 from training.experiments.language_success import TOLD
-from training.experiments.plots import COLOURS, new_figure, save, tidy
+from training.experiments.plots import COLORS, new_figure, save, tidy
 from training.jobs.results_log import ResultsLog
 
 
@@ -49,7 +49,7 @@ def _draw(rows: dict, tasks: Sequence[str], path) -> None:
         bounds = np.array([wilson_interval(sum(o), len(o)) for o in outcomes]).T
         errors = np.clip([rates - bounds[0], bounds[1] - rates], 0.0, None)
         axes.bar(places + (i - (len(rows) - 1) / 2) * width, 100 * rates, width,
-                 yerr=100 * errors, color=COLOURS[i], label=f"told {TOLD[told]}",
+                 yerr=100 * errors, color=COLORS[i], label=f"told {TOLD[told]}",
                  error_kw={"linewidth": 0.8})
     tidy(axes, "Success by what the policy is told", "", "%")
     axes.set_xticks(places, [t.removesuffix("-v3") for t in tasks] + ["all"], rotation=30,

@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 
 from tinyvla_ros.core.intervals import rate_text, wilson_interval
-from training.experiments.plots import COLOURS, new_figure, save, tidy
+from training.experiments.plots import COLORS, new_figure, save, tidy
 from training.jobs.results_log import ResultsLog
 
 
@@ -49,18 +49,18 @@ def _draw(cells: dict, plan: dict, path) -> None:
     success, seams = figure.subplots(1, 2)
     latencies = plan["latencies_ms"]
     for offset, join in enumerate(plan["joins"]):
-        colour = COLOURS[offset]
+        color = COLORS[offset]
         found = [cells[join, latency] for latency in latencies]
         x = np.array(latencies, float) + (offset - 1) * 0.012 * max(latencies)
         rates = [np.mean([r["success"] for r in f]) for f in found]
         bounds = [wilson_interval(sum(r["success"] for r in f), len(f)) for f in found]
         errors = [[max(0.0, r - b[0]) for r, b in zip(rates, bounds, strict=True)],
                   [max(0.0, b[1] - r) for r, b in zip(rates, bounds, strict=True)]]
-        success.errorbar(x, 100 * np.array(rates), 100 * np.array(errors), color=colour,
+        success.errorbar(x, 100 * np.array(rates), 100 * np.array(errors), color=color,
                          marker="o", label=join, linewidth=1.5)
         jumps = [[s[0] for r in f for s in r["seams"]] or [np.nan] for f in found]
-        seams.plot(x, [np.percentile(j, 50) for j in jumps], color=colour, marker="o")
-        seams.plot(x, [np.percentile(j, 99) for j in jumps], color=colour, marker="^",
+        seams.plot(x, [np.percentile(j, 50) for j in jumps], color=color, marker="o")
+        seams.plot(x, [np.percentile(j, 99) for j in jumps], color=color, marker="^",
                    linestyle=":")
     tidy(success, "Success, all tasks", "latency from picture to chunk, ms", "%")
     success.set_ylim(-3, 103)

@@ -14,7 +14,7 @@ LOSSES, EPISODES, BASELINES = "losses", "episodes", "baselines"
 def add_arguments(parser) -> None:
     """Add the options of ``tinyvla loss-vs-success``."""
     parser.add_argument("directory", type=Path, metavar="RUN",
-                        help="run directory; its snapshots (optimisation.snapshot_every) are "
+                        help="run directory; its snapshots (optimization.snapshot_every) are "
                         "evaluated")
     parser.add_argument("--out", type=Path, required=True,
                         help="directory for results; the same command again goes on")
@@ -25,7 +25,7 @@ def add_arguments(parser) -> None:
     parser.add_argument("--episodes", type=int, default=20, help="episodes per task and snapshot")
     parser.add_argument("--seed", type=int, default=30000,
                         help="seed of the first episode of every task")
-    parser.add_argument("--execute-steps", type=int, default=None,
+    parser.add_argument("--n-action-steps", "--execute-steps", type=int, default=None,
                         help="actions executed per chunk; default: the checkpoint's")
     parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
 
@@ -48,14 +48,14 @@ def run(options) -> int:
     places = run_directory.snapshots()
     if not places:
         raise InputError(f"{options.directory} has no snapshots; train with "
-                         "optimisation.snapshot_every above 0.")
+                         "optimization.snapshot_every above 0.")
     plan, tools = _prepare(options, run_directory.report())
     with ResultsLog(options.out, plan, (LOSSES, EPISODES, BASELINES)) as log:
         labels = _losses(log, places, *tools, options.workers)
         del tools  # the images, which the workers want the memory of
 
         jobs = [job for place in places for job in episode_jobs(
-            place, options.tasks, options.episodes, options.seed, options.execute_steps,
+            place, options.tasks, options.episodes, options.seed, options.n_action_steps,
             labels[place], log.records[EPISODES])]
         if not gather(log, EPISODES, jobs, options.workers):
             return STOPPED
@@ -87,8 +87,8 @@ def _prepare(options, report: dict) -> tuple[dict, tuple]:
                          "order.")
     config, fixed = recipe.policy_config(data.tasks), fixed_draws(recipe)
     check_tasks(options.tasks, options.episodes, options.seed, config)
-    if not 1 <= (options.execute_steps or 1) <= config.action.horizon:
-        raise InputError(f"Execute steps is {options.execute_steps}; give a number from 1 to "
+    if not 1 <= (options.n_action_steps or 1) <= config.action.horizon:
+        raise InputError(f"Execute steps is {options.n_action_steps}; give a number from 1 to "
                          f"{config.action.horizon}.")
     _, held_out = split_episodes(recipe, len(data.starts))
     batches, robot = {}, RobotConfig.load()
@@ -101,7 +101,7 @@ def _prepare(options, report: dict) -> tuple[dict, tuple]:
         batches[task] = held_out_batches(data, mine, fixed)
     plan = {"run": options.directory.resolve().name, "tasks": options.tasks,
             "episodes": options.episodes, "seed": options.seed,
-            "execute_steps": options.execute_steps, "fingerprint": data.fingerprint,
+            "n_action_steps": options.n_action_steps, "fingerprint": data.fingerprint,
             "recipe": report["recipe"]}
     return plan, (Learner(fixed, config, fit_normalizer(data)), data, batches)
 

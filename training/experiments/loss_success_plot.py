@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matplotlib.patches import Rectangle
 
-from training.experiments.plots import COLOURS, GREY, log_axis, new_figure, save, tidy
+from training.experiments.plots import COLORS, GRAY, log_axis, new_figure, save, tidy
 
 # What used to be said of this policy: such a loss means such a success (docs/reading-the-loss.md).
 CLAIMED_LOSS, CLAIMED_SUCCESS = (0.16, 0.43), (0.8, 0.9)
@@ -26,7 +26,7 @@ def plot_loss_success(path: Path, points: Sequence[dict]) -> None:
     both, success, loss = figure.subplots(1, 3)
     both.add_patch(Rectangle(
         (CLAIMED_LOSS[0], 100 * CLAIMED_SUCCESS[0]), CLAIMED_LOSS[1] - CLAIMED_LOSS[0],
-        100 * (CLAIMED_SUCCESS[1] - CLAIMED_SUCCESS[0]), facecolor="#f0d9a8", edgecolor=GREY,
+        100 * (CLAIMED_SUCCESS[1] - CLAIMED_SUCCESS[0]), facecolor="#f0d9a8", edgecolor=GRAY,
         label="the old claim", zorder=0))
     for i, task in enumerate(dict.fromkeys(p["task"] for p in points)):
         mine = [p for p in points if p["task"] == task]
@@ -35,7 +35,7 @@ def plot_loss_success(path: Path, points: Sequence[dict]) -> None:
         rates = [100 * p["success"]["rate"] for p in mine]
         reach = [[100 * (p["success"]["rate"] - p["success"]["wilson_low"]) for p in mine],
                  [100 * (p["success"]["wilson_high"] - p["success"]["rate"]) for p in mine]]
-        style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)],
+        style = {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)],
                  "markersize": 5}
         # A hair apart, so that intervals of equal rates can be told apart.
         both.errorbar(losses, rates, reach, label=task, linestyle="none", elinewidth=1, **style)
@@ -49,7 +49,7 @@ def plot_loss_success(path: Path, points: Sequence[dict]) -> None:
     tidy(both, "Success against loss", "noise-prediction loss, held out", "success, %")
     tidy(success, "Success during training", "step", "success, %")
     tidy(loss, "Loss during training", "step", "noise-prediction loss, held out")
-    loss.axhline(1.0, color=GREY, linestyle=":", linewidth=1)
+    loss.axhline(1.0, color=GRAY, linestyle=":", linewidth=1)
     figure.legend(*both.get_legend_handles_labels(), loc="outside upper center", ncols=6,
                   frameon=False)
     save(figure, path)

@@ -75,7 +75,7 @@ class BatchSampler(torch.utils.data.Dataset):
 
     def __init__(self, data: Mixture, episodes: np.ndarray, recipe: Recipe,
                  stream: int = TRAINING, rank: int = 0, world: int = 1):
-        options = recipe.optimisation
+        options = recipe.optimization
         self._data, self._horizon = data, recipe.action.horizon
         self._options, self._diffusion_steps = options, recipe.diffusion.train_steps
         self._seed, self._stream = recipe.seed, stream

@@ -27,9 +27,9 @@ def fixed_draws(recipe: Recipe) -> Recipe:
 
     The draws depend on the seed, the horizon and the noise schedule only.
     """
-    optimisation = recipe.optimisation.model_copy(
+    optimization = recipe.optimization.model_copy(
         update={"batch_size": BATCH_SIZE, "noise_samples": NOISE_SAMPLES, "future_frames": ()})
-    return recipe.model_copy(update={"optimisation": optimisation})
+    return recipe.model_copy(update={"optimization": optimization})
 
 
 def held_out_batches(data: Mixture, episodes: np.ndarray, recipe: Recipe) -> list[Batch]:
@@ -47,7 +47,7 @@ def held_out_losses(learner: Learner, batches: Iterable[Batch]) -> dict:
         batches: drawn with the same recipe.
 
     Returns:
-        ``own``: of the quantity the network predicts, which is what training minimises;
+        ``own``: of the quantity the network predicts, which is what training minimizes;
         ``noise``: of the noise its prediction amounts to, 1 for predicting none;
         ``noise_by_level``: the latter in each quarter of the noise schedule, least noise first.
     """
@@ -91,7 +91,7 @@ class _BlindLinear(nn.Module):
     """The best linear denoiser of chunks, by their mean and covariance; predicts the noise.
 
     Args:
-        chunks: (n, horizon, channels) normalised actions.
+        chunks: (n, horizon, channels) normalized actions.
         diffusion: the noise schedule.
     """
 
@@ -114,9 +114,9 @@ class _BlindLinear(nn.Module):
 def blind_baselines(learner: Learner, data: Mixture, batches: list[Batch]) -> dict:
     """Return ``held_out_losses`` of predictors that see no image, state or instruction.
 
-    ``no_noise`` predicts that there is no noise, ``mean_action`` the mean normalised action of
+    ``no_noise`` predicts that there is no noise, ``mean_action`` the mean normalized action of
     all demonstrations, ``linear`` the noise by the best linear map of the noisy chunk. ``own`` is
-    the error of that prediction in its own units (noise, or normalised actions).
+    the error of that prediction in its own units (noise, or normalized actions).
     """
     network, config = learner.network, learner.network.config
     frames = np.random.default_rng(0).integers(0, len(data.states), CHUNKS)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is optimised: the policy network, its losses, and the head that only training needs."""
+"""What is optimized: the policy network, its losses, and the head that only training needs."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch import nn
 
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.language import embed
-from tinyvla_ros.policy.language_config import TokenisedWords
+from tinyvla_ros.policy.language_config import TokenizedWords
 from tinyvla_ros.policy.model import PolicyNetwork
 from tinyvla_ros.policy.model.condition import Condition, vector_of
-from tinyvla_ros.policy.model.initialization import initialise_as_torch
+from tinyvla_ros.policy.model.initialization import initialize_as_torch
 from tinyvla_ros.policy.normalizer import Normalizer
 from tinyvla_ros.policy.policy import to_network_image
 from tinyvla_ros.policy.pretrained import Source
-from tinyvla_ros.policy.tokens import tokenise
+from tinyvla_ros.policy.tokens import tokenize
 from training.learning.batches import Batch
 from training.learning.recipe import Recipe
 
@@ -23,7 +23,7 @@ from training.learning.recipe import Recipe
 class Learner(nn.Module):
     """The policy network and the auxiliary head that only training needs.
 
-    The head predicts normalised states later in the episode from the same condition vector that
+    The head predicts normalized states later in the episode from the same condition vector that
     steers the denoiser: where the arm goes next, where it grips and where it ends is where the
     object and the goal are, and the demonstrations themselves say so. No privileged position is
     used.
@@ -38,22 +38,22 @@ class Learner(nn.Module):
     def __init__(self, recipe: Recipe, config: PolicyConfig, normalizer: Normalizer,
                  source: Source = Source(download=True)):
         super().__init__()
-        self.options = recipe.optimisation
+        self.options = recipe.optimization
         self.network = PolicyNetwork(config, source)
-        if isinstance(config.language, TokenisedWords):
+        if isinstance(config.language, TokenizedWords):
             if source.weights:
                 encoder = self.network.encoder
                 encoder.instruction.ids.copy_(
-                    tokenise(config.language, encoder.backbone.path, config.wordings))
+                    tokenize(config.language, encoder.backbone.path, config.wordings))
         elif config.takes_new_wordings:
             embeddings = torch.from_numpy(embed(config.language, config.wordings,
                                                 download=True))
             self.network.encoder.instruction.weight.copy_(embeddings)
-        if recipe.initialisation.kind == "torch":
-            initialise_as_torch(self.network.denoiser)
+        if recipe.initialization.kind == "torch":
+            initialize_as_torch(self.network.denoiser)
         with torch.no_grad():
             for parameter in self.network.denoiser.head.parameters():
-                parameter.mul_(recipe.initialisation.head_scale)
+                parameter.mul_(recipe.initialization.head_scale)
         count, width = len(self.options.future_frames), config.model.condition_dim
         self.future = nn.Sequential(
             nn.SiLU(), nn.Linear(width, width), nn.SiLU(),
@@ -63,7 +63,7 @@ class Learner(nn.Module):
 
     @property
     def normalizer(self) -> Normalizer:
-        """The normaliser, on the module's device."""
+        """The normalizer, on the module's device."""
         return Normalizer(self.normalizer_state_mean, self.normalizer_state_std,
                           self.normalizer_action_low, self.normalizer_action_high)
 
@@ -89,7 +89,7 @@ class Learner(nn.Module):
 
     def noisy_rows(self, batch: Batch, condition: Condition
                    ) -> tuple[torch.Tensor, torch.Tensor, Condition]:
-        """Repeat normalised actions, ``valid`` and the condition for every noise sample."""
+        """Repeat normalized actions, ``valid`` and the condition for every noise sample."""
         repeats = self.options.noise_samples
         return tuple(t.repeat_interleave(repeats, 0)
                      for t in (self.normalizer.action(batch.actions), batch.valid, condition))

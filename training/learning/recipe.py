@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -22,7 +22,7 @@ from tinyvla_ros.policy.encoder_config import check_language
 from tinyvla_ros.policy.language_config import LanguageConfig, LearnedTable
 
 
-class Initialisation(Config):
+class Initialization(Config):
     """How the denoiser starts; the encoder always starts as torch does.
 
     Attributes:
@@ -36,11 +36,11 @@ class Initialisation(Config):
     head_scale: float = Field(1.0, gt=0.0, le=1e6)
 
 
-class Optimisation(Config):
+class Optimization(Config):
     """How the weights are found.
 
     Attributes:
-        steps: optimiser steps.
+        steps: optimizer steps.
         batch_size: observations per step, over all processes together.
         noise_samples: noise draws per observation; the encoder, which costs most, runs once.
         learning_rate: peak of the schedule.
@@ -89,6 +89,9 @@ class Recipe(Config):
     ``paraphrases`` are other wordings of the instructions in the data: each observation draws one.
     """
 
+    old_names: ClassVar[Mapping[str, str]] = {"optimisation": "optimization",
+                                              "initialisation": "initialization"}
+
     cameras: dict[str, CameraSpec] = Field(min_length=1)
     state: tuple[str, ...] = Field(min_length=1)
     action: ActionSpec
@@ -96,13 +99,13 @@ class Recipe(Config):
     diffusion: DiffusionConfig = DiffusionConfig()
     language: LanguageConfig = LearnedTable()
     paraphrases: dict[str, tuple[str, ...]] = {}
-    initialisation: Initialisation = Initialisation()
-    optimisation: Optimisation
+    initialization: Initialization = Initialization()
+    optimization: Optimization
     seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")
     def _gripper_has_a_channel(self):
-        if "gripper" in self.optimisation.future_frames and \
+        if "gripper" in self.optimization.future_frames and \
                 "gripper" not in self.action.channels:
             raise ValueError("future_frames names 'gripper', but no action channel has that name")
         return self

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train a policy on demonstrations: the recipe that does not explode.
 
-Unit-scale head at initialisation, loss never clipped, gradients clipped at norm 1, warm-up and
+Unit-scale head at initialization, loss never clipped, gradients clipped at norm 1, warm-up and
 cosine schedule, averaged weights.
 """
 
@@ -44,7 +44,7 @@ class Setting:
         sources: dataset directories and their weights.
         device: torch device.
         threads: CPU threads per process, None for all cores shared evenly.
-        init: checkpoint to start from, None for the initialisation.
+        init: checkpoint to start from, None for the initialization.
         wandb: Weights & Biases project, None for none.
         cache: see ``load_demonstrations``.
     """
@@ -124,22 +124,22 @@ def resume(path: str | Path, device: str | None = None, threads: int | None = No
             trainer.restore(*run.load_state(trainer.shapes()))
         else:  # it was killed before its first save
             trainer, normalizer = _start(recipe, setting, data, process)
-        if trainer.step >= recipe.optimisation.steps:
+        if trainer.step >= recipe.optimization.steps:
             raise InputError(f"{run.path} is finished (step {trainer.step} of "
-                             f"{recipe.optimisation.steps}); evaluate {run.path}/last, or start "
+                             f"{recipe.optimization.steps}); evaluate {run.path}/last, or start "
                              f"from it with --init {run.path}/last.")
         return _run(run, trainer, normalizer, report, setting.wandb)
 
 
 def fit_normalizer(data: Mixture) -> Normalizer:
-    """Fit the normaliser to all demonstrations."""
+    """Fit the normalizer to all demonstrations."""
     return Normalizer.fit(torch.from_numpy(data.states),
                           torch.from_numpy(data.actions).flatten(0, 1))
 
 
 def _start(recipe: Recipe, setting: Setting, data: Mixture, process: Process
            ) -> tuple[Trainer, Normalizer]:
-    """Return a trainer before its first step, and its normaliser."""
+    """Return a trainer before its first step, and its normalizer."""
     if setting.init is None:
         normalizer = fit_normalizer(data)
         return _trainer(recipe, setting, data, normalizer, process), normalizer

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The training loop: optimiser, schedule, averaged weights, logging, saving."""
+"""The training loop: optimizer, schedule, averaged weights, logging, saving."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from training.learning.batches import VALIDATION, Batch, BatchSampler
 from training.learning.learner import Learner
 from training.learning.mixture import Mixture
 from training.learning.processes import Process
-from training.learning.recipe import Optimisation, Recipe
+from training.learning.recipe import Optimization, Recipe
 from training.learning.run_log import RunLog
 
 LOG_EVERY = 20
@@ -46,7 +46,7 @@ class Trainer:
     """
 
     def __init__(self, learner: Learner, recipe: Recipe, data: Mixture, process: Process):
-        self.options = options = recipe.optimisation
+        self.options = options = recipe.optimization
         if options.batch_size % process.world:
             raise InputError(f"Batch size {options.batch_size} cannot be shared evenly by "
                              f"{process.world} processes; make it a multiple.")
@@ -54,7 +54,7 @@ class Trainer:
         # Frozen weights are the same tensors in both (``Backbone``).
         self.averaged = AveragedModel(learner, multi_avg_fn=self._average).eval()
         self.trained = {n: p for n, p in learner.named_parameters() if p.requires_grad}
-        self.optimiser = torch.optim.AdamW(self.trained.values(), lr=options.learning_rate,
+        self.optimizer = torch.optim.AdamW(self.trained.values(), lr=options.learning_rate,
                                            weight_decay=options.weight_decay)
         self.bfloat16 = use_bfloat16(options.precision, process.device)
         self.train_episodes, self.held_out = split_episodes(recipe, len(data.starts))
@@ -123,7 +123,7 @@ class Trainer:
         """Take a step; returns its figures and whether any process was told to stop."""
         options = self.options
         rate = learning_rate(options, self.step)
-        for group in self.optimiser.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = rate
         # The dropout of adapters draws from torch's generator; nothing else does.
         torch.manual_seed(hash((self.recipe.seed, self.step, self.process.rank)) % 2**63)
@@ -132,7 +132,7 @@ class Trainer:
         scale = options.loss_scale_above
         if scale is not None and loss.detach() > scale:
             total = total * 0.1  # historical, see config/train/exploding.yaml
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         total.backward()
         norm = nn.utils.get_total_norm([p.grad for p in self.trained.values()
                                         if p.grad is not None])
@@ -144,7 +144,7 @@ class Trainer:
             return figures, stopping > 0
         if options.gradient_norm is not None:
             nn.utils.clip_grads_with_norm_(self.trained.values(), options.gradient_norm, norm)
-        self.optimiser.step()
+        self.optimizer.step()
         self.averaged.update_parameters(self.learner)
         self.smooth = mean_loss if self.smooth is None else 0.98 * self.smooth + 0.02 * mean_loss
         return figures, stopping > 0
@@ -184,8 +184,8 @@ class Trainer:
         named = {f"learner.{k}": v for k, v in self.learner.state_dict().items()}
         named |= {f"averaged.{k}": v for k, v in self.averaged.state_dict().items()}
         for name, parameter in self.trained.items():
-            for key, value in self.optimiser.state[parameter].items():
-                named[f"optimiser.{name}.{key}"] = value
+            for key, value in self.optimizer.state[parameter].items():
+                named[f"optimiser.{name}.{key}"] = value  # the name that saved runs have
         return {k: v.detach().cpu().clone() for k, v in named.items()}
 
     def progress(self) -> dict:
@@ -212,7 +212,7 @@ class Trainer:
         for name, parameter in self.trained.items():
             state = part(f"optimiser.{name}.")
             # AdamW keeps its step count on the CPU and the rest beside the parameter.
-            self.optimiser.state[parameter] = {
+            self.optimizer.state[parameter] = {
                 k: v.clone() if k == "step" else v.to(parameter.device) for k, v in state.items()}
         for key, value in progress.items():
             setattr(self, key, value)
@@ -221,11 +221,11 @@ class Trainer:
 def split_episodes(recipe: Recipe, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the episodes to train on and those held out, by the recipe's seed."""
     order = np.random.default_rng(recipe.seed).permutation(count)
-    held_out = round(recipe.optimisation.validation_fraction * count)
+    held_out = round(recipe.optimization.validation_fraction * count)
     return order[held_out:], order[:held_out]
 
 
-def learning_rate(options: Optimisation, step: int) -> float:
+def learning_rate(options: Optimization, step: int) -> float:
     """Linear warm-up, then cosine to the final fraction of the peak."""
     if step < options.warmup_steps:
         return options.learning_rate * (step + 1) / options.warmup_steps

@@ -17,7 +17,7 @@ class LeRobotDiffusionConfig(Config):
 
     ::
 
-        n_obs_steps = 2, horizon = 16, LeRobot's n_action_steps = 8 (our execute_steps)
+        n_obs_steps = 2, horizon = 16, LeRobot's n_action_steps = 8 (our n_action_steps)
         step of the horizon   0     1     2  ...  8     9  ...  15
         observation used     past  now
         row of our chunk            0     1  ...  7     8  ...  14
@@ -28,12 +28,12 @@ class LeRobotDiffusionConfig(Config):
         vision_backbone: ResNet up to its last feature map.
         resize_shape: (rows, columns) images are resized to first, or null.
         crop_shape: (rows, columns) cut out of the middle then, or null.
-        use_group_norm: group instead of batch normalisation in the backbone.
+        use_group_norm: group instead of batch normalization in the backbone.
         spatial_softmax_num_keypoints: keypoints per image.
         use_separate_rgb_encoder_per_camera: one backbone per camera, or one for all.
         down_dims: channels of the U-Net; it halves the horizon once for each.
         kernel_size: of its convolutions, odd.
-        n_groups: of its group normalisation.
+        n_groups: of its group normalization.
         diffusion_step_embed_dim: size of the embedding of the diffusion step.
         use_film_scale_modulation: the condition scales as well as shifts.
         n_obs_steps: observations the policy looks at, ``dt`` apart; the last one is now.
@@ -42,7 +42,7 @@ class LeRobotDiffusionConfig(Config):
         beta_start: first beta of the schedules that have one.
         beta_end: last beta likewise.
         clip_sample: clip the clean actions that every step predicts.
-        clip_sample_range: to plus and minus this, normalised.
+        clip_sample_range: to plus and minus this, normalized.
     """
 
     kind: Literal["lerobot_diffusion"] = "lerobot_diffusion"

@@ -16,7 +16,7 @@ class LeRobotDiffusionNetwork(nn.Module):
     """A network that was trained with LeRobot. Instructions make no difference to it.
 
     The parameters have LeRobot's names less the leading ``diffusion.``. Four more tensors hold the
-    normalisation of the images, (cameras, 3, 1, 1) each, and what is taken from the state after it
+    normalization of the images, (cameras, 3, 1, 1) each, and what is taken from the state after it
     was divided, (len(state),).
     """
 
@@ -59,7 +59,7 @@ class LeRobotDiffusionNetwork(nn.Module):
         Args:
             images: one (n_obs_steps, 3, H, W) float tensor in [-1, 1] per camera, in config
                 order, oldest observation first.
-            state: (n_obs_steps, len(state)) normalised.
+            state: (n_obs_steps, len(state)) normalized.
             instruction: ignored.
 
         Returns:
@@ -84,11 +84,11 @@ class LeRobotDiffusionNetwork(nn.Module):
         Args:
             condition: (B, n_obs_steps * features).
             noise: (B, *noise_shape) standard normal: the only randomness.
-            known: (B, rows, channels) normalised actions to go on from, or None.
+            known: (B, rows, channels) normalized actions to go on from, or None.
             weights: (B, rows, 1) how far: 1 replaces, 0 leaves free.
 
         Returns:
-            (B, rows, channels) normalised actions, the first for now.
+            (B, rows, channels) normalized actions, the first for now.
         """
         past = self.config.model.n_obs_steps - 1
         if known is not None:

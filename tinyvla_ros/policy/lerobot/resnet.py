@@ -65,8 +65,8 @@ def resnet_trunk(name: str, group_norm: bool) -> tuple[nn.Sequential, int]:
 
     Args:
         name: a key of ``BLOCKS``.
-        group_norm: LeRobot's group normalisation, one group for 16 channels, instead of batch
-            normalisation.
+        group_norm: LeRobot's group normalization, one group for 16 channels, instead of batch
+            normalization.
     """
     block, depths = BLOCKS[name]
     norm = (lambda n: nn.GroupNorm(n // 16, n)) if group_norm else nn.BatchNorm2d

@@ -63,7 +63,7 @@ class Sampler:
             t: diffusion step, one of ``timesteps``.
             noisy: (B, horizon, channels) it was computed from.
             noise: (B, horizon, channels) standard normal; DDIM has no use for it.
-            known: (B, horizon, channels) normalised actions to go on from, or None.
+            known: (B, horizon, channels) normalized actions to go on from, or None.
             weights: (B, horizon, 1) how far: 1 replaces, 0 leaves free.
         """
         kept, before = self._kept[t], t - self._stride

@@ -34,7 +34,7 @@ class SinusoidalEmbedding(nn.Module):
 
 
 class ConvBlock(nn.Module):
-    """Convolution along time, group normalisation, Mish."""
+    """Convolution along time, group normalization, Mish."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, groups: int):
         super().__init__()
@@ -111,7 +111,7 @@ class ConditionalUnet(nn.Module):
         """Predict noise or clean actions.
 
         Args:
-            noisy: (B, horizon, channels) normalised.
+            noisy: (B, horizon, channels) normalized.
             step: (B,) int64 diffusion steps.
             condition: (B, condition).
 

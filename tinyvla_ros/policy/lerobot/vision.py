@@ -53,7 +53,7 @@ class RgbEncoder(nn.Module):
         self.features = 2 * keypoints
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Map (B, 3, height, width) normalised images to (B, features)."""
+        """Map (B, 3, height, width) normalized images to (B, features)."""
         if self._resize is not None and tuple(images.shape[2:]) != self._resize:
             images = F.interpolate(images, self._resize, mode="bilinear", align_corners=False,
                                    antialias=True)

@@ -21,11 +21,11 @@ class Backbone(nn.Module):
       base model's own files hold; ``load_state_dict`` leaves the rest as it is.
     - A copy shares the rest: averaged weights cost no second copy of a frozen model.
     - The model stays in evaluation mode, except for the dropout of adapters: its batch
-      normalisation keeps the statistics it came with.
+      normalization keeps the statistics it came with.
 
     Args:
         model: the pretrained model.
-        path: its directory: tokeniser and image statistics are read there.
+        path: its directory: tokenizer and image statistics are read there.
         mean: (3,) of the images it was trained with, of values in [0, 1].
         std: (3,) likewise.
     """
@@ -62,7 +62,7 @@ class Backbone(nn.Module):
         self._kept = frozenset(f"model.{n}" for n in names)
 
     def only_used(self, output: torch.Tensor) -> None:
-        """Do not train what an output does not depend on: an optimiser would never see it."""
+        """Do not train what an output does not depend on: an optimizer would never see it."""
         found, todo, seen = set(), [output.grad_fn], set()
         while todo:
             node = todo.pop()
@@ -83,7 +83,7 @@ class Backbone(nn.Module):
         self.model = self.model.merge_and_unload()
         self.adapt(())
 
-    def normalised(self, image: torch.Tensor) -> torch.Tensor:
+    def normalized(self, image: torch.Tensor) -> torch.Tensor:
         """Map (B, 3, H, W) in [-1, 1] to what the model was trained with, in its dtype."""
         return ((image * 0.5 + 0.5 - self.mean) / self.std).to(self.dtype)
 

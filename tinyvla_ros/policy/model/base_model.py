@@ -41,7 +41,7 @@ def find(settings: Pretrained, source: Source) -> Path:
 
 
 def load_transformers(settings: Pretrained, path: Path, weights: bool) -> nn.Module:
-    """Load a model of transformers without its language modelling head.
+    """Load a model of transformers without its language modeling head.
 
     Args:
         settings: of the encoder.

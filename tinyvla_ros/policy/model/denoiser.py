@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tinyvla_ros.policy.model.condition import AttendedCondition, Condition, vector_of
-from tinyvla_ros.policy.model.initialization import initialise_head
+from tinyvla_ros.policy.model.initialization import initialize_head
 
 GROUPS = 8
 STEP_DIM = 64
@@ -109,14 +109,14 @@ class ConditionalUnet1d(nn.Module):
         # with a standard deviation of 5.
         self.head = nn.Linear(a, channels)
         self.attend = CrossAttention(c, token_dim) if token_dim else None
-        initialise_head(self)
+        initialize_head(self)
 
     def forward(self, noisy: torch.Tensor, step: torch.Tensor,
                 condition: Condition) -> torch.Tensor:
         """Predict what the diffusion configuration says.
 
         Args:
-            noisy: (B, horizon, channels) noisy actions, normalised.
+            noisy: (B, horizon, channels) noisy actions, normalized.
             step: (B,) int64 diffusion steps.
             condition: of B observations.
 

@@ -107,7 +107,7 @@ class ObservationEncoder(nn.Module):
 
         Args:
             images: one (B, 3, H, W) float tensor in [-1, 1] per camera, in config order.
-            state: (B, len(state)) normalised.
+            state: (B, len(state)) normalized.
             instruction: (B,) int64 rows of the config's wordings, -1 for none, or (B, dim)
                 embeddings of others.
 

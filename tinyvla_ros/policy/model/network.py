@@ -21,7 +21,7 @@ def _schedule(scheduler: type, config: DiffusionConfig):
 
 
 class PolicyNetwork(nn.Module):
-    """A diffusion policy over normalised tensors; raw inputs are ``policy.Policy``'s job.
+    """A diffusion policy over normalized tensors; raw inputs are ``policy.Policy``'s job.
 
     Args:
         config: what it is.
@@ -70,11 +70,11 @@ class PolicyNetwork(nn.Module):
 
         Args:
             condition: of B observations, as ``encode`` returns it.
-            actions: (B, horizon, channels) normalised clean actions.
+            actions: (B, horizon, channels) normalized clean actions.
             noise: (B, horizon, channels) standard normal.
             step: (B,) int64 diffusion steps.
             of: which quantity to compare, a value of ``DiffusionConfig.prediction``; default:
-                the one the network predicts, which is what training minimises.
+                the one the network predicts, which is what training minimizes.
 
         Returns:
             (B, horizon), mean over channels.
@@ -117,13 +117,13 @@ class PolicyNetwork(nn.Module):
         Args:
             condition: of B observations, as ``encode`` returns it.
             noise: (B, horizon, channels) standard normal: the only randomness.
-            known: (B, horizon, channels) normalised actions to go on from, or None. The clean
+            known: (B, horizon, channels) normalized actions to go on from, or None. The clean
                 chunk that every step predicts is replaced by them (inpainting, as in RePaint,
                 Lugmayr et al. 2022, but of the clean sample, so that it stays deterministic).
             weights: (B, horizon, 1) how far: 1 replaces, 0 leaves free.
 
         Returns:
-            (B, horizon, channels) normalised actions in [-1, 1].
+            (B, horizon, channels) normalized actions in [-1, 1].
         """
         if known is not None:
             known = known.clamp(-1.0, 1.0)

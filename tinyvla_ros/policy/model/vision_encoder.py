@@ -71,7 +71,7 @@ class ImageBackbone(Backbone):
         """Map (B, 3, H, W) in [-1, 1] to features (B, channels, h, w) float32."""
         if self.size:
             image = resize(image, self.size)
-        pixels = self.normalised(image)
+        pixels = self.normalized(image)
         trains = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
         with torch.set_grad_enabled(trains):
             if self.library == "timm":

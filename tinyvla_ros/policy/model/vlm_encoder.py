@@ -35,7 +35,7 @@ PADDING = -1
 class TokenTable(nn.Module):
     """The tokens of the known wordings, kept with the weights.
 
-    ``tinyvla_ros.policy.tokens.tokenise`` fills ``ids`` when training starts.
+    ``tinyvla_ros.policy.tokens.tokenize`` fills ``ids`` when training starts.
     """
 
     def __init__(self, wordings: int, max_tokens: int):
@@ -55,7 +55,7 @@ class TokenTable(nn.Module):
 
 
 class VlmBackbone(Backbone):
-    """An image-text-to-text model of transformers, without its language modelling head.
+    """An image-text-to-text model of transformers, without its language modeling head.
 
     Args:
         settings: of the encoder.
@@ -108,7 +108,7 @@ class VlmBackbone(Backbone):
         """
         trains = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
         with torch.set_grad_enabled(trains):
-            pixels = [self.normalised(resize(image, self.size)) for image in images]
+            pixels = [self.normalized(resize(image, self.size)) for image in images]
             seen = self._image_features(torch.cat(pixels))
             # (cameras * B, N, C) to (B, cameras * N, C)
             seen = torch.cat(seen.chunk(len(images)), dim=1)
@@ -170,7 +170,7 @@ class VlmEncoder(nn.Module):
 
         Args:
             images: one (B, 3, H, W) float tensor in [-1, 1] per camera, in config order.
-            state: (B, len(state)) normalised.
+            state: (B, len(state)) normalized.
             instruction: (B,) int64 rows of the config's wordings, -1 for none, or
                 (B, max_tokens) int64 token ids of others, -1 for padding.
 

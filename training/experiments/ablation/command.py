@@ -14,14 +14,14 @@ from training.learning.recipe import Recipe
 
 # A fix is a group of fields that goes from one recipe to the other as a whole.
 FIXES = {
-    "initialisation": ("initialisation.kind", "initialisation.head_scale"),
-    "loss": ("optimisation.loss_scale_above",),
-    "schedule": ("optimisation.learning_rate", "optimisation.batch_size",
-                 "optimisation.final_fraction", "optimisation.warmup_steps"),
-    "clipping": ("optimisation.gradient_norm",),
+    "initialization": ("initialization.kind", "initialization.head_scale"),
+    "loss": ("optimization.loss_scale_above",),
+    "schedule": ("optimization.learning_rate", "optimization.batch_size",
+                 "optimization.final_fraction", "optimization.warmup_steps"),
+    "clipping": ("optimization.gradient_norm",),
 }
 # Set by the ablation itself: equal budgets, several seeds.
-BUDGET = ("optimisation.steps", "seed")
+BUDGET = ("optimization.steps", "seed")
 BAD, GOOD, REFERENCE = "bad", "good", "reference"
 RUNS, EPISODES = "runs", "episodes"
 
@@ -61,12 +61,12 @@ def with_budget(recipe: Recipe, samples: int, seed: int) -> Recipe:
     Raises:
         InputError: not a whole number of batches.
     """
-    steps, rest = divmod(samples, recipe.optimisation.batch_size)
+    steps, rest = divmod(samples, recipe.optimization.batch_size)
     if rest or steps < 1:
         raise InputError(f"Samples is {samples}; give a multiple of every batch size, one is "
-                         f"{recipe.optimisation.batch_size}.")
-    optimisation = recipe.optimisation.model_copy(update={"steps": steps})
-    return recipe.model_copy(update={"optimisation": optimisation, "seed": seed})
+                         f"{recipe.optimization.batch_size}.")
+    optimization = recipe.optimization.model_copy(update={"steps": steps})
+    return recipe.model_copy(update={"optimization": optimization, "seed": seed})
 
 
 def _with_fix(recipe: Recipe, other: Recipe, fix: str) -> Recipe:
@@ -112,7 +112,7 @@ def add_arguments(parser) -> None:
                         help="episodes per task and run; 0 for no evaluation")
     parser.add_argument("--eval-seed", type=int, default=20000,
                         help="seed of the first episode of every task")
-    parser.add_argument("--execute-steps", type=int, default=None,
+    parser.add_argument("--n-action-steps", "--execute-steps", type=int, default=None,
                         help="actions executed per chunk in the evaluation; default: the recipe's")
     parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
 
@@ -140,7 +140,7 @@ def run(options) -> int:
             if not options.episodes:
                 return []
             return episode_jobs(run_path(log.path, cell, seed) / LAST, options.tasks,
-                                options.episodes, options.eval_seed, options.execute_steps,
+                                options.episodes, options.eval_seed, options.n_action_steps,
                                 {"cell": cell, "seed": seed}, log.records[EPISODES])
 
         def finished(job: Job, result: dict) -> list[Job]:
@@ -207,17 +207,17 @@ def _plan(options, cells: dict[str, Recipe], sources) -> dict:
         config = recipe.policy_config(data.tasks)
         if options.episodes:
             check_tasks(options.tasks, options.episodes, options.eval_seed, config)
-        if not 1 <= (options.execute_steps or 1) <= recipe.action.horizon:
-            raise InputError(f"Execute steps is {options.execute_steps}; give a number from 1 to "
+        if not 1 <= (options.n_action_steps or 1) <= recipe.action.horizon:
+            raise InputError(f"Execute steps is {options.n_action_steps}; give a number from 1 to "
                              f"{recipe.action.horizon}.")
         if not len(split_episodes(recipe, len(data.starts))[1]):
-            raise InputError(f"A validation fraction of {recipe.optimisation.validation_fraction} "
+            raise InputError(f"A validation fraction of {recipe.optimization.validation_fraction} "
                              f"holds out none of {len(data.starts)} episodes; raise it or give "
                              "more data.")
     fingerprints = data.fingerprint.split("+")
     return {"samples": options.samples, "seeds": options.seeds, "tasks": options.tasks,
             "episodes": options.episodes, "eval_seed": options.eval_seed,
-            "execute_steps": options.execute_steps,
+            "n_action_steps": options.n_action_steps,
             "data": [{"name": path.name, "weight": weight, "fingerprint": fingerprint}
                      for (path, weight), fingerprint in zip(sources, fingerprints, strict=True)],
             "cells": recipes}

@@ -12,11 +12,11 @@ from matplotlib.lines import Line2D
 
 from training.experiments.ablation.command import BAD, FIXES, GOOD
 from training.experiments.ablation.curves import Curve
-from training.experiments.plots import COLOURS, DARK, GREY, new_figure, save, tidy
+from training.experiments.plots import COLORS, DARK, GRAY, new_figure, save, tidy
 
 POINTS = 24
-# Not the colours of the fixes.
-TASKS = ((DARK, "o"), (GREY, "s"), ("#56B4E9", "^"), ("#B8860B", "v"))
+# Not the colors of the fixes.
+TASKS = ((DARK, "o"), (GRAY, "s"), ("#56B4E9", "^"), ("#B8860B", "v"))
 
 
 def plot_ablation(path: Path, runs: dict, cells: dict, tasks: Sequence[str]) -> None:
@@ -25,7 +25,7 @@ def plot_ablation(path: Path, runs: dict, cells: dict, tasks: Sequence[str]) -> 
     Args:
         path: PNG to write.
         runs: per cell the ``RunResult`` of every seed.
-        cells: per cell what ``summarise_cell`` returns.
+        cells: per cell what ``summarize_cell`` returns.
         tasks: evaluated tasks, may be none.
     """
     figure = new_figure(13, 10.5)
@@ -46,21 +46,21 @@ def plot_ablation(path: Path, runs: dict, cells: dict, tasks: Sequence[str]) -> 
 
 
 def _style(cell: str) -> dict:
-    """Black for all and none of the fixes, a colour per fix; dashed where one is left out."""
+    """Black for all and none of the fixes, a color per fix; dashed where one is left out."""
     if cell == BAD:
         return {"color": DARK, "linewidth": 2.4}
     if cell == GOOD:
         return {"color": DARK, "linewidth": 2.4, "linestyle": (0, (4, 1.5))}
-    for fix, colour in zip(FIXES, COLOURS, strict=False):
+    for fix, color in zip(FIXES, COLORS, strict=False):
         if cell == f"{BAD}+{fix}":
-            return {"color": colour, "linewidth": 1.6}
+            return {"color": color, "linewidth": 1.6}
         if cell == f"{GOOD}-{fix}":
-            return {"color": colour, "linewidth": 1.6, "linestyle": (0, (4, 1.5))}
-    return {"color": GREY, "linewidth": 2.0, "linestyle": ":"}
+            return {"color": color, "linewidth": 1.6, "linestyle": (0, (4, 1.5))}
+    return {"color": GRAY, "linewidth": 2.0, "linestyle": ":"}
 
 
 def _curves(axes, cell: str, curves: Sequence[tuple[Curve, int]]) -> None:
-    """Draw the median over seeds and neighbouring points, which single batches scatter around."""
+    """Draw the median over seeds and neighboring points, which single batches scatter around."""
     seen = [c.steps * size for c, size in curves if len(c.steps)]
     if not seen:
         return
@@ -85,14 +85,14 @@ def _outputs(axes, cells: dict) -> None:
         ends = [cell["figures"].get(f"output_std_{when}", {}) for when in ("before", "after")]
         values = [e.get("median") for e in ends]
         if None not in values:
-            axes.plot(values, [row, row], color=GREY, linewidth=1.2, zorder=1)
+            axes.plot(values, [row, row], color=GRAY, linewidth=1.2, zorder=1)
         for end, face in zip(ends, ("white", DARK), strict=True):
             if end.get("median") is not None:
                 axes.plot([end["low"], end["high"]], [row, row], color=DARK, linewidth=3,
                           solid_capstyle="butt", zorder=2)
                 axes.plot(end["median"], row, "o", markersize=7, markerfacecolor=face,
                           markeredgecolor=DARK, zorder=3)
-    axes.axvline(1.0, color=COLOURS[0], linewidth=1.0, linestyle=":")
+    axes.axvline(1.0, color=COLORS[0], linewidth=1.0, linestyle=":")
     axes.set_xscale("log")
     tidy(axes, "Output of the denoiser: before (open) and after training (filled)",
          "standard deviation; dotted: that of the noise")
@@ -102,18 +102,18 @@ def _success(axes, cells: dict, tasks: Sequence[str]) -> None:
     """Success per task with its interval; tasks of a cell below each other."""
     rows = _rows(axes, cells)
     looks = list(zip(tasks, itertools.cycle(TASKS), strict=False))
-    for i, (task, (colour, marker)) in enumerate(looks):
+    for i, (task, (color, marker)) in enumerate(looks):
         offset = (i - (len(tasks) - 1) / 2) * 0.7 / len(tasks)
         for row, cell in zip(rows, cells.values(), strict=True):
             s = cell["success"].get(task)
             if s:
                 axes.plot([100 * s["wilson_low"], 100 * s["wilson_high"]], [row + offset] * 2,
-                          color=colour, linewidth=1.5, alpha=0.6)
-                axes.plot(100 * s["rate"], row + offset, marker, markersize=5, color=colour)
+                          color=color, linewidth=1.5, alpha=0.6)
+                axes.plot(100 * s["rate"], row + offset, marker, markersize=5, color=color)
     axes.set_xlim(-2, 102)
     tidy(axes, "Success, pooled over seeds, with 95 % intervals" if tasks else
          "Success: not evaluated", "%")
     if looks:
-        axes.legend(handles=[Line2D([], [], color=colour, marker=marker, label=task)
-                             for task, (colour, marker) in looks],
+        axes.legend(handles=[Line2D([], [], color=color, marker=marker, label=task)
+                             for task, (color, marker) in looks],
                     loc="upper center", bbox_to_anchor=(0.5, -0.11), ncols=4, frameon=False)

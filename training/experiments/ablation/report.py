@@ -62,8 +62,8 @@ def write_report(log: ResultsLog) -> str:
         curves = read_curves(run_path(log.path, record["cell"], record["seed"]), CURVES)
         runs[record["cell"]].append(RunResult(
             record, curves["loss"].with_first(record["first_loss"]), curves["gradient_norm"],
-            plan["cells"][record["cell"]]["optimisation"]["batch_size"]))
-    cells = {cell: summarise_cell(mine, [r for r in log.records[EPISODES] if r["cell"] == cell],
+            plan["cells"][record["cell"]]["optimization"]["batch_size"]))
+    cells = {cell: summarize_cell(mine, [r for r in log.records[EPISODES] if r["cell"] == cell],
                                   plan["tasks"])
              for cell, mine in runs.items()}
     result = {
@@ -79,7 +79,7 @@ def write_report(log: ResultsLog) -> str:
     return text
 
 
-def summarise_cell(runs: Sequence[RunResult], episodes: Sequence[dict], tasks: Sequence[str]
+def summarize_cell(runs: Sequence[RunResult], episodes: Sequence[dict], tasks: Sequence[str]
                    ) -> dict:
     """Return what the runs of a cell have in common.
 

@@ -69,7 +69,7 @@ def _bring_to_end(job: RunJob) -> bool:
     """Start the run or go on with it; return False if it was stopped."""
     last = job.path / LAST
     if (last / STATE).is_file():
-        finished = int(last.resolve().name) >= job.recipe.optimisation.steps
+        finished = int(last.resolve().name) >= job.recipe.optimization.steps
         return finished or resume(job.path, threads=1)
     shutil.rmtree(job.path, ignore_errors=True)  # of a run that was killed before it saved
     return train(job.recipe, Setting(job.sources, threads=1), job.path)
@@ -90,7 +90,7 @@ def _measure(job: RunJob) -> dict:
     batches = held_out_batches(data, held_out, fixed)
     before = {"output_std": output_std(learner, batches[0]),
               "held_out": held_out_losses(learner, batches)}
-    result = {"steps": recipe.optimisation.steps, "first_loss": first_loss.item(),
+    result = {"steps": recipe.optimization.steps, "first_loss": first_loss.item(),
               "before": before, "after": None, "skipped": None, "seconds": None, "digest": None}
     last = job.path / LAST
     if not (last / STATE).is_file():

@@ -16,7 +16,7 @@ def fix_shares(cells: Mapping[str, dict]) -> dict:
     """Compare every fix with the way from ``bad`` to ``good``.
 
     Args:
-        cells: per cell what ``summarise_cell`` returns.
+        cells: per cell what ``summarize_cell`` returns.
 
     Returns:
         Per measure (logarithm of a loss, success per task) the value of ``bad`` and ``good`` as

@@ -42,7 +42,7 @@ def markdown(result: dict) -> str:
 def _loss_table(recipes: dict, cells: dict) -> str:
     rows = []
     for name, cell in cells.items():
-        steps = recipes[name]["optimisation"]["steps"]
+        steps = recipes[name]["optimization"]["steps"]
         rows.append([name, str(steps), *(_spread(cell["figures"].get(f)) for f in COLUMNS),
                      str(cell["figures"].get("skipped", {}).get("high") or 0),
                      str(cell["diverged"])])
