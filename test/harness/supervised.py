@@ -95,7 +95,7 @@ def assert_comes_to_rest(plan: Plan) -> None:
     assert plan.chunk is None
     assert plan.instruction == ""
     joint = np.concatenate([[plan.begin.value[0]], plan.commands[:, 0]])
-    changes = np.concatenate([[plan.begin.change[0]], np.diff(joint)])
+    changes = np.concatenate([[plan.begin.step[0]], np.diff(joint)])
     assert np.abs(np.diff(changes)).max() <= ACCELERATION * DT * DT * (1 + 1e-6)
     assert changes[-1] == 0.0
     assert plan.commands[-1, 2] == 0.0

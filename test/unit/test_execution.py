@@ -67,7 +67,7 @@ def test_plans_of_all_phases_go_on_where_the_one_before_would_be():
         plan = accept(supervisor, chunk(ms - 7, joint=gentle(begin=0.01)), ms)
         assert plan.start_ns == at(ms)
         assert np.array_equal(plan.begin.value, before.value)
-        assert np.array_equal(plan.begin.change, before.change)
+        assert np.array_equal(plan.begin.step, before.step)
         assert_plan_within_limits(plan)
 
 
@@ -218,7 +218,7 @@ def test_what_is_sent_of_a_chunk_is_within_the_limits_also_where_it_went_by():
     assert supervisor.interventions == {"position gripper": 1}, "only what is executed counts"
 
 
-# ---- joining --------------------------------------------------------------------------------
+# ---- blending -------------------------------------------------------------------------------
 
 
 def test_seams_are_kept_and_summed_up():
@@ -323,7 +323,7 @@ def follow(plans: list[Plan], now_ns: int) -> np.ndarray:
 
 def assert_plan_within_limits(plan: Plan) -> None:
     rows = np.concatenate([plan.begin.value[None], plan.commands])
-    changes = np.concatenate([plan.begin.change[None], np.diff(rows, axis=0)])
+    changes = np.concatenate([plan.begin.step[None], np.diff(rows, axis=0)])
     assert np.isfinite(rows).all()
     assert np.abs(rows[:, 0]).max() <= 2.0
     assert np.abs(changes[:, 0]).max() <= VELOCITY * DT * (1 + 1e-5)

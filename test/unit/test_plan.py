@@ -18,7 +18,7 @@ from harness.supervised import (
 from tinyvla_ros.arm.contract import Channel, OnViolation
 from tinyvla_ros.arm.plan import Plan
 from tinyvla_ros.arm.safety import Motion, SafetyLayer
-from tinyvla_ros.arm.supervisor import between_rows
+from tinyvla_ros.arm.supervisor import tighten_velocity_for_cubics
 
 # ---- the plan itself ------------------------------------------------------------------------
 
@@ -37,13 +37,13 @@ def test_a_row_is_told_when_its_period_begins_and_reached_when_it_ends():
     assert plan.values(at(60)) is None, "after the plan"
     assert float(plan.values(at(-50))[0]) == 0.0, "before it, what it goes on from"
     assert [float(plan.motion(at(t)).value[0]) for t in (0, 20, 40, 60)] == [0.0, 1.0, 3.0, 3.0]
-    assert [float(plan.motion(at(t)).change[0]) for t in (0, 20, 40, 60)] == [0.0, 1.0, 2.0, 0.0]
+    assert [float(plan.motion(at(t)).step[0]) for t in (0, 20, 40, 60)] == [0.0, 1.0, 2.0, 0.0]
 
 
 def test_between_two_rows_it_is_interpolated():
     plan = a_plan([1.0, 3.0, 3.0])
     assert plan.motion(at(30)).value == pytest.approx(2.0)
-    assert plan.motion(at(30)).change == pytest.approx(1.5), "since 10 ms, where it was at 0.5"
+    assert plan.motion(at(30)).step == pytest.approx(1.5), "since 10 ms, where it was at 0.5"
     assert plan.values(at(10)) == pytest.approx(2.0)
     assert plan.values(at(-10)) == pytest.approx(0.5), "on the way to the first row"
 
@@ -73,7 +73,7 @@ def test_the_cubic_between_rows_never_leaves_their_range(begin, rows, at_rest_la
        st.sampled_from([None, 1.0, 20.0, 500.0]))
 def test_a_controller_is_nowhere_faster_than_the_limit(wanted, acceleration):
     channel = Channel(unit="rad", low=-1.0, high=1.0, velocity=0.8, acceleration=acceleration)
-    layer = SafetyLayer({"joint": between_rows(channel, DT)}, OnViolation(), DT)
+    layer = SafetyLayer({"joint": tighten_velocity_for_cubics(channel, DT)}, OnViolation(), DT)
     rest = Motion.at_rest(np.zeros(1))
     verdict = layer.check(np.array(wanted)[:, None], rest, [None])
     plan = a_plan(verdict.commands[:, 0])

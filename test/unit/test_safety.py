@@ -80,7 +80,7 @@ def assert_within(rows: np.ndarray, begin: Motion, limits: list[Channel], dt: fl
         lowest, highest = min(c.low, begin.value[i]), max(c.high, begin.value[i])
         assert lowest <= rows[:, i].min() and rows[:, i].max() <= highest
         rounding = 1e-12 * max(abs(lowest), abs(highest))
-        changes = np.concatenate([[begin.change[i]],
+        changes = np.concatenate([[begin.step[i]],
                                   np.diff(rows[:, i], prepend=begin.value[i])])
         if c.velocity is not None:
             assert np.abs(changes).max() <= c.velocity * dt * (1 + TOLERANCE) + rounding
@@ -118,7 +118,7 @@ def test_whatever_is_commanded_all_limits_hold_from_chunk_to_chunk(data):
         assert_within(plan.commands, plan.begin, limits, dt)
         to_zero = np.array([c.hold == "zero" for c in limits])
         rest = plan.motion(plan.end_ns)
-        assert not rest.change.any()
+        assert not rest.step.any()
         assert not rest.value[to_zero].any()
         if motion is not None:
             assert np.array_equal(plan.begin.value, motion.value)

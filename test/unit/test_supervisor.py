@@ -111,7 +111,7 @@ def test_a_hold_goes_on_from_what_was_told():
     before = supervisor.plan.motion(at(111))
     plan = supervisor.tick(at(111), "joint_states is stale")
     assert np.array_equal(plan.begin.value, before.value)
-    assert np.array_equal(plan.begin.change, before.change)
+    assert np.array_equal(plan.begin.step, before.step)
 
 
 def test_the_next_good_chunk_ends_a_hold():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a new chunk takes over from the one being executed.
+"""Chunk blending: how a new chunk takes over from the one being executed.
 
 ::
 
@@ -8,15 +8,16 @@
     next chunk                   |s1 . . . . . ^ . . . . . . . . . . . . . |
                                                executed from here: the seam
 
-Rows stand for times, so what went by while the chunk was computed is skipped in every mode.
+Each row belongs to a time. In every mode the rows whose time passed during inference are skipped.
 
-- ``replace``: the new chunk as it is.
-- ``ensemble``: the mean of all chunks that say something about a time, old ones weighing
-  exp(0.01 * age in chunks) more (temporal ensembling, Zhao et al. 2023, arXiv:2304.13705).
-- ``rtc``: the new chunk is sampled to go on from the old one. What will have been executed when
-  it is ready is held fixed while it is sampled, and the overlap after that is held with a
-  weight that falls off (real-time chunking, Black et al. 2025, arXiv:2506.07339; by
-  inpainting the clean sample at every DDIM step instead of by gradient guidance).
+- ``replace``: the new chunk unchanged.
+- ``ensemble``: the weighted mean of all chunks that cover a time; an older chunk weighs
+  exp(0.01 * age in chunks) times as much (temporal ensembling, Zhao et al. 2023,
+  arXiv:2304.13705).
+- ``rtc``: the new chunk is sampled so that it continues the old one. Rows that will have been
+  executed when it is ready are held fixed; the rest of the overlap is held with decreasing weight
+  (real-time chunking, Black et al. 2025, arXiv:2506.07339; here by inpainting the clean sample
+  at every DDIM step instead of by gradient guidance).
 """
 
 from __future__ import annotations
@@ -35,48 +36,51 @@ ENSEMBLE_DECAY = 0.01
 
 @dataclass(frozen=True)
 class Seam:
-    """What a join does to the commands.
+    """The discontinuity where a new chunk takes over, as the largest over the channels.
 
     Attributes:
-        position: largest difference over channels between the first row executed of the new chunk
-            and what the old one said for that time, in units of the channels' ranges.
-        velocity: largest difference between the slopes before it (old chunk) and after it (new
-            chunk), in ranges per second.
+        position: first executed row of the new chunk minus the old chunk's value for that time,
+            as a fraction of the channel's range.
+        velocity: slope after it (new chunk) minus slope before it (old chunk), in ranges per
+            second.
     """
 
     position: float
     velocity: float
 
 
-class Joiner:
-    """Turns the policy's chunks into the ones that are executed.
+class ChunkBlender:
+    """Turns the policy's chunks into the chunks that are executed.
+
+    Attributes:
+        current: the chunk being executed; None before the first.
 
     Args:
         mode: ``replace``, ``ensemble`` or ``rtc``.
-        scale: (channels,) range of each channel, for the seam.
+        ranges: (channels,) high minus low of each channel, the unit of the seams.
     """
 
-    def __init__(self, mode: str, scale: np.ndarray):
-        self._mode, self._scale = mode, np.asarray(scale, np.float64)
+    def __init__(self, mode: str, ranges: np.ndarray):
+        self._mode, self._ranges = mode, np.asarray(ranges, np.float64)
         self._raw: deque[ActionChunk] = deque(maxlen=32)
         self.current: ActionChunk | None = None
 
     def reset(self) -> None:
-        """Forget all chunks: the arm was held, or time jumped."""
+        """Forget all chunks, because the arm was held or time jumped."""
         self._raw.clear()
         self.current = None
 
     def prefix(self, stamp_ns: int, ready_ns: int, horizon: int) -> Prefix | None:
-        """Return what a chunk to be computed must go on from; None if it is free.
+        """Return what the next chunk must continue; None if it is free.
 
         Args:
-            stamp_ns: of the observation it will be computed from.
-            ready_ns: when it will be ready.
-            horizon: its rows.
+            stamp_ns: stamp of the observation that it will be computed from.
+            ready_ns: time at which it will be ready.
+            horizon: number of its rows.
         """
         if self._mode != "rtc" or self.current is None:
             return None
-        values, known = at_times_of(self.current, stamp_ns, horizon)
+        values, known = resample(self.current, stamp_ns, horizon)
         if not known[0]:
             return None
         overlap = int(np.argmin(known)) if not known.all() else horizon
@@ -91,8 +95,8 @@ class Joiner:
         actions[:overlap] = values[:overlap]
         return Prefix(actions, weights)
 
-    def join(self, chunk: ActionChunk, now_ns: int) -> Seam | None:
-        """Take over a new chunk, which becomes ``current``; None if there was nothing to join."""
+    def blend(self, chunk: ActionChunk, now_ns: int) -> Seam | None:
+        """Blend a new chunk into ``current``; return the seam, None where there is none."""
         old = self.current
         self._raw.append(chunk)
         self.current = self._ensemble(chunk) if self._mode == "ensemble" else chunk
@@ -102,7 +106,7 @@ class Joiner:
         horizon = len(chunk.actions)
         total, weight = np.zeros(chunk.actions.shape), np.zeros((horizon, 1))
         for age, other in enumerate(self._raw):
-            values, known = at_times_of(other, chunk.stamp_ns, horizon)
+            values, known = resample(other, chunk.stamp_ns, horizon)
             w = math.exp(-ENSEMBLE_DECAY * age)
             total[known] += w * values[known]
             weight[known] += w
@@ -110,25 +114,30 @@ class Joiner:
         return ActionChunk(chunk.stamp_ns, chunk.channels, actions, chunk.dt, chunk.latency_s)
 
     def _seam(self, old: ActionChunk, new: ActionChunk, now_ns: int) -> Seam | None:
-        """Compare both at the time they change places."""
+        """Compare both chunks at the time the new one takes over."""
         first = new.index_at(now_ns)
         start_ns = new.stamp_ns + first * new.dt_ns
-        said, known = at_times_of(old, start_ns - old.dt_ns, 2)  # the row before, and this one
+        before, known = resample(old, start_ns - old.dt_ns, 2)  # the row before, and this one
         if not (known.all() and 0 <= first < len(new.actions) - 1):
             return None  # the old one ran out, or had not begun
-        position = new.actions[first] - said[1]
-        slopes = (new.actions[first + 1] - new.actions[first] - (said[1] - said[0])) / new.dt
-        return Seam(float((np.abs(position) / self._scale).max()),
-                    float((np.abs(slopes) / self._scale).max()))
+        position = new.actions[first] - before[1]
+        slopes = (new.actions[first + 1] - new.actions[first] - (before[1] - before[0])) / new.dt
+        return Seam(float((np.abs(position) / self._ranges).max()),
+                    float((np.abs(slopes) / self._ranges).max()))
 
 
-def at_times_of(chunk: ActionChunk, stamp_ns: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Say what a chunk commands at the times of the rows of one stamped ``stamp_ns``.
+def resample(chunk: ActionChunk, stamp_ns: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values of a chunk at the times of the rows of another one.
 
-    Cameras do not keep to the control period: between two rows of the chunk it is interpolated.
+    Stamps are not multiples of the control period, so values are interpolated between rows.
+
+    Args:
+        chunk: the chunk to read.
+        stamp_ns: stamp of the other chunk.
+        rows: number of rows of the other chunk.
 
     Returns:
-        (rows, channels) float64 values, and (rows,) whether the chunk says anything about them.
+        (rows, channels) float64 values, and (rows,) bool: whether the chunk covers that time.
     """
     shift, rest_ns = divmod(stamp_ns - chunk.stamp_ns, chunk.dt_ns)
     row = shift + np.arange(rows)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands with their times, as the outputs get them."""
+"""A plan: the commands that are sent to the arm, with their times."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from tinyvla_ros.core.types import ActionChunk
 
 @dataclass(frozen=True)
 class Plan:
-    """What the arm is to do from now on, down to standing still.
+    """Commands from now until the arm stands still.
 
     Attributes:
-        start_ns: when the first row begins, ROS time; a row is reached at the end of its period.
-        dt_ns: length of a row.
+        start_ns: ROS time at which the first row begins; a row is reached when its period ends.
+        dt_ns: length of a period.
         commands: (rows, channels) float64 within all limits; the last ones bring the arm to rest.
         channels: names of the columns.
-        begin: the motion it goes on from.
-        chunk: the chunk it was made from, with what of it is executed; None for a hold.
-        instruction: what it was computed for.
+        begin: the motion that it continues.
+        chunk: the chunk it was made from, cut and limited as it is executed; None for a hold.
+        instruction: the instruction of that chunk.
     """
 
     start_ns: int
@@ -35,7 +35,7 @@ class Plan:
 
     @property
     def end_ns(self) -> int:
-        """When the last row ends."""
+        """ROS time at which the last row ends."""
         return self.start_ns + len(self.commands) * self.dt_ns
 
     def row(self, now_ns: int) -> int:
@@ -43,10 +43,10 @@ class Plan:
         return (now_ns - self.start_ns) // self.dt_ns
 
     def motion(self, now_ns: int) -> Motion:
-        """Return where the arm is to be at ``now_ns`` and what it moved in the period before.
+        """Return the commanded value at ``now_ns`` and its step over the period before.
 
-        Between the ends of two rows both are interpolated, so that a plan whose rows begin at
-        other times can go on from there within the same limits.
+        Both are interpolated between the ends of two rows, so that a plan whose rows begin at
+        other times can continue from there within the same limits.
         """
         if now_ns <= self.start_ns:
             return self.begin
@@ -57,31 +57,31 @@ class Plan:
         if rest_ns == 0:
             return before
         after, share = self._reached(row + 1), rest_ns / self.dt_ns
-        return Motion(before.value + share * after.change,
-                      before.change + share * (after.change - before.change))
+        return Motion(before.value + share * after.step,
+                      before.step + share * (after.step - before.step))
 
     def values(self, now_ns: int) -> np.ndarray | None:
-        """Return the (channels,) commands for now, to be reached a period later; None after it.
+        """Return the (channels,) commands to send now: the values to reach one period later.
 
-        Before it begins, what it goes on from.
+        None after the plan; before its start, the values that it starts from.
         """
         if self.row(now_ns) >= len(self.commands):
             return None
         return self.motion(now_ns + self.dt_ns).value
 
     def _reached(self, rows: int) -> Motion:
-        """Return the motion at the end of a number of rows."""
+        """Return the motion at the end of the first ``rows`` rows."""
         if rows == 0:
             return self.begin
         last = self.commands[rows - 1]
         return Motion(last, last - (self.commands[rows - 2] if rows >= 2 else self.begin.value))
 
     def slopes(self) -> np.ndarray:
-        """Return (rows, channels) changes per second at the end of each row, the last one zero.
+        """Return (rows, channels) velocities at the end of each row, per second; the last is zero.
 
-        The harmonic mean of the slopes on both sides, zero where they differ in sign: a cubic
-        through the rows then never leaves the range between two of them (Fritsch and Butland
-        1984), so what is within the limits stays there between the rows too.
+        Each is the harmonic mean of the slopes on both sides, or zero where these differ in sign
+        (Fritsch and Butland 1984). A cubic through the rows then never leaves the interval between
+        two of them, so the position limits hold between the rows too.
         """
         steps = np.diff(self.commands, axis=0, prepend=self.begin.value[None]) / (self.dt_ns / 1e9)
         left, right = steps, np.concatenate([steps[1:], np.zeros((1, steps.shape[1]))])

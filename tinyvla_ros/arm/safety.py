@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Limits on every value before it leaves: the last thing between a policy and an arm.
+"""The safety layer: every command is checked against the contract's limits before it is sent.
 
 Not safety-rated. It bounds what is commanded, not what the arm does.
 """
@@ -15,38 +15,38 @@ import numpy as np
 
 from tinyvla_ros.arm.contract import Channel, OnViolation
 
-# Rounding must not count as a violation: relative to a limit.
+# Rounding is no violation: tolerance, relative to a limit.
 SLACK = 1e-6
 
 
 @dataclass(frozen=True)
 class Motion:
-    """What a channel was last told: where the limits begin.
+    """Where the commands are and how fast they move: the state that the limits start from.
 
     Attributes:
         value: (channels,) float64 last commanded values; measured ones before the first command.
-        change: (channels,) float64 what was added in the period before; zeros at rest.
+        step: (channels,) float64 change of the value in the last control period; zeros at rest.
     """
 
     value: np.ndarray
-    change: np.ndarray
+    step: np.ndarray
 
     @classmethod
     def at_rest(cls, value: np.ndarray) -> Motion:
-        """Return a motion that stands still at a value."""
+        """Return a motion that stands still at (channels,) values."""
         value = np.asarray(value, np.float64)
         return cls(value, np.zeros_like(value))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the safety layer made of a sequence of commands.
+    """The safety layer's answer to a sequence of commands.
 
     Attributes:
         action: ``pass``, ``hold`` or ``stop``.
         commands: (rows, channels) float64 within all limits; empty unless ``pass``.
-        reason: one sentence on the worst violation, empty if there was none.
-        begin: the motion that the commands go on from; None unless ``pass``.
+        reason: one sentence about the worst violation; empty if there was none.
+        begin: the motion that the commands continue; None unless ``pass``.
     """
 
     action: str
@@ -56,19 +56,19 @@ class Verdict:
 
 
 class SafetyLayer:
-    """Checks finiteness first, then jump, position, velocity and acceleration, per channel.
+    """Checks, per channel: finite values, then jump, position, velocity and acceleration.
 
-    A channel whose commands violate nothing passes unchanged, bit for bit. One that is clamped
-    follows its commands as closely as the limits allow, comes back to them without overshoot, and
-    can always brake before the end of the range: the result is within all limits at once. Only a
-    start outside of the range leads outside, and from there only inwards.
+    A channel without a violation passes unchanged, bit for bit. A clamped channel follows its
+    commands as closely as the limits allow, returns to them without overshoot, and can always
+    stop before the end of its range. Values outside the range occur only if the motion starts
+    there, and then they move inward.
 
     Attributes:
-        interventions: violations so far by ``<kind> <channel>``; one per sequence and channel.
+        interventions: number of violations by ``<kind> <channel>``; at most one per check.
 
     Args:
         channels: name -> limits, in the order of the columns.
-        on_violation: what a violation leads to.
+        on_violation: the reaction to each kind of violation.
         dt: control period, s.
     """
 
@@ -79,8 +79,9 @@ class SafetyLayer:
         self._dt = dt
         self._low = np.array([c.low for c in self._limits])
         self._high = np.array([c.high for c in self._limits])
-        self._change = np.array([_or_infinite(c.velocity) for c in self._limits]) * dt
-        self._bend = np.array([_or_infinite(c.acceleration) for c in self._limits]) * dt * dt
+        self._max_step = np.array([_or_infinite(c.velocity) for c in self._limits]) * dt
+        self._max_step_change = np.array(
+            [_or_infinite(c.acceleration) for c in self._limits]) * dt * dt
         self._jump = np.array([_or_infinite(c.jump) for c in self._limits])
         self._to_zero = np.array([c.hold == "zero" for c in self._limits])
         self._scale = np.maximum(np.abs(self._low), np.abs(self._high))
@@ -88,14 +89,13 @@ class SafetyLayer:
 
     def check(self, commands: np.ndarray, motion: Motion | None,
               measured: Sequence[float | None]) -> Verdict:
-        """Check commands that follow each other at the control period.
+        """Check a sequence of commands, one per control period.
 
         Args:
-            commands: (rows, channels) from now on.
-            motion: what was commanded last; None if nothing was, then the first row is free to
-                start anywhere that ``jump`` allows, from rest at the measured value where there
-                is one.
-            measured: per channel the measured value, None where nothing measures it.
+            commands: (rows, channels); the first row is for the next period.
+            motion: what was commanded last. None before the first command: the motion then
+                starts at rest at the measured values, and ``jump`` bounds the first row.
+            measured: per channel the measured value; None where nothing measures it.
         """
         commands = np.asarray(commands, np.float64)
         known = np.array([math.nan if m is None else m for m in measured], np.float64)
@@ -106,9 +106,9 @@ class SafetyLayer:
                 f"the measured value is {known[column]}, not a finite number" if is_lost[column]
                 else f"row {_first_row(is_bad, column)} is "
                 f"{commands[_first_row(is_bad, column), column]}, not a finite number"))
-        # The last command too: an arm that did not follow it must not be made to catch up.
-        told = commands[0] if motion is None else motion.value
-        distance = np.fmax(np.abs(commands[0] - known), np.abs(told - known))
+        # The last command counts too: an arm that did not follow it must not rush to catch up.
+        last = commands[0] if motion is None else motion.value
+        distance = np.fmax(np.abs(commands[0] - known), np.abs(last - known))
         beyond = distance > self._jump * (1 + SLACK)  # false where nothing is measured
         if beyond.any():
             return self._react("jump", beyond, lambda column: (
@@ -121,35 +121,38 @@ class SafetyLayer:
         return self._limit(commands, motion)
 
     def brake(self, motion: Motion) -> np.ndarray:
-        """Return the (rows, channels) float64 commands that bring a motion to rest, at least one.
+        """Return (rows, channels) float64 commands that bring a motion to rest; at least one row.
 
-        Positions stop as soon as the acceleration limit allows; channels that hold at zero go
-        there as fast as the velocity limit allows.
+        Positions stop as soon as the acceleration limit allows; channels with ``hold: zero`` go
+        to zero as fast as the velocity limit allows.
         """
-        value, change, rows = motion.value, motion.change, []
-        while not rows or np.any(change):
-            # Without a limit on acceleration one can stop at once.
-            slower = np.sign(change) * np.maximum(np.abs(change) - self._bend, 0.0)
-            change = np.where(self._to_zero, np.clip(-value, -self._change, self._change), slower)
-            value = np.clip(value + change, np.minimum(self._low, value),
+        value, step, rows = motion.value, motion.step, []
+        while not rows or np.any(step):
+            # Without an acceleration limit the channel stops at once.
+            slower = np.sign(step) * np.maximum(np.abs(step) - self._max_step_change, 0.0)
+            step = np.where(self._to_zero, np.clip(-value, -self._max_step, self._max_step),
+                            slower)
+            value = np.clip(value + step, np.minimum(self._low, value),
                             np.maximum(self._high, value))
             rows.append(value)
         return np.array(rows)
 
     def _limit(self, commands: np.ndarray, motion: Motion) -> Verdict:
-        """Judge the commands by themselves, then clamp what is to be clamped."""
+        """Find violations in the commands as they are, then clamp the channels that have some."""
         targets = np.clip(commands, self._low, self._high)
         before = np.concatenate([motion.value[None], targets[:-1]])
         steps = targets - before
-        slow = np.clip(steps, -self._change, self._change)
-        bends = np.diff(slow, axis=0, prepend=motion.change[None])
-        slack = SLACK * np.minimum(self._change, self._bend)
-        too_late = (slow > _brakeable(self._high - before, self._bend) + slack) | (
-            -slow > _brakeable(before - self._low, self._bend) + slack)
+        slow = np.clip(steps, -self._max_step, self._max_step)
+        step_changes = np.diff(slow, axis=0, prepend=motion.step[None])
+        slack = SLACK * np.minimum(self._max_step, self._max_step_change)
+        too_late = (  # to stop before the end of the range
+            (slow > max_stoppable_step(self._high - before, self._max_step_change) + slack)
+            | (-slow > max_stoppable_step(before - self._low, self._max_step_change) + slack))
         worst = Verdict("pass", targets, begin=motion)
         violated = {"position": np.abs(commands - targets) > SLACK * self._scale,
-                    "velocity": np.abs(steps) > self._change * (1 + SLACK),
-                    "acceleration": (np.abs(bends) > self._bend + slack) | too_late}
+                    "velocity": np.abs(steps) > self._max_step * (1 + SLACK),
+                    "acceleration": (np.abs(step_changes) > self._max_step_change + slack)
+                    | too_late}
         for kind, where in violated.items():
             if not where.any():
                 continue
@@ -167,27 +170,28 @@ class SafetyLayer:
         return Verdict("pass", targets, worst.reason, motion)
 
     def _follow(self, targets: np.ndarray, motion: Motion) -> np.ndarray:
-        """Follow targets in the range within velocity and acceleration limits."""
-        value, change, previous = motion.value, motion.change, motion.value
+        """Follow targets inside the range within the velocity and acceleration limits."""
+        value, step, previous = motion.value, motion.step, motion.value
         out = np.empty_like(targets)
         for row, target in enumerate(targets):
-            # With the target, and toward it no faster than one can brake when it is reached.
+            # As fast as the target moves, plus a catch-up that can still stop at the target.
             behind = previous - value
-            catch_up = np.copysign(_brakeable(np.abs(behind), self._bend), behind)
-            wanted = np.clip(target - previous + catch_up, -self._change, self._change)
-            # Room to brake before the end of the range, as far as the acceleration limit lets.
-            lowest = -_brakeable(value - self._low, self._bend)
-            highest = _brakeable(self._high - value, self._bend)
-            change = np.clip(np.clip(wanted, lowest, highest),
-                             change - self._bend, change + self._bend)
-            value, previous = value + change, target
+            catch_up = np.copysign(
+                max_stoppable_step(np.abs(behind), self._max_step_change), behind)
+            wanted = np.clip(target - previous + catch_up, -self._max_step, self._max_step)
+            # It must be able to stop inside the range, as far as the acceleration limit lets it.
+            lowest = -max_stoppable_step(value - self._low, self._max_step_change)
+            highest = max_stoppable_step(self._high - value, self._max_step_change)
+            step = np.clip(np.clip(wanted, lowest, highest),
+                           step - self._max_step_change, step + self._max_step_change)
+            value, previous = value + step, target
             out[row] = value
-        # Rounding may leave a value an ulp outside.
+        # Rounding may leave a value one unit in the last place outside.
         return np.clip(out, np.minimum(self._low, motion.value),
                        np.maximum(self._high, motion.value))
 
     def _react(self, kind: str, columns: np.ndarray, what: Callable[[int], str]) -> Verdict:
-        """Count a violation for every column of a mask; the reason is about the first."""
+        """Count a violation of every masked channel; the reason names the first of them."""
         for column in np.flatnonzero(columns):
             self.interventions[f"{kind} {self._names[column]}"] += 1
         first = int(np.argmax(columns))
@@ -205,16 +209,22 @@ def _first_row(where: np.ndarray, column: int) -> int:
     return int(np.argmax(where[:, column]))
 
 
-def _brakeable(room: np.ndarray, bend: np.ndarray) -> np.ndarray:
-    """Return the largest change per period from which one can brake within ``room``.
+def max_stoppable_step(distance: np.ndarray, max_step_change: np.ndarray) -> np.ndarray:
+    """Return the largest step per period from which a channel can stop within a distance.
 
-    Braking takes ``bend`` off the change in each period: with n = floor(change / bend), the way
-    is the sum of change - k * bend for k = 0..n, which is inverted here. Without a limit on
-    ``bend`` one can stop at once, and all of the room may be used.
+    Braking takes ``max_step_change`` off the step in each period. With n = floor(step /
+    max_step_change) the stopping distance is the sum of step - k * max_step_change over k = 0..n;
+    this inverts that sum. Without an acceleration limit the channel stops at once and may use the
+    whole distance.
+
+    Args:
+        distance: (channels,) or (rows, channels) to the point where it must stand; negative
+            counts as 0.
+        max_step_change: (channels,) acceleration limit per period squared; infinite for none.
     """
-    room = np.maximum(room, 0.0)
-    limited = np.isfinite(bend)
-    step = np.where(limited, bend, 1.0)
-    ratio = room / step
+    distance = np.maximum(distance, 0.0)
+    limited = np.isfinite(max_step_change)
+    unit = np.where(limited, max_step_change, 1.0)
+    ratio = distance / unit
     whole = np.floor((np.sqrt(1.0 + 8.0 * ratio) - 1.0) / 2.0)
-    return np.where(limited, (ratio / (whole + 1.0) + whole / 2.0) * step, room)
+    return np.where(limited, (ratio / (whole + 1.0) + whole / 2.0) * unit, distance)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The states of a policy on an arm, and the plans that come of them.
+"""The states of a policy that drives an arm, and the plan to send in each.
 
 ::
 
@@ -7,8 +7,9 @@
                    ^                      |           |
                    +------- ~/reset --- stopped <-----+
 
-One thread drives it: it hands in chunks as they are ready and asks for a plan at every control
-period. Whatever leads out of ``running`` gives one last plan, which brings the arm to rest.
+The control thread calls ``tick`` every control period and ``accept`` with every new chunk; both
+return a plan to send, or None. Leaving ``running`` always gives one last plan, which brings the
+arm to rest.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tinyvla_ros.arm.blending import Joiner, Seam, at_times_of
+from tinyvla_ros.arm.blending import ChunkBlender, Seam, resample
 from tinyvla_ros.arm.contract import Channel, RobotContract
 from tinyvla_ros.arm.contract_outputs import JointTrajectoryOutput
 from tinyvla_ros.arm.plan import Plan
@@ -31,19 +32,19 @@ SEAMS_KEPT = 1000
 
 
 class Supervisor:
-    """Decides what the arm is told; all times are ROS time in nanoseconds.
+    """Decides what is commanded; all times are ROS time in nanoseconds.
 
     Attributes:
         state: ``inactive``, ``disabled``, ``waiting``, ``running``, ``holding`` or ``stopped``.
-        reason: why it is in that state, one sentence or a few words.
-        plans: plans made of chunks.
-        holds: times the arm was brought to rest while running, by cause; chunks that came too
-            late count here, too.
-        seams: the last joins.
+        reason: why it is in that state, for the operator.
+        plans: number of plans made from chunks.
+        holds: how often the arm was brought to rest while running, by cause; a chunk that came
+            too late counts too.
+        seams: the newest seams.
 
     Args:
-        contract: the robot's.
-        config: the checkpoint's, already checked against the contract.
+        contract: of the robot.
+        config: of the checkpoint, already checked against the contract.
     """
 
     def __init__(self, contract: RobotContract, config: PolicyConfig):
@@ -59,12 +60,12 @@ class Supervisor:
         trajectories = [o for o in contract.outputs if isinstance(o, JointTrajectoryOutput)]
         self._lead_ns = round(max((o.lead for o in trajectories), default=0.0) * 1e9)
         for name in (n for o in trajectories for n in o.channels):
-            limits[name] = between_rows(limits[name], action.dt)
+            limits[name] = tighten_velocity_for_cubics(limits[name], action.dt)
         self._safety = SafetyLayer(limits, contract.on_violation, action.dt)
-        self._joiner = Joiner(contract.execution.join, self._high - self._low)
+        self._blender = ChunkBlender(contract.execution.join, self._high - self._low)
         self._plan: Plan | None = None
         self._enabled = self._active = False
-        self._stop = ""  # why it is stopped; latched
+        self._stop = ""  # why it is stopped; stays until reset
         self.state, self.reason = "inactive", "not activated"
         self.plans = 0
         self.holds: Counter[str] = Counter()
@@ -72,36 +73,36 @@ class Supervisor:
 
     @property
     def interventions(self) -> Mapping[str, int]:
-        """Violations of limits so far by ``<kind> <channel>``."""
+        """Number of limit violations by ``<kind> <channel>``."""
         return self._safety.interventions
 
     @property
     def plan(self) -> Plan | None:
-        """The plan being executed, None before the first and after ``forget``."""
+        """The newest plan; None before the first and after ``forget``."""
         return self._plan
 
     @property
     def may_infer(self) -> bool:
-        """Whether a chunk would be executed if it were good."""
+        """Whether a good chunk would be executed: active, enabled and not stopped."""
         return self._active and self._enabled and not self._stop
 
     def activate(self, enabled: bool) -> None:
-        """Start from nothing, the operator's switch as given; a stop stays latched."""
+        """Start afresh, enabled or not; a stop stays in force."""
         self.forget()
         self._active, self._enabled = True, enabled
         self._rest_state()
 
     def deactivate(self, now_ns: int) -> Plan | None:
-        """Bring the arm to rest for good."""
+        """Bring the arm to rest and leave it inactive."""
         plan = self._rest(now_ns, "deactivated")
         self._active = False
         self.state, self.reason = "inactive", "deactivated"
         return plan
 
     def enable(self, enabled: bool, now_ns: int) -> Plan | None:
-        """The operator's switch; a stop stays latched."""
+        """Enable or disable; a stop stays in force."""
         if enabled == self._enabled:
-            return None  # above all, what is running goes on running
+            return None  # a running arm keeps running
         plan = None if enabled else self._rest(now_ns, "disabled by the operator")
         self._enabled = enabled
         self._rest_state()
@@ -117,7 +118,7 @@ class Supervisor:
     def reset(self, now_ns: int) -> Plan | None:
         """Release a stop and forget the chunk being executed.
 
-        After a stop the arm stays disabled: to move it again is a decision of its own.
+        After a stop the arm is disabled, so that resetting alone does not move it.
         """
         plan = self._rest(now_ns, "reset by the operator")
         if self._stop:
@@ -126,21 +127,21 @@ class Supervisor:
         return plan
 
     def forget(self) -> None:
-        """Forget what was commanded: time jumped, or the arm was moved by others."""
-        self._joiner.reset()
+        """Forget the commands so far, because time jumped."""
+        self._blender.reset()
         self._plan = None
         self._rest_state()
 
     def prefix(self, stamp_ns: int, ready_ns: int) -> Prefix | None:
-        """Return what a chunk that is about to be computed must go on from."""
-        return self._joiner.prefix(stamp_ns, ready_ns, self._horizon)
+        """Return what the next chunk must continue, see ``ChunkBlender.prefix``."""
+        return self._blender.prefix(stamp_ns, ready_ns, self._horizon)
 
     def tick(self, now_ns: int, problem: str) -> Plan | None:
-        """Look after the arm between chunks.
+        """Hold the arm if there is a problem; call it every control period.
 
         Args:
             now_ns: ROS time.
-            problem: why the arm must not move, empty if it may.
+            problem: why the arm must not move; empty if it may.
         """
         if not self.may_infer:
             return None
@@ -150,33 +151,33 @@ class Supervisor:
             self.state, self.reason = ("waiting" if waits else "holding"), problem
             return plan
         if self.state == "running" and self._plan is not None and now_ns >= self._plan.end_ns:
-            # It ended with the arm at rest: nothing more to send.
+            # Its last rows brought the arm to rest: there is nothing to send.
             self.state, self.reason = "holding", "the chunk ran out before the next was ready"
             self.holds[self.reason] += 1
-            self._joiner.reset()
+            self._blender.reset()
         elif self.state == "waiting":
-            self._rest_state()  # the problem that there was is gone
+            self._rest_state()  # the problem is gone
         return None
 
     def accept(self, chunk: ActionChunk, instruction: str, measured: Mapping[str, float],
                now_ns: int) -> Plan | None:
-        """Join, check and cut a chunk; call ``tick`` with the problems of the moment first.
+        """Blend, cut and check a chunk; call ``tick`` with the current problem first.
 
         Args:
-            chunk: the policy's; finite and within the checkpoint's limits, or not.
-            instruction: what it was computed for.
+            chunk: from the policy; its values need not be finite or within any limit.
+            instruction: the instruction it was computed for.
             measured: the newest state by name.
             now_ns: ROS time.
 
         Returns:
-            What to send, None if nothing is to be sent.
+            The plan to send; None if there is none.
         """
         if not self.may_infer or self._is_old(chunk):
             return None
         unknown = [s for s in self._states if s is not None and s not in measured]
         if unknown:
             return self._hold(f"no measured value: {', '.join(unknown)}", now_ns)
-        # In simulation an observation may arrive before the clock that goes with it.
+        # In simulation an observation may arrive before the /clock message of its time.
         now_ns = max(now_ns + self._lead_ns, chunk.stamp_ns)
         last = min(len(chunk.actions), self._max_ns // chunk.dt_ns)
         rows = (chunk.stamp_ns + last * chunk.dt_ns - now_ns) // chunk.dt_ns
@@ -188,12 +189,12 @@ class Supervisor:
                 self.state = "holding"
             return None
         if np.isfinite(chunk.actions).all():
-            seam = self._joiner.join(chunk, now_ns)
-            # Rows last a period from now, also where the chunk's own are under way: less time
-            # would be too little to reach them within the limits.
-            commands, _ = at_times_of(self._joiner.current, now_ns, rows)
+            seam = self._blender.blend(chunk, now_ns)
+            # The plan's rows start now, whatever the phase of the chunk's rows: in less than a
+            # whole period the first one could not be reached within the limits.
+            commands, _ = resample(self._blender.current, now_ns, rows)
         else:
-            seam, commands = None, chunk.actions  # to be refused, also for what went by
+            seam, commands = None, chunk.actions  # all rows, so that the check refuses it
         values = [None if s is None else measured[s] for s in self._states]
         verdict = self._safety.check(commands, self._motion(now_ns, values), values)
         if verdict.action == "stop":
@@ -202,16 +203,16 @@ class Supervisor:
             return self._hold(verdict.reason, now_ns - self._lead_ns)
         if seam is not None and self.state == "running":
             self.seams.append(seam)
-        return self._begin_plan(self._joiner.current, instruction, verdict, now_ns)
+        return self._begin_plan(self._blender.current, instruction, verdict, now_ns)
 
     def _motion(self, now_ns: int, measured: Sequence[float | None]) -> Motion | None:
-        """Return what a new plan goes on from; None if nothing was commanded."""
+        """Return the motion that a new plan continues; None if nothing was commanded."""
         if self._plan is None:
             return None
         motion = self._plan.motion(now_ns)
         if now_ns < self._plan.end_ns:
             return motion
-        # At rest, and perhaps moved by others meanwhile: it starts from where it is.
+        # At rest, and perhaps moved by hand since then: start from the measured values.
         return Motion.at_rest([v if m is None else m
                                for v, m in zip(motion.value, measured, strict=True)])
 
@@ -222,22 +223,22 @@ class Supervisor:
                                                    else motion.value))
         rows = np.concatenate([commands, self._safety.brake(end)])
         plan = Plan(now_ns, self._dt_ns, rows, self._channels, motion, instruction=instruction)
-        # In the chunk's own rows: those that went by, then what the plan makes of the others.
+        # The executed chunk has the chunk's own rows: past ones, then the plan's values.
         first = chunk.index_at(now_ns)
         actions = np.clip(chunk.actions, self._low, self._high).astype(np.float32)
         actions = actions[:first + len(commands)]
         for row in range(first, len(actions)):
             actions[row] = plan.motion(chunk.stamp_ns + (row + 1) * chunk.dt_ns).value
-        self._joiner.current = ActionChunk(chunk.stamp_ns, chunk.channels, actions, chunk.dt,
+        self._blender.current = ActionChunk(chunk.stamp_ns, chunk.channels, actions, chunk.dt,
                                            chunk.latency_s)
-        self._plan = replace(plan, chunk=self._joiner.current)
+        self._plan = replace(plan, chunk=self._blender.current)
         self.state, self.reason = "running", ""
         self.plans += 1
         return self._plan
 
     def _rest(self, now_ns: int, reason: str) -> Plan | None:
-        """Brake if the arm is being moved."""
-        self._joiner.reset()
+        """Brake if the arm is moving."""
+        self._blender.reset()
         if self.state != "running" or self._plan is None:
             return None
         self.holds[_cause(reason)] += 1
@@ -248,7 +249,7 @@ class Supervisor:
         return self._plan
 
     def _hold(self, reason: str, now_ns: int) -> Plan | None:
-        """Hold until a good chunk comes."""
+        """Hold until the next good chunk."""
         plan = self._rest(now_ns, reason)
         self.state, self.reason = "holding", reason
         return plan
@@ -264,17 +265,18 @@ class Supervisor:
             self.state, self.reason = "disabled", "disabled by the operator"
 
     def _is_old(self, chunk: ActionChunk) -> bool:
-        """Whether a chunk was observed before the arm was brought to rest."""
+        """Whether a chunk's observation is older than the last hold."""
         return self._plan is not None and self._plan.chunk is None and \
             chunk.stamp_ns < self._plan.start_ns
 
 
-def between_rows(limits: Channel, dt: float) -> Channel:
-    """Return limits for rows such that a controller's cubics between them keep the given ones.
+def tighten_velocity_for_cubics(limits: Channel, dt: float) -> Channel:
+    """Return a velocity limit for rows such that cubics between them keep the given limit.
 
-    Between two rows a cubic with the slopes of ``Plan.slopes`` is faster than their mean by at
-    most 3/8 of what the slopes may differ in a period, which acceleration limits. Where nothing
-    limits it, the arm may be at rest at both rows: then the cubic is faster by half.
+    joint_trajectory_controller interpolates by cubics with the slopes of ``Plan.slopes``. Between
+    two rows such a cubic exceeds the mean velocity by at most 3/8 of the difference in slope,
+    which the acceleration limit bounds. Without an acceleration limit both slopes may be zero, and
+    the cubic is then faster by half.
     """
     if limits.velocity is None:
         return limits
@@ -286,13 +288,13 @@ def between_rows(limits: Channel, dt: float) -> Channel:
 
 
 def _cause(reason: str) -> str:
-    """Shorten a reason to what can be counted."""
+    """Return the part of a reason that is the same every time, to count by."""
     return reason.split(":")[0]
 
 
 def seam_summary(seams: Sequence[Seam]) -> dict[str, float]:
-    """Return p50, p99 and largest of both measures of a number of joins."""
-    seams = list(seams)  # at once: another thread may append while this one computes
+    """Return p50, p99 and maximum of position and velocity of some seams."""
+    seams = list(seams)  # one atomic copy: the control thread may append meanwhile
     if not seams:
         return {}
     values = {"seam_position": [s.position for s in seams],

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tinyvla_ros.arm.blending import Joiner
+from tinyvla_ros.arm.blending import ChunkBlender
 from tinyvla_ros.core.errors import MessageError
 from tinyvla_ros.core.messages import time_to_ns
 from tinyvla_ros.core.types import ActionChunk
@@ -88,7 +88,7 @@ def view_chunks(received: Sequence[tuple[int, ActionChunk, bool]], axis: TimeAxi
     channels = received[0][1].channels
     received = [r for r in received if r[1].channels == channels]
     holds_told = any(not hold for _, _, hold in received)  # others leave frame_id empty
-    joiner = Joiner("replace", _ranges(received, channels, limits))
+    blender = ChunkBlender("replace", _ranges(received, channels, limits))
     takes = [(axis.taken_over_ns(chunk.stamp_ns, log),
               replace(chunk, stamp_ns=axis.ns(chunk.stamp_ns, log)),
               hold and holds_told, chunk.stamp_ns, log) for log, chunk, hold in received]
@@ -97,10 +97,10 @@ def view_chunks(received: Sequence[tuple[int, ActionChunk, bool]], axis: TimeAxi
     views = []
     for i, (at_ns, chunk, hold, stamp_ns, log_ns) in enumerate(takes):
         if hold:
-            joiner.reset()
-        seam = joiner.join(chunk, at_ns)
+            blender.reset()
+        seam = blender.blend(chunk, at_ns)
         if hold:
-            joiner.reset()
+            blender.reset()
         first = max(0, chunk.index_at(at_ns))
         out_ns = chunk.stamp_ns + len(chunk.actions) * chunk.dt_ns
         end_ns = min(out_ns, takes[i + 1][0]) if i + 1 < len(takes) else out_ns

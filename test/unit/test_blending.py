@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.policies import random_observation, tiny_policy_config, write_random_checkpoint
-from tinyvla_ros.arm.blending import ENSEMBLE_DECAY, Joiner
+from tinyvla_ros.arm.blending import ENSEMBLE_DECAY, ChunkBlender
 from tinyvla_ros.core.types import ActionChunk, Prefix
 from tinyvla_ros.policy.policy import Policy
 
@@ -36,54 +36,54 @@ def ramp(stamp_ms: float, rows: int = 8, slope: float = 1.0) -> ActionChunk:
 
 @pytest.mark.parametrize("mode", ["replace", "rtc"])
 def test_the_new_chunk_is_taken_as_it_is(mode):
-    joiner = Joiner(mode, SCALE)
+    blender = ChunkBlender(mode, SCALE)
     first, second = ramp(0), chunk(35, np.ones((8, 2)))
-    assert joiner.join(first, 0) is None, "nothing to join"
-    assert joiner.current is first
-    assert joiner.join(second, 40 * MS) is not None
-    assert joiner.current is second
+    assert blender.blend(first, 0) is None, "nothing to join"
+    assert blender.current is first
+    assert blender.blend(second, 40 * MS) is not None
+    assert blender.current is second
 
 
 def test_an_ensemble_is_the_weighted_mean_of_all_that_speak_about_a_time():
-    joiner = Joiner("ensemble", SCALE)
+    blender = ChunkBlender("ensemble", SCALE)
     values = [3.0, 5.0, 11.0]
     for i, value in enumerate(values):
-        joiner.join(chunk(20 * i, np.full((5, 2), value)), 20 * i * MS)
+        blender.blend(chunk(20 * i, np.full((5, 2), value)), 20 * i * MS)
     weights = np.exp(-ENSEMBLE_DECAY * np.arange(3))
     # Rows of the newest are at 40..90 ms; the oldest speaks until 50, the second until 70.
     expected = [np.average(values, weights=weights)] + [
         np.average(values[1:], weights=weights[1:])] * 2 + [11.0] * 2
-    assert np.allclose(joiner.current.actions[:, 0], expected)
-    assert joiner.current.stamp_ns == 40 * MS
-    assert joiner.current.actions.dtype == np.float32
+    assert np.allclose(blender.current.actions[:, 0], expected)
+    assert blender.current.stamp_ns == 40 * MS
+    assert blender.current.actions.dtype == np.float32
 
 
 def test_the_first_chunk_of_an_ensemble_is_unchanged():
-    joiner = Joiner("ensemble", SCALE)
+    blender = ChunkBlender("ensemble", SCALE)
     first = chunk(0, np.random.default_rng(0).normal(size=(16, 2)))
-    joiner.join(first, 0)
-    assert np.array_equal(joiner.current.actions, first.actions)
+    blender.blend(first, 0)
+    assert np.array_equal(blender.current.actions, first.actions)
 
 
 @pytest.mark.parametrize("mode", ["ensemble", "rtc"])
 def test_reset_forgets_all_chunks(mode):
-    joiner = Joiner(mode, SCALE)
-    joiner.join(chunk(0, np.ones((8, 2))), 0)
-    joiner.reset()
-    assert joiner.current is None
-    assert joiner.prefix(10 * MS, 30 * MS, 8) is None
+    blender = ChunkBlender(mode, SCALE)
+    blender.blend(chunk(0, np.ones((8, 2))), 0)
+    blender.reset()
+    assert blender.current is None
+    assert blender.prefix(10 * MS, 30 * MS, 8) is None
     fresh = chunk(10, np.zeros((8, 2)))
-    assert joiner.join(fresh, 10 * MS) is None
-    assert np.array_equal(joiner.current.actions, fresh.actions)
+    assert blender.blend(fresh, 10 * MS) is None
+    assert np.array_equal(blender.current.actions, fresh.actions)
 
 
 @pytest.mark.parametrize("stamp_ms", [20, 23.7, 29.999, 31.4])
 def test_chunks_off_the_control_period_are_interpolated(stamp_ms):
     """A camera's stamps are not multiples of the period: a straight line must stay one."""
-    joiner = Joiner("ensemble", SCALE)
-    joiner.join(ramp(0), 0)
-    joiner.join(ramp(stamp_ms), round(stamp_ms * MS))
-    assert np.allclose(joiner.current.actions, ramp(stamp_ms).actions, atol=1e-6)
+    blender = ChunkBlender("ensemble", SCALE)
+    blender.blend(ramp(0), 0)
+    blender.blend(ramp(stamp_ms), round(stamp_ms * MS))
+    assert np.allclose(blender.current.actions, ramp(stamp_ms).actions, atol=1e-6)
 
 
 # ---- the seam -------------------------------------------------------------------------------
@@ -92,9 +92,9 @@ def test_chunks_off_the_control_period_are_interpolated(stamp_ms):
 def test_the_seam_is_measured_in_ranges_where_the_chunks_change_places():
     old = chunk(0, np.stack([np.zeros(8), 0.01 * np.arange(8)], axis=1))
     new = chunk(20, np.stack([np.full(8, 0.1), np.full(8, 0.03)], axis=1))
-    joiner = Joiner("replace", SCALE)
-    joiner.join(old, 0)
-    seam = joiner.join(new, 40 * MS)
+    blender = ChunkBlender("replace", SCALE)
+    blender.blend(old, 0)
+    seam = blender.blend(new, 40 * MS)
     # Row 2 of the new chunk against row 4 of the old one: 0.1 of 2, and -0.01 of 4.
     assert seam.position == pytest.approx(0.05)
     # Slopes: 0 against 0, and 0 against 0.01 per period, of a range of 4.
@@ -103,9 +103,9 @@ def test_the_seam_is_measured_in_ranges_where_the_chunks_change_places():
 
 @pytest.mark.parametrize("stamp_ms", [20, 23.7, 29.999])
 def test_going_on_along_the_same_line_is_no_seam(stamp_ms):
-    joiner = Joiner("replace", SCALE)
-    joiner.join(ramp(0), 0)
-    seam = joiner.join(ramp(stamp_ms), round((stamp_ms + 20) * MS))
+    blender = ChunkBlender("replace", SCALE)
+    blender.blend(ramp(0), 0)
+    seam = blender.blend(ramp(stamp_ms), round((stamp_ms + 20) * MS))
     assert seam.position == pytest.approx(0.0, abs=1e-6)
     assert seam.velocity == pytest.approx(0.0, abs=1e-4)
 
@@ -113,9 +113,9 @@ def test_going_on_along_the_same_line_is_no_seam(stamp_ms):
 @pytest.mark.parametrize("now_ms", [5, 80, 200])
 def test_there_is_no_seam_where_one_of_them_says_nothing(now_ms):
     """Before the second row of the old chunk there is no slope; after its last it ran out."""
-    joiner = Joiner("replace", SCALE)
-    joiner.join(ramp(0), 0)
-    assert joiner.join(ramp(now_ms - 1), now_ms * MS) is None
+    blender = ChunkBlender("replace", SCALE)
+    blender.blend(ramp(0), 0)
+    assert blender.blend(ramp(now_ms - 1), now_ms * MS) is None
 
 
 # ---- the prefix of real-time chunking -------------------------------------------------------
@@ -123,15 +123,15 @@ def test_there_is_no_seam_where_one_of_them_says_nothing(now_ms):
 
 @pytest.mark.parametrize("mode", ["replace", "ensemble"])
 def test_only_real_time_chunking_has_a_prefix(mode):
-    joiner = Joiner(mode, SCALE)
-    joiner.join(ramp(0), 0)
-    assert joiner.prefix(20 * MS, 40 * MS, 8) is None
+    blender = ChunkBlender(mode, SCALE)
+    blender.blend(ramp(0), 0)
+    assert blender.prefix(20 * MS, 40 * MS, 8) is None
 
 
 def test_what_will_have_been_executed_is_held_and_the_rest_less_and_less():
-    joiner = Joiner("rtc", SCALE)
-    joiner.join(ramp(0, rows=12), 0)
-    prefix = joiner.prefix(20 * MS, 50 * MS, horizon=16)
+    blender = ChunkBlender("rtc", SCALE)
+    blender.blend(ramp(0, rows=12), 0)
+    prefix = blender.prefix(20 * MS, 50 * MS, horizon=16)
     assert prefix.weights.shape == (16,) and prefix.weights.dtype == np.float32
     assert prefix.actions.shape == (16, 2) and prefix.actions.dtype == np.float32
     assert (prefix.weights[:3] == 1.0).all(), "20 to 50 ms"
@@ -140,15 +140,15 @@ def test_what_will_have_been_executed_is_held_and_the_rest_less_and_less():
     assert (prefix.weights[10:] == 0.0).all(), "the old chunk ends at 120 ms"
     # Equation 5 of the paper, first row after the committed ones: c = 7 / 8.
     assert prefix.weights[3] == pytest.approx(7 / 8 * (math.exp(7 / 8) - 1) / (math.e - 1))
-    assert np.array_equal(prefix.actions[:10], joiner.current.actions[2:])
+    assert np.array_equal(prefix.actions[:10], blender.current.actions[2:])
 
 
 @given(st.integers(0, 200 * MS), st.integers(-50 * MS, 300 * MS), st.integers(1, 24),
        st.sampled_from([4, 16]))
 def test_prefix_weights_have_their_shape_whatever_the_times(stamp_ns, latency_ns, rows, horizon):
-    joiner = Joiner("rtc", SCALE)
-    joiner.join(ramp(0, rows=rows), 0)
-    prefix = joiner.prefix(stamp_ns, stamp_ns + latency_ns, horizon)
+    blender = ChunkBlender("rtc", SCALE)
+    blender.blend(ramp(0, rows=rows), 0)
+    prefix = blender.prefix(stamp_ns, stamp_ns + latency_ns, horizon)
     overlap = (rows * 10 * MS - stamp_ns) // (10 * MS)  # whole rows that both speak about
     if overlap <= 0:
         assert prefix is None
@@ -165,9 +165,9 @@ def test_prefix_weights_have_their_shape_whatever_the_times(stamp_ns, latency_ns
 
 
 def test_there_is_no_prefix_for_an_observation_before_the_chunk():
-    joiner = Joiner("rtc", SCALE)
-    joiner.join(ramp(50), 50 * MS)
-    assert joiner.prefix(40 * MS, 60 * MS, 8) is None
+    blender = ChunkBlender("rtc", SCALE)
+    blender.blend(ramp(50), 50 * MS)
+    assert blender.prefix(40 * MS, 60 * MS, 8) is None
 
 
 # ---- the policy -----------------------------------------------------------------------------
