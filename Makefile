@@ -8,9 +8,9 @@ OUT ?= results/sim_eval-$(shell date +%Y%m%d-%H%M%S)
 
 help:
 	@echo "make sim-eval    watch the trained policy drive MetaWorld over ROS 2 topics"
-	@echo "make test        run every test"
+	@echo "make test        lint and run every test; ARGS='-m \"not slow\"' for the quick ones"
 	@echo "make setup       only set up .venv and the OpenGL library"
-	@echo "make lint        ruff"
+	@echo "make lint        ruff, and who may import whom"
 	@echo "make checkpoint  collect demonstrations and train the shipped checkpoint again"
 	@echo "make mt10-checkpoint  the same for the ten tasks of MT10"
 	@echo "make benchmark   print the figures of docs/benchmarks.md"
@@ -21,12 +21,13 @@ setup:
 sim-eval: setup
 	@$(TINYVLA) sim-eval --out $(OUT) $(ARGS)
 
-test: setup
-	@$(PYTHON_BIN) -m ruff check .
-	@$(PYTHON_BIN) -m pytest $(ARGS)
+# A file stays with one process, because its tests share nodes, datasets and checkpoints.
+test: lint
+	@$(PYTHON_BIN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup
 	@$(PYTHON_BIN) -m ruff check .
+	@.venv/bin/lint-imports --no-logo --no-cache
 
 checkpoint: setup
 	@test -f data/pick-place/meta/info.json || $(TINYVLA) collect --tasks pick-place-v3 --episodes 1000 \

@@ -15,24 +15,78 @@ def _own_domain():
     """Claim a ROS domain that no other test process on this machine has, while this one lives."""
     for attempt in range(100):
         domain = 1 + (os.getpid() + attempt) % 100
-        # Never removed: a lock on a file that is gone would not be seen by the next one.
-        claim = (Path(tempfile.gettempdir()) / f"tinyvla-test-domain-{domain}.lock").open("w")
+        path = Path(tempfile.gettempdir()) / f"tinyvla-test-domain-{domain}.lock"
         try:
+            # Never removed: a lock on a file that is gone would not be seen by the next one.
+            claim = path.open("w")
             fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            claim.close()
+        except OSError:  # taken, maybe by another user
             continue
         return domain, claim
     raise RuntimeError("100 test processes are running; wait for some of them")
 
 
-# Test runs do not hear each other or a robot.
-if "ROS_DOMAIN_ID" not in os.environ:
-    _domain, _claim = _own_domain()
-    os.environ["ROS_DOMAIN_ID"] = str(_domain)
+# Test processes do not hear each other or a robot, whatever domain the shell is set to.
+_domain, _claim = _own_domain()
+os.environ["ROS_DOMAIN_ID"] = str(_domain)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 # Tiny networks are slower with more threads, and test processes share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.hookimpl(trylast=True)  # behind the shuffling
+def pytest_collection_modifyitems(items):
+    """Start with the files that take longest, so that no worker ends with one of them alone."""
+    slow = {i.path for i in items if i.get_closest_marker("slow") or i.get_closest_marker("alone")}
+    items.sort(key=lambda i: i.path not in slow)
+
+
+class _Machine:
+    """Lets tests marked ``alone`` run while no other worker of this run has one running."""
+
+    def __init__(self, folder: Path):
+        self._gate, self._room = (folder / "gate").open("w"), (folder / "room").open("w")
+        self._entered = False
+
+    def enter(self, alone: bool) -> None:
+        """Wait until a test may begin."""
+        if self._entered:
+            return
+        # Who waits in the gate lets nobody else in, so the room becomes empty.
+        fcntl.flock(self._gate, fcntl.LOCK_EX)
+        fcntl.flock(self._room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(self._gate, fcntl.LOCK_UN)
+        self._entered = True
+
+    def leave(self) -> None:
+        """Let others in."""
+        fcntl.flock(self._room, fcntl.LOCK_UN)
+        self._entered = False
+
+
+def pytest_configure(config):
+    """Share the machine with the other workers, if there are any."""
+    if hasattr(config, "workerinput"):
+        config.machine = _Machine(config.cache.mkdir("machine"))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # waiting does not count for the time limit
+def pytest_runtest_protocol(item, nextitem):
+    """Have the machine, alone or not, during a test and the fixtures of its file."""
+    machine = getattr(item.config, "machine", None)
+    if machine is None:
+        return (yield)
+
+    def alone(test) -> bool:
+        return test is not None and test.get_closest_marker("alone") is not None
+
+    machine.enter(alone(item))
+    try:
+        return (yield)
+    finally:
+        # What follows in the same file keeps the machine.
+        if not (alone(item) and alone(nextitem)):
+            machine.leave()
 
 
 @pytest.fixture(scope="session")

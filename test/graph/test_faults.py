@@ -12,6 +12,8 @@ from harness.arm_rig import Faults, Rig
 from harness.fault_outcomes import Outcome, repeat
 from harness.faults import FAULTS
 
+pytestmark = pytest.mark.alone
+
 # On a machine that stands still for half a second a chunk ends before anybody could hold.
 ATTEMPTS = 3
 

@@ -15,6 +15,8 @@ from std_srvs.srv import SetBool, Trigger
 from harness.arm_rig import TOPIC, Rig, robot
 from tinyvla_ros.cli.main import main
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def rig(tmp_path):

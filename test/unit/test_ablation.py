@@ -200,6 +200,7 @@ def run(arguments: list[str]) -> int:
     return ablation.run(parser.parse_args(arguments))
 
 
+@pytest.mark.slow
 def test_a_whole_ablation_and_its_repetition(options):
     assert run(options) == 0
     out = Path(options[-1])

@@ -60,6 +60,7 @@ def test_metadata_is_what_rosbag2_of_jazzy_writes(tmp_path):
     assert topic["topic_metadata"]["offered_qos_profiles"][0]["reliability"] == "reliable"
 
 
+@pytest.mark.slow
 @given(share=st.floats(0.0, 1.0), compression=st.sampled_from(["none", "zstd", "lz4"]))
 @settings(max_examples=60, deadline=None,
           suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -61,6 +61,7 @@ def test_going_on_from_the_old_chunk_makes_smaller_jumps(run):
     assert jumps["ensemble"] < jumps["replace"]
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_table_and_goes_on(tiny_checkpoint, tmp_path, capsys):
     command = ["latency-vs-success", "--checkpoint", str(tiny_checkpoint), "--out",
                str(tmp_path / "out"), "--tasks", "reach-v3", "--joins", "replace", "rtc",

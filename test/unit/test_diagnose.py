@@ -221,6 +221,7 @@ def test_black_and_dark_images_are_found(dataset):
     assert [f.error for f in findings] == [True, False]
 
 
+@pytest.mark.slow
 def test_the_overfit_check_needs_a_learning_rate_that_learns(dataset):
     for rate, expected in ((2e-3, []), (1e-12, ["overfit"])):
         recipe = small_recipe(learning_rate=rate)
@@ -284,6 +285,7 @@ def test_the_plan_knows_weights_and_what_goes_with_them():
     assert double.activations == pytest.approx(2 * plan.activations, rel=0.1)
 
 
+@pytest.mark.slow
 def test_the_largest_batch_fits_and_one_more_does_not():
     recipe = small_recipe()
     config = recipe.policy_config(("go",))
@@ -308,6 +310,7 @@ def test_the_largest_batch_is_found_whatever_the_curve():
     assert largest_batch(total, 101.5, 64) == 1
 
 
+@pytest.mark.slow
 def test_a_batch_that_does_not_fit_is_found(tmp_path):
     result = diagnose(Subject("r", small_recipe()), Request(gpu_gb=0.002, utilization=0.5))
     assert "memory" in checks(result.findings)
@@ -316,6 +319,7 @@ def test_a_batch_that_does_not_fit_is_found(tmp_path):
     assert f"lower optimization.batch_size to {result.largest_batch}" in finding.text
 
 
+@pytest.mark.slow
 def test_the_command_reports_and_says_what_it_skipped(dataset, tmp_path, capsys):
     out = tmp_path / "new" / "report.json"
     path = recipe_file(tmp_path, small_recipe(learning_rate=2e-3))
@@ -333,6 +337,7 @@ def test_the_command_reports_and_says_what_it_skipped(dataset, tmp_path, capsys)
     assert text.count("skipped: ") == 3 and "One-batch overfit check: no --data." in text
 
 
+@pytest.mark.slow
 def test_the_command_fails_for_the_exploding_recipe(dataset, tmp_path, capsys):
     path = recipe_file(tmp_path, changed(**EXPLODING))
     assert main(["diagnose", "--config", str(path), "--data", str(dataset), "--steps", "5"]) == 1
@@ -348,6 +353,7 @@ def save(path, recipe: Recipe, data):
     return path
 
 
+@pytest.mark.slow
 def test_a_checkpoint_meets_its_own_and_foreign_data(dataset, tmp_path, capsys):
     recipe = small_recipe()
     checkpoint = save(tmp_path / "checkpoint", recipe, load(dataset, recipe))
@@ -362,6 +368,7 @@ def test_a_checkpoint_meets_its_own_and_foreign_data(dataset, tmp_path, capsys):
     assert any("action 'dx'" in t and "outside of the range stored" in t for t in texts)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_names_instructions_its_own_way(dataset, tmp_path):
     recipe = small_recipe()
     data = load(dataset, recipe)

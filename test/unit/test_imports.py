@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may import whom: the core is free of ROS, of the simulator and of training."""
+"""What an import loads, and so what a machine must have. Who may import whom: pyproject.toml."""
 
 from __future__ import annotations
 
@@ -10,50 +10,54 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-# Rooms that need ROS; every other one must be importable without it.
-ROS_ROOMS = {"nodes"}
-ROS_MODULES = {"launch_graph", "__main__"}
+HEAVY = {"torch", "transformers", "mujoco", "metaworld", "matplotlib"}
+ROS = {"rclpy", "sensor_msgs", "launch", "launch_ros"}
 
 
-def core_modules() -> list[str]:
-    package = ROOT / "tinyvla_ros"
-    modules = []
-    for path in sorted(package.rglob("*.py")):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        if parts[1] not in ROS_ROOMS | {"cli"} and parts[-1] not in ROS_MODULES:
-            modules.append(".".join(parts).removesuffix(".__init__"))
-    return modules
+def modules(room: str, *without: str) -> list[str]:
+    """Return the names of all modules of a room, except some."""
+    paths = sorted((ROOT / room).rglob("*.py"))
+    names = [".".join(p.relative_to(ROOT).with_suffix("").parts) for p in paths]
+    return [n.removesuffix(".__init__") for n in names if n.rpartition(".")[2] not in without]
 
 
-def imported_by(modules: list[str]) -> set[str]:
+def loaded_by(names: list[str]) -> set[str]:
     """Import modules in a fresh interpreter and return the top-level packages it then holds."""
     code = ("import importlib, sys\n"
-            f"for name in {modules!r}: importlib.import_module(name)\n"
+            f"for name in {names!r}: importlib.import_module(name)\n"
             "print(' '.join({m.split('.')[0] for m in sys.modules}))")
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT,
                          check=False)
     assert run.returncode == 0, run.stderr
-    return set(run.stdout.split())
+    loaded = set(run.stdout.split())
+    assert {n.split(".")[0] for n in names} <= loaded
+    return loaded
 
 
-def test_core_needs_neither_ros_nor_simulator_nor_training():
-    modules = core_modules()
-    assert "tinyvla_ros.policy.policy" in modules
-    loaded = imported_by(modules)
-    assert "tinyvla_ros" in loaded
-    assert not loaded & {"rclpy", "sensor_msgs", "mujoco", "metaworld", "sim_bridge", "training",
-                         "launch", "launch_ros"}
+def test_the_command_and_all_that_reads_contracts_and_bags_load_nothing_heavy():
+    names = [*modules("tinyvla_ros/core"), *modules("tinyvla_ros/arm"),
+             *modules("tinyvla_ros/bags", "replay"), *modules("tinyvla_ros/report"),
+             *modules("tinyvla_ros/dry_run"), *modules("tinyvla_ros/start", "launch_graph"),
+             "tinyvla_ros.cli.main"]
+    assert {"tinyvla_ros.arm.contract", "tinyvla_ros.bags.reader"} <= set(names)
+    assert not loaded_by(names) & (HEAVY | ROS)
 
 
-def test_environment_and_training_need_no_ros():
-    loaded = imported_by(["sim_bridge.rollout", "training.data.collect", "training.learning.train",
-                          "training.experiments.evaluate"])
+def test_the_policy_loads_neither_ros_nor_a_simulator():
+    loaded = loaded_by([*modules("tinyvla_ros/policy"), "tinyvla_ros.bags.replay",
+                        *modules("tinyvla_ros/lerobot_import")])
+    assert "torch" in loaded
+    assert not loaded & (ROS | {"mujoco", "metaworld", "transformers", "sim_bridge", "training"})
+
+
+def test_simulation_and_training_load_no_ros():
+    loaded = loaded_by([n for n in (*modules("sim_bridge"), *modules("training"))
+                        if ".nodes" not in n])
     assert "mujoco" in loaded
-    assert "rclpy" not in loaded
+    assert not loaded & ROS
 
 
-@pytest.mark.parametrize("module", ["sim_bridge.nodes.sim_bridge_node",
-                                    "sim_bridge.nodes.eval_node"])
-def test_bridge_never_imports_training(module):
+def test_the_policy_node_loads_no_simulator_and_no_pretrained_model():
     pytest.importorskip("rclpy")
-    assert "training" not in imported_by([module])
+    loaded = loaded_by(["tinyvla_ros.nodes.policy_node"])
+    assert not loaded & {"mujoco", "metaworld", "transformers", "sim_bridge", "training"}

@@ -47,6 +47,7 @@ def test_the_shipped_unseen_wordings_were_never_trained_on():
                    unseen=True)
 
 
+@pytest.mark.slow
 def test_a_run_tells_refuses_and_reports(checkpoint, tmp_path, capsys):
     file = tmp_path / "wordings.yaml"
     file.write_text("reach-v3: [sing me a song]\n")

@@ -122,6 +122,7 @@ def run(*arguments) -> int:
     return loss_success.run(parser.parse_args([str(a) for a in arguments]))
 
 
+@pytest.mark.slow
 def test_a_whole_comparison_and_its_repetition(data, tmp_path):
     assert train(recipe(), Setting([(data, 1.0)], threads=1), tmp_path / "run")
     out = tmp_path / "out"

@@ -62,6 +62,7 @@ def step_of(run):
     return json.loads((run / "last" / "training.json").read_text())["step"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
 def test_an_interrupted_run_ends_with_the_same_bits(dataset, whole, tmp_path, sign):
     run = tmp_path / "run"
@@ -84,6 +85,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(dataset, whole, tmp_path, si
     assert course[0] == course[1]
 
 
+@pytest.mark.slow
 def test_two_processes_agree_with_one(dataset, tmp_path):
     recipe = small_recipe(steps=5)
     assert train(recipe, setting(dataset), tmp_path / "one")
@@ -101,6 +103,7 @@ def test_two_processes_agree_with_one(dataset, tmp_path):
     assert json.loads((tmp_path / "two/train.json").read_text())["processes"] == 2
 
 
+@pytest.mark.slow
 def test_a_batch_that_cannot_be_shared_is_refused(dataset, tmp_path):
     arguments = [*command(small_recipe(batch_size=7), dataset, tmp_path / "r", tmp_path),
                  "--processes", "2"]
@@ -109,6 +112,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(dataset, tmp_path):
     assert "Batch size 7 cannot be shared evenly by 2 processes" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_earlier_save(dataset, whole, tmp_path):
     run = tmp_path / "run"
     recipe = small_recipe(steps=40, save_every=4)

@@ -79,6 +79,7 @@ def test_dataset_follows_lerobot_v3(dataset):
     assert len(stats["action"]["q50"]) == 16
 
 
+@pytest.mark.slow
 def test_demonstrations_do_not_depend_on_the_number_of_workers(dataset, tmp_path):
     collect(TASKS, 2, 0, tmp_path / "again", CollectOptions(image_size=48), workers=2)
     for name in ("data/chunk-000/file-000.parquet",):
@@ -155,6 +156,7 @@ def test_later_states_are_those_of_the_demonstration(demonstrations):
     assert np.array_equal(batch.future[:, 0].numpy(), two_on)
 
 
+@pytest.mark.slow
 def test_train_writes_a_checkpoint_that_evaluates(dataset, tmp_path):
     assert train(recipe(), setting(dataset), tmp_path / "run")
     out = tmp_path / "run" / "best"
@@ -190,6 +192,7 @@ def test_fine_tuning_starts_from_the_checkpoint(dataset, tmp_path):
         train(other, setting(dataset, init=start / "last"), tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss(dataset, tmp_path):
     train(recipe(steps=120, save_every=120, learning_rate=2e-3), setting(dataset), tmp_path / "c")
     train(recipe(steps=1), setting(dataset), tmp_path / "d")

@@ -196,6 +196,7 @@ def test_checkpoints_from_before_there_were_encoders_are_tiny():
     assert "encoder" not in json.loads((default_checkpoint() / "config.json").read_text())["model"]
 
 
+@pytest.mark.slow
 def test_the_memory_plan_knows_what_is_frozen(models):
     plans = {}
     for adapt in ("frozen", "lora", "full"):
@@ -212,6 +213,7 @@ def test_the_memory_plan_knows_what_is_frozen(models):
     assert frozen.activations < plans["lora"].activations
 
 
+@pytest.mark.slow
 def test_diagnose_takes_a_frozen_backbone(data, models):
     recipe = encoder_recipe({"kind": "vision", "model": models("siglip")})
     result = diagnose(Subject("recipe", recipe), Request([(data, 1.0)], "cpu", 30, 6.0, 0.65))
