@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -15,6 +14,7 @@ from sim_bridge.episodes import EPISODE_SLOT_NS, HORIZON, RunParameters
 from sim_bridge.nodes.robot_publisher import SENSOR_QOS
 from sim_bridge.results import EpisodeRecord, ResultsWriter, protocol, table
 from sim_bridge.robot_config import RobotConfig
+from tinyvla_ros.core.episode_event import END, EpisodeEvent
 from tinyvla_ros.core.errors import MessageError
 from tinyvla_ros.core.files import checkpoint_digest
 from tinyvla_ros.core.film_strip import FilmStrip
@@ -72,24 +72,25 @@ class EvalNode(Node):
             self.get_logger().warning(str(err), throttle_duration_sec=1.0)
 
     def _on_episode(self, msg: DiagnosticStatus) -> None:
-        if msg.message != "end":
+        event = EpisodeEvent.read(msg)
+        if event.kind != END:
             return
-        values = {v.key: v.value for v in msg.values}
         try:
-            index = int(values["index"])
+            index = event.integer("index")
             record = EpisodeRecord(
-                values["task"], int(values["seed"]), values["success"] == "True",
-                int(values["steps"]), float(values["return"]), int(values["chunks"]),
-                tuple(json.loads(values["latency_ms"])))
-        except (KeyError, ValueError, TypeError) as err:
-            self.get_logger().warning(f"An episode event cannot be read ({err!r}); it is ignored.")
+                event.text("task"), event.integer("seed"), event.flag("success"),
+                event.integer("steps"), event.real("return"), event.integer("chunks"),
+                event.numbers("latency_ms"))
+            factors = [event.real("real_time_factor")] \
+                if "real_time_factor" in event.values else []
+        except MessageError as err:
+            self.get_logger().warning(f"{err} The event is ignored.")
             return
         if index in self._seen or index >= len(self._plan):
             return
         self._seen.add(index)
         self._writer.add(record)
-        if "real_time_factor" in values:
-            self._factors.append(float(values["real_time_factor"]))
+        self._factors += factors
         self.get_logger().info(
             f"{len(self._seen)}/{len(self._plan)} {record.task} seed {record.seed}: "
             f"{'success' if record.success else 'failure'} after {record.steps} steps")

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import threading
 import time
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from pydantic import Field
 from rclpy.node import Node
 from std_msgs.msg import String
@@ -23,11 +22,12 @@ from sim_bridge.nodes.robot_publisher import RobotPublisher
 from sim_bridge.robot_config import RobotConfig
 from sim_bridge.rollout import Episode
 from tinyvla_ros.arm.chunk_follower import ChunkFollower
+from tinyvla_ros.core.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.messages import trajectory_to_chunk
 from tinyvla_ros.core.types import ActionChunk
 from tinyvla_ros.nodes.parameters import declare_parameters
-from tinyvla_ros.nodes.runner import EPISODE_QOS, LATCHED, OK, WARN, Diagnostics, run_node, status
+from tinyvla_ros.nodes.runner import EPISODE_QOS, LATCHED, OK, WARN, Diagnostics, run_node
 
 RESEND_AFTER_S = 1.0
 RECORDER = "episode_recorder_node"
@@ -137,7 +137,7 @@ class SimBridgeNode(Node):
                         self._run_episode(spec)
                         break
                     except _Restart:
-                        self._say_episode(spec, "abort", {})
+                        self._publish_event(spec, ABORT, {})
             self._state = (OK, "all episodes done")
         except _Stop:
             pass
@@ -178,16 +178,16 @@ class SimBridgeNode(Node):
             self._chunk = None
             self._instruction = self._config.instruction(spec.task)
         self._instruction_publisher.publish(String(data=self._instruction))
-        self._say_episode(spec, "begin", {"instruction": self._instruction})
+        self._publish_event(spec, BEGIN, {"instruction": self._instruction})
         self._state = (OK, f"episode {spec.index + 1} of {len(self._plan)}: {spec.task}")
         episode = Episode(self._envs[spec.task], spec)
         run = self._lockstep if self._parameters.mode == "lockstep" else self._realtime
         values, latencies = run(episode)
         self._publish_observation(episode)
         result = episode.result()
-        self._say_episode(spec, "end", {
+        self._publish_event(spec, END, {
             "success": result.success, "steps": result.steps, "return": result.episode_return,
-            "chunks": len(latencies), "latency_ms": json.dumps(latencies), **values})
+            "chunks": len(latencies), "latency_ms": latencies, **values})
 
     def _lockstep(self, episode: Episode) -> tuple[dict, list[float]]:
         latencies = []
@@ -277,11 +277,13 @@ class SimBridgeNode(Node):
         if self._restart:
             raise _Restart
 
-    def _say_episode(self, spec: EpisodeSpec, event: str, values: dict) -> None:
-        values = {"index": spec.index, "total": len(self._plan), "task": spec.task,
-                  "seed": spec.seed, "start_ns": spec.start_ns, **values}
-        self._episode_publisher.publish(
-            status("sim_bridge_node: episode", OK, event, values, "metaworld"))
+    def _publish_event(self, spec: EpisodeSpec, kind: str, values: dict) -> None:
+        msg = DiagnosticStatus()
+        EpisodeEvent.make(kind, {
+            "index": spec.index, "total": len(self._plan), "task": spec.task,
+            "seed": spec.seed, "start_ns": spec.start_ns, **values,
+        }).fill(msg, KeyValue, "sim_bridge_node: episode", "metaworld")
+        self._episode_publisher.publish(msg)
         self._diagnostics.publish()
 
     def _describe(self):

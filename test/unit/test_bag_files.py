@@ -17,7 +17,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 
 from harness.recordings import STORE, STRING, text_message, texts_in, write_bag
 from tinyvla_ros.bags.info import bag_info
-from tinyvla_ros.bags.reader import Bag, find_bags
+from tinyvla_ros.bags.reader import Bag, BagMessage, BagTopic, find_bags
 from tinyvla_ros.bags.recover import recover
 from tinyvla_ros.bags.recover import run as run_recover
 from tinyvla_ros.core.errors import InputError
@@ -144,6 +144,25 @@ def test_a_sqlite3_journal_is_used_and_left_alone(tmp_path):
     finally:
         database.close()
     assert texts_in(recovered.path, "/a") == ["first", "second"]
+
+
+@pytest.mark.parametrize("plugin", [StoragePlugin.MCAP, StoragePlugin.SQLITE3])
+def test_publish_times_are_those_of_the_storage_or_else_receive_times(tmp_path, plugin):
+    if plugin == StoragePlugin.MCAP:
+        path, late_ns = write_bag(tmp_path / "bag", TEXTS), 1_000_000
+    else:
+        path, late_ns = tmp_path / "bag", 0
+        with Writer(path, version=9, storage_plugin=plugin) as writer:
+            connection = writer.add_connection("/a", STRING, typestore=STORE)
+            writer.write(connection, 1000, text_message("first"))
+    with Bag(path) as bag:
+        assert {m.log_ns - m.publish_ns for m in bag.messages()} == {late_ns}
+
+
+def test_a_publish_time_of_another_clock_is_not_trusted():
+    topic = BagTopic("/a", STRING, 1, 1)
+    assert BagMessage(topic, 10**12, 10**12 - 10**8, b"").time_ns == 10**12 - 10**8
+    assert BagMessage(topic, 10**12, 10**9, b"").time_ns == 10**12
 
 
 def no_metadata(path: Path) -> None:

@@ -14,8 +14,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-# A publisher whose clock differs by more is judged by when its messages arrive, s.
-CLOCK_TRUST_S = 1.0
+from tinyvla_ros.bags.publish_time import PublishTime
+
 # An `end` may arrive so much later than what was published after it, s.
 SETTLE_S = 0.15
 # Messages from before a `begin` that is still on its way: for so long, so many bytes.
@@ -25,8 +25,8 @@ POST_ROLL_S = 0.3
 
 
 @dataclass(frozen=True)
-class RawMessage:
-    """A message as it came; nobody has looked into it.
+class RawMessage(PublishTime):
+    """A message as it arrived, not decoded.
 
     Attributes:
         topic: name.
@@ -40,12 +40,6 @@ class RawMessage:
     publish_ns: int
     data: bytes
     sequence: int = 0
-
-    @property
-    def time_ns(self) -> int:
-        """When it was published; when it was received, if the clocks do not agree."""
-        agree = abs(self.log_ns - self.publish_ns) < CLOCK_TRUST_S * 1e9
-        return self.publish_ns if agree else self.log_ns
 
 
 class Sink(Protocol):

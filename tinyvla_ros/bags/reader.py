@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcap.reader import make_reader
 from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys.store import Typestore
 
 from tinyvla_ros.bags.metadata import METADATA
+from tinyvla_ros.bags.publish_time import PublishTime
 from tinyvla_ros.core.configuration import read_yaml
 from tinyvla_ros.core.errors import InputError
 
@@ -36,17 +40,19 @@ class BagTopic:
 
 
 @dataclass(frozen=True)
-class BagMessage:
+class BagMessage(PublishTime):
     """A message as it was recorded.
 
     Attributes:
         topic: its topic.
-        log_ns: receive time, ns since 1970.
+        log_ns, publish_ns: receive and publish time, ns since 1970; equal where the storage has
+            no publish time, as sqlite3 has none. ``time_ns`` is the one to trust.
         data: CDR.
     """
 
     topic: BagTopic
     log_ns: int
+    publish_ns: int
     data: bytes
 
 
@@ -70,13 +76,21 @@ class Bag(AbstractContextManager):
     def __init__(self, path: str | Path):
         self.path = Path(path)
         _check(self.path)
-        self._store = get_typestore(Stores.ROS2_JAZZY)
         try:
-            self._reader = AnyReader([self.path], default_typestore=self._store)
+            self._reader = AnyReader([self.path], default_typestore=typestore())
             self._reader.open()
         except Exception as err:  # the library lets whatever a damaged file causes through
             raise InputError(_why(self.path, err)) from None
-        self.custom: Mapping[str, str] = self._custom()
+        metadata = self.path / METADATA
+        information = read_yaml(metadata)["rosbag2_bagfile_information"] \
+            if metadata.is_file() else {}
+        self.custom: Mapping[str, str] = {
+            str(k): str(v) for k, v in (information.get("custom_data") or {}).items()}
+        # Files that the MCAP library can read; rosbags reads the others, without publish times.
+        self._mcap = [self.path] if self.path.suffix == ".mcap" else [
+            self.path / Path(name).name for name in information.get("relative_file_paths", ())
+            if name.endswith(".mcap")
+            and (information.get("compression_mode") or "none").lower() == "none"]
         self.topics = {name: BagTopic(name, info.msgtype or "several types", info.msgcount,
                                       _publishers(info))
                        for name, info in self._reader.topics.items()}
@@ -110,18 +124,31 @@ class Bag(AbstractContextManager):
         Raises:
             InputError: the storage is damaged further on.
         """
-        wanted = None if topics is None else set(topics)
-        connections = [c for c in self._reader.connections
-                       if wanted is None or c.topic in wanted]
-        if not connections:
+        wanted = set(self.topics).intersection(self.topics if topics is None else topics)
+        if not wanted:
             return
         try:
-            for connection, log_ns, data in self._reader.messages(connections):
-                yield BagMessage(self.topics[connection.topic], log_ns, bytes(data))
+            yield from self._from_mcap(wanted) if self._mcap else self._from_rosbags(wanted)
         except InputError:
             raise
         except Exception as err:
             raise InputError(_why(self.path, err)) from None
+
+    def _from_mcap(self, topics: set[str]) -> Iterator[BagMessage]:
+        for path in self._mcap:
+            with path.open("rb") as file:
+                reader = make_reader(file, validate_crcs=True)
+                summary = reader.get_summary()
+                # Without an index the library would sort the whole file in memory.
+                indexed = bool(summary and summary.chunk_indexes)
+                for _, channel, message in reader.iter_messages(topics, log_time_order=indexed):
+                    yield BagMessage(self.topics[channel.topic], message.log_time,
+                                     message.publish_time, message.data)
+
+    def _from_rosbags(self, topics: set[str]) -> Iterator[BagMessage]:
+        connections = [c for c in self._reader.connections if c.topic in topics]
+        for connection, log_ns, data in self._reader.messages(connections):
+            yield BagMessage(self.topics[connection.topic], log_ns, log_ns, bytes(data))
 
     def decode(self, message: BagMessage) -> object:
         """Return a message with the attributes it has in ROS; arrays are numpy's.
@@ -139,12 +166,11 @@ class Bag(AbstractContextManager):
             raise InputError(f"{self.path}: a message of {message.topic.name} is not a {kind} "
                              f"({_short(err)}).") from None
 
-    def _custom(self) -> dict[str, str]:
-        path = self.path / METADATA
-        if not path.is_file():
-            return {}
-        information = read_yaml(path)["rosbag2_bagfile_information"]
-        return {str(k): str(v) for k, v in (information.get("custom_data") or {}).items()}
+
+@functools.cache
+def typestore() -> Typestore:
+    """Return the message types of ROS 2 Jazzy."""
+    return get_typestore(Stores.ROS2_JAZZY)
 
 
 def header_stamp(data: bytes) -> int:

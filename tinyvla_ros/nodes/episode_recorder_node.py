@@ -19,11 +19,13 @@ from std_srvs.srv import SetBool, Trigger
 from tinyvla_ros import __version__
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.bags.definitions import definition
-from tinyvla_ros.bags.episodes import CLOCK_TRUST_S, EpisodeSorter, RawMessage
+from tinyvla_ros.bags.episodes import EpisodeSorter, RawMessage
 from tinyvla_ros.bags.jpeg import as_jpeg
 from tinyvla_ros.bags.metadata import TopicMetadata, safe_name
+from tinyvla_ros.bags.publish_time import CLOCK_TRUST_S
 from tinyvla_ros.bags.writing import WriterThread
 from tinyvla_ros.core.configuration import Config
+from tinyvla_ros.core.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import checkpoint_digest
 from tinyvla_ros.nodes.parameters import declare_parameters
@@ -164,20 +166,17 @@ class EpisodeRecorderNode(Node):
     # ---- episodes -------------------------------------------------------------------------
 
     def _on_event(self, message: RawMessage) -> None:
-        event = deserialize_message(message.data, DiagnosticStatus)
-        values = {v.key: v.value for v in event.values}
+        event = EpisodeEvent.read(deserialize_message(message.data, DiagnosticStatus))
+        values = dict(event.values)
         late_s = (message.log_ns - message.publish_ns) / 1e9
-        if event.message == "begin" and late_s > CLOCK_TRUST_S:
+        if event.kind == BEGIN and late_s > CLOCK_TRUST_S:
             self._missed = (message.time_ns, values | {"begun_late_s": f"{late_s:.1f}"})
-        elif event.message == "begin":
+        elif event.kind == BEGIN:
             self._missed = None
             self._begin(message.time_ns, values)
-        elif event.message in ("end", "abort"):
+        elif event.kind in (END, ABORT):
             self._missed = None
-            success = values.get("success", "").lower()
-            outcome = {"true": "success", "false": "failure"}.get(success, "unknown")
-            values["outcome"] = "aborted" if event.message == "abort" else outcome
-            self._end(message.time_ns, values)
+            self._end(message.time_ns, values | {"outcome": event.outcome})
 
     def _begin(self, at_ns: int, values: dict[str, str]) -> None:
         name = safe_name((f"{int(values['index']):04d}" if values.get("index", "").isdigit()

@@ -13,6 +13,7 @@ import numpy as np
 from tinyvla_ros.bags.info import BagInfo, bag_info
 from tinyvla_ros.bags.reader import Bag, BagMessage, header_stamp
 from tinyvla_ros.bags.topics import contract_of
+from tinyvla_ros.core.episode_event import EpisodeEvent
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.messages import time_to_ns
 from tinyvla_ros.report.chunks import ChunkView, chunk_of, view_chunks
@@ -153,7 +154,7 @@ class _Gathered:
         self.said: list[tuple[int, int]] = []  # by the policy itself, before joining and limits
         self.clock: list[tuple[int, int]] = []
         self.diagnostics: list[tuple[int, object]] = []
-        self.episodes: list[tuple[int, object]] = []
+        self.episodes: list[tuple[int, EpisodeEvent]] = []
         self.mode = ""
         self._problems: Counter[str] = Counter()
         self._bag = bag
@@ -206,7 +207,8 @@ class _Gathered:
 
     def _event(self, message: BagMessage) -> None:
         if message.topic.name.endswith("episode"):
-            self.episodes.append((message.log_ns, self._bag.decode(message)))
+            self.episodes.append(
+                (message.log_ns, EpisodeEvent.read(self._bag.decode(message))))
 
     def _diagnostic(self, message: BagMessage) -> None:
         for status in self._bag.decode(message).status:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tinyvla_ros.core.episode_event import BEGIN, EpisodeEvent
 from tinyvla_ros.report.time_axis import TimeAxis
 
 # Counters in the policy's diagnostics: a rise is an event.
@@ -59,26 +60,21 @@ def policy_events(statuses: Sequence[tuple[int, tuple[str, Mapping[str, str]]]],
     return states, events
 
 
-def episode_events(messages: Sequence[tuple[int, object]],
+def episode_events(received: Sequence[tuple[int, EpisodeEvent]],
                    axis: TimeAxis) -> tuple[list[Event], dict[str, str], int]:
-    """Return begin and end, what they say of the first episode, and how many were begun.
+    """Return begin and end, the values of the first episode, and how many were begun.
 
     Args:
-        messages: (receive time, diagnostic_msgs/DiagnosticStatus) in order.
+        received: (receive time, event) in order.
         axis: the time axis.
     """
-    events: list[Event] = []
-    told: dict[str, str] = {}
+    values: dict[str, str] = {}
     begun = 0
-    for log_ns, event in messages:
-        begun += event.message == "begin"
-        events.append(Event(round(axis.received(log_ns), 4), "episode", event.message))
+    for _, event in received:
+        begun += event.kind == BEGIN
         if begun <= 1:
-            told |= {v.key: v.value for v in event.values}
-            success = {"true": "success", "false": "failure"}.get(
-                told.get("success", "").lower())
-            if event.message == "abort":
-                told["outcome"] = "aborted"
-            elif success:
-                told["outcome"] = success
-    return events, told, begun
+            values |= event.values
+            if event.outcome != "unknown":
+                values["outcome"] = event.outcome
+    return [Event(round(axis.received(log_ns), 4), "episode", event.kind)
+            for log_ns, event in received], values, begun

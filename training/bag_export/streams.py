@@ -13,11 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from mcap.exceptions import McapError
-from mcap.reader import make_reader
 
 from tinyvla_ros.arm.contract import RobotContract
-from tinyvla_ros.bags.episodes import CLOCK_TRUST_S
 from tinyvla_ros.bags.reader import Bag, BagMessage, header_stamp
 from tinyvla_ros.bags.topics import find_topic, need_topic
 from tinyvla_ros.core.errors import InputError, MessageError
@@ -119,13 +116,12 @@ def read_recording(bag: Bag, contract: RobotContract) -> Recording:
     if pose:
         recording.states |= _pose(bag, pose, stamps[pose], messages[pose])
     recording.instructions = list(dict.fromkeys(bag.decode(m).data for m in messages[words]))
-    sent = _publish_times(bag, [t for t in unstamped if t != words])
     recording.clock = np.array(
-        [(_sent(sent, m), time_to_ns(bag.decode(m).clock)) for m in messages[CLOCK]],
+        [(m.time_ns, time_to_ns(bag.decode(m).clock)) for m in messages[CLOCK]],
         np.int64).reshape(-1, 2)
     for topic, recorded in outputs.items():
         if recorded is not None and messages[recorded]:
-            commands = [Command(bag.decode(m), _sent(sent, m)) for m in messages[recorded]]
+            commands = [Command(bag.decode(m), m.time_ns) for m in messages[recorded]]
             recording.commands[topic] = sorted(commands, key=lambda c: c.sent_ns)
     return recording
 
@@ -209,26 +205,3 @@ def _pose(bag: Bag, topic: str, stamps, messages) -> dict[str, Series]:
 
 def _bad(bag: Bag, topic: str, stamp: int, err: MessageError) -> InputError:
     return InputError(f"{bag.path}: {topic} at {stamp / 1e9:.3f} s: {err}")
-
-
-def _publish_times(bag: Bag, topics: list[str]) -> dict[tuple[str, int], int]:
-    """Return (topic, receive time) -> publish time, where the storage has it.
-
-    A busy recorder takes messages up late and in another order than they were sent in.
-    """
-    files = sorted(bag.path.glob("*.mcap")) if bag.path.is_dir() else \
-        [bag.path] if bag.path.suffix == ".mcap" else []
-    times = {}
-    for path in files if topics else []:
-        try:
-            with path.open("rb") as file:
-                for _, channel, message in make_reader(file).iter_messages(topics):
-                    times[channel.topic, message.log_time] = message.publish_time
-        except (McapError, EOFError):
-            return {}  # receive times will do
-    return times
-
-
-def _sent(times: dict[tuple[str, int], int], message: BagMessage) -> int:
-    sent = times.get((message.topic.name, message.log_ns), message.log_ns)
-    return sent if abs(sent - message.log_ns) < CLOCK_TRUST_S * 1e9 else message.log_ns
