@@ -4,22 +4,17 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
-import tinyvla_ros
-from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.files import write_json
+from tinyvla_ros.core.files import prepare_output_directory, write_json
 from tinyvla_ros.core.intervals import wilson_interval
+from tinyvla_ros.core.provenance import provenance
+from tinyvla_ros.core.tables import markdown_table
 from tinyvla_ros.policy.config import PolicyConfig
-
-PACKAGES = ("torch", "diffusers", "numpy", "mujoco", "metaworld", "gymnasium")
 
 
 @dataclass(frozen=True)
@@ -59,7 +54,7 @@ class ResultsWriter:
     """
 
     def __init__(self, out: str | Path):
-        self.out = check_out(out)
+        self.out = prepare_output_directory(out)
         self._lines = (self.out / "episodes.jsonl").open("w", encoding="utf-8")
         self.records: list[EpisodeRecord] = []
 
@@ -80,42 +75,18 @@ class ResultsWriter:
         return results
 
 
-def check_out(out: str | Path) -> Path:
-    """Create an output directory, or say in one sentence why it cannot be used."""
-    out = Path(out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / ".write-test"
-        probe.touch()
-        probe.unlink()
-    except OSError as err:
-        raise InputError(f"Output directory {out} cannot be written ({err.strerror}); give one "
-                         "you may write to.") from None
-    if (out / "results.json").exists() or (out / "episodes.jsonl").exists():
-        raise InputError(f"Output directory {out} holds results already; give another one, "
-                         "nothing was overwritten.")
-    return out
-
-
 def protocol(config: PolicyConfig, digest: str, *, tasks: Iterable[str], episodes: int,
              seed: int, mode: str, horizon: int, cameras: dict, policy_seed: int,
              **more) -> dict:
     """Return everything needed to repeat an evaluation."""
-    versions = {"tinyvla_ros": tinyvla_ros.__version__, "python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = None
     return {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"), "mode": mode,
+        **provenance(), "mode": mode,
         "tasks": list(tasks), "episodes": episodes, "seeds": [seed, seed + episodes - 1],
         "policy_seed": policy_seed, "horizon": horizon,
         "success": "MetaWorld info['success'] within the horizon",
         "checkpoint_digest": digest, "cameras": cameras,
         "chunk_horizon": config.action.horizon, "n_action_steps": config.action.n_action_steps,
-        "control_dt": config.action.dt, "sample_steps": config.diffusion.sample_steps,
-        "machine": f"{platform.machine()}, {platform.system()}", "versions": versions, **more}
+        "control_dt": config.action.dt, "sample_steps": config.diffusion.sample_steps, **more}
 
 
 def summarize(records: list[EpisodeRecord], protocol: dict) -> dict:
@@ -139,21 +110,18 @@ def summarize(records: list[EpisodeRecord], protocol: dict) -> dict:
 
 def table(results: dict) -> str:
     """Return the summary as a Markdown table, which also reads well in a terminal."""
-    width = max(17, *(len(task) for task in results["tasks"])) if results["tasks"] else 17
-    lines = [f"| {'task':<{width}} | episodes | success | 95 % interval | mean steps "
-             "| mean return |",
-             f"|{'-' * (width + 2)}|---------:|--------:|--------------:|-----------:"
-             "|------------:|"]
-    for task, row in results["tasks"].items():
-        interval = f"{100 * row['wilson_low']:.0f}-{100 * row['wilson_high']:.0f} %"
-        lines.append(f"| {task:<{width}} | {row['episodes']:>8} "
-                     f"| {100 * row['success_rate']:>5.0f} % | {interval:>13} "
-                     f"| {row['mean_steps']:>10.1f} | {row['mean_return']:>11.1f} |")
-    if len(results["tasks"]) > 1:
-        mean = np.mean([row["success_rate"] for row in results["tasks"].values()])
-        lines.append(f"\nmean success over {len(results['tasks'])} tasks: {100 * mean:.1f} %")
+    tasks = results["tasks"]
+    parts = [markdown_table(
+        ["task", "episodes", "success", "95 % interval", "mean steps", "mean return"],
+        [[task, row["episodes"], f"{100 * row['success_rate']:.0f} %",
+          f"{100 * row['wilson_low']:.0f}-{100 * row['wilson_high']:.0f} %",
+          f"{row['mean_steps']:.1f}", f"{row['mean_return']:.1f}"]
+         for task, row in tasks.items()])]
+    if len(tasks) > 1:
+        mean = np.mean([row["success_rate"] for row in tasks.values()])
+        parts.append(f"mean success over {len(tasks)} tasks: {100 * mean:.1f} %")
     latency = results["latency_ms"]
     if latency["p50"] is not None:
-        lines.append(f"\nobservation to chunk: p50 {latency['p50']:.1f} ms, "
+        parts.append(f"observation to chunk: p50 {latency['p50']:.1f} ms, "
                      f"p95 {latency['p95']:.1f} ms, p99 {latency['p99']:.1f} ms")
-    return "\n".join(lines)
+    return "\n\n".join(parts)

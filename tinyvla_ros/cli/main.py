@@ -139,8 +139,8 @@ def _evaluation_arguments(command: argparse.ArgumentParser, out: str) -> None:
 def _sim_eval(options) -> int:
     from sim_bridge.episodes import expand_tasks, plan_episodes
     from sim_bridge.gl import choose_gl
-    from sim_bridge.results import check_out
     from sim_bridge.robot_config import RobotConfig
+    from tinyvla_ros.core.files import prepare_output_directory
 
     names = SimEvalOptions.model_fields
     options.tasks = list(expand_tasks(options.tasks))
@@ -152,7 +152,7 @@ def _sim_eval(options) -> int:
         robot.instruction(task)
     choose_gl()
     nodes = sim_eval_graph(chosen)
-    check_out(chosen.out)
+    prepare_output_directory(chosen.out)
     from tinyvla_ros.start.local_launch import run_graph
     return run_graph(nodes)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that appear whole or not at all, and the digest of a checkpoint directory."""
+"""Files that appear whole or not at all, output directories, the digest of a checkpoint."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+
+from tinyvla_ros.core.errors import InputError
 
 CONFIG, WEIGHTS, NORMALIZER = "config.json", "model.safetensors", "normalizer.safetensors"
 # Directories that only checkpoints with a pretrained encoder have: what was trained beside the
@@ -26,6 +28,27 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     part = path.with_name(path.name + ".part")
     write(part)
     os.replace(part, path)
+
+
+def prepare_output_directory(path: str | Path) -> Path:
+    """Create a directory for results and return it.
+
+    Raises:
+        InputError: it cannot be created or written, or holds results of an evaluation.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".write-test"
+        probe.touch()
+        probe.unlink()
+    except OSError as err:
+        raise InputError(f"Output directory {path} cannot be written ({err.strerror}); give one "
+                         "you may write to.") from None
+    if any((path / name).exists() for name in ("results.json", "episodes.jsonl")):
+        raise InputError(f"Output directory {path} holds results already; give another one, "
+                         "nothing was overwritten.")
+    return path
 
 
 def checkpoint_digest(path: str | Path) -> str:

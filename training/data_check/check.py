@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from sim_bridge.results import check_out
 from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.files import write_json
+from tinyvla_ros.core.files import prepare_output_directory, write_json
 from training.data.consistency import Finding, episode_starts, frame_findings, table_findings
 from training.data.dataset import fingerprint
 from training.data.lerobot_reader import (
@@ -63,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     if out.resolve().is_relative_to(root.resolve()):
         raise InputError(f"Output directory {out} lies inside the dataset, where lerobot would "
                          "find it; give another one.")
-    check_out(out)
+    prepare_output_directory(out)
     report = check(tables)
     sheets = _write_sheets(tables, report, out)
     data = report_data(tables, report, sheets)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinyvla_ros.core.intervals import rate_text, wilson_interval
+from tinyvla_ros.core.tables import markdown_table
 from training.experiments.language_success import TOLD
 from training.experiments.plots import COLORS, new_figure, save, tidy
 from training.jobs.results_log import ResultsLog
@@ -17,18 +18,15 @@ def write_report(log: ResultsLog) -> str:
     """Write ``language.md`` and ``language.png``; return the text."""
     plan, records = log.plan, log.records["episodes"]
     rows = {told: [r for r in records if r["told"] == told] for told in plan["told"]}
-    lines = [f"Checkpoint {plan['checkpoint']}, {plan['episodes']} episodes per task and column, "
-             f"seeds from {plan['seed']} on, {plan['scenes']} scenes; success at the task of the "
-             "scene, 95 % Wilson intervals.", "",
-             "| task | " + " | ".join(f"told {TOLD[t]}" for t in rows) + " |",
-             "|---|" + "--:|" * len(rows)]
-    for task in plan["tasks"]:
-        cells = [rate_text(_outcomes(found, task)) for found in rows.values()]
-        lines.append(f"| {task} | " + " | ".join(cells) + " |")
-    lines.append("| all | " + " | ".join(rate_text(_outcomes(f)) for f in rows.values()) + " |")
-    refused = [f"{sum(r['refused'] for r in f)} of {len(f)}" for f in rows.values()]
-    lines.append("| refused, arm not moved | " + " | ".join(refused) + " |")
-    text = "\n".join(lines)
+    table = [[task, *(rate_text(_outcomes(found, task)) for found in rows.values())]
+             for task in plan["tasks"]]
+    table.append(["all", *(rate_text(_outcomes(found)) for found in rows.values())])
+    table.append(["refused, arm not moved",
+                  *(f"{sum(r['refused'] for r in f)} of {len(f)}" for f in rows.values())])
+    text = (f"Checkpoint {plan['checkpoint']}, {plan['episodes']} episodes per task and column, "
+            f"seeds from {plan['seed']} on, {plan['scenes']} scenes; success at the task of the "
+            "scene, 95 % Wilson intervals.\n\n"
+            + markdown_table(["task", *(f"told {TOLD[t]}" for t in rows)], table))
     (log.path / "language.md").write_text(text + "\n")
     _draw(rows, plan["tasks"], log.path / "language.png")
     return text

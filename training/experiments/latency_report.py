@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 
 from tinyvla_ros.core.intervals import rate_text, wilson_interval
+from tinyvla_ros.core.tables import markdown_table
 from training.experiments.plots import COLORS, new_figure, save, tidy
 from training.jobs.results_log import ResultsLog
 
@@ -19,19 +20,18 @@ def write_report(log: ResultsLog) -> str:
                                if (r["join"], r["latency_ms"]) == (join, latency)]
              for join, latency in product(plan["joins"], plan["latencies_ms"])}
     tasks = plan["tasks"]
-    lines = [f"Checkpoint {plan['checkpoint']} (chunks of {plan['horizon']} x "
-             f"{1e3 * plan['dt']:g} ms), {plan['episodes']} episodes per task and cell, seeds "
-             f"from {plan['seed']} on; 95 % Wilson intervals; seams in ranges of a channel.", "",
-             "| joining | latency ms | " + " | ".join(tasks) + " | all tasks | held steps | "
-             "seam, position p50 / p99 | seam, velocity p50 / p99 |",
-             "|---|--:|" + "--:|" * (len(tasks) + 4)]
+    rows = []
     for (join, latency), found in cells.items():
         rates = [rate_text([r["success"] for r in found if r["task"] == task]) for task in tasks]
         held = sum(r["held_steps"] for r in found) / max(1, sum(r["steps"] for r in found))
-        rates.append(rate_text([r["success"] for r in found]))
-        lines.append(f"| {join} | {latency:g} | " + " | ".join(rates)
-                     + f" | {100 * held:.0f} % | {_seam(found, 0)} | {_seam(found, 1)} |")
-    text = "\n".join(lines)
+        rows.append([join, f"{latency:g}", *rates, rate_text([r["success"] for r in found]),
+                     f"{100 * held:.0f} %", _seam(found, 0), _seam(found, 1)])
+    table = markdown_table(["joining", "latency ms", *tasks, "all tasks", "held steps",
+                            "seam, position p50 / p99", "seam, velocity p50 / p99"], rows)
+    text = (f"Checkpoint {plan['checkpoint']} (chunks of {plan['horizon']} x "
+            f"{1e3 * plan['dt']:g} ms), {plan['episodes']} episodes per task and cell, seeds "
+            f"from {plan['seed']} on; 95 % Wilson intervals; seams in ranges of a channel.\n\n"
+            f"{table}")
     (log.path / "latency.md").write_text(text + "\n")
     _draw(cells, plan, log.path / "latency.png")
     return text

@@ -10,11 +10,12 @@ from scipy.stats import permutation_test, rankdata, spearmanr
 
 from sim_bridge.episodes import HORIZON
 from tinyvla_ros.core.files import replace_file, write_json
-from training.experiments.ablation.tables import number, rate, table
+from tinyvla_ros.core.provenance import provenance
+from tinyvla_ros.core.tables import markdown_table, number
+from training.experiments.ablation.tables import rate
 from training.experiments.episode_jobs import POLICY_SEED, success_rate
 from training.experiments.loss_success import BASELINES, EPISODES, LOSSES
 from training.experiments.loss_success_plot import CLAIMED_LOSS, CLAIMED_SUCCESS, plot_loss_success
-from training.jobs.provenance import provenance
 from training.jobs.results_log import ResultsLog
 
 NAME = "loss-vs-success"
@@ -115,10 +116,10 @@ def markdown(result: dict) -> str:
         f"Run {plan['run']} ({prediction} prediction), {plan['episodes']} episodes per task and "
         f"snapshot (seeds from {plan['seed']} on), 95 % Wilson intervals. {result['machine']}, "
         f"{result['date'][:10]}. The last rows are predictors that ignore their input.",
-        table(["task", "step", "own loss", "noise loss", "from least to most noise", "success"],
-              rows),
+        markdown_table(["task", "step", "own loss", "noise loss", "from least to most noise",
+                        "success"], rows),
         "Spearman's rank correlation with success (two-sided p by permutation).",
-        table(["task", "n", "noise loss", "own loss", "step"], tests),
+        markdown_table(["task", "n", "noise loss", "own loss", "step"], tests),
         f"{len(inside)} of {len(result['points'])} points have a noise loss of {CLAIMED_LOSS[0]} "
         f"to {CLAIMED_LOSS[1]}; the interval of {held} of these meets a success of "
         f"{100 * CLAIMED_SUCCESS[0]:.0f} to {100 * CLAIMED_SUCCESS[1]:.0f} %."]) + "\n"

@@ -17,12 +17,12 @@ import torch
 from tinyvla_ros.core.configuration import parse
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.core.files import checkpoint_digest
+from tinyvla_ros.core.provenance import provenance
 from tinyvla_ros.policy.checkpoint import load_checkpoint, save_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.model.encoders import with_fingerprint
 from tinyvla_ros.policy.normalizer import Normalizer
 from tinyvla_ros.policy.pretrained import Source
-from training.jobs.provenance import provenance
 from training.learning.learner import Learner
 from training.learning.mixture import Mixture, load_mixture
 from training.learning.parameter_counts import count_parameters, parameter_table

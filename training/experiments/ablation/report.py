@@ -12,13 +12,13 @@ import numpy as np
 
 from sim_bridge.episodes import HORIZON
 from tinyvla_ros.core.files import replace_file, write_json
+from tinyvla_ros.core.provenance import provenance
 from training.experiments.ablation.command import EPISODES, RUNS, run_path
 from training.experiments.ablation.curves import Curve, read_curves
 from training.experiments.ablation.plot import plot_ablation
 from training.experiments.ablation.shares import fix_shares
 from training.experiments.ablation.tables import markdown
 from training.experiments.episode_jobs import POLICY_SEED, success_rate
-from training.jobs.provenance import provenance
 from training.jobs.results_log import ResultsLog
 
 ALL_TASKS = "all"

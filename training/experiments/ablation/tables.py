@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from tinyvla_ros.core.tables import markdown_table, number
 
 COLUMNS = {
     "output_std_before": "output std before", "output_std_after": "after",
@@ -35,7 +35,7 @@ def markdown(result: dict) -> str:
     if shares:
         parts += ["Share of the way from bad to good (range over seeds). Recovered: by this fix "
                   "alone; lost: when it alone is left out. Shares need not add up to 100 %.",
-                  table(["measure", "bad", "good", "fix", "recovered", "lost"], shares)]
+                  markdown_table(["measure", "bad", "good", "fix", "recovered", "lost"], shares)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -46,14 +46,14 @@ def _loss_table(recipes: dict, cells: dict) -> str:
         rows.append([name, str(steps), *(_spread(cell["figures"].get(f)) for f in COLUMNS),
                      str(cell["figures"].get("skipped", {}).get("high") or 0),
                      str(cell["diverged"])])
-    return table(["recipe", "steps", *COLUMNS.values(), "skipped", "diverged"], rows)
+    return markdown_table(["recipe", "steps", *COLUMNS.values(), "skipped", "diverged"], rows)
 
 
 def _success_table(cells: dict) -> str:
     tasks = list(dict.fromkeys(task for c in cells.values() for task in c["success"]))
     rows = [[name, *(_success(cell["success"].get(task)) for task in tasks)]
             for name, cell in cells.items()]
-    return table(["recipe", *tasks], rows)
+    return markdown_table(["recipe", *tasks], rows)
 
 
 def _share_rows(shares: dict) -> list[list[str]]:
@@ -68,28 +68,6 @@ def _share_rows(shares: dict) -> list[list[str]]:
             rows += [[*ends, fix, _share(row["recovered"]), _share(row["lost"])]
                      for fix, row in share["fixes"].items()]
     return rows
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table; the first column is left-aligned, the others right-aligned."""
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-
-    def line(cells: Sequence[str]) -> str:
-        padded = [cells[0].ljust(widths[0]),
-                  *(c.rjust(w) for c, w in zip(cells[1:], widths[1:], strict=True))]
-        return f"| {' | '.join(padded)} |"
-
-    rule = "|-" + "-" * widths[0] + "-|" + "".join("-" * (w + 1) + ":|" for w in widths[1:])
-    return "\n".join([line(head), rule, *(line(row) for row in rows)])
-
-
-def number(value: float | None) -> str:
-    """Return three significant digits, without an exponent."""
-    if value is None:
-        return "-"
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:#.3g}".rstrip(".")
 
 
 def rate(row: dict) -> str:

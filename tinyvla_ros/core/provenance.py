@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a result comes from: date, machine, versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import datetime, timezone
+from importlib import metadata
+
+import tinyvla_ros
+
+PACKAGES = ("torch", "diffusers", "numpy", "mujoco", "metaworld", "gymnasium", "pyarrow", "av",
+            "scipy", "matplotlib")
+
+
+def provenance() -> dict:
+    """Return date (UTC, ISO 8601), machine and versions as plain data.
+
+    The version of a package that is not installed is None.
+    """
+    versions = {"tinyvla_ros": tinyvla_ros.__version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = None
+    return {"date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "machine": f"{platform.machine()}, {platform.system()}, {os.cpu_count()} cores",
+            "versions": versions}
