@@ -13,6 +13,7 @@ import pytest
 
 from harness.processes import LIMIT_S, Output, start, start_node, stop
 from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.messages import compressed_to_array, image_to_array, set_stamp, stamp_to_ns
 from tinyvla_ros.core.resources import share_directory
 from tinyvla_ros.dry_run.untrained import write_untrained_checkpoint
@@ -196,10 +197,10 @@ def test_ctrl_c_ends_a_dry_run_with_its_summary():
     (["--checkpoint", "/nowhere"], "/nowhere has no config.json"),
     (["--instruction", "juggle"], "Unknown instruction 'juggle'"),
 ])
-def test_bad_arguments_are_one_sentence(arguments, words):
-    output = dry_run(*arguments)
-    assert output.wait_end() == 2
-    assert len(output.lines) == 1 and words in output.text, output.text
+def test_bad_arguments_are_one_sentence(arguments, words, capfd):
+    assert main(["dry-run", *arguments]) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and err.count("\n") == 1 and words in err, out + err
 
 
 @pytest.mark.parametrize(("parameters", "words"), [

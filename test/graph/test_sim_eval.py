@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from harness.processes import Output, Probe, start
+from tinyvla_ros.cli.main import main
 
 TASKS = ("reach-v3", "button-press-v3")
 
@@ -181,13 +182,13 @@ def test_a_dead_node_ends_the_run_with_its_name(victim, tiny_checkpoint, tmp_pat
     (["--out", "/proc/nowhere"], ["/proc/nowhere", "cannot be written"]),
 ])
 @pytest.mark.parametrize("command", ["sim-eval", "evaluate"])
-def test_bad_arguments_are_one_sentence(command, arguments, words, tiny_checkpoint, tmp_path):
-    process = start(sys.executable, "-m", "tinyvla_ros.cli", command, "--checkpoint",
-                    str(tiny_checkpoint), "--out", str(tmp_path / "out"), *arguments)
-    output = Output(process)
-    assert output.wait_end() == 2
-    assert len(output.lines) == 1, output.text
-    assert all(word in output.text for word in words)
+def test_bad_arguments_are_one_sentence(command, arguments, words, tiny_checkpoint, tmp_path,
+                                        capfd):
+    assert main([command, "--checkpoint", str(tiny_checkpoint), "--out", str(tmp_path / "out"),
+                 *arguments]) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and err.count("\n") == 1, out + err
+    assert all(word in err for word in words)
 
 
 def test_no_gl_library_is_one_sentence(tiny_checkpoint, tmp_path):
