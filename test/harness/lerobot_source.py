@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -221,11 +222,49 @@ def import_case(folder: Path, case: dict) -> Path:
     return out
 
 
-def drive(checkpoint: Path, case: dict) -> np.ndarray:
-    """Return our action for every frame: chunks of ``EXECUTE``, each with the frames before."""
+def drive(checkpoint: Path, case: dict, exact: bool = False) -> np.ndarray:
+    """Return our action for every frame: chunks of ``EXECUTE``, each with the frames before.
+
+    Args:
+        checkpoint: an imported checkpoint.
+        case: one of ``CASES``.
+        exact: compute in float64. The rounding of float32, which depends on the processor, is
+            then below 1e-12.
+    """
+    import torch
+
+    from tinyvla_ros.policy.checkpoint import load_checkpoint
     from tinyvla_ros.policy.policy import Policy
 
-    policy = Policy(checkpoint, seed=SEED)
+    if not exact:
+        return _actions(Policy(checkpoint, seed=SEED), case)
+    loaded = load_checkpoint(checkpoint)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)  # of the constants that the network makes
+    try:
+        policy = Policy(replace(loaded, network=_Float64(loaded.network)), seed=SEED)
+        return _actions(policy, case)
+    finally:
+        torch.set_default_dtype(before)
+
+
+class _Float64:
+    """A network that computes in float64, whatever it is given."""
+
+    def __init__(self, network):
+        self._network, self.noise_shape = network.double(), network.noise_shape
+
+    def to(self, device) -> _Float64:
+        return self
+
+    def encode(self, images, state, instruction):
+        return self._network.encode([i.double() for i in images], state.double(), instruction)
+
+    def sample(self, condition, noise):
+        return self._network.sample(condition, noise.double())
+
+
+def _actions(policy, case: dict) -> np.ndarray:
     seen = [observation(frame, i) for i, frame in enumerate(frames(case))]
     actions = []
     for start in range(0, len(seen), EXECUTE):

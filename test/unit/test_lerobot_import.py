@@ -32,6 +32,11 @@ from tinyvla_ros.policy.policy import Policy
 # What LeRobot 0.6.1, and for "buffers" 0.3.3, answered; made by
 # benchmarks/lerobot_equality.py --record.
 RECORDED = Path(__file__).parents[1] / "data" / "lerobot_actions.json"
+# Ours are computed in float64, so what is left is the rounding of LeRobot's float32 in the
+# recording, the same on every machine: 2.4e-6, 3.3e-6, 0.8e-6 and, where sampling amplifies it,
+# 2.8e-5. In float32 ours add a rounding that differs between AVX2, AVX-512 and plain kernels.
+ROUNDING = {"processors": 5e-6, "buffers": 5e-6, "mean_std": 5e-6, "resize": 5e-5}
+FLOAT32 = 1e-4
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +57,12 @@ def folders(tmp_path_factory):
 @pytest.mark.parametrize("name", CASES)
 def test_actions_are_those_of_lerobot(folders, name):
     theirs = np.array(json.loads(RECORDED.read_text())[name]["actions"])
-    ours = drive(folders(name) / "imported", CASES[name])
+    imported = folders(name) / "imported"
+    ours = drive(imported, CASES[name], exact=True)
     assert ours.shape == theirs.shape
-    assert theirs.std() > 0.1  # something was said
-    assert np.abs(ours - theirs).max() < 1e-5
+    assert theirs.std() > 0.1
+    assert np.abs(ours - theirs).max() < ROUNDING[name]
+    assert np.abs(drive(imported, CASES[name]) - ours).max() < FLOAT32
 
 
 def test_the_checkpoint_says_what_it_is(folders):
