@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import shutil
 import signal
@@ -19,6 +18,7 @@ import yaml
 from harness.small_training import setting, small_recipe, write_dataset
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.checkpoint import load_checkpoint
+from training.data.fingerprint import of_names_and_sizes
 from training.learning.train import resume, train
 
 
@@ -164,6 +164,18 @@ def test_a_run_killed_before_its_first_save_starts_again(whole, tmp_path):
     assert same(weights(run), weights(whole))
 
 
+def test_a_run_of_release_0_1_0_goes_on(dataset, whole, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(whole, run, symlinks=True)
+    shutil.rmtree(run / "steps")
+    (run / "last").unlink()
+    report = json.loads((run / "train.json").read_text())
+    report["data"][0]["fingerprint"] = of_names_and_sizes(dataset)
+    (run / "train.json").write_text(json.dumps(report))
+    assert resume(run)
+    assert same(weights(run), weights(whole))
+
+
 def test_a_run_whose_data_changed_is_refused(tmp_path):
     data = write_dataset(tmp_path / "data", episodes=4)
     run = tmp_path / "run"
@@ -188,12 +200,16 @@ def test_a_run_can_be_stopped_before_its_first_save(dataset, tmp_path):
     recipe = small_recipe(steps=100000, save_every=100000)
     process = subprocess.Popen(command(recipe, dataset, run, tmp_path), text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    # The events file is there: the loop has taken its first steps.
-    wait_for(lambda: (run / "tensorboard").exists() and any((run / "tensorboard").iterdir()),
-             process)
+
+    def first_step_is_logged() -> bool:  # after the loop began to listen for signals
+        return any(b"train/loss" in f.read_bytes() for f in (run / "tensorboard").glob("events*"))
+
+    wait_for(first_step_is_logged, process)
+    assert not (run / "last").exists()
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert process.returncode in (143, -signal.SIGTERM)
-    if process.returncode == 143:
-        assert step_of(run) >= 1
-    assert os.path.exists(run / "train.json")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert f"--resume {run}" in out
+    assert 1 <= step_of(run) < 100000
+    assert (run / "last" / "state.safetensors").is_file()
+    load_checkpoint(run / "last")

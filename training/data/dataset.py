@@ -13,6 +13,7 @@ import numpy as np
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.policy.config import ActionSpec, CameraSpec
 from training.data.consistency import table_findings
+from training.data.fingerprint import fingerprint
 from training.data.image_cache import cached_images
 from training.data.lerobot_reader import (
     Tables,
@@ -37,7 +38,7 @@ class Demonstrations:
         task_index: (frames,) int64.
         starts: (episodes,) int64, first frame of every episode.
         ends: (episodes,) int64, one past the last frame.
-        fingerprint: 16 hex digits, equal for equal data (``fingerprint``).
+        fingerprint: equal for equal data (``training.data.fingerprint``).
     """
 
     root: Path
@@ -98,37 +99,15 @@ def load_demonstrations(root: str | Path, cameras: dict[str, CameraSpec], state:
         raise InputError(f"{root}: {finding.text}")
     states = _finite(tables, "observation.state")[:, columns]
     actions = _finite(tables, "action").reshape(tables.frames, -1, len(action.channels))
-    identity = fingerprint(root)
-    # Times of change beside the fingerprint: a cache of files rewritten in place is not used.
-    changed = [f.stat().st_mtime_ns for f in tables.files]
-    changed += [f.stat().st_mtime_ns for f in sorted((root / "videos").rglob("*.mp4"))]
-    wanted = {n: c.model_dump() for n, c in cameras.items()}
-    key = hashlib.sha256(json.dumps([identity, changed, wanted]).encode()).hexdigest()[:16]
     cache = Path(cache) if cache else root.with_name(root.name + ".cache")
+    identity = fingerprint(root, cache)
+    wanted = {n: c.model_dump() for n, c in cameras.items()}
+    key = hashlib.sha256(json.dumps([identity, wanted]).encode()).hexdigest()[:16]
     return Demonstrations(
         root=root, tasks=tables.tasks, images=cached_images(cache / key, tables, views),
         states=np.ascontiguousarray(states), actions=actions,
         task_index=tables.rows["task_index"], starts=tables.episodes.start,
         ends=tables.episodes.end, fingerprint=identity)
-
-
-def fingerprint(root: str | Path) -> str:
-    """Return 16 hex digits that stand for the data, wherever the directory lies.
-
-    SHA-256 over ``info.json``, the task and episode tables, and name and size of every data and
-    video file: reading all of the images would take minutes.
-    """
-    root = Path(root)
-    digest = hashlib.sha256()
-    tables = [root / "meta" / "info.json", root / "meta" / "tasks.parquet",
-              *sorted((root / "meta" / "episodes").glob("*/*.parquet"))]
-    for path in tables:
-        digest.update(f"{path.relative_to(root).as_posix()}\n".encode())
-        digest.update(path.read_bytes())
-    for path in [*sorted((root / "data").glob("*/*.parquet")),
-                 *sorted((root / "videos").rglob("*.mp4"))]:
-        digest.update(f"{path.relative_to(root).as_posix()} {path.stat().st_size}\n".encode())
-    return digest.hexdigest()[:16]
 
 
 def _views(tables: Tables, cameras: dict[str, CameraSpec]) -> dict[str, tuple[str, CameraSpec]]:

@@ -15,7 +15,7 @@ from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import prepare_output_directory, write_json
 from training.data.consistency import Finding, episode_starts, frame_findings, table_findings
-from training.data.dataset import fingerprint
+from training.data.fingerprint import fingerprint
 from training.data.lerobot_reader import (
     IMAGE_DTYPES,
     INDEX_COLUMNS,

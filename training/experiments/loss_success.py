@@ -68,6 +68,7 @@ def _prepare(options, report: dict) -> tuple[dict, tuple]:
     """Check everything; return the plan, and what measures a loss: learner and batches."""
     from sim_bridge.robot_config import RobotConfig
     from tinyvla_ros.core.configuration import parse
+    from training.data.fingerprint import is_same_data
     from training.experiments.episode_jobs import check_tasks
     from training.learning.held_out import fixed_draws, held_out_batches
     from training.learning.learner import Learner
@@ -81,7 +82,7 @@ def _prepare(options, report: dict) -> tuple[dict, tuple]:
                                               for d in report["data"]]
     data = load_mixture(sources, recipe)
     expected = "+".join(d["fingerprint"] for d in report["data"])
-    if data.fingerprint != expected:
+    if not is_same_data(expected, data.fingerprint, [root for root, _ in sources]):
         raise InputError(f"The data have the fingerprint {data.fingerprint}, the run was trained "
                          f"on {expected}; give --data with the same directories in the same "
                          "order.")

@@ -84,26 +84,16 @@ class BatchSampler(torch.utils.data.Dataset):
         owners = np.array(recipe.policy_config(data.tasks).wording_owners)
         self._wordings = [np.flatnonzero(owners == task) for task in range(len(data.tasks))]
         frames = np.concatenate([np.arange(data.starts[e], data.ends[e]) for e in episodes])
-        self._end_of = np.zeros(len(data.states), np.int64)
-        for e in episodes:
-            self._end_of[data.starts[e]:data.ends[e]] = data.ends[e]
+        self._end_of = np.repeat(data.ends, data.ends - data.starts)
         groups = data.group[frames]
         self._groups = [frames[groups == g] for g in np.unique(groups)]
         weights = np.array([data.group_weights[g] for g in np.unique(groups)])
         self._weights = weights / weights.sum()
-        column = recipe.action.channels.index(GRIPPER) if GRIPPER in options.future_frames else 0
-        self._grip = self._next_grip(data.actions[:, -1, column], recipe.action.low[column],
-                                     recipe.action.high[column])
-
-    def _next_grip(self, gripper: np.ndarray, low: float, high: float) -> np.ndarray:
-        """Return per frame the frame at which the gripper next opens or closes, or the last."""
-        closes = gripper > (low + 3 * high) / 4  # experts open with the middle of the range
-        following = np.maximum(self._end_of - 1, 0)
-        for frame in range(len(closes) - 2, -1, -1):
-            if frame + 1 < self._end_of[frame]:
-                following[frame] = (frame + 1 if closes[frame + 1] != closes[frame]
-                                    else following[frame + 1])
-        return following
+        self._grip = None
+        if GRIPPER in options.future_frames:
+            column = recipe.action.channels.index(GRIPPER)
+            self._grip = next_grip(data.actions[:, -1, column], recipe.action.low[column],
+                                   recipe.action.high[column], self._end_of)
 
     def __len__(self) -> int:
         return self._options.steps + 1
@@ -154,8 +144,8 @@ class BatchSampler(torch.utils.data.Dataset):
     def _later(self, frames: np.ndarray) -> np.ndarray:
         """Return (B, len(future_frames)) frames."""
         last = self._end_of[frames] - 1
-        columns = {"end": last, GRIPPER: self._grip[frames]}
-        later = [columns[ahead] if ahead in columns else np.minimum(frames + ahead, last)
+        later = [last if ahead == "end" else
+                 self._grip[frames] if ahead == GRIPPER else np.minimum(frames + ahead, last)
                  for ahead in self._options.future_frames]
         return np.stack(later, 1) if later else np.zeros((len(frames), 0), np.int64)
 
@@ -174,3 +164,20 @@ class BatchSampler(torch.utils.data.Dataset):
                 y, x = offsets[b, c]
                 out[b, c] = padded[b, c, y:y + height, x:x + width]
         return out
+
+
+def next_grip(gripper: np.ndarray, low: float, high: float, end_of: np.ndarray) -> np.ndarray:
+    """Return per frame the frame at which the gripper next opens or closes in its episode.
+
+    Args:
+        gripper: (frames,) actions of the gripper.
+        low: smallest action; high likewise. Scripted experts open with the middle of the range.
+        end_of: (frames,) int64, one past the last frame of each frame's episode.
+
+    Returns:
+        (frames,) int64, the last frame of the episode where it does neither.
+    """
+    closes = gripper > (low + 3 * high) / 4
+    changes = np.append(np.flatnonzero(closes[1:] != closes[:-1]) + 1, len(closes))
+    following = changes[np.searchsorted(changes[:-1], np.arange(len(closes)), "right")]
+    return np.minimum(following, end_of - 1)

@@ -23,6 +23,7 @@ from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.model.encoders import with_fingerprint
 from tinyvla_ros.policy.normalizer import Normalizer
 from tinyvla_ros.policy.pretrained import Source
+from training.data.fingerprint import is_same_data
 from training.learning.learner import Learner
 from training.learning.mixture import Mixture, load_mixture
 from training.learning.parameter_counts import count_parameters, parameter_table
@@ -111,7 +112,7 @@ def resume(path: str | Path, device: str | None = None, threads: int | None = No
     with join_processes(setting.device) as process:
         data = load_mixture(sources, recipe, cache)
         expected = "+".join(d["fingerprint"] for d in report["data"])
-        if data.fingerprint != expected:
+        if not is_same_data(expected, data.fingerprint, [root for root, _ in sources]):
             raise InputError(f"The data of {run.path} changed since it was started (fingerprint "
                              f"{data.fingerprint}, then {expected}); restore them, or train anew "
                              "with another --out.")

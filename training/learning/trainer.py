@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from tinyvla_ros.core.errors import InputError
@@ -60,6 +60,8 @@ class Trainer:
         self.train_episodes, self.held_out = split_episodes(recipe, len(data.starts))
         self.sampler = BatchSampler(data, self.train_episodes, recipe,
                                     rank=process.rank, world=process.world)
+        self.validation_sampler = BatchSampler(data, self.held_out, recipe, VALIDATION) \
+            if len(self.held_out) else None
         shared = process.share(learner)
         self._shared = torch.compile(shared) if options.compile else shared
         self.step, self.skipped, self.seconds = 0, 0, 0.0
@@ -164,10 +166,9 @@ class Trainer:
     @torch.no_grad()
     def validate(self) -> float | None:
         """Denoising loss of the averaged weights on held-out episodes, same draws every time."""
-        if not len(self.held_out):
+        if self.validation_sampler is None:
             return None
-        sampler = BatchSampler(self.data, self.held_out, self.recipe, VALIDATION)
-        losses = [self._losses(self.averaged.module, sampler[number])[0].item()
+        losses = [self._losses(self.averaged.module, self.validation_sampler[number])[0].item()
                   for number in range(VALIDATION_BATCHES)]
         return float(np.mean(losses))
 
@@ -177,7 +178,7 @@ class Trainer:
         pairs = [(a, c) for a, c in zip(averaged, current, strict=True)
                  if a.data_ptr() != c.data_ptr()]
         if pairs:
-            torch._foreach_lerp_(*map(list, zip(*pairs, strict=True)), 1.0 - decay)
+            get_ema_multi_avg_fn(decay)(*map(list, zip(*pairs, strict=True)), count)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return every tensor of the state, by name."""
@@ -241,7 +242,8 @@ def use_bfloat16(precision: str, device: str) -> bool:
         return precision == "bfloat16"
     if device.startswith("cuda"):
         return torch.cuda.is_bf16_supported()
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_tile"))
 
 
 @contextmanager
