@@ -7,9 +7,9 @@ from pathlib import Path
 
 from harness.recordings import START_NS, STRING, text_message
 from tinyvla_ros.bags.definitions import definition
-from tinyvla_ros.bags.episodes import RawMessage
 from tinyvla_ros.bags.metadata import TopicMetadata
-from tinyvla_ros.bags.writing import WriterThread
+from tinyvla_ros.bags.recorded_message import RawMessage
+from tinyvla_ros.bags.writer_thread import WriterThread
 
 
 def writer_for(out: Path, **options) -> WriterThread:

@@ -17,7 +17,8 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 
 from harness.recordings import STORE, STRING, text_message, texts_in, write_bag
 from tinyvla_ros.bags.info import bag_info
-from tinyvla_ros.bags.reader import Bag, BagMessage, BagTopic, find_bags
+from tinyvla_ros.bags.reader import Bag, find_bags
+from tinyvla_ros.bags.recorded_message import BagMessage, BagTopic
 from tinyvla_ros.bags.recover import recover
 from tinyvla_ros.bags.recover import run as run_recover
 from tinyvla_ros.core.errors import InputError

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Message definitions as the ROS packages on this machine have them: text and type hash."""
+"""Message definitions of the ROS packages on this machine."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _PRIMITIVE = {"bool", "byte", "char", "float32", "float64", "int8", "uint8", "in
 
 
 @dataclass(frozen=True)
-class Definition:
+class MessageDefinition:
     """A message type.
 
     Attributes:
-        text: its definition, followed by those it is made of, as MCAP's ``ros2msg`` has them.
-        type_hash: REP-2016, ``RIHS01_...``; empty if the package does not say.
+        text: the definition and those of the types it contains, in MCAP's format ``ros2msg``.
+        type_hash: REP-2016, ``RIHS01_...``; empty if the package has none.
     """
 
     text: str
@@ -33,11 +33,11 @@ class Definition:
 
 
 @functools.cache
-def definition(name: str) -> Definition:
+def definition(name: str) -> MessageDefinition:
     """Return the definition of ``package/msg/Type``.
 
     Raises:
-        InputError: no package on this machine has it.
+        InputError: no package on this machine defines it.
     """
     path = _file(name)
     texts, pending, seen = [], [name], {name}
@@ -50,12 +50,12 @@ def definition(name: str) -> Definition:
             if part not in seen:
                 seen.add(part)
                 pending.append(part)
-    return Definition("\n".join(texts), _hash(path.with_suffix(".json"), name))
+    return MessageDefinition("\n".join(texts), _hash(path.with_suffix(".json"), name))
 
 
 def _file(name: str) -> Path:
     package, _, kind = name.partition("/msg/")
-    # ROS as Python wheels lies in the environment itself.
+    # The wheels of ROS are installed in the Python environment itself.
     places = [p for p in (*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix)
               if p]
     for place in places:
@@ -67,7 +67,7 @@ def _file(name: str) -> Path:
 
 
 def _parts(text: str, package: str) -> list[str]:
-    """Name the types that a definition uses."""
+    """Return the names of the types that a definition contains."""
     names = []
     for line in text.splitlines():
         match = _FIELD.match(line.split("#")[0])

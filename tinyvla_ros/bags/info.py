@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is in a bag: duration, rates, gaps, losses, outcome."""
+"""``tinyvla bag info``: duration, rates, gaps, losses and outcome of bags."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from array import array
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,15 +13,17 @@ from pathlib import Path
 import numpy as np
 
 from tinyvla_ros.bags.reader import Bag, find_bags
+from tinyvla_ros.bags.recorded_message import BagMessage
 from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.tables import markdown_table
 
-# A pause is a gap if it is longer than this many of the topic's median periods ...
+# A pause is a gap if it is longer than so many median periods of the topic.
 GAP_PERIODS = 3.0
-# ... of which there must be enough to speak of a period.
-LEAST_MESSAGES = 10
-# Custom data shown first; text as long as a robot contract is left to --json.
+# With fewer messages a topic has no meaningful median period, and no gaps.
+MIN_MESSAGES = 10
+# Custom data shown first; longer texts, such as the robot contract, are only in --json.
 FIRST = ("task", "instruction", "seed", "outcome", "steps", "checkpoint_digest", "robot", "join")
-LONGEST = 100
+MAX_TEXT = 100
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,13 @@ class TopicInfo:
     Attributes:
         name, type: of the topic.
         count: messages.
-        bytes: of all messages, as they are without compression.
-        rate_hz: over the whole recording of the topic; 0 for less than two messages.
+        bytes: of all messages, uncompressed.
+        rate_hz: from the first message to the last; 0 for fewer than two messages.
         period_ms, longest_ms: median and longest time between two messages.
         gaps: pauses longer than three median periods.
-        publishers: at least, when it was recorded.
-        lost, dropped: messages that did not arrive, and that arrived and were not written, as far
-            as the recorder could tell.
+        publishers: how many there were at least.
+        lost: messages that did not reach the recorder, as far as it could tell.
+        dropped: messages that reached it and were not written.
     """
 
     name: str
@@ -54,7 +57,7 @@ class TopicInfo:
 
 @dataclass(frozen=True)
 class BagInfo:
-    """Everything ``tinyvla bag info`` prints; ``custom`` is the recorder's text by name."""
+    """Everything ``tinyvla bag info`` prints; ``custom`` is the recorder's, text by name."""
 
     path: str
     start_ns: int
@@ -63,26 +66,49 @@ class BagInfo:
     custom: dict[str, str]
 
 
+class InfoCollector:
+    """Measures a bag while somebody else reads it.
+
+    Args:
+        bag: whose messages will be added.
+    """
+
+    def __init__(self, bag: Bag):
+        self._bag = bag
+        self._times = {name: array("q") for name in bag.topics}
+        self._bytes = dict.fromkeys(bag.topics, 0)
+
+    def add(self, message: BagMessage) -> None:
+        """Count the next message."""
+        self._times[message.topic.name].append(message.log_ns)
+        self._bytes[message.topic.name] += len(message.data)
+
+    def info(self) -> BagInfo:
+        """Return the result, after the last message."""
+        bag = self._bag
+        return BagInfo(str(bag.path), bag.start_ns, bag.duration_s,
+                       tuple(self._topic(name) for name in sorted(bag.topics)), dict(bag.custom))
+
+    def _topic(self, name: str) -> TopicInfo:
+        topic, times = self._bag.topics[name], self._times[name]
+        periods = np.diff(times) / 1e6
+        median = float(np.median(periods)) if len(periods) else 0.0
+        span = (times[-1] - times[0]) / 1e9 if times else 0.0
+        gaps = int((periods > GAP_PERIODS * median).sum()) if len(times) >= MIN_MESSAGES else 0
+        return TopicInfo(
+            name, topic.type, len(times), self._bytes[name],
+            (len(times) - 1) / span if span > 0 else 0.0, median,
+            float(periods.max()) if len(periods) else 0.0, gaps, topic.publishers,
+            int(self._bag.custom.get(f"lost {name}", 0)),
+            int(self._bag.custom.get(f"dropped {name}", 0)))
+
+
 def bag_info(bag: Bag) -> BagInfo:
     """Measure a bag; every message is read, none is decoded."""
-    times: dict[str, list[int]] = {name: [] for name in bag.topics}
-    sizes = dict.fromkeys(bag.topics, 0)
+    collector = InfoCollector(bag)
     for message in bag.messages():
-        times[message.topic.name].append(message.log_ns)
-        sizes[message.topic.name] += len(message.data)
-    topics = []
-    for name, topic in sorted(bag.topics.items()):
-        stamps = times[name]
-        periods = np.diff(stamps) / 1e6
-        median = float(np.median(periods)) if len(periods) else 0.0
-        span = (stamps[-1] - stamps[0]) / 1e9 if stamps else 0.0
-        gaps = int((periods > GAP_PERIODS * median).sum()) if len(stamps) >= LEAST_MESSAGES else 0
-        topics.append(TopicInfo(
-            name, topic.type, len(stamps), sizes[name],
-            (len(stamps) - 1) / span if span > 0 else 0.0, median,
-            float(periods.max()) if len(periods) else 0.0, gaps, topic.publishers,
-            int(bag.custom.get(f"lost {name}", 0)), int(bag.custom.get(f"dropped {name}", 0))))
-    return BagInfo(str(bag.path), bag.start_ns, bag.duration_s, tuple(topics), dict(bag.custom))
+        collector.add(message)
+    return collector.info()
 
 
 def describe(info: BagInfo) -> str:
@@ -93,15 +119,14 @@ def describe(info: BagInfo) -> str:
              f"  {info.duration_s:.2f} s, {messages} messages, {size / 1e6:.1f} MB"]
     if custom:
         lines.append("  " + ", ".join(f"{k} {v}" for k, v in custom.items()))
-    width = max([len(t.name) for t in info.topics] + [5])
-    lines.append(f"  {'topic':{width}}  messages     Hz  period ms  longest ms  gaps  lost  "
-                 "dropped  type")
-    for t in info.topics:
-        lines.append(f"  {t.name:{width}}  {t.count:8}  {t.rate_hz:5.1f}  {t.period_ms:9.1f}  "
-                     f"{t.longest_ms:10.1f}  {t.gaps:4}  {t.lost:4}  {t.dropped:7}  {t.type}")
+    table = markdown_table(
+        ["topic", "messages", "Hz", "period ms", "longest ms", "gaps", "lost", "dropped", "type"],
+        [[t.name, t.count, f"{t.rate_hz:.1f}", f"{t.period_ms:.1f}", f"{t.longest_ms:.1f}",
+          t.gaps, t.lost, t.dropped, t.type] for t in info.topics])
+    lines += [f"  {line}" for line in table.splitlines()]
     more = [f"  {t.name} has {t.publishers} publishers" for t in info.topics if t.publishers > 1]
     more += [f"  {k}: {v}" for k, v in info.custom.items()
-             if k not in FIRST and len(v) <= LONGEST and not k.startswith(("lost ", "dropped "))]
+             if k not in FIRST and len(v) <= MAX_TEXT and not k.startswith(("lost ", "dropped "))]
     return "\n".join(lines + more)
 
 

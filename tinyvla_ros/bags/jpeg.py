@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images as JPEG, from one serialized message to another."""
+"""Compress serialized images as JPEG."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tinyvla_ros.core.messages import image_to_array
 
 
 def as_jpeg(data: bytes, quality: int) -> bytes:
-    """Return a serialized sensor_msgs/CompressedImage of a serialized sensor_msgs/Image.
+    """Return a serialized sensor_msgs/Image as a serialized sensor_msgs/CompressedImage.
 
     Args:
         data: CDR.
-        quality: 1 (small) to 100 (like the original).
+        quality: 1 (smallest) to 100 (best).
 
     Raises:
         MessageError: the image cannot be read.
@@ -26,7 +26,7 @@ def as_jpeg(data: bytes, quality: int) -> bytes:
     try:
         msg = store.deserialize_cdr(data, "sensor_msgs/msg/Image")
     except Exception as err:
-        raise MessageError(f"The bytes are no sensor_msgs/Image ({err}).") from None
+        raise MessageError(f"The bytes are not a sensor_msgs/Image ({err}).") from None
     image = image_to_array(msg)[:, :, ::-1]
     _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     compressed = store.types["sensor_msgs/msg/CompressedImage"](

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import yaml
 
+from tinyvla_ros.core.configuration import read_yaml
+from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import replace_file
 
 METADATA = "metadata.yaml"
+STORAGE = (".mcap", ".db3")  # ends of the storage files' names
 VERSION = 9  # of rosbag2_storage in jazzy
 DISTRO = "jazzy"
 
@@ -42,13 +45,13 @@ class TopicMetadata:
 
 @dataclass
 class BagMetadata:
-    """What ``metadata.yaml`` says of a bag of one file.
+    """Content of ``metadata.yaml`` for a bag of one file.
 
-    Chunks may be compressed: that is MCAP's own affair and not mentioned here.
+    ``metadata.yaml`` does not mention compressed chunks: those are internal to MCAP.
 
     Attributes:
         file: name of the MCAP file.
-        topics: all of them, also without messages.
+        topics: all of them, including those without messages.
         start_ns, end_ns: receive times of the first and the last message, 0 if there is none.
         custom: text by name, ``custom_data``.
     """
@@ -65,7 +68,7 @@ class BagMetadata:
         return sum(t.count for t in self.topics)
 
     def information(self) -> dict:
-        """Return the content, as rosbag2 also leaves it in the MCAP file."""
+        """Return the content; rosbag2 also stores it in the MCAP file."""
         start = {"nanoseconds_since_epoch": self.start_ns}
         duration = {"nanoseconds": self.end_ns - self.start_ns}
         return {
@@ -84,9 +87,37 @@ class BagMetadata:
             "ros_distro": DISTRO}
 
     def write(self, directory: Path) -> None:
-        """Put ``metadata.yaml`` into a directory, whole or not at all."""
+        """Write ``metadata.yaml`` into a directory in one step."""
         text = to_yaml({"rosbag2_bagfile_information": self.information()})
         replace_file(directory / METADATA, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def read_information(bag: Path) -> dict:
+    """Return the content of a bag's ``metadata.yaml``; empty if it has none.
+
+    Raises:
+        InputError: it is not what rosbag2 writes.
+    """
+    path = bag / METADATA
+    if not path.is_file():
+        return {}
+    information = read_yaml(path).get("rosbag2_bagfile_information")
+    if not isinstance(information, dict):
+        raise InputError(f"{path} is not what rosbag2 writes; make it anew with "
+                         f"'tinyvla bag recover {bag}'.")
+    return information
+
+
+def custom_data(information: Mapping) -> dict[str, str]:
+    """Return the custom data in the content of ``metadata.yaml``."""
+    custom = information.get("custom_data")
+    return {str(k): str(v) for k, v in custom.items()} if isinstance(custom, dict) else {}
+
+
+def compression_mode(information: Mapping) -> str:
+    """Return what rosbag2 compressed: ``file``, ``message``, or nothing (empty)."""
+    mode = str(information.get("compression_mode") or "").lower()
+    return "" if mode == "none" else mode
 
 
 def to_yaml(data: object) -> str:
@@ -119,6 +150,6 @@ def _topic(topic: TopicMetadata) -> dict:
 
 
 def safe_name(parts: Iterable[object]) -> str:
-    """Join parts to a name that every file system takes."""
+    """Join parts to a name that is valid in every file system."""
     text = "_".join(str(p) for p in parts if str(p))
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in text)[:120] or "episode"

@@ -6,7 +6,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 
 from mcap.reader import make_reader
@@ -14,46 +13,15 @@ from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
-from tinyvla_ros.bags.metadata import METADATA
-from tinyvla_ros.bags.publish_time import PublishTime
-from tinyvla_ros.core.configuration import read_yaml
+from tinyvla_ros.bags.metadata import (
+    METADATA,
+    STORAGE,
+    compression_mode,
+    custom_data,
+    read_information,
+)
+from tinyvla_ros.bags.recorded_message import BagMessage, BagTopic
 from tinyvla_ros.core.errors import InputError
-
-STORAGE = (".mcap", ".db3")
-
-
-@dataclass(frozen=True)
-class BagTopic:
-    """A topic of a bag.
-
-    Attributes:
-        name: with its namespace.
-        type: ``sensor_msgs/msg/Image``.
-        count: messages.
-        publishers: offered profiles noted when it was recorded, at least one.
-    """
-
-    name: str
-    type: str
-    count: int
-    publishers: int
-
-
-@dataclass(frozen=True)
-class BagMessage(PublishTime):
-    """A message as it was recorded.
-
-    Attributes:
-        topic: its topic.
-        log_ns, publish_ns: receive and publish time, ns since 1970; equal where the storage has
-            no publish time, as sqlite3 has none. ``time_ns`` is the one to trust.
-        data: CDR.
-    """
-
-    topic: BagTopic
-    log_ns: int
-    publish_ns: int
-    data: bytes
 
 
 class Bag(AbstractContextManager):
@@ -64,13 +32,14 @@ class Bag(AbstractContextManager):
         topics: by name.
         custom: text by name, ``custom_data`` of metadata.yaml; our recorder writes task,
             instruction, seed, outcome, checkpoint_digest and robot_contract.
+        recorded_by: ROS distribution and storage as metadata.yaml names them; empty without one.
         start_ns, end_ns: receive times of the first and last message; both 0 if there is none.
 
     Args:
         path: a bag directory, or an MCAP or sqlite3 file.
 
     Raises:
-        InputError: it is not there, not a bag, damaged, cut off, or has no messages at all.
+        InputError: it does not exist, is not a bag, is damaged or cut off.
     """
 
     def __init__(self, path: str | Path):
@@ -81,16 +50,14 @@ class Bag(AbstractContextManager):
             self._reader.open()
         except Exception as err:  # the library lets whatever a damaged file causes through
             raise InputError(_why(self.path, err)) from None
-        metadata = self.path / METADATA
-        information = read_yaml(metadata)["rosbag2_bagfile_information"] \
-            if metadata.is_file() else {}
-        self.custom: Mapping[str, str] = {
-            str(k): str(v) for k, v in (information.get("custom_data") or {}).items()}
+        information = read_information(self.path)
+        self.custom: Mapping[str, str] = custom_data(information)
+        self.recorded_by = (f"ROS {information.get('ros_distro') or 'unknown'}, "
+                            f"{information.get('storage_identifier')}") if information else ""
         # Files that the MCAP library can read; rosbags reads the others, without publish times.
         self._mcap = [self.path] if self.path.suffix == ".mcap" else [
             self.path / Path(name).name for name in information.get("relative_file_paths", ())
-            if name.endswith(".mcap")
-            and (information.get("compression_mode") or "none").lower() == "none"]
+            if name.endswith(".mcap") and not compression_mode(information)]
         self.topics = {name: BagTopic(name, info.msgtype or "several types", info.msgcount,
                                       _publishers(info))
                        for name, info in self._reader.topics.items()}
@@ -119,7 +86,7 @@ class Bag(AbstractContextManager):
         """Yield messages in the order they were received.
 
         Args:
-            topics: names; others are skipped, and names that are not there are not missed.
+            topics: names, also of topics that the bag does not have; default: all.
 
         Raises:
             InputError: the storage is damaged further on.
@@ -176,7 +143,7 @@ def typestore() -> Typestore:
 def header_stamp(data: bytes) -> int:
     """Return the stamp (ns) of a serialized message that begins with a std_msgs/Header.
 
-    Nothing is unpacked. Bytes that are too short for it give 0 or nonsense, and no error.
+    Nothing else is decoded. Bytes that are too short for it give 0 or nonsense, and no error.
     """
     order = "little" if len(data) > 1 and data[1] & 1 else "big"
     return (int.from_bytes(data[4:8], order, signed=True) * 1_000_000_000
@@ -186,8 +153,7 @@ def header_stamp(data: bytes) -> int:
 def find_bags(path: str | Path) -> list[Path]:
     """Return the bags at or below a path, in order of their names.
 
-    A directory with a storage file or a metadata.yaml is a bag, complete or not; everything else
-    is passed over.
+    A directory with a storage file or a metadata.yaml is a bag, complete or not.
 
     Raises:
         InputError: there is none.
@@ -208,7 +174,7 @@ def find_bags(path: str | Path) -> list[Path]:
 
 
 def _check(path: Path) -> None:
-    """Say what is wrong with a path before the library does."""
+    """Raise our error for a path that is not a bag, before the library raises its own."""
     if not path.exists():
         raise InputError(f"{path} does not exist; give a bag directory, or an MCAP or sqlite3 "
                          "file.")

@@ -8,21 +8,24 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinyvla_ros.bags.metadata import METADATA
-from tinyvla_ros.bags.reader import STORAGE
-from tinyvla_ros.bags.salvage import CustomData, Damage, Salvaged, salvage
+from tinyvla_ros.bags.metadata import (
+    STORAGE,
+    compression_mode,
+    custom_data,
+    read_information,
+)
+from tinyvla_ros.bags.partial_reader import CustomData, Damage, FoundMessage, read_partial
 from tinyvla_ros.bags.writer import BagWriter
-from tinyvla_ros.core.configuration import read_yaml
 from tinyvla_ros.core.errors import InputError
 
 
 @dataclass(frozen=True)
 class Recovered:
-    """What came of a bag.
+    """A recovered bag.
 
     Attributes:
-        path: the new one.
-        messages: in it.
+        path: of the new bag.
+        messages: how many it has.
         problems: what could not be read, a few words each.
     """
 
@@ -49,15 +52,14 @@ def recover(source: Path, out: Path) -> Recovered:
     try:
         copy, problems = _Copy(part, out.name, custom), []
         for file in files:
-            for found in salvage(file):
+            for found in read_partial(file):
                 if isinstance(found, Damage):
                     problems.append(f"{file.name}: {found.what}")
                 else:
                     copy.add(found)
         if not copy.anything:
             why = f" ({'; '.join(problems)})" if problems else ""
-            raise InputError(f"{source} has nothing readable{why}; there is nothing to "
-                             "recover.")
+            raise InputError(f"{source} has nothing readable{why}; there is nothing to recover.")
         copy.close()
         part.rename(out)
     except OSError as err:
@@ -81,21 +83,19 @@ def _files(source: Path) -> list[Path]:
 
 
 def _custom(source: Path) -> dict[str, str]:
-    """Return what a metadata.yaml says, if there is one that can be read."""
+    """Return the custom data of metadata.yaml, empty if it is missing or damaged."""
     try:
-        information = read_yaml(source / METADATA)["rosbag2_bagfile_information"]
-        compressed = str(information.get("compression_mode") or "").lower() == "message"
-        custom = {str(k): str(v) for k, v in (information.get("custom_data") or {}).items()}
-    except (InputError, KeyError, TypeError, AttributeError):
+        information = read_information(source)
+    except InputError:
         return {}
-    if compressed:
+    if compression_mode(information) == "message":
         raise InputError(f"{source} was compressed message by message, which is not recovered "
                          "here; use 'ros2 bag reindex'.")
-    return custom
+    return custom_data(information)
 
 
 class _Copy:
-    """Writes what is found; custom data is known before the first message, or added at the end."""
+    """Writes messages and custom data in the order they are found."""
 
     def __init__(self, directory: Path, name: str, custom: dict[str, str]):
         self._directory, self._name, self._custom = directory, name, custom
@@ -103,7 +103,7 @@ class _Copy:
         self.messages = 0
         self.anything = False
 
-    def add(self, found: Salvaged | CustomData) -> None:
+    def add(self, found: FoundMessage | CustomData) -> None:
         self.anything = True
         if isinstance(found, CustomData):
             self._custom |= found.values
@@ -120,7 +120,7 @@ class _Copy:
             self._writer = BagWriter(self._directory, self._custom, name=self._name)
 
     def close(self) -> None:
-        self._open()  # also of an episode that was cut off before its first message
+        self._open()  # for an episode that was cut off before its first message
         self._custom.setdefault("outcome", "interrupted")
         self._writer.close(self._custom | {"recovered": "true"})
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write one rosbag2 directory that survives being cut off."""
+"""Write one rosbag2 directory; an interrupted one can be recovered."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from mcap.writer import CompressionType, Writer
 from tinyvla_ros import __version__
 from tinyvla_ros.bags.metadata import BagMetadata, TopicMetadata, to_yaml
 
-# Names of the records in the MCAP file: custom data as known at the beginning and at the end, and
-# what rosbag2 itself leaves there.
+# Metadata records in the MCAP file: our custom data (first and last), and what rosbag2 stores.
 CUSTOM, ROSBAG2 = "tinyvla_ros", "rosbag2"
 CHUNK_BYTES = 4_000_000
 COMPRESSIONS = {"none": CompressionType.NONE, "zstd": CompressionType.ZSTD,
@@ -23,8 +22,8 @@ COMPRESSIONS = {"none": CompressionType.NONE, "zstd": CompressionType.ZSTD,
 class BagWriter:
     """Append messages to a new bag; complete it with ``close``.
 
-    What was flushed survives the process: a file without its end still has all of it, and the
-    custom data it began with, for ``tinyvla bag recover``.
+    Flushed messages survive the end of the process: ``tinyvla bag recover`` finds them, and the
+    custom data the bag began with.
 
     Attributes:
         directory: the bag; its file is ``<name>_0.mcap``.
@@ -35,7 +34,7 @@ class BagWriter:
         directory: to create.
         custom: text by name.
         compression: of chunks: ``none``, ``zstd`` or ``lz4``.
-        name: of the bag, if the directory will be renamed.
+        name: of the bag, if the directory will be renamed; default: the directory's.
 
     Raises:
         OSError: it cannot be created.
@@ -60,11 +59,11 @@ class BagWriter:
 
     def add_topic(self, topic: TopicMetadata, definition: str,
                   encoding: str = "ros2msg") -> None:
-        """Make a topic known; ``count`` goes on from what it is.
+        """Register a topic before its first message; ``count`` is increased from then on.
 
         Args:
             topic: name, type and profiles.
-            definition: of its type, with its parts; empty if unknown.
+            definition: of its type and the types it contains; empty if unknown.
             encoding: of the definition: ``ros2msg`` or ``ros2idl``.
         """
         if topic.type not in self._schemas:
@@ -80,10 +79,10 @@ class BagWriter:
         """Append a message.
 
         Args:
-            topic: known by ``add_topic``.
+            topic: registered by ``add_topic``.
             log_ns, publish_ns: receive and publish time, ns since 1970.
             data: CDR.
-            sequence: its publisher's number, modulo 2**32; 0 if there is none.
+            sequence: its publisher's number, stored modulo 2**32; 0 if there is none.
         """
         self._writer.add_message(self._channels[topic], log_ns, data, publish_ns,
                                  sequence & 0xFFFFFFFF)
@@ -93,7 +92,7 @@ class BagWriter:
         info.count += 1
 
     def flush(self) -> None:
-        """Give everything so far to the operating system: the end of this process loses none."""
+        """Hand everything to the operating system, so that the end of this process loses none."""
         self._writer.flush()
 
     def close(self, custom: Mapping[str, str] | None = None) -> None:
@@ -115,7 +114,7 @@ class BagWriter:
 
 
 def free_directory(parent: Path, name: str) -> Path:
-    """Return ``parent/name``, with a number behind it if that is taken."""
+    """Return ``parent/name``, or ``parent/name-2`` and so on if that exists."""
     path, number = parent / name, 1
     while path.exists():
         number += 1

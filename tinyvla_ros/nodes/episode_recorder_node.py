@@ -19,11 +19,11 @@ from std_srvs.srv import SetBool, Trigger
 from tinyvla_ros import __version__
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.bags.definitions import definition
-from tinyvla_ros.bags.episodes import EpisodeSorter, RawMessage
+from tinyvla_ros.bags.episode_sorter import EpisodeSorter
 from tinyvla_ros.bags.jpeg import as_jpeg
 from tinyvla_ros.bags.metadata import TopicMetadata, safe_name
-from tinyvla_ros.bags.publish_time import CLOCK_TRUST_S
-from tinyvla_ros.bags.writing import WriterThread
+from tinyvla_ros.bags.recorded_message import CLOCK_TRUST_S, RawMessage
+from tinyvla_ros.bags.writer_thread import WriterThread
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.core.errors import InputError
@@ -119,7 +119,7 @@ class EpisodeRecorderNode(Node):
                     "recorded, give the other another name.")
             if topic in self._known:
                 if self.count_publishers(topic) > 1:
-                    self._sorter.several(topic)
+                    self._sorter.stop_counting_losses(topic)
                 continue
             publishers = self.get_publishers_info_by_topic(topic)
             if publishers:

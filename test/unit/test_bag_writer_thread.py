@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is on its way to the disk is bounded, counted, and survives the end of the process."""
+"""Messages on their way to the disk: bounded, counted, and kept when the process is killed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.recordings import STORE, texts_in
 from tinyvla_ros.bags.jpeg import as_jpeg
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.bags.recover import recover
-from tinyvla_ros.bags.writing import WriterThread
+from tinyvla_ros.bags.writer_thread import WriterThread
 from tinyvla_ros.core.errors import InputError, MessageError
 
 
@@ -49,11 +49,11 @@ def test_nothing_is_overwritten(tmp_path):
     assert texts_in(tmp_path / "episode-2", "/a") == ["second"]
 
 
-def test_what_does_not_fit_the_memory_is_dropped_and_counted(tmp_path):
+def test_messages_beyond_the_buffer_are_dropped_and_counted(tmp_path):
     writer = writer_for(tmp_path, buffer_bytes=10_000)
     writer.begin(0, "episode", {})
     text = "x" * 1000
-    writer._wake.acquire()  # a disk that takes nothing
+    writer._wake.acquire()  # as while the disk is stuck
     for i in range(20):
         writer.write(0, raw(text, i))
     writer._wake.release()
@@ -114,13 +114,13 @@ def test_a_kill_costs_less_than_a_second(tmp_path, after):
 
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="needs limits on file sizes")
-def test_a_full_disk_ends_the_episode_and_says_so(tmp_path):
+def test_a_full_disk_ends_the_episode_with_a_message(tmp_path):
     limit = ("signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
              "resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))")
     process = child(tmp_path, 5000, limit)
-    said, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert "tinyvla bag recover" in said
+    assert "tinyvla bag recover" in output
     recovered = recover(tmp_path / "episode", tmp_path / "out")
     assert recovered.messages > 1000
 
@@ -132,7 +132,7 @@ def test_a_disk_that_is_nearly_full_ends_the_episode_with_a_complete_bag(tmp_pat
         writer.write(0, raw(str(i), i))
     deadline = time.monotonic() + 60.0
     while not writer.failure:
-        assert time.monotonic() < deadline, "the disk was never looked at"
+        assert time.monotonic() < deadline, "the disk space was never checked"
         os.sched_yield()
     writer.end(0, {"outcome": "success"})
     writer.close()
@@ -141,7 +141,7 @@ def test_a_disk_that_is_nearly_full_ends_the_episode_with_a_complete_bag(tmp_pat
         assert bag.custom["outcome"] == "cut short"
 
 
-def test_a_place_that_cannot_be_made_is_one_sentence(tmp_path):
+def test_a_directory_that_cannot_be_created_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="choose a writable directory"):
         WriterThread(tmp_path / "file" / "episodes")
@@ -149,18 +149,18 @@ def test_a_place_that_cannot_be_made_is_one_sentence(tmp_path):
 
 def test_images_become_jpeg():
     types = STORE.types
-    picture = np.zeros((48, 64, 3), np.uint8)
-    picture[:, :, 0] = 200  # red
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[:, :, 0] = 200  # red
     stamp = types["builtin_interfaces/msg/Time"](sec=5, nanosec=6)
     msg = types["sensor_msgs/msg/Image"](
         header=types["std_msgs/msg/Header"](stamp=stamp, frame_id="camera"), height=48, width=64,
-        encoding="rgb8", is_bigendian=0, step=192, data=picture.reshape(-1))
+        encoding="rgb8", is_bigendian=0, step=192, data=image.reshape(-1))
     data = bytes(STORE.serialize_cdr(msg, "sensor_msgs/msg/Image"))
     jpeg = STORE.deserialize_cdr(as_jpeg(data, 90), "sensor_msgs/msg/CompressedImage")
     from tinyvla_ros.core.messages import compressed_to_array
     assert (jpeg.header.stamp.sec, jpeg.header.frame_id) == (5, "camera")
     assert "jpeg" in jpeg.format
-    np.testing.assert_allclose(compressed_to_array(jpeg).astype(int), picture, atol=4)
+    np.testing.assert_allclose(compressed_to_array(jpeg).astype(int), image, atol=4)
     assert len(jpeg.data) < len(data) / 4
-    with pytest.raises(MessageError, match="no sensor_msgs/Image"):
+    with pytest.raises(MessageError, match="sensor_msgs/Image"):
         as_jpeg(b"\x00\x01\x00\x00rubbish", 90)

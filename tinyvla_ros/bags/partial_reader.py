@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read storage files from their beginning as far as they go, without index or footer."""
+"""Read incomplete or damaged storage files from the beginning as far as they go."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from mcap.writer import MCAP0_MAGIC
 from tinyvla_ros.bags.metadata import TopicMetadata
 from tinyvla_ros.bags.writer import CUSTOM
 
-# Largest record that is believed; a damaged length must not take all memory.
+# A larger record is damage: a wrong length must not take all memory.
 RECORD_LIMIT = 1 << 30
 HEAD = struct.Struct("<BQ")  # opcode and length of a record
 
 
 @dataclass(frozen=True)
-class Definition:
-    """How the file defines a message type; encoding is empty if it does not."""
+class StoredDefinition:
+    """The file's definition of a message type; both are empty if it has none."""
 
     encoding: str = ""
     text: str = ""
 
 
 @dataclass(frozen=True)
-class Salvaged:
-    """A message, with all that is known of its topic."""
+class FoundMessage:
+    """A message, and what the file contains about its topic."""
 
     topic: TopicMetadata
-    definition: Definition
+    definition: StoredDefinition
     log_ns: int
     publish_ns: int
     data: bytes
@@ -51,40 +51,40 @@ class Salvaged:
 
 @dataclass(frozen=True)
 class CustomData:
-    """Custom data that our recorder left in the file; later ones replace earlier ones."""
+    """Custom data that our recorder wrote into the file; later ones replace earlier ones."""
 
     values: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Damage:
-    """Something that could not be read; reading goes on if it can."""
+    """A part that could not be read; reading goes on if possible."""
 
     what: str
 
 
-Found = Salvaged | CustomData | Damage
+Found = FoundMessage | CustomData | Damage
 
 
-def salvage(path: Path) -> Iterator[Found]:
-    """Yield what a storage file holds, damage included; never raises for what is in it.
+def read_partial(path: Path) -> Iterator[Found]:
+    """Yield the readable content of a storage file, and its damage.
 
     Args:
         path: ends in ``.mcap`` or ``.db3``; only read.
 
     Raises:
-        OSError: it cannot be read at all.
+        OSError: the file cannot be opened; damaged content raises nothing.
     """
     try:
         yield from (_mcap if path.suffix == ".mcap" else _sqlite3)(path)
     except OSError:
         raise
-    except Exception as err:  # whatever unpackers and decompressors say to rubbish
+    except Exception as err:  # of any library that meets damaged bytes
         yield Damage(" ".join(str(err).split()) or type(err).__name__)
 
 
 def _mcap(path: Path) -> Iterator[Found]:
-    """Read a file from its beginning as far as it goes; its index, if any, is not needed."""
+    """Read record by record; the index at the end, which may be missing, is not used."""
     with path.open("rb") as file:
         if file.read(len(MCAP0_MAGIC)) != MCAP0_MAGIC:
             raise ValueError("it does not begin as an MCAP file does")
@@ -107,11 +107,11 @@ def _mcap(path: Path) -> Iterator[Found]:
 
 
 class _Records:
-    """Makes messages of MCAP records."""
+    """Turns MCAP records into messages."""
 
     def __init__(self):
         self._schemas: dict[int, Schema] = {}
-        self._channels: dict[int, tuple[TopicMetadata, Definition]] = {}
+        self._channels: dict[int, tuple[TopicMetadata, StoredDefinition]] = {}
 
     def read(self, opcode: int, payload: bytes) -> Iterator[Found]:
         stream = ReadDataStream(BytesIO(payload))
@@ -123,9 +123,9 @@ class _Records:
         elif opcode == Opcode.CHANNEL:
             channel = Channel.read(stream)
             schema = self._schemas.get(channel.schema_id)
-            self._channels[channel.id] = (
-                _topic(channel, schema),
-                Definition(schema.encoding, schema.data.decode()) if schema else Definition())
+            definition = StoredDefinition(schema.encoding, schema.data.decode()) if schema \
+                else StoredDefinition()
+            self._channels[channel.id] = (_topic(channel, schema), definition)
         elif opcode == Opcode.METADATA:
             metadata = Metadata.read(stream)
             if metadata.name == CUSTOM:
@@ -133,28 +133,28 @@ class _Records:
         elif opcode == Opcode.MESSAGE:
             message = Message.read(stream, len(payload))
             if message.channel_id in self._channels:
-                yield Salvaged(*self._channels[message.channel_id], message.log_time,
+                yield FoundMessage(*self._channels[message.channel_id], message.log_time,
                               message.publish_time, message.data, message.sequence)
 
     def _chunk(self, chunk: Chunk) -> Iterator[Found]:
         data = _decompress(chunk)
         if len(data) == chunk.uncompressed_size and chunk.uncompressed_crc and \
                 zlib.crc32(data) != chunk.uncompressed_crc:
-            # Which of its messages are wrong nobody knows; the next chunk may be well.
-            yield Damage("the checksum of a chunk is wrong, it was left out")
+            # Any of its messages may be wrong; the next chunk is independent.
+            yield Damage("a chunk with a wrong checksum was left out")
             return
         at = 0
         while at + HEAD.size <= len(data):
             opcode, length = HEAD.unpack_from(data, at)
             at += HEAD.size
             if at + length > len(data):
-                return  # the chunk was cut off, what comes before was not
+                return  # the chunk was cut off here
             yield from self.read(opcode, data[at:at + length])
             at += length
 
 
 def _decompress(chunk: Chunk) -> bytes:
-    """Return as much of a chunk as there is."""
+    """Decompress a chunk, which may be cut off."""
     if chunk.compression == "zstd":
         return zstandard.ZstdDecompressor().decompressobj().decompress(chunk.data)
     if chunk.compression == "lz4":
@@ -172,23 +172,23 @@ def _topic(channel: Channel, schema: Schema | None) -> TopicMetadata:
 
 
 def _sqlite3(path: Path) -> Iterator[Found]:
-    """Read what sqlite still finds; it mends a journal in a copy, never in the original."""
-    with TemporaryDirectory(prefix="recover-") as place:
+    """Read a copy: sqlite applies the journal to the file it opens."""
+    with TemporaryDirectory(prefix="recover-") as folder:
         for file in path.parent.glob(path.name + "*"):  # with its journal
-            shutil.copy(file, place)
-        with sqlite3.connect(Path(place) / path.name) as database:
-            definitions: dict[str, Definition] = {}
+            shutil.copy(file, folder)
+        with sqlite3.connect(Path(folder) / path.name) as database:
+            definitions: dict[str, StoredDefinition] = {}
             tables = {row[0] for row in database.execute(
                 "SELECT name FROM sqlite_master WHERE type = 'table'")}
             if "message_definitions" in tables:
-                definitions = {kind: Definition(encoding, text) for kind, encoding, text in
+                definitions = {kind: StoredDefinition(encoding, text) for kind, encoding, text in
                                database.execute(
                     "SELECT topic_type, encoding, encoded_message_definition "
                     "FROM message_definitions")}
-            topics = {number: (TopicMetadata(name, kind), definitions.get(kind, Definition()))
-                      for number, name, kind in database.execute(
-                          "SELECT id, name, type FROM topics")}
+            topics = {number: (TopicMetadata(name, kind),
+                               definitions.get(kind, StoredDefinition())) for number, name, kind in
+                      database.execute("SELECT id, name, type FROM topics")}
             for number, stamp, data in database.execute(
                     "SELECT topic_id, timestamp, data FROM messages ORDER BY timestamp"):
                 if number in topics:
-                    yield Salvaged(*topics[number], stamp, stamp, data)
+                    yield FoundMessage(*topics[number], stamp, stamp, data)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which message belongs to which episode.
+"""Sort messages into episodes.
 
-An episode is what was published from its ``begin`` to its ``end``, by the publishers' clocks:
-topics overtake each other on the way, publish times do not. So every message waits for a moment
-before it is sorted; what arrived even longer before its ``begin`` is kept for a while, and what
-arrives after its ``end`` is waited for.
+An episode has the messages that were published from its ``begin`` to its ``end``, by the
+publishers' clocks, because messages of different topics may arrive in another order. So every
+message waits a moment before it is sorted, the last second before a ``begin`` is kept, and an
+episode stays open for a moment after its ``end``.
 """
 
 from __future__ import annotations
@@ -14,36 +14,18 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from tinyvla_ros.bags.publish_time import PublishTime
+from tinyvla_ros.bags.recorded_message import RawMessage
 
-# An `end` may arrive so much later than what was published after it, s.
+# Messages wait this long before they are sorted, because an `end` may arrive late, s.
 SETTLE_S = 0.15
-# Messages from before a `begin` that is still on its way: for so long, so many bytes.
+# Messages kept in case a `begin` arrives late: seconds, bytes.
 PRE_ROLL_S, PRE_ROLL_BYTES = 1.0, 64_000_000
-# What was published before an `end` may still arrive for so long, s.
+# An episode takes messages this long after its `end` arrived, s.
 POST_ROLL_S = 0.3
 
 
-@dataclass(frozen=True)
-class RawMessage(PublishTime):
-    """A message as it arrived, not decoded.
-
-    Attributes:
-        topic: name.
-        log_ns, publish_ns: receive and publish time, ns since 1970.
-        data: CDR.
-        sequence: the number its publisher gave it; 0 if that says nothing.
-    """
-
-    topic: str
-    log_ns: int
-    publish_ns: int
-    data: bytes
-    sequence: int = 0
-
-
-class Sink(Protocol):
-    """Where episodes go."""
+class EpisodeSink(Protocol):
+    """Writes episodes."""
 
     def begin(self, key: int, name: str, custom: Mapping[str, str]) -> None:
         """Start a bag."""
@@ -56,7 +38,7 @@ class Sink(Protocol):
 
 
 @dataclass
-class _Episode:
+class _OpenEpisode:
     key: int
     name: str
     custom: dict[str, str]
@@ -67,53 +49,54 @@ class _Episode:
     lost: Counter = field(default_factory=Counter)
     waiting: list[RawMessage] | None = field(default_factory=list)  # None once there is a bag
 
-    def holds(self, time_ns: int) -> bool:
+    def contains(self, time_ns: int) -> bool:
         return self.begin_ns <= time_ns and (self.end_ns is None or time_ns <= self.end_ns)
 
 
 class EpisodeSorter:
-    """Hands messages to the episode they were published in.
+    """Hands every message to the episode it was published in.
 
     Attributes:
-        lost: messages that episodes lack by their publishers' numbers, by topic, over all of them.
-        empty: names of episodes of which nothing came; they have no bag.
+        lost: messages missing by their publishers' numbers, by topic, over all episodes.
+        empty: names of episodes without messages; they have no bag.
 
     Args:
         sink: gets the episodes.
-        quiet: topics whose messages alone make no episode, as those of latched topics do not.
+        quiet: topics that, like latched ones, do not start a bag: an episode with messages of
+            these alone is empty.
     """
 
-    def __init__(self, sink: Sink, quiet: Collection[str] = ()):
+    def __init__(self, sink: EpisodeSink, quiet: Collection[str] = ()):
         self._sink, self._quiet = sink, frozenset(quiet)
-        self._kept: dict[str, deque[RawMessage]] = {}  # latched
+        self._latched: dict[str, deque[RawMessage]] = {}
         self._arrived: deque[tuple[float, RawMessage]] = deque()
         self._arrived_bytes = 0
         self._before: deque[RawMessage] = deque()
         self._before_bytes = 0
-        self._episodes: list[_Episode] = []
+        self._episodes: list[_OpenEpisode] = []
         self._next = 0
-        self._several: set[str] = set()
+        self._uncounted: set[str] = set()
         self.lost: Counter[str] = Counter()
         self.empty: list[str] = []
 
     @property
     def recording(self) -> str:
-        """Name of the episode that has begun and not ended, empty if there is none."""
+        """Name of the running episode, empty if there is none."""
         return next((e.name for e in reversed(self._episodes) if e.end_ns is None), "")
 
     def latch(self, topic: str, depth: int) -> None:
-        """Start every episode with the last ``depth`` messages of a topic."""
-        self._kept[topic] = deque(self._kept.get(topic, ()), maxlen=depth)
+        """Put the last ``depth`` messages of a topic at the beginning of every episode."""
+        self._latched[topic] = deque(self._latched.get(topic, ()), maxlen=depth)
 
-    def several(self, topic: str) -> None:
-        """Stop counting losses of a topic: numbers of several publishers say nothing together."""
-        self._several.add(topic)
+    def stop_counting_losses(self, topic: str) -> None:
+        """Stop counting losses of a topic: with several publishers its numbers mean nothing."""
+        self._uncounted.add(topic)
         self.lost.pop(topic, None)
         for episode in self._episodes:
             episode.lost.pop(topic, None)
 
     def add(self, message: RawMessage, now_s: float) -> None:
-        """Take a message that arrived now, steady seconds."""
+        """Add a message that arrived at ``now_s``, in seconds of a steady clock."""
         self._arrived.append((now_s, message))
         self._arrived_bytes += len(message.data)
         while self._arrived_bytes > PRE_ROLL_BYTES:
@@ -123,11 +106,11 @@ class EpisodeSorter:
         """Sort the message that has waited longest."""
         message = self._arrived.popleft()[1]
         self._arrived_bytes -= len(message.data)
-        if message.topic in self._kept:
-            self._kept[message.topic].append(message)
+        if message.topic in self._latched:
+            self._latched[message.topic].append(message)
         taken = False
         for episode in self._episodes:
-            if episode.holds(message.time_ns):
+            if episode.contains(message.time_ns):
                 self._write(episode, message)
                 taken = True
         if not taken:
@@ -138,19 +121,19 @@ class EpisodeSorter:
 
         Args:
             name: for the bag.
-            at_ns: ``RawMessage.time_ns`` of what began it.
-            now_s: steady seconds.
+            at_ns: ``RawMessage.time_ns`` of the message that began it.
+            now_s: seconds of a steady clock.
             custom: text by name.
         """
         if self.recording:
             self.end(at_ns - 1, now_s, {"outcome": "interrupted"})
-        episode = _Episode(self._next, name, dict(custom), at_ns)
+        episode = _OpenEpisode(self._next, name, dict(custom), at_ns)
         self._next += 1
         self._episodes.append(episode)
         before, self._before = self._before, deque()
         self._before_bytes = 0
         for message in before:
-            if episode.holds(message.time_ns):
+            if episode.contains(message.time_ns):
                 self._write(episode, message)
             else:
                 self._keep(message)
@@ -178,7 +161,7 @@ class EpisodeSorter:
         for episode in list(self._episodes):
             self._complete(episode)
 
-    def _complete(self, episode: _Episode) -> None:
+    def _complete(self, episode: _OpenEpisode) -> None:
         self._episodes.remove(episode)
         if episode.waiting is not None:
             self.empty.append(episode.name)
@@ -186,9 +169,9 @@ class EpisodeSorter:
         lost = {f"lost {topic}": str(n) for topic, n in episode.lost.items()}
         self._sink.end(episode.key, episode.custom | lost)
 
-    def _write(self, episode: _Episode, message: RawMessage) -> None:
+    def _write(self, episode: _OpenEpisode, message: RawMessage) -> None:
         last = episode.sequences.get(message.topic)
-        if message.sequence and message.topic not in self._several:
+        if message.sequence and message.topic not in self._uncounted:
             episode.sequences[message.topic] = message.sequence
             # A publisher that starts again counts from one.
             missing = message.sequence - last - 1 if last is not None else 0
@@ -199,12 +182,12 @@ class EpisodeSorter:
             self._sink.write(episode.key, message)
             return
         episode.waiting.append(message)
-        if message.topic in self._quiet or message.topic in self._kept:
+        if message.topic in self._quiet or message.topic in self._latched:
             return
         self._sink.begin(episode.key, episode.name, episode.custom)
-        for kept in (m for messages in self._kept.values() for m in messages):
-            if kept.time_ns < episode.begin_ns:
-                self._sink.write(episode.key, replace(kept, log_ns=episode.begin_ns))
+        for latched in (m for messages in self._latched.values() for m in messages):
+            if latched.time_ns < episode.begin_ns:
+                self._sink.write(episode.key, replace(latched, log_ns=episode.begin_ns))
         for waiting in episode.waiting:
             self._sink.write(episode.key, waiting)
         episode.waiting = None

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from tinyvla_ros.bags.episodes import EpisodeSorter, RawMessage
+from tinyvla_ros.bags.episode_sorter import EpisodeSorter
+from tinyvla_ros.bags.recorded_message import RawMessage
 
 MS = 1_000_000
 START = 1_700_000_000_000_000_000
@@ -139,7 +140,7 @@ def test_losses_are_counted_by_the_publishers_numbers():
     for t, number in enumerate((7, 8, 11, 12, 1, 2)):  # 9 and 10 are missing; then a restart
         sorter.take(message("x", t, sequence=number))
         sorter.take(message("y", t, topic="/b", sequence=number))
-    sorter.several("/b")
+    sorter.stop_counting_losses("/b")
     sorter.end(at(100), 0.0, {})
     sorter.tick(10.0)
     assert sink.custom[0] == {"lost /a": "2"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The thread that puts episodes on the disk, with bounded memory before it."""
+"""A thread that writes episodes to the disk; messages wait for it in bounded memory."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tinyvla_ros.bags.episodes import RawMessage
 from tinyvla_ros.bags.metadata import TopicMetadata
+from tinyvla_ros.bags.recorded_message import RawMessage
 from tinyvla_ros.bags.writer import BagWriter, free_directory
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.worker import Worker
 
-# What a crash can take: messages are on the disk (with the operating system) after this, s.
+# Messages are with the operating system after this time, and survive a crash from then on, s.
 FLUSH_S = 0.1
-# Space on the disk is looked at so often, s.
-LOOK_S = 1.0
+# Period of the check for free disk space, s.
+SPACE_CHECK_S = 1.0
 
 
 @dataclass(frozen=True)
-class _Topic:
+class _RecordedTopic:
     written: TopicMetadata
     definition: str
     convert: Callable[[bytes], bytes] | None
 
 
 class WriterThread:
-    """Takes episodes from a sorter without ever making it wait.
+    """The sink of an ``EpisodeSorter``; its methods never wait for the disk.
 
     Attributes:
-        out: where the bags are.
-        recorded, dropped: messages written, and given up for lack of memory or space, by topic.
+        out: directory of the bags.
+        recorded, dropped: messages written, and dropped for lack of memory or space, by topic.
         bytes: written so far.
-        buffered: bytes on their way.
-        bags: complete ones so far.
+        buffered: bytes that wait to be written.
+        bags: number of complete ones.
         failure: why an episode was cut short, empty if none was.
 
     Args:
         out: directory for the bags; created.
         compression: ``none``, ``zstd`` or ``lz4``.
-        buffer_bytes: memory for messages on their way.
+        buffer_bytes: memory for messages that wait.
         min_free_bytes: an episode ends when the disk has less space left.
 
     Raises:
@@ -60,12 +60,12 @@ class WriterThread:
                              ) from None
         self.out, self._compression = out, compression
         self._limit, self._min_free = buffer_bytes, min_free_bytes
-        self._topics: dict[str, _Topic] = {}
+        self._topics: dict[str, _RecordedTopic] = {}
         self._bags: dict[int, BagWriter | None] = {}  # None once it has failed
         self._tasks: deque[tuple[Callable[..., None], tuple]] = deque()
         self._wake = threading.Condition()
         self._closing = False
-        self._flushed = self._looked = 0.0
+        self._flushed = self._space_checked = 0.0
         self._finished: deque[Path] = deque()
         self.recorded: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
@@ -75,19 +75,19 @@ class WriterThread:
         self._worker = Worker("writer")
         self._worker.start(self._write_forever)
 
-    # ---- called by the one thread that has the messages -----------------------------------
+    # ---- called by the thread that receives the messages -----------------------------------
 
     def topic(self, name: str, written: TopicMetadata, definition: str,
               convert: Callable[[bytes], bytes] | None = None) -> None:
-        """Make a topic known before its first message.
+        """Register a topic before its first message.
 
         Args:
-            name: the topic's.
-            written: what the bag calls it.
-            definition: of the message type in the bag, with its parts.
-            convert: makes the messages in the bag of those of the topic, in the writing thread.
+            name: of the topic as received.
+            written: the topic in the bag.
+            definition: of the message type in the bag and the types it contains.
+            convert: turns a received message into one of the bag, in the writing thread.
         """
-        self._topics[name] = _Topic(written, definition, convert)
+        self._topics[name] = _RecordedTopic(written, definition, convert)
 
     def begin(self, key: int, name: str, custom: Mapping[str, str]) -> None:
         """Start a bag."""
@@ -95,7 +95,7 @@ class WriterThread:
         self._put(self._begin, key, name, dict(custom))
 
     def write(self, key: int, message: RawMessage) -> None:
-        """Append a message to a bag, or drop it if there is no room for it."""
+        """Append a message to a bag, or drop it if the buffer is full."""
         size = len(message.data)
         if self.buffered + size > self._limit:
             self.dropped[message.topic] += 1
@@ -115,7 +115,7 @@ class WriterThread:
         return [self._finished.popleft() for _ in range(len(self._finished))]
 
     def close(self) -> None:
-        """Write what is on its way and end the thread."""
+        """Write what waits and end the thread."""
         with self._wake:
             self._closing = True
             self._wake.notify()
@@ -142,9 +142,9 @@ class WriterThread:
                     task[0](*task[1])
                 except OSError as err:
                     self._fail(key, f"cannot be written: {err.strerror or err}")
-            self._look_after()
+            self._flush_and_check_space()
 
-    def _look_after(self) -> None:
+    def _flush_and_check_space(self) -> None:
         now = time.monotonic()
         if now - self._flushed >= FLUSH_S:
             self._flushed = now
@@ -154,8 +154,8 @@ class WriterThread:
                         bag.flush()
                 except OSError as err:
                     self._fail(key, f"cannot be written: {err.strerror or err}")
-        if self._min_free and now - self._looked >= LOOK_S:
-            self._looked = now
+        if self._min_free and now - self._space_checked >= SPACE_CHECK_S:
+            self._space_checked = now
             free = shutil.disk_usage(self.out).free
             if free < self._min_free:
                 for key in [k for k, bag in self._bags.items() if bag is not None]:
