@@ -6,12 +6,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import multiprocessing
-import os
 import shutil
-import signal
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +22,6 @@ from training.experiments.ablation.curves import Curve
 from training.experiments.ablation.report import RunResult, summarize_cell
 from training.experiments.ablation.shares import fix_shares
 from training.experiments.ablation.tables import markdown
-from training.jobs.pool import Job, Progress, Stopped, work_through
-from training.jobs.results_log import ResultsLog
 from training.learning.recipe import Recipe
 from training.learning.run_directory import LAST, RunDirectory
 from training.learning.train import Setting, train
@@ -126,56 +119,6 @@ def test_success_is_pooled_with_its_interval_and_spread():
     assert (success["successes"], success["episodes"]) == (15, 30)
     assert success["wilson_low"] == pytest.approx(0.331, abs=1e-3)
     assert success["seeds"] == {"0": 0.2, "1": 0.5, "2": 0.8}
-
-
-def test_the_time_left_counts_every_kind_of_job():
-    progress = Progress({"run": 3, "episode": 10}, workers=2)
-    progress.done("run", 60.0)
-    assert progress.seconds_left() is None
-    progress.done("episode", 4.0)
-    assert progress.seconds_left() == pytest.approx((2 * 60.0 + 9 * 4.0) / 2)
-    progress.close()
-
-
-def test_a_stop_ends_the_workers_and_keeps_what_is_done():
-    finished = []
-
-    def note(job: Job, result) -> list[Job]:
-        finished.append(job.kind)
-        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
-        return []
-
-    before = set(multiprocessing.active_children())
-    with pytest.raises(Stopped):
-        work_through([Job("short", time.sleep, 0.0), Job("long", time.sleep, 100.0)], note, 1,
-                     Progress({"short": 1, "long": 1}, 1))
-    assert finished == ["short"]
-    assert set(multiprocessing.active_children()) == before
-
-
-def test_an_error_of_a_job_ends_the_others():
-    with pytest.raises(ValueError, match="'five'"):
-        work_through([Job("long", time.sleep, 100.0), Job("bad", int, "five")],
-                     lambda job, result: [], 2, Progress({"long": 1, "bad": 1}, 2))
-
-
-def test_a_result_cut_by_a_kill_is_done_again(tmp_path):
-    with ResultsLog(tmp_path / "out", {"samples": 1}, ("runs",)) as log:
-        log.add("runs", {"seed": 0})
-    with (tmp_path / "out/runs.jsonl").open("a") as file:
-        file.write('{"seed": 1, "succ')
-    with ResultsLog(tmp_path / "out", {"samples": 1}, ("runs",)) as log:
-        assert log.records["runs"] == [{"seed": 0}]
-        with pytest.raises(InputError, match="in use"):
-            ResultsLog(tmp_path / "out", {"samples": 1}, ("runs",))
-        log.add("runs", {"seed": 2})
-    assert len((tmp_path / "out/runs.jsonl").read_text().splitlines()) == 2
-    with pytest.raises(InputError, match="samples 1, now it is 2"):
-        ResultsLog(tmp_path / "out", {"samples": 2}, ("runs",))
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other/precious").write_text("data")
-    with pytest.raises(InputError, match="nothing was overwritten"):
-        ResultsLog(tmp_path / "other", {}, ())
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,7 @@ class Policy:
         if threads < 1:
             raise InputError(f"Threads is {threads}; give a number of at least 1.")
         torch.set_num_threads(threads)
-        self.device = _device(device)
+        self.device = find_device(device)
         if not isinstance(checkpoint, Checkpoint):
             checkpoint = load_checkpoint(checkpoint)
         self.config = checkpoint.config
@@ -199,7 +199,8 @@ def to_network_image(images: torch.Tensor) -> torch.Tensor:
     return images.div_(127.5).sub_(1.0)
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """Return a torch device, or raise ``InputError`` if this machine does not have it."""
     try:
         device = torch.device(name)
     except RuntimeError:

@@ -2,13 +2,15 @@
 """Collect demonstrations with MetaWorld's scripted experts into a LeRobotDataset.
 
 The expert's clean action is recorded at every control step, while the action executed carries
-bursts of noise: the data shows how to come back from where a policy's own errors lead (DART,
-Laskey et al. 2017). Only successful episodes are kept, with some settling steps past success.
+bursts of noise: the data shows how to recover from states that a policy's own errors lead to
+(DART, Laskey et al. 2017). Only successful episodes are kept, with some settling steps past
+success.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +29,8 @@ from sim_bridge.robot_config import RobotConfig
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.images import shrink
 from training.data.lerobot_writer import Episode, LeRobotDatasetWriter, image_stats
+from training.jobs.episodes import environment
+from training.jobs.pool import Job, work_through
 from training.jobs.progress import progress_bar
 
 STATE_NAMES = (*JOINT_NAMES, *EE_NAMES)
@@ -76,51 +80,44 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path,
     names = [f"{channel}.{step}" for step in range(k) for channel in ACTION_CHANNELS]
     features["action"] = {"dtype": "float32", "shape": [len(names)], "names": names}
     writer = LeRobotDatasetWriter(out, round(1.0 / (k * CONTROL_DT)), features, "metaworld_sawyer")
-    context = multiprocessing.get_context("spawn")
-    workers = workers or multiprocessing.cpu_count()
-    with (progress_bar(total=len(tasks) * episodes, unit="episode", desc="collect") as progress,
-          context.Pool(workers, _start_worker, (config, options)) as pool):
+    kept = dict.fromkeys(tasks, 0)
+    attempts = 20 * episodes
+    first = SEED_OFFSET + seed * 1_000_000
+
+    def jobs() -> Iterator[Job]:
         for task in tasks:
-            first = SEED_OFFSET + seed * 1_000_000
-            jobs = ((task, first + i) for i in range(20 * episodes))
-            kept = 0
-            for episode in _in_order(pool, jobs, workers):
-                if episode is None:
-                    continue  # the expert failed under this noise
-                writer.add(episode)
-                progress.update()
-                kept += 1
-                if kept == episodes:
+            for number in range(attempts):
+                if kept[task] == episodes:
                     break
-            else:
-                raise InputError(f"Only {kept} of {20 * episodes} demonstrations of {task} "
-                                 f"succeeded; lower the noise (now {options.noise}).")
+                yield Job("demonstration", _run_job,
+                          _Demonstration(task, first + number, config, options))
+
+    def finished(job: Job, episode: Episode | None) -> tuple[Job, ...]:
+        task = job.argument.task
+        if episode is not None and kept[task] < episodes:
+            writer.add(episode)
+            progress.update()
+            kept[task] += 1
+        if job.argument.seed == first + attempts - 1 and kept[task] < episodes:
+            raise InputError(f"Only {kept[task]} of {attempts} demonstrations of {task} "
+                             f"succeeded; lower the noise (now {options.noise}).")
+        return ()
+
+    with progress_bar(total=len(tasks) * episodes, unit="episode", desc="collect") as progress:
+        work_through(jobs(), finished, workers or multiprocessing.cpu_count(), in_order=True)
     writer.close()
 
 
-def _in_order(pool, jobs, workers: int):
-    """Yield results in the order of ``jobs`` with a bounded number of them under way."""
-    pending = []
-    for job in jobs:
-        pending.append(pool.apply_async(_run_job, job))
-        if len(pending) >= 4 * workers:
-            yield pending.pop(0).get()
-    for result in pending:
-        yield result.get()
+@dataclass(frozen=True)
+class _Demonstration:
+    task: str
+    seed: int
+    config: RobotConfig
+    options: CollectOptions
 
 
-_worker: dict = {}
-
-
-def _start_worker(config, options) -> None:
-    _worker.update(config=config, options=options, envs={})
-
-
-def _run_job(task: str, seed: int) -> Episode | None:
-    envs, config = _worker["envs"], _worker["config"]
-    if task not in envs:
-        envs[task] = MetaWorldEnv(task, config)
-    return demonstrate(envs[task], seed, _worker["options"])
+def _run_job(job: _Demonstration) -> Episode | None:
+    return demonstrate(environment(job.task, job.config), job.seed, job.options)
 
 
 def demonstrate(env: MetaWorldEnv, seed: int, options: CollectOptions) -> Episode | None:
@@ -137,8 +134,8 @@ def demonstrate(env: MetaWorldEnv, seed: int, options: CollectOptions) -> Episod
         if step % every == 0:
             if steps_left is not None and steps_left <= 0:
                 break
-            # Drawn afterwards, and only if the expert succeeds: drawing costs most, and half of
-            # the disturbed experts fail at pick-place.
+            # Rendered afterwards, and only if the expert succeeds: rendering costs most, and half
+            # of the disturbed experts fail at pick-place.
             scenes.append(env.scene())
             state = env.state()
             states.append([state[name] for name in STATE_NAMES])

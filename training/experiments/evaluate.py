@@ -7,14 +7,13 @@ import multiprocessing
 from dataclasses import dataclass
 from pathlib import Path
 
-from sim_bridge.episodes import HORIZON, EpisodeSpec, plan_episodes
-from sim_bridge.metaworld_env import MetaWorldEnv
+from sim_bridge.episodes import HORIZON, plan_episodes
 from sim_bridge.results import EpisodeRecord, ResultsWriter, protocol
 from sim_bridge.robot_config import RobotConfig
-from sim_bridge.rollout import Episode, rollout
-from tinyvla_ros.core.film_strip import FilmStrip
 from tinyvla_ros.policy.checkpoint import load_checkpoint
-from tinyvla_ros.policy.policy import Policy
+from tinyvla_ros.policy.policy import find_device
+from training.jobs.episodes import EpisodeOutcome, EpisodeRun, PolicySource, run_episode
+from training.jobs.pool import Job, work_through
 from training.jobs.progress import progress_bar
 
 
@@ -42,7 +41,7 @@ class EvaluationOptions:
 
 
 def evaluate(options: EvaluationOptions, out: Path, workers: int | None = None) -> dict:
-    """Run every episode and write ``results.json``, ``episodes.jsonl`` and pictures to ``out``.
+    """Run every episode and write ``results.json``, ``episodes.jsonl`` and images to ``out``.
 
     The outcome does not depend on ``workers``.
 
@@ -51,50 +50,34 @@ def evaluate(options: EvaluationOptions, out: Path, workers: int | None = None) 
     """
     plan = plan_episodes(list(options.tasks), options.episodes, options.seed)
     robot = RobotConfig.load(scenes=options.scenes)
+    find_device(options.device)
     checkpoint = load_checkpoint(options.checkpoint)
     for task in options.tasks:
         checkpoint.config.check_instruction(robot.instruction(task))
     writer = ResultsWriter(out)
+    policy = PolicySource(options.checkpoint, device=options.device, seed=options.policy_seed)
+    jobs = [Job("episode", run_episode, EpisodeRun(
+        policy, spec, robot,
+        film_strip=writer.out / f"{spec.task}.png" if spec.seed == options.seed else None))
+        for spec in plan]
+
+    def finished(job: Job, outcome: EpisodeOutcome) -> tuple[Job, ...]:
+        if outcome.error is not None:
+            raise outcome.error
+        result = outcome.result
+        writer.add(EpisodeRecord(
+            result.spec.task, result.spec.seed, result.success, result.steps,
+            result.episode_return, len(outcome.latency_ms), outcome.latency_ms))
+        progress.update()
+        progress.set_postfix(success=f"{sum(r.success for r in writer.records)}"
+                             f"/{len(writer.records)}")
+        return ()
+
     workers = min(workers or multiprocessing.cpu_count(), len(plan))
-    context = multiprocessing.get_context("spawn")
-    with (context.Pool(workers, _start_worker, (options, writer.out)) as pool,
-          progress_bar(total=len(plan), unit="episode", desc="evaluate") as progress):
-        for record in pool.imap(_run_episode, plan):
-            writer.add(record)
-            progress.update()
-            progress.set_postfix(success=f"{sum(r.success for r in writer.records)}"
-                                 f"/{len(writer.records)}")
+    with progress_bar(total=len(plan), unit="episode", desc="evaluate") as progress:
+        work_through(jobs, finished, workers, in_order=True)
     cameras = {name: pose.model_dump() for name, pose in robot.cameras.items()}
     return writer.finish(protocol(
         checkpoint.config, checkpoint.digest, tasks=options.tasks, episodes=options.episodes,
         seed=options.seed, mode="in process, lock-step", horizon=HORIZON, cameras=cameras,
         policy_seed=options.policy_seed, scenes=options.scenes))
-
-
-_worker: dict = {}
-
-
-def _start_worker(options: EvaluationOptions, out: Path) -> None:
-    policy = Policy(options.checkpoint, options.device, options.policy_seed)
-    _worker.update(policy=policy, out=out, envs={}, config=RobotConfig.load(scenes=options.scenes),
-                   first_seed=options.seed)
-
-
-def _run_episode(spec: EpisodeSpec) -> EpisodeRecord:
-    envs = _worker["envs"]
-    if spec.task not in envs:
-        envs[spec.task] = MetaWorldEnv(spec.task, _worker["config"])
-    strip = FilmStrip() if spec.seed == _worker["first_seed"] else None
-    latencies = []
-    episode = Episode(envs[spec.task], spec)
-    for observation, chunk in rollout(_worker["policy"], episode):
-        latencies.append(1e3 * chunk.latency_s)
-        if strip is not None:
-            strip.add(observation.images)
-    result = episode.result()
-    if strip is not None:
-        strip.add(episode.observe().images)
-        strip.write(_worker["out"] / f"{spec.task}.png",
-                    f"{spec.task} seed {spec.seed}: {'success' if result.success else 'failure'}")
-    return EpisodeRecord(spec.task, spec.seed, result.success, result.steps,
-                         result.episode_return, len(latencies), tuple(latencies))

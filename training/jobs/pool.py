@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Long lists of jobs on several processes: progress, an estimate of the end, and a safe stop."""
+"""Long lists of jobs on several processes: progress, time left, and a safe stop."""
 
 from __future__ import annotations
 
@@ -23,18 +23,20 @@ from tinyvla_ros.core.errors import InputError
 from training.jobs.progress import update_seconds
 
 POLL_S = 1.0
+# Results per process that may wait for an earlier one, where the order counts.
+AHEAD = 4
 
 
-class Stopped(Exception):
-    """SIGINT or SIGTERM came; every job that was running has saved what it saves."""
+class Stopped(KeyboardInterrupt):
+    """SIGINT or SIGTERM came; the jobs that were running have ended, training runs saved."""
 
 
 class Job(NamedTuple):
-    """Something to do in another process.
+    """A function call for another process.
 
     Attributes:
-        kind: ``run``, ``episode`` ...: jobs of a kind take about the same time.
-        function: of a module, so that it can be sent.
+        kind: ``run``, ``episode`` ...; jobs of a kind take about the same time.
+        function: defined at the top level of a module, so that it can be pickled.
         argument: its only argument.
     """
 
@@ -44,7 +46,7 @@ class Job(NamedTuple):
 
 
 class Progress:
-    """A bar per kind of job and the time left over all of them.
+    """A bar per kind of job, with the time left for all of them.
 
     Args:
         total: number of jobs per kind.
@@ -66,7 +68,7 @@ class Progress:
         self.show()
 
     def show(self) -> None:
-        """Draw the bars anew, not too often: jobs may be long or short."""
+        """Draw the bars, at most as often as ``update_seconds`` allows."""
         now = time.monotonic()
         if now - self._shown < update_seconds() and any(self._left.values()):
             return
@@ -77,7 +79,7 @@ class Progress:
             bar.set_postfix_str(f"all done in {text}")
 
     def seconds_left(self) -> float | None:
-        """Estimate from the mean of each kind; None until every kind has been seen once."""
+        """Return an estimate from the mean of each kind; None until each has one result."""
         if any(left and not self._seconds[kind] for kind, left in self._left.items()):
             return None
         return sum(left * sum(self._seconds[kind]) / len(self._seconds[kind])
@@ -89,38 +91,53 @@ class Progress:
             bar.close()
 
 
-def work_through(jobs: Iterable[Job], finished: Callable[[Job, Any], list[Job]], workers: int,
-                 progress: Progress) -> None:
-    """Do jobs in ``workers`` new processes.
+def work_through(jobs: Iterable[Job], finished: Callable[[Job, Any], Iterable[Job]],
+                 workers: int, progress: Progress | None = None, in_order: bool = False) -> None:
+    """Run jobs in ``workers`` new processes.
 
     Args:
-        jobs: what to do, in this order.
+        jobs: what to do, in this order; each is taken when a process is free.
         finished: takes a job and its result in this process, and returns jobs that follow from
-            it; they are done before the others.
+            it; they run before the others.
         workers: number of processes.
         progress: counts the jobs.
+        in_order: call ``finished`` in the order in which the jobs began, so that what it does
+            depends neither on ``workers`` nor on their speed.
 
     Raises:
         Stopped: SIGINT or SIGTERM came. The processes get SIGTERM; training saves on it.
         InputError: raised by a job, or a process was killed.
     """
-    queue, running = deque(jobs), {}
+    jobs, next_jobs = iter(jobs), deque()
+    running: dict[Future, tuple[int, Job]] = {}
+    results: dict[int, tuple[Job, float, Any]] = {}
+    begun = handled = 0
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, context, _start_worker)
     try:
         with _sigterm_as_interrupt():
-            while queue or running:
-                while queue and len(running) < workers:
-                    job = queue.popleft()
-                    running[pool.submit(_timed, job)] = job
+            while True:
+                while len(running) < workers and len(results) < AHEAD * workers:
+                    job = next_jobs.popleft() if next_jobs else next(jobs, None)
+                    if job is None:
+                        break
+                    running[pool.submit(_timed, job)] = begun, job
+                    begun += 1
+                if not running:
+                    break
                 done, _ = wait(running, POLL_S, FIRST_COMPLETED)
-                for future, job in _taken(running, done):
-                    seconds, result = future.result()
-                    queue.extendleft(reversed(finished(job, result)))
-                    progress.done(job.kind, seconds)
-                if sys.stderr.isatty():  # a running clock; a file gets a line per job
-                    progress.show()
+                for future in done:
+                    number, job = running.pop(future)
+                    results[number] = (job, *future.result())
+                while results and (not in_order or handled in results):
+                    job, seconds, result = results.pop(handled if in_order else min(results))
+                    handled += 1
+                    next_jobs.extendleft(reversed(list(finished(job, result))))
+                    if progress is not None:
+                        progress.done(job.kind, seconds)
+                if progress is not None and sys.stderr.isatty():
+                    progress.show()  # a running clock; a file gets a line per job
     except BaseException as err:
         for child in set(multiprocessing.active_children()) - others:
             child.terminate()
@@ -131,13 +148,9 @@ def work_through(jobs: Iterable[Job], finished: Callable[[Job, Any], list[Job]],
                              "finished is kept: start again with fewer --workers.") from None
         raise
     finally:
-        progress.close()
+        if progress is not None:
+            progress.close()
         pool.shutdown(cancel_futures=True)
-
-
-def _taken(running: dict[Future, Job], done: Iterable[Future]) -> Iterator[tuple[Future, Job]]:
-    for future in done:
-        yield future, running.pop(future)
 
 
 def _timed(job: Job) -> tuple[float, Any]:

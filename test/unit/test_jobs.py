@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs in other processes: order, progress, errors, stops, and the log of their results."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+
+import pytest
+import torch
+
+from sim_bridge.episodes import plan_episodes
+from sim_bridge.robot_config import RobotConfig
+from tinyvla_ros.core.errors import CheckpointError, InputError
+from training.experiments.evaluate import EvaluationOptions, evaluate
+from training.jobs.episodes import EpisodeRun, PolicySource, run_episode
+from training.jobs.pool import Job, Progress, Stopped, work_through
+from training.jobs.results_log import ResultsLog
+
+
+def test_the_time_left_counts_every_kind_of_job():
+    progress = Progress({"run": 3, "episode": 10}, workers=2)
+    progress.done("run", 60.0)
+    assert progress.seconds_left() is None
+    progress.done("episode", 4.0)
+    assert progress.seconds_left() == pytest.approx((2 * 60.0 + 9 * 4.0) / 2)
+    progress.close()
+
+
+def test_a_stop_ends_the_workers_and_keeps_what_is_done():
+    finished = []
+
+    def note(job: Job, result) -> list[Job]:
+        finished.append(job.kind)
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        return []
+
+    before = set(multiprocessing.active_children())
+    with pytest.raises(Stopped):
+        work_through([Job("short", time.sleep, 0.0), Job("long", time.sleep, 100.0)], note, 1,
+                     Progress({"short": 1, "long": 1}, 1))
+    assert finished == ["short"]
+    assert set(multiprocessing.active_children()) == before
+
+
+def test_an_error_of_a_job_ends_the_others():
+    with pytest.raises(ValueError, match="'five'"):
+        work_through([Job("long", time.sleep, 100.0), Job("bad", int, "five")],
+                     lambda job, result: [], 2, Progress({"long": 1, "bad": 1}, 2))
+
+
+def test_a_process_that_dies_ends_the_work():
+    with pytest.raises(InputError, match="--workers"):
+        work_through([Job("deadly", signal.raise_signal, signal.SIGKILL)] * 3,
+                     lambda job, result: [], 1)
+
+
+def test_results_come_in_the_order_of_the_jobs():
+    times, taken, ended = (0.6, 0.0, 0.01, 0.1), [], []
+
+    def jobs():
+        for seconds in times:
+            taken.append(seconds)
+            yield Job("sleep", time.sleep, seconds)
+
+    def finished(job: Job, result: None) -> list[Job]:
+        ended.append(job.argument)
+        return []
+
+    work_through(jobs(), finished, 2, in_order=True)
+    assert ended == taken == list(times)
+
+
+def test_jobs_that_are_no_longer_needed_are_not_begun():
+    needed, taken = [True], []
+
+    def jobs():
+        while needed[0]:
+            taken.append(len(taken))
+            yield Job("sleep", time.sleep, 0.0)
+
+    def finished(job: Job, result: None) -> list[Job]:
+        needed[0] = False
+        return []
+
+    work_through(jobs(), finished, 1, in_order=True)
+    assert taken == [0]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_an_evaluation_on_a_missing_device_ends_before_it_begins(tiny_checkpoint, tmp_path):
+    options = EvaluationOptions(("reach-v3",), 1, 0, tiny_checkpoint, device="cuda")
+    with pytest.raises(InputError, match=r"'cuda'.*'cpu'"):
+        evaluate(options, tmp_path / "out", workers=1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_outcome_of_an_episode_holds_the_error_of_the_policy(tmp_path):
+    spec = plan_episodes(["reach-v3"], 1, 60000)[0]
+    outcome = run_episode(EpisodeRun(PolicySource(tmp_path), spec, RobotConfig.load(), {"a": 1}))
+    assert isinstance(outcome.error, CheckpointError)
+    assert outcome.result.steps == 0
+
+
+def test_a_result_cut_by_a_kill_is_done_again(tmp_path):
+    with ResultsLog(tmp_path / "out", {"samples": 1}, ("runs",)) as log:
+        log.add("runs", {"seed": 0})
+    with (tmp_path / "out/runs.jsonl").open("a") as file:
+        file.write('{"seed": 1, "succ')
+    with ResultsLog(tmp_path / "out", {"samples": 1}, ("runs",)) as log:
+        assert log.records["runs"] == [{"seed": 0}]
+        with pytest.raises(InputError, match="in use"):
+            ResultsLog(tmp_path / "out", {"samples": 1}, ("runs",))
+        log.add("runs", {"seed": 2})
+    assert len((tmp_path / "out/runs.jsonl").read_text().splitlines()) == 2
+    with pytest.raises(InputError, match="samples 1, now it is 2"):
+        ResultsLog(tmp_path / "out", {"samples": 2}, ("runs",))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/precious").write_text("data")
+    with pytest.raises(InputError, match="nothing was overwritten"):
+        ResultsLog(tmp_path / "other", {}, ())

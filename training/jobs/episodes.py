@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Episodes of a policy in the simulator, as jobs for other processes.
+
+Each process keeps the environments and policies it has made: an environment takes seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+
+from sim_bridge.delayed_rollout import DelayedResult, delayed_rollout
+from sim_bridge.episodes import EpisodeSpec
+from sim_bridge.metaworld_env import MetaWorldEnv
+from sim_bridge.robot_config import RobotConfig
+from sim_bridge.rollout import Episode, EpisodeResult, rollout
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.film_strip import FilmStrip
+from tinyvla_ros.policy.checkpoint import load_checkpoint
+from tinyvla_ros.policy.policy import Policy
+
+_environments: dict[str, MetaWorldEnv] = {}
+
+
+@dataclass(frozen=True)
+class PolicySource:
+    """A checkpoint and how to run it.
+
+    Attributes:
+        checkpoint: checkpoint directory.
+        n_action_steps: actions executed per chunk, None for the checkpoint's own.
+        ignore_instruction: run the policy without its instruction.
+        device: torch device.
+        seed: seed of the sampler's noise.
+    """
+
+    checkpoint: Path
+    n_action_steps: int | None = None
+    ignore_instruction: bool = False
+    device: str = "cpu"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Delay:
+    """Simulated real time in place of lock-step; see ``sim_bridge.delayed_rollout``.
+
+    Attributes:
+        join: how chunks are blended: ``replace``, ``ensemble`` or ``rtc``.
+        latency_ns: from an observation to its chunk.
+    """
+
+    join: str
+    latency_ns: int
+
+
+@dataclass(frozen=True)
+class EpisodeRun:
+    """An episode to run.
+
+    Attributes:
+        policy: which policy.
+        spec: which episode.
+        robot: the simulated robot.
+        labels: what identifies the episode in a file of results, plain data.
+        instruction: for the policy, None for the task's own.
+        delay: latency, None for lock-step.
+        film_strip: PNG to write of the episode, None for none; in lock-step only.
+    """
+
+    policy: PolicySource
+    spec: EpisodeSpec
+    robot: RobotConfig
+    labels: Mapping[str, object] = field(default_factory=dict)
+    instruction: str | None = None
+    delay: Delay | None = None
+    film_strip: Path | None = None
+
+
+@dataclass(frozen=True)
+class EpisodeOutcome:
+    """How an episode went.
+
+    Attributes:
+        result: up to its end, or to the error.
+        latency_ms: wall time of every inference, in lock-step.
+        delayed: of an episode with latency.
+        error: why the policy could not act: an unusable checkpoint, an instruction it does not
+            take, actions that are not finite.
+    """
+
+    result: EpisodeResult
+    latency_ms: tuple[float, ...] = ()
+    delayed: DelayedResult | None = None
+    error: InputError | None = None
+
+
+def environment(task: str, robot: RobotConfig) -> MetaWorldEnv:
+    """Return this process's environment for a task."""
+    if task not in _environments or _environments[task].config != robot:
+        _environments[task] = MetaWorldEnv(task, robot)
+    return _environments[task]
+
+
+@lru_cache(maxsize=2)  # a study alternates between two at most
+def load_policy(source: PolicySource) -> Policy:
+    """Return this process's policy; one CPU thread, so that all cores can run episodes."""
+    checkpoint = load_checkpoint(source.checkpoint)
+    if source.n_action_steps is not None:
+        config = checkpoint.config
+        action = config.action.model_copy(update={"n_action_steps": source.n_action_steps})
+        checkpoint = replace(checkpoint, config=config.model_copy(update={"action": action}))
+    return Policy(checkpoint, source.device, source.seed, threads=1,
+                  deaf=source.ignore_instruction)
+
+
+def run_episode(run: EpisodeRun) -> EpisodeOutcome:
+    """Run an episode to its end, or to an error of the policy."""
+    episode = Episode(environment(run.spec.task, run.robot), run.spec, run.instruction)
+    strip, latencies = FilmStrip(), []
+    delayed = error = None
+    try:
+        policy = load_policy(run.policy)
+        if run.delay is not None:
+            delayed = delayed_rollout(policy, episode, run.delay.join, run.delay.latency_ns)
+        else:
+            for observation, chunk in rollout(policy, episode):
+                latencies.append(1e3 * chunk.latency_s)
+                if run.film_strip is not None:
+                    strip.add(observation.images)
+    except InputError as err:
+        error = err
+    result = episode.result()
+    if run.film_strip is not None and error is None:
+        strip.add(episode.observe().images)
+        strip.write(run.film_strip, f"{run.spec.task} seed {run.spec.seed}: "
+                                    f"{'success' if result.success else 'failure'}")
+    return EpisodeOutcome(result, tuple(latencies), delayed, error)
