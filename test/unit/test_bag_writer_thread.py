@@ -157,10 +157,10 @@ def test_images_become_jpeg():
         encoding="rgb8", is_bigendian=0, step=192, data=image.reshape(-1))
     data = bytes(STORE.serialize_cdr(msg, "sensor_msgs/msg/Image"))
     jpeg = STORE.deserialize_cdr(as_jpeg(data, 90), "sensor_msgs/msg/CompressedImage")
-    from tinyvla_ros.core.messages import compressed_to_array
+    from tinyvla_ros.core.messages import image_to_array
     assert (jpeg.header.stamp.sec, jpeg.header.frame_id) == (5, "camera")
     assert "jpeg" in jpeg.format
-    np.testing.assert_allclose(compressed_to_array(jpeg).astype(int), image, atol=4)
+    np.testing.assert_allclose(image_to_array(jpeg).astype(int), image, atol=4)
     assert len(jpeg.data) < len(data) / 4
     with pytest.raises(MessageError, match="sensor_msgs/Image"):
         as_jpeg(b"\x00\x01\x00\x00rubbish", 90)

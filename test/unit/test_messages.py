@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from tinyvla_ros.core.errors import MessageError
 from tinyvla_ros.core.messages import (
-    compressed_to_array,
     fill_image,
     fill_trajectory,
     image_to_array,
@@ -99,10 +98,10 @@ def test_compressed_png_round_trip_and_garbage():
     pixels = np.random.default_rng(0).integers(0, 256, (8, 9, 3), dtype=np.uint8)
     data = cv2.imencode(".png", pixels[:, :, ::-1])[1].tobytes()
     msg = SimpleNamespace(format="png", data=data)
-    assert np.array_equal(compressed_to_array(msg), pixels)
+    assert np.array_equal(image_to_array(msg), pixels)
     for broken in (b"", b"not a picture", data[:20]):
         with pytest.raises(MessageError, match="cannot be decoded"):
-            compressed_to_array(SimpleNamespace(format="png", data=broken))
+            image_to_array(SimpleNamespace(format="png", data=broken))
 
 
 def test_joints_are_read_by_name():

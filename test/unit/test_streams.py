@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Is an input alive? Age, rate, and cameras that send the same picture for ever."""
+"""Is an input alive? Age, rate, and cameras that send the same image for ever."""
 
 from __future__ import annotations
 
@@ -8,32 +8,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyvla_ros.arm.contract import Camera, Joints
+from tinyvla_ros.arm.contract import CameraStream, JointStream
 from tinyvla_ros.arm.liveness import ARRIVALS, StreamHealth
 
-PICTURE = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
-OTHER = PICTURE + 1
+IMAGE = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+OTHER = IMAGE + 1
 
 
 def camera(**changes) -> StreamHealth:
-    return StreamHealth("/front", Camera(**{"topic": "/front", "timeout": 0.2} | changes))
+    return StreamHealth("/front", CameraStream(**{"topic": "/front", "timeout": 0.2} | changes))
 
 
 def arrive(health: StreamHealth, now_s: float, image: np.ndarray | None = None) -> None:
     """Hand in a message that was stamped when it arrived."""
-    health.arrived(now_s, round(now_s * 1e9) + 1, image)
+    same = image is not None and health.is_same_image(image)
+    health.arrived(now_s, round(now_s * 1e9) + 1, image, same)
 
 
 def test_it_waits_for_the_first_message():
     health = camera()
     assert health.problem(100.0) == "waiting for /front"
     assert health.age(100.0) == np.inf
-    arrive(health, 100.0, PICTURE)
+    arrive(health, 100.0, IMAGE)
     assert health.problem(100.0) == ""
 
 
 def test_a_stream_that_ends_is_stale_after_its_timeout():
-    health = StreamHealth("/joint_states", Joints(timeout=0.05))
+    health = StreamHealth("/joint_states", JointStream(timeout=0.05))
     arrive(health, 10.0)
     assert health.problem(10.0499) == ""
     assert health.age(10.03) == pytest.approx(0.03)
@@ -46,30 +47,30 @@ def test_a_stream_that_ends_is_stale_after_its_timeout():
 def test_a_frozen_camera_is_noticed_and_recovers():
     health = camera(frozen_after=3)
     for i, problem in enumerate([False, False, True, True]):
-        arrive(health, i / 10, PICTURE.copy())
+        arrive(health, i / 10, IMAGE.copy())
         assert bool(health.problem(i / 10)) is problem
     assert "/front is frozen: 3 identical images" in health.problem(0.3)
     arrive(health, 0.4, OTHER)
     assert health.problem(0.4) == ""
-    arrive(health, 0.5, PICTURE)
+    arrive(health, 0.5, IMAGE)
     arrive(health, 0.6, OTHER)
-    arrive(health, 0.7, PICTURE)
+    arrive(health, 0.7, IMAGE)
     assert health.problem(0.7) == "", "in a row, not in all"
 
 
 def test_one_pixel_of_noise_is_a_living_camera():
     health = camera(frozen_after=2)
     for i in range(10):
-        picture = PICTURE.copy()
-        picture[0, 0, 0] = i
-        arrive(health, i / 10, picture)
+        image = IMAGE.copy()
+        image[0, 0, 0] = i
+        arrive(health, i / 10, image)
         assert health.problem(i / 10) == ""
 
 
 def test_a_simulated_camera_may_repeat_itself():
     health = camera(frozen_after=None)
     for i in range(1000):
-        arrive(health, i / 100, PICTURE)
+        arrive(health, i / 100, IMAGE)
     assert health.problem(10.0) == ""
 
 
@@ -82,8 +83,8 @@ def test_a_camera_that_changes_size_is_not_frozen():
 
 def test_stale_is_said_before_frozen():
     health = camera(frozen_after=2)
-    arrive(health, 0.0, PICTURE)
-    arrive(health, 0.1, PICTURE)
+    arrive(health, 0.0, IMAGE)
+    arrive(health, 0.1, IMAGE)
     assert "frozen" in health.problem(0.1)
     assert "stale" in health.problem(1.0)
 
@@ -91,22 +92,22 @@ def test_stale_is_said_before_frozen():
 def test_a_driver_that_repeats_its_last_message_is_dead():
     health = camera()
     for i in range(10):
-        health.arrived(i / 10, stamp_ns=1, image=PICTURE)
+        health.arrived(i / 10, stamp_ns=1, image=IMAGE)
     assert "stale" in health.problem(1.0)
     assert health.age(1.0) == 1.0
-    health.arrived(1.1, stamp_ns=2, image=PICTURE)
+    health.arrived(1.1, stamp_ns=2, image=IMAGE)
     assert health.problem(1.1) == ""
 
 
 def test_reset_forgets_everything():
     health = camera(frozen_after=2)
-    arrive(health, 0.0, PICTURE)
-    arrive(health, 0.1, PICTURE)
+    arrive(health, 0.0, IMAGE)
+    arrive(health, 0.1, IMAGE)
     health.reset()
     assert health.problem(0.1) == "waiting for /front"
     assert health.rate() == 0.0
-    arrive(health, 0.2, PICTURE)
-    assert health.problem(0.2) == "", "the picture before does not count"
+    arrive(health, 0.2, IMAGE)
+    assert health.problem(0.2) == "", "the image before does not count"
 
 
 @given(st.floats(0.5, 1000.0), st.integers(2, 200), st.floats(0.0, 1e6))

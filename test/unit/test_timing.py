@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from harness.policies import tiny_policy_config
 from tinyvla_ros.arm.chunk_follower import ChunkFollower
 from tinyvla_ros.arm.observation_assembler import ObservationAssembler
+from tinyvla_ros.arm.stamp_matching import nearest_index
 from tinyvla_ros.core.errors import MessageError
 from tinyvla_ros.core.types import ActionChunk
 
@@ -67,6 +68,16 @@ def test_the_nearest_state_within_tolerance_is_taken(assembler):
     assert assembler.latest().state["right_j0"] == pytest.approx(0.095)
 
 
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=20), st.integers(-5, 45),
+       st.integers(0, 15))
+def test_one_rule_says_which_message_belongs_to_a_moment(stamps, moment, tolerance):
+    stamps.sort()
+    # Nearest first; of equally near ones the later, of equal stamps the last.
+    best = min(range(len(stamps)), key=lambda i: (abs(stamps[i] - moment), -stamps[i], -i))
+    found = nearest_index(stamps, moment, tolerance)
+    assert found == (best if abs(stamps[best] - moment) <= tolerance else None)
+
+
 def test_stale_state_gives_no_observation(assembler):
     feed(assembler, 50 * MS, side=False, front=False)
     feed(assembler, 100 * MS, joints=False, pose=False)
@@ -90,7 +101,7 @@ def test_one_message_out_of_order_is_refused_and_changes_nothing(assembler):
     assert assembler.latest().stamp_ns == 900 * MS
 
 
-def test_a_second_one_means_that_time_went_back_and_all_is_forgotten(assembler):
+def test_a_second_one_means_a_clock_reset_and_all_is_forgotten(assembler):
     feed(assembler, 900 * MS)
     with pytest.raises(MessageError):
         assembler.add_image("side", 100 * MS, IMAGE)
@@ -137,7 +148,7 @@ def test_joint_names_of_the_robot_are_translated():
     ("joints", "joint right_j0 has no position"),
     ("pose", "ee_pose has nothing"),
 ])
-def test_it_says_what_the_newest_picture_lacks(assembler, part, words):
+def test_it_names_what_the_newest_image_lacks(assembler, part, words):
     feed(assembler, 100 * MS)
     assert assembler.unpaired() == ""
     feed(assembler, 150 * MS, **{part: False})
@@ -149,7 +160,7 @@ def test_memory_is_bounded_whatever_comes(assembler):
         assembler.add_joints(i * MS, {assembler.joint_names[i % 9]: 0.0,
                                       assembler.joint_names[i * 7 % 9]: 0.0})
     assert len(assembler._joints) <= 16
-    assert all(len(s.items) <= 1001 for s in assembler._joints.values())
+    assert all(len(s.stamps) == len(s.values) <= 1001 for s in assembler._joints.values())
 
 
 def chunk(stamp, value, rows=4, dt=0.01):

@@ -48,7 +48,7 @@ class Stream(Config):
         return self
 
 
-class Camera(Stream):
+class CameraStream(Stream):
     """A camera topic.
 
     Attributes:
@@ -61,7 +61,7 @@ class Camera(Stream):
     frozen_after: int | None = Field(None, ge=2, le=10000)
 
 
-class Joints(Stream):
+class JointStream(Stream):
     """The joint state topic, one or several publishers.
 
     Attributes:
@@ -72,7 +72,7 @@ class Joints(Stream):
     names: dict[str, str] = {}
 
 
-class Pose(Stream):
+class PoseStream(Stream):
     """The end-effector pose topic (geometry_msgs/PoseStamped)."""
 
     topic: str = Field("ee_pose", min_length=1)
@@ -91,6 +91,11 @@ class Stamps(Config):
     max_age: float = Field(0.5, ge=0.0, le=10.0)
     max_ahead: float = Field(0.1, ge=0.0, le=10.0)
 
+    @property
+    def tolerance_ns(self) -> int:
+        """The tolerance in nanoseconds."""
+        return round(self.tolerance * 1e9)
+
 
 class Channel(Config):
     """Limits of one action channel, in the checkpoint's unit.
@@ -101,11 +106,11 @@ class Channel(Config):
         high: largest value.
         velocity: largest change per second; null for no limit.
         acceleration: largest change of that per second; null for no limit.
-        jump: largest difference between ``state`` and what it was told last, or is to be told
-            first; goes with ``state``.
+        jump: largest difference between ``state`` and its last command, or its first one; goes
+            with ``state``.
         state: the state that measures this channel, for channels that are positions.
-        hold: what the channel gets while the arm holds: the value it was last given, or zero
-            (for velocities and increments).
+        hold: what the channel gets while the arm holds: the last command, or zero (for velocities
+            and increments).
     """
 
     unit: str
@@ -171,7 +176,8 @@ class Execution(Config):
     """How chunks are executed.
 
     Attributes:
-        join: how a new chunk takes over: ``replace``, ``ensemble`` or ``rtc`` (docs/arm.md).
+        join: how a new chunk is blended with the old one: ``replace``, ``ensemble`` or ``rtc``
+            (docs/arm.md).
         max_duration: seconds of a chunk after its observation that are sent at most: what an arm
             still does after the policy died.
         replan_every: rows to execute before the next inference starts; 0 for as soon as
@@ -191,7 +197,7 @@ class RobotContract(Config):
         cameras: camera name of the checkpoint -> topic.
         joint_states: null if the checkpoint's state names no joint.
         ee_pose: null if the checkpoint's state does not name the end effector.
-        instruction: topic of the words.
+        instruction: topic of the instruction.
         stamps: what stamps an observation may have.
         actions: action channel of the checkpoint -> limits.
         on_violation: what a violation of a limit leads to.
@@ -200,9 +206,9 @@ class RobotContract(Config):
     """
 
     name: str = Field(min_length=1)
-    cameras: dict[str, Camera] = Field(min_length=1)
-    joint_states: Joints | None = None
-    ee_pose: Pose | None = None
+    cameras: dict[str, CameraStream] = Field(min_length=1)
+    joint_states: JointStream | None = None
+    ee_pose: PoseStream | None = None
     instruction: str = Field("instruction", min_length=1)
     stamps: Stamps = Stamps()
     actions: dict[str, Channel] = Field(min_length=1)
@@ -218,6 +224,11 @@ class RobotContract(Config):
             InputError: one sentence with file, field, value and alternatives.
         """
         return parse(cls, read_yaml(path), str(path))
+
+    @property
+    def joint_names(self) -> dict[str, str]:
+        """State name of the checkpoint -> joint name on the topic, where they differ."""
+        return self.joint_states.names if self.joint_states else {}
 
     @model_validator(mode="after")
     def _every_channel_goes_to_one_output(self):

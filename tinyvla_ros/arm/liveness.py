@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Is every input alive? Judged by when messages arrive, on a steady clock."""
+"""Whether every input is alive, by when messages arrive on a steady clock."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import deque
 
 import numpy as np
 
-from tinyvla_ros.arm.contract import Camera, Stream
+from tinyvla_ros.arm.contract import CameraStream, Stream
 
 # Arrivals the rate is taken over.
 ARRIVALS = 50
@@ -24,19 +24,30 @@ class StreamHealth:
     def __init__(self, topic: str, stream: Stream):
         self.topic = topic
         self._timeout = stream.timeout
-        self._frozen_after = stream.frozen_after if isinstance(stream, Camera) else None
+        self._frozen_after = stream.frozen_after if isinstance(stream, CameraStream) else None
         self._arrivals: deque[float] = deque(maxlen=ARRIVALS)
         self._stamp: int | None = None
         self._image: np.ndarray | None = None
         self._identical = 1
 
     def reset(self) -> None:
-        """Forget everything: the node was not listening."""
+        """Forget everything, as after a time without a subscription."""
         self._arrivals.clear()
         self._stamp, self._image, self._identical = None, None, 1
 
-    def arrived(self, now_s: float, stamp_ns: int, image: np.ndarray | None = None) -> None:
-        """Note a good message, a camera's with its image.
+    def is_same_image(self, image: np.ndarray) -> bool:
+        """Return whether a camera's image equals the one before.
+
+        Apart from ``arrived``, because it takes milliseconds and needs no lock: images are never
+        written to.
+        """
+        before = self._image
+        return self._frozen_after is not None and before is not None and \
+            np.array_equal(before, image)
+
+    def arrived(self, now_s: float, stamp_ns: int, image: np.ndarray | None = None,
+                is_same_image: bool = False) -> None:
+        """Note a good message, a camera's with its image and ``is_same_image`` of it.
 
         One whose stamp is that of the message before brings nothing new: a driver that repeats
         its last message is as dead as one that is silent.
@@ -45,9 +56,8 @@ class StreamHealth:
             return
         self._stamp = stamp_ns
         self._arrivals.append(now_s)
-        if self._frozen_after is not None and image is not None:
-            same = self._image is not None and np.array_equal(self._image, image)
-            self._identical = self._identical + 1 if same else 1
+        if self._frozen_after is not None:
+            self._identical = self._identical + 1 if is_same_image else 1
             self._image = image
 
     def age(self, now_s: float) -> float:
@@ -61,7 +71,7 @@ class StreamHealth:
         return (len(self._arrivals) - 1) / (self._arrivals[-1] - self._arrivals[0])
 
     def problem(self, now_s: float) -> str:
-        """Say why the arm must not act on this stream, nothing if it may."""
+        """Return why the arm must not act on this stream, empty if it may."""
         if not self._arrivals:
             return f"waiting for {self.topic}"
         age = self.age(now_s)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Feed recorded observations to a policy and compare what it says with what it said."""
+"""Infer again from recorded observations and compare the chunks with the recorded ones."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,23 +13,18 @@ from pathlib import Path
 import numpy as np
 
 from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.arm.contract_streams import make_assembler, policy_streams
 from tinyvla_ros.arm.observation_assembler import ObservationAssembler
 from tinyvla_ros.bags.info import bags_of
 from tinyvla_ros.bags.reader import Bag, BagMessage
-from tinyvla_ros.bags.topics import contract_of, need_topic
+from tinyvla_ros.bags.topics import contract_of, find_streams, need_topic
 from tinyvla_ros.core.errors import InputError, MessageError
-from tinyvla_ros.core.messages import (
-    joint_positions,
-    picture_to_array,
-    pose_position,
-    stamp_to_ns,
-    trajectory_to_chunk,
-)
+from tinyvla_ros.core.messages import stamp_to_ns, trajectory_to_chunk
 from tinyvla_ros.core.types import ActionChunk, Observation
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.policy import Policy
 
-# What the policy said, before chunks were joined and limited.
+# The policy's chunks, before blending and limits.
 CHUNKS = "policy_node/chunk"
 
 
@@ -49,10 +46,10 @@ class Replayed:
     where: str = ""
     unpaired: int = 0
 
-    def add(self, recorded: ActionChunk, said: ActionChunk) -> None:
+    def add(self, recorded: ActionChunk, replayed: ActionChunk) -> None:
         """Compare two chunks."""
         self.chunks += 1
-        a, b = recorded.actions, said.actions
+        a, b = recorded.actions, replayed.actions
         if a.shape != b.shape:
             self.difference, self.where = np.inf, f"{a.shape} became {b.shape}"
             return
@@ -70,7 +67,7 @@ def replay(bag: Bag, policy: Policy, contract: RobotContract) -> Replayed:
     """Infer again from every observation a chunk was recorded for.
 
     Raises:
-        InputError: a topic is missing, or chunks were sampled to go on from each other.
+        InputError: a topic is missing, or chunks depend on each other (``rtc``).
     """
     if bag.custom.get("join") == "rtc":
         raise InputError(f"{bag.path} was recorded with join 'rtc', where a chunk depends on when "
@@ -88,31 +85,21 @@ def recorded_chunks(bag: Bag, config: PolicyConfig, contract: RobotContract
                     ) -> Iterator[tuple[ActionChunk, Observation | None, list[Observation]]]:
     """Yield every recorded chunk with the observation it was computed from, and those before it.
 
-    Messages are taken as the policy node took them: in the order they came, the bad ones refused.
+    Messages are taken as the policy node takes them: in the order they came, bad ones refused.
     """
-    names = contract.joint_states.names if contract.joint_states else {}
-    assembler = ObservationAssembler(config, round(contract.stamps.tolerance * 1e9), names)
-    takers = {need_topic(bag, [CHUNKS], "the policy's chunks"): None}
-    for name in config.cameras:
-        camera = contract.cameras[name]
-        topic = need_topic(bag, [camera.topic, f"{camera.topic}/compressed"], f"camera {name}")
-        takers[topic] = lambda m, s, n=name: assembler.add_image(n, s, picture_to_array(m))
-    if assembler.joint_names:
-        takers[need_topic(bag, [contract.joint_states.topic], "joint states")] = lambda m, s: \
-            assembler.add_joints(s, joint_positions(m, assembler.joint_names))
-    if assembler.needs_pose:
-        takers[need_topic(bag, [contract.ee_pose.topic], "the end effector's pose")] = \
-            lambda m, s: assembler.add_pose(s, pose_position(m))
-    for message in bag.messages(takers):
-        take = takers[message.topic.name]
-        if take is None:
+    assembler = make_assembler(contract, config)
+    chunks = need_topic(bag, [CHUNKS], "the policy's chunks")
+    streams = defaultdict(list)
+    for topic, stream in find_streams(bag, policy_streams(contract, config)):
+        streams[topic].append(stream)
+    for message in bag.messages([chunks, *streams]):
+        if message.topic.name == chunks:
             yield _chunk(bag, message, config, assembler)
             continue
-        try:
-            decoded = bag.decode(message)
-            take(decoded, stamp_to_ns(decoded.header.stamp))
-        except MessageError:
-            pass  # nor did the node take it
+        decoded = bag.decode(message)
+        for stream in streams[message.topic.name]:
+            with contextlib.suppress(MessageError):  # the node refused it too
+                stream.add(assembler, stamp_to_ns(decoded.header.stamp), stream.decode(decoded))
 
 
 def _chunk(bag: Bag, message: BagMessage, config: PolicyConfig,
@@ -160,7 +147,7 @@ def _replay(bag: Bag, options: argparse.Namespace,
             policies: dict[str, Policy]) -> tuple[Replayed, Policy]:
     checkpoint = str(options.checkpoint or bag.custom.get("checkpoint", ""))
     if not checkpoint:
-        raise InputError(f"{bag.path} does not say which checkpoint it was recorded with; give "
+        raise InputError(f"{bag.path} does not name the checkpoint it was recorded with; give "
                          "--checkpoint DIR.")
     if checkpoint not in policies:
         policies[checkpoint] = Policy(checkpoint, options.device, options.seed,

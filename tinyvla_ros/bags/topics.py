@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import yaml
 
 from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.arm.contract_streams import InputStream
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.core.configuration import parse
 from tinyvla_ros.core.errors import InputError, unknown
@@ -22,7 +23,7 @@ def find_topic(bag: Bag, names: Sequence[str]) -> str | None:
 
     Args:
         bag: where to look.
-        names: the first that is there counts.
+        names: the first one that the bag has counts.
 
     Raises:
         InputError: several namespaces have it.
@@ -41,11 +42,28 @@ def find_topic(bag: Bag, names: Sequence[str]) -> str | None:
 
 
 def need_topic(bag: Bag, names: Sequence[str], what: str) -> str:
-    """Return what ``find_topic`` does, or say what is missing."""
+    """Return what ``find_topic`` does; a missing topic is an ``InputError``."""
     topic = find_topic(bag, names)
     if topic is None:
         raise InputError(f"{bag.path}: {unknown(f'topic of {what}', names[0], bag.topics)}")
     return topic
+
+
+def find_streams(bag: Bag, streams: Iterable[InputStream]) -> list[tuple[str, InputStream]]:
+    """Return every stream with its topic in a bag.
+
+    Raises:
+        InputError: a topic is missing, or has messages of another type.
+    """
+    found = []
+    for stream in streams:
+        topic = need_topic(bag, stream.recorded, stream.name.replace("/", " "))
+        kind = bag.topics[topic].type
+        if kind not in stream.recorded_types:
+            raise InputError(f"{bag.path}: {topic} has messages of type {kind}; as "
+                             f"{stream.name} {' or '.join(stream.recorded_types)} is valid.")
+        found.append((topic, stream))
+    return found
 
 
 def contract_of(bag: Bag, path: Path | None) -> RobotContract:

@@ -47,12 +47,17 @@ def set_stamp(stamp, ns: int) -> None:
 
 
 def image_to_array(msg) -> np.ndarray:
-    """Return a sensor_msgs/Image as (height, width, 3) uint8 RGB, without a copy where possible.
+    """Return an image message as (height, width, 3) uint8 RGB, without a copy where possible.
+
+    Args:
+        msg: a sensor_msgs/Image, or a sensor_msgs/CompressedImage (JPEG, PNG).
 
     Raises:
-        MessageError: unknown encoding, zero size, ``step`` too small, or a buffer of another
-            length than ``height * step``.
+        MessageError: it cannot be decoded: an unknown encoding, zero size, ``step`` too small, or
+            a buffer of another length than ``height * step``.
     """
+    if not hasattr(msg, "encoding"):
+        return _decompressed(msg)
     if msg.encoding not in _ENCODINGS:
         return _with_cv_bridge(msg)
     pixel, to_rgb = _ENCODINGS[msg.encoding]
@@ -78,11 +83,10 @@ def _with_cv_bridge(msg) -> np.ndarray:
     try:
         return np.ascontiguousarray(CvBridge().imgmsg_to_cv2(msg, "rgb8"))
     except (CvBridgeError, ValueError, cv2.error) as err:
-        raise MessageError(f"{sentence} cv_bridge says: {err}.") from None
+        raise MessageError(f"{sentence} cv_bridge: {err}.") from None
 
 
-def compressed_to_array(msg) -> np.ndarray:
-    """Return a sensor_msgs/CompressedImage (JPEG, PNG) as (height, width, 3) uint8 RGB."""
+def _decompressed(msg) -> np.ndarray:
     image = cv2.imdecode(np.frombuffer(msg.data, np.uint8), cv2.IMREAD_COLOR) \
         if len(msg.data) else None
     if image is None:
@@ -91,17 +95,13 @@ def compressed_to_array(msg) -> np.ndarray:
     return image[:, :, ::-1]
 
 
-def picture_to_array(msg) -> np.ndarray:
-    """Return a sensor_msgs/Image or CompressedImage as (height, width, 3) uint8 RGB."""
-    return image_to_array(msg) if hasattr(msg, "encoding") else compressed_to_array(msg)
-
-
-def joint_positions(msg, wanted: Iterable[str] = ()) -> dict[str, float]:
+def joint_positions(msg, wanted: Iterable[str] | None = None) -> dict[str, float]:
     """Return a sensor_msgs/JointState as name -> position (rad or m).
 
     Args:
         msg: the message; the order of its joints does not matter.
-        wanted: joints that must be finite if they are there; others are passed on unchecked.
+        wanted: joints that must be finite if the message has them; None for all of it. Others
+            are passed on unchecked.
 
     Raises:
         MessageError: lengths differ, a name twice, or a wanted joint not finite.
@@ -114,7 +114,7 @@ def joint_positions(msg, wanted: Iterable[str] = ()) -> dict[str, float]:
     if len(values) != len(names):
         twice = next(n for n in names if names.count(n) > 1)
         raise MessageError(f"The joint state names {twice!r} twice; name every joint once.")
-    for name in wanted:
+    for name in values if wanted is None else wanted:
         if not math.isfinite(values.get(name, 0.0)):
             raise MessageError(f"Joint {name!r} is {values[name]}; positions must be finite.")
     return values

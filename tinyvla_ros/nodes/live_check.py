@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compare a robot contract with the running graph: nothing is published."""
+"""Compare a robot contract with the running graph; nothing is published."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ import time
 from dataclasses import dataclass
 
 import rclpy
-from geometry_msgs.msg import PoseStamped
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, qos_check_compatible
-from sensor_msgs.msg import JointState
 
-from tinyvla_ros.arm.contract import RobotContract, Stream
-from tinyvla_ros.arm.observation_assembler import ObservationAssembler
+from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.arm.contract_streams import InputStream, policy_streams
 from tinyvla_ros.core.errors import InputError, unknown
-from tinyvla_ros.core.messages import joint_positions, pose_position, stamp_to_ns
+from tinyvla_ros.core.messages import stamp_to_ns
 from tinyvla_ros.nodes.outputs import make_outputs
-from tinyvla_ros.nodes.policy_inputs import image_type, stream_qos
+from tinyvla_ros.nodes.policy_inputs import stream_qos
+from tinyvla_ros.nodes.recorded_topics import message_class
 from tinyvla_ros.policy.config import PolicyConfig
 
 # A measured rate may differ from the declared one by this share.
@@ -28,7 +27,7 @@ RATE_TOLERANCE = 0.2
 
 
 @dataclass(frozen=True)
-class Row:
+class TopicFinding:
     """What was found of a topic; ``problem`` is one sentence, empty if there is none."""
 
     topic: str
@@ -36,7 +35,8 @@ class Row:
     problem: str = ""
 
 
-def check_graph(contract: RobotContract, config: PolicyConfig, seconds: float) -> list[Row]:
+def check_graph(contract: RobotContract, config: PolicyConfig, seconds: float
+                ) -> list[TopicFinding]:
     """Listen to the graph for some seconds and judge every topic of the contract."""
     context = rclpy.Context()
     rclpy.init(context=context)
@@ -44,18 +44,8 @@ def check_graph(contract: RobotContract, config: PolicyConfig, seconds: float) -
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
     try:
-        assembler = ObservationAssembler(config, 0)
-        names = contract.joint_states.names if contract.joint_states else {}
-        joints = {names.get(n, n) for n in assembler.joint_names}
-        listeners, max_age = [], contract.stamps.max_age
-        for name in config.cameras:
-            camera = contract.cameras[name]
-            listeners.append(_Listener(node, camera, max_age, *image_type(camera)))
-        if joints:
-            listeners.append(_Joints(node, contract.joint_states, max_age, joints))
-        if assembler.needs_pose:
-            listeners.append(_Listener(node, contract.ee_pose, max_age, PoseStamped,
-                                       pose_position))
+        listeners = [_Listener(node, stream, contract.stamps.max_age)
+                     for stream in policy_streams(contract, config)]
         outputs = make_outputs(node, contract.outputs, config.action.channels)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -63,9 +53,10 @@ def check_graph(contract: RobotContract, config: PolicyConfig, seconds: float) -
         rows = [listener.row() for listener in listeners]
         for output, described in zip(outputs, contract.outputs, strict=True):
             problem = output.problem()
-            rows.append(Row(described.topic, described.type if problem else
-                            f"{described.type}, somebody listens",
-                            problem and f"{problem}; start the controller, or correct the topic."))
+            rows.append(TopicFinding(
+                described.topic,
+                described.type if problem else f"{described.type}, somebody listens",
+                problem and f"{problem}; start the controller, or correct the topic."))
         return rows
     finally:
         executor.shutdown()
@@ -76,17 +67,18 @@ def check_graph(contract: RobotContract, config: PolicyConfig, seconds: float) -
 class _Listener:
     """Counts and checks the messages of one stream."""
 
-    def __init__(self, node: Node, stream: Stream, max_age: float, message: type, read):
-        self._node, self._stream, self._message, self._read = node, stream, message, read
+    def __init__(self, node: Node, stream: InputStream, max_age: float):
+        self._node, self._stream, self._settings = node, stream, stream.settings
         self._max_age = max_age
-        self._qos = stream_qos(stream)
+        self._qos = stream_qos(stream.settings)
         self._arrivals: list[float] = []
         self._ages: list[float] = []
         self._error = ""
-        self._subscription = node.create_subscription(message, stream.topic, self._on_message,
-                                                      self._qos)
+        self._joints: set[str] = set()  # those that came
+        self._subscription = node.create_subscription(
+            message_class(stream.type), stream.settings.topic, self._on_message, self._qos)
 
-    def row(self) -> Row:
+    def row(self) -> TopicFinding:
         """Judge the stream."""
         topic = self._subscription.topic_name
         problem = self._error or self._publishers(topic) or self._rate_problem()
@@ -99,18 +91,16 @@ class _Listener:
             if self._max_age and age > self._max_age:
                 problem = problem or (f"It is {age:.3f} s old when it comes, and stamps.max_age "
                                       f"is {self._max_age:g} s; check the clocks.")
-        return Row(topic, seen, problem)
-
-    def check(self, msg) -> None:
-        """Read a message as the policy node would."""
-        self._read(msg)
+        return TopicFinding(topic, seen, problem or self._joint_problem())
 
     def _on_message(self, msg) -> None:
         self._arrivals.append(time.monotonic())
         try:
             stamp = stamp_to_ns(msg.header.stamp)
             self._ages.append((self._node.get_clock().now().nanoseconds - stamp) / 1e9)
-            self.check(msg)
+            value = self._stream.decode(msg)
+            if self._stream.joints:
+                self._joints |= set(value)
         except InputError as err:
             self._error = str(err)
 
@@ -120,17 +110,15 @@ class _Listener:
             published = [name for name, _ in self._node.get_topic_names_and_types()
                          if self._node.count_publishers(name)]
             return unknown("topic", topic, sorted(published))
-        package = self._message.__module__.partition(".")[0]
-        wanted = f"{package}/msg/{self._message.__name__}"
         types = {p.topic_type for p in found}
-        if types != {wanted}:
-            return (f"It carries {', '.join(sorted(types))}, and the contract says {wanted}; "
-                    "correct the topic, or 'compressed'.")
+        if types != {self._stream.type}:
+            return (f"It carries {', '.join(sorted(types))}, and the contract needs "
+                    f"{self._stream.type}; correct the topic, or 'compressed'.")
         for publisher in found:
             level, reason = qos_check_compatible(publisher.qos_profile, self._qos)
             if level == QoSCompatibility.ERROR:
                 return (f"The publisher's QoS does not fit ({reason.strip()}); set 'reliable: "
-                        f"{str(not self._stream.reliable).lower()}'.")
+                        f"{str(not self._settings.reliable).lower()}'.")
         return "" if self._arrivals else "Nothing came; is the driver running?"
 
     def _rate(self) -> float:
@@ -139,35 +127,17 @@ class _Listener:
         return (len(self._arrivals) - 1) / (self._arrivals[-1] - self._arrivals[0])
 
     def _rate_problem(self) -> str:
-        rate, declared = self._rate(), self._stream.rate
+        rate, declared = self._rate(), self._settings.rate
         if declared and rate and abs(rate / declared - 1) > RATE_TOLERANCE:
-            return (f"It comes at {rate:.1f} Hz, and the contract says {declared:g} Hz; correct "
+            return (f"It comes at {rate:.1f} Hz, and the contract has {declared:g} Hz; correct "
                     "'rate' or the driver.")
         gaps = [b - a for a, b in itertools.pairwise(self._arrivals)]
-        if gaps and max(gaps) > self._stream.timeout:
+        if gaps and max(gaps) > self._settings.timeout:
             return (f"The longest gap was {max(gaps):.3f} s, and the arm holds after "
-                    f"{self._stream.timeout:g} s without a message; raise 'timeout'.")
+                    f"{self._settings.timeout:g} s without a message; raise 'timeout'.")
         return ""
 
-
-class _Joints(_Listener):
-    """Joint states: every joint must be seen, in whatever messages."""
-
-    def __init__(self, node: Node, stream: Stream, max_age: float, joints: set[str]):
-        self._missing, self._seen = set(joints), set()
-        super().__init__(node, stream, max_age, JointState, None)
-
-    def check(self, msg) -> None:
-        """Note which joints there are."""
-        positions = joint_positions(msg, self._missing)
-        self._seen |= set(positions)
-        self._missing -= set(positions)
-
-    def row(self) -> Row:
-        """Judge the stream, joints included."""
-        row = super().row()
-        if row.problem or not self._missing:
-            return row
-        joint = sorted(self._missing)[0]
-        return Row(row.topic, row.seen,
-                   f"joint_states.names: {unknown('joint', joint, sorted(self._seen))}")
+    def _joint_problem(self) -> str:
+        missing = sorted(self._stream.joints - self._joints)
+        return f"joint_states.names: {unknown('joint', missing[0], sorted(self._joints))}" \
+            if missing else ""

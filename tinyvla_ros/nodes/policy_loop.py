@@ -292,7 +292,7 @@ class PolicyLoop:
 
     def _clock_step(self, now_s: float, now_ns: int) -> str:
         """Notice that time went back, or that the system's clock was set."""
-        if self._inputs.take_time_went_back():
+        if self._inputs.pop_clock_reset():
             return "time went back: the stamps of a stream did"
         if self._ros_time:
             return ""  # simulations jump and stop as they like

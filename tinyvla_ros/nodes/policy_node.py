@@ -237,7 +237,7 @@ class PolicyNode(LifecycleNode):
                              ("hold", supervisor.holds), ("missed", loop.missed)):
             # A copy is made at once; the other threads may add a cause while this one goes on.
             values |= {f"{kind} {k}": n for k, n in dict(counts).items()}
-        values |= {"pictures": self._inputs.pictures}
+        values |= {"pictures": self._inputs.images}
         values |= self._inputs.describe(time.monotonic())
         if plans > self._plans_before:
             self._problem = ""

@@ -14,7 +14,7 @@ import numpy as np
 
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.messages import picture_to_array
+from tinyvla_ros.core.messages import image_to_array
 from tinyvla_ros.report.data import Camera
 
 # Heights of pictures, pixels; a video is not wider than this either.
@@ -96,7 +96,7 @@ def film(bag: Bag, cameras: Sequence[Camera], duration_s: float, pictures: int,
         if index not in wanted[topic] and not encoder.wants(camera.name, index):
             continue
         try:
-            image = picture_to_array(bag.decode(message))
+            image = image_to_array(bag.decode(message))
         except InputError as err:
             problems[f"{topic}: {err}"] += 1
             image = None

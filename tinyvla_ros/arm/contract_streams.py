@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table from a robot contract to the topics that observations are made of.
+
+The policy node, ``tinyvla robot check --live``, bag replay and bag export all read it. Another
+kind of input is another entry here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+from tinyvla_ros.arm.contract import CameraStream, RobotContract, Stream
+from tinyvla_ros.arm.observation_assembler import EE_STATE, ObservationAssembler
+from tinyvla_ros.core.messages import image_to_array, joint_positions, pose_position
+from tinyvla_ros.policy.config import PolicyConfig
+
+IMAGE, COMPRESSED_IMAGE = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
+JOINT_STATE, POSE = "sensor_msgs/msg/JointState", "geometry_msgs/msg/PoseStamped"
+
+
+@dataclass(frozen=True)
+class InputStream:
+    """A topic that observations are made of.
+
+    Attributes:
+        name: ``camera/<name>``, ``joint_states`` or ``ee_pose``.
+        settings: its part of the contract, with the topic.
+        type: of its messages on a robot.
+        decode: returns the checked value of a message; raises ``MessageError``.
+        add: gives a value and its stamp to an assembler; see ``ObservationAssembler.add_image``.
+        camera: name of the camera, empty for other streams.
+        joints: joints that must come, in one message or several.
+        recorded: topics under which a bag may hold it, the likeliest first.
+        recorded_types: types of its messages there.
+    """
+
+    name: str
+    settings: Stream
+    type: str
+    decode: Callable[[object], object]
+    add: Callable[[ObservationAssembler, int, object], bool]
+    camera: str = ""
+    joints: frozenset[str] = frozenset()
+    recorded: tuple[str, ...] = ()
+    recorded_types: tuple[str, ...] = ()
+
+
+def policy_streams(contract: RobotContract, config: PolicyConfig) -> list[InputStream]:
+    """Return the streams that a checkpoint needs, which ``check_contract`` has accepted."""
+    names = contract.joint_names
+    joints = [names.get(n, n) for n in config.state if n not in EE_STATE]
+    pose = any(n in EE_STATE for n in config.state)
+    return [*(_camera(contract, n) for n in config.cameras),
+            *([_joints(contract, joints)] if joints else []), *([_pose(contract)] if pose else [])]
+
+
+def contract_streams(contract: RobotContract, cameras: Iterable[str]) -> list[InputStream]:
+    """Return the streams of some cameras, and all others that the contract names.
+
+    Every joint of a message is checked, not only those of a checkpoint.
+    """
+    return [*(_camera(contract, n) for n in cameras),
+            *([_joints(contract)] if contract.joint_states else []),
+            *([_pose(contract)] if contract.ee_pose else [])]
+
+
+def make_assembler(contract: RobotContract, config: PolicyConfig) -> ObservationAssembler:
+    """Return what puts the messages of ``policy_streams`` together."""
+    return ObservationAssembler(config, contract.stamps.tolerance_ns, contract.joint_names)
+
+
+def _camera(contract: RobotContract, name: str) -> InputStream:
+    settings: CameraStream = contract.cameras[name]
+    topic = settings.topic
+    return InputStream(
+        f"camera/{name}", settings, COMPRESSED_IMAGE if settings.compressed else IMAGE,
+        image_to_array, lambda assembler, stamp, image: assembler.add_image(name, stamp, image),
+        camera=name,
+        # A recorder may compress the images of a topic, or uncompress them.
+        recorded=(topic, f"{topic}/compressed", topic.removesuffix("/compressed")),
+        recorded_types=(IMAGE, COMPRESSED_IMAGE))
+
+
+def _joints(contract: RobotContract, wanted: Collection[str] | None = None) -> InputStream:
+    topic = contract.joint_states.topic
+    return InputStream(
+        "joint_states", contract.joint_states, JOINT_STATE,
+        lambda msg: joint_positions(msg, wanted), ObservationAssembler.add_joints,
+        joints=frozenset(wanted or ()), recorded=(topic,), recorded_types=(JOINT_STATE,))
+
+
+def _pose(contract: RobotContract) -> InputStream:
+    topic = contract.ee_pose.topic
+    return InputStream("ee_pose", contract.ee_pose, POSE, pose_position,
+                       ObservationAssembler.add_pose, recorded=(topic,), recorded_types=(POSE,))
