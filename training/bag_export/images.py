@@ -13,7 +13,7 @@ import numpy as np
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.images import shrink
-from tinyvla_ros.core.messages import picture_to_array
+from tinyvla_ros.core.messages import image_to_array
 from training.bag_export.sampling import Frames
 from training.bag_export.streams import Recording
 from training.data.lerobot_video import VideoEncoder, video_feature
@@ -77,7 +77,7 @@ def store_pictures(bag: Bag, recording: Recording, frames: Frames, fps: int,
         if not count:
             continue
         try:
-            image = picture_to_array(bag.decode(message))
+            image = image_to_array(bag.decode(message))
         except MessageError as err:
             raise InputError(f"{bag.path}: image {seen[topic] - 1} of {topic}: {err}") from None
         image = shrink(image, pictures.height, pictures.width)
