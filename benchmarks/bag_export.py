@@ -27,7 +27,7 @@ from rosbags.typesys import Stores, get_typestore
 from tinyvla_ros.bags.definitions import definition
 from tinyvla_ros.bags.metadata import TopicMetadata
 from tinyvla_ros.bags.writer import BagWriter
-from training.bag_export.export import add_arguments, run
+from tinyvla_ros.cli.main import run_command
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 IMAGE, JOINTS = "sensor_msgs/msg/Image", "sensor_msgs/msg/JointState"
@@ -76,13 +76,11 @@ def main() -> None:
 
 def export(bags: list[Path], out: Path, workers: int, images: str) -> tuple[float, float]:
     """Return the seconds that the command takes, and those of processors."""
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    options = parser.parse_args([*map(str, bags), "--out", str(out), "--images", images,
-                                 "--workers", str(workers)])
+    command = ["bag", "export", *map(str, bags), "--out", str(out), "--images", images,
+               "--workers", str(workers)]
     start, cpu = time.perf_counter(), cpu_seconds()
     with contextlib.redirect_stdout(sys.stderr):
-        if run(options):
+        if run_command(command):
             sys.exit("error: the export refused a bag")
     return time.perf_counter() - start, cpu_seconds() - cpu
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -235,12 +234,10 @@ def stamp_of(sent: Sent) -> int:
 
 def export(out: Path, *arguments: object) -> int:
     """Run the command: small images, one process unless said otherwise."""
-    from training.bag_export.export import add_arguments, run
+    from tinyvla_ros.cli.main import run_command
 
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
     defaults = ["--out", out, "--size", SIZE, "--workers", 1]
-    return run(parser.parse_args([str(a) for a in (*defaults, *arguments)]))
+    return run_command(["bag", "export", *(str(a) for a in (*defaults, *arguments))])
 
 
 def load(root: Path, dt: float = 0.0125, state: tuple[str, ...] = STATE,

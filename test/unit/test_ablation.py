@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import shutil
@@ -14,9 +13,9 @@ import pytest
 import yaml
 
 from harness.datasets import ACTION, FPS, STATE, write_dataset
+from tinyvla_ros.cli.main import run_command
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import share_directory
-from training.experiments.ablation import command as ablation
 from training.experiments.ablation.command import make_cells, with_budget
 from training.experiments.ablation.curves import Curve
 from training.experiments.ablation.report import RunResult, summarize_cell
@@ -138,9 +137,7 @@ def options(tmp_path_factory):
 
 
 def run(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser()
-    ablation.add_arguments(parser)
-    return ablation.run(parser.parse_args(arguments))
+    return run_command(["ablate", *arguments])
 
 
 @pytest.mark.slow

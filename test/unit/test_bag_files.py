@@ -20,7 +20,7 @@ from tinyvla_ros.bags.info import bag_info
 from tinyvla_ros.bags.reader import Bag, find_bags
 from tinyvla_ros.bags.recorded_message import BagMessage, BagTopic
 from tinyvla_ros.bags.recover import recover
-from tinyvla_ros.bags.recover import run as run_recover
+from tinyvla_ros.cli.main import run_command
 from tinyvla_ros.core.errors import InputError
 
 TEXTS = {"/a": [f"a{i}" for i in range(50)], "/b": [f"b{i}" * 50 for i in range(25)]}
@@ -271,11 +271,8 @@ def test_info_measures_rates_and_gaps(tmp_path):
 
 
 def test_recover_refuses_to_overwrite_and_goes_on_with_the_next(tmp_path, capsys):
-    from argparse import Namespace
-
     paths = [write_bag(tmp_path / n, TEXTS, close=False) for n in ("a", "b")]
     (tmp_path / "a_recovered").mkdir()
-    assert run_recover(Namespace(bags=paths, out=None)) == 2
-    said = capsys.readouterr().out
-    assert "nothing was overwritten" in said
+    assert run_command(["bag", "recover", *map(str, paths)]) == 2
+    assert "nothing was overwritten" in capsys.readouterr().out
     assert texts_in(tmp_path / "b_recovered", "/a") == TEXTS["/a"]

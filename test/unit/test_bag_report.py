@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import re
@@ -31,17 +30,15 @@ from harness.recorded_episodes import (
     write_run,
 )
 from tinyvla_ros.bags.reader import Bag
+from tinyvla_ros.cli.main import run_command
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.report.data import camera_name, read_episode
-from tinyvla_ros.report.episode_report import add_arguments, run
 from tinyvla_ros.report.film import film
 
 
 def report(tmp_path: Path, bags: Path, *more: str) -> tuple[int, str]:
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
     out = tmp_path / "report.html"
-    code = run(parser.parse_args([str(bags), "--out", str(out), *more]))
+    code = run_command(["bag", "report", str(bags), "--out", str(out), *more])
     return code, out.read_text(encoding="utf-8")
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import time
 
@@ -11,7 +10,7 @@ import pytest
 
 from harness.browser import Browser, find_chromium
 from harness.recorded_episodes import write_run
-from tinyvla_ros.report.episode_report import add_arguments, run
+from tinyvla_ros.cli.main import run_command
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="needs Chromium or Chrome, "
                                 "which is not in PATH (apt-get install chromium)")
@@ -21,10 +20,8 @@ FAILED, SUCCEEDED = "#episode-1", "#episode-2"
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
     out = folder / "report.html"
-    run(parser.parse_args([str(write_run(folder / "run")), "--out", str(out)]))
+    run_command(["bag", "report", str(write_run(folder / "run")), "--out", str(out)])
     return out
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 
@@ -13,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from harness import datasets
+from tinyvla_ros.cli.main import run_command
 from tinyvla_ros.core.errors import InputError
-from training.data_check.check import add_arguments, run
 
 FRONT = "observation.images.front"
 DATA = "data/chunk-000/file-000.parquet"
@@ -33,10 +32,8 @@ def root(images, tmp_path):
 
 def check(root, *arguments):
     """Run the command; return its exit code and ``report.json``."""
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
     out = root.parent / "out"
-    code = run(parser.parse_args([str(root), "--out", str(out), *arguments]))
+    code = run_command(["data", "check", str(root), "--out", str(out), *arguments])
     return code, json.loads((out / "report.json").read_text())
 
 
@@ -94,9 +91,7 @@ def test_a_contact_sheet_shows_every_camera_of_the_tasks_episodes(root):
 
 def test_the_default_output_is_named_after_the_dataset(root, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    assert run(parser.parse_args(["demos"])) == 0
+    assert run_command(["data", "check", "demos"]) == 0
     assert (tmp_path / "results/data_check/demos/report.json").is_file()
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 
 import numpy as np
@@ -11,10 +10,10 @@ import pytest
 import yaml
 
 from harness.datasets import png
+from tinyvla_ros.cli.main import run_command
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import share_directory
 from training.data.lerobot_writer import Episode, LeRobotDatasetWriter, image_stats
-from training.experiments import loss_success
 from training.experiments.loss_success_report import POOLED, correlations, rank_correlation
 from training.learning.held_out import (
     blind_baselines,
@@ -117,9 +116,7 @@ def test_held_out_losses_compare_recipes(data):
 
 
 def run(*arguments) -> int:
-    parser = argparse.ArgumentParser()
-    loss_success.add_arguments(parser)
-    return loss_success.run(parser.parse_args([str(a) for a in arguments]))
+    return run_command(["loss-vs-success", *(str(a) for a in arguments)])
 
 
 @pytest.mark.slow

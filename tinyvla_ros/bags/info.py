@@ -3,18 +3,15 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 from array import array
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from tinyvla_ros.bags.reader import Bag, find_bags
 from tinyvla_ros.bags.recorded_message import BagMessage
-from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.tables import markdown_table
 
 # A pause is a gap if it is longer than so many median periods of the topic.
@@ -128,28 +125,6 @@ def describe(info: BagInfo) -> str:
     more += [f"  {k}: {v}" for k, v in info.custom.items()
              if k not in FIRST and len(v) <= MAX_TEXT and not k.startswith(("lost ", "dropped "))]
     return "\n".join(lines + more)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of ``tinyvla bag info``."""
-    parser.add_argument("bags", nargs="+", type=Path, metavar="BAG",
-                        help="bags, or folders of bags")
-    parser.add_argument("--json", action="store_true", help="everything, as JSON lines")
-
-
-def run(options: argparse.Namespace) -> int:
-    """Print bags; one that cannot be read does not stop the others."""
-    failed = 0
-    for path in bags_of(options.bags):
-        try:
-            with Bag(path) as bag:
-                info = bag_info(bag)
-        except InputError as err:
-            failed += 1
-            print(f"error: {err}")
-            continue
-        print(json.dumps(asdict(info)) if options.json else describe(info), flush=True)
-    return 2 if failed else 0
 
 
 def bags_of(paths: Sequence[Path]) -> list[Path]:

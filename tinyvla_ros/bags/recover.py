@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,31 +122,3 @@ class _Copy:
         self._open()  # for an episode that was cut off before its first message
         self._custom.setdefault("outcome", "interrupted")
         self._writer.close(self._custom | {"recovered": "true"})
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of ``tinyvla bag recover``."""
-    parser.add_argument("bags", nargs="+", type=Path, metavar="BAG",
-                        help="bag directories, or MCAP or sqlite3 files")
-    parser.add_argument("--out", type=Path, default=None,
-                        help="directory to create, for a single bag; <bag>_recovered otherwise")
-
-
-def run(options: argparse.Namespace) -> int:
-    """Recover bags one after the other; one that cannot be does not stop the others."""
-    if options.out is not None and len(options.bags) > 1:
-        raise InputError(f"--out {options.out} is for a single bag and {len(options.bags)} are "
-                         "given; leave it out.")
-    failed = 0
-    for bag in options.bags:
-        name = bag.stem if bag.suffix in STORAGE else bag.name
-        out = options.out or bag.with_name(f"{name}_recovered")
-        try:
-            recovered = recover(bag, out)
-        except InputError as err:
-            failed += 1
-            print(f"error: {err}")
-            continue
-        print(f"{recovered.path}: {recovered.messages} messages"
-              + "".join(f"\n  not read: {p}" for p in recovered.problems))
-    return 2 if failed else 0

@@ -3,21 +3,18 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_streams import make_assembler, policy_streams
 from tinyvla_ros.arm.observation_assembler import ObservationAssembler
-from tinyvla_ros.bags.info import bags_of
 from tinyvla_ros.bags.reader import Bag, BagMessage
-from tinyvla_ros.bags.topics import contract_of, find_streams, need_topic
+from tinyvla_ros.bags.topics import find_streams, need_topic
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.messages import stamp_to_ns, trajectory_to_chunk
 from tinyvla_ros.core.types import ActionChunk, Observation
@@ -111,52 +108,8 @@ def _chunk(bag: Bag, message: BagMessage, config: PolicyConfig,
     return chunk, assembler.at(chunk.stamp_ns), assembler.past(chunk.stamp_ns)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of ``tinyvla bag replay``."""
-    parser.add_argument("bags", nargs="+", type=Path, metavar="BAG",
-                        help="bags, or folders of bags")
-    parser.add_argument("--checkpoint", type=Path, default=None,
-                        help="checkpoint directory; default: the one recorded with")
-    parser.add_argument("--robot", type=Path, default=None,
-                        help="robot contract; default: the one in the bag")
-    parser.add_argument("--device", default="cpu", help="torch device")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the policy")
-    parser.add_argument("--sample-steps", type=int, default=None, help="DDIM steps, if they were "
-                        "set for the policy")
-    parser.add_argument("--tolerance", type=float, default=0.0,
-                        help="largest difference that passes")
-
-
-def run(options: argparse.Namespace) -> int:
-    """Replay bags; 0 if every chunk of all of them is the same, 1 if not, 2 for bad input."""
-    policies: dict[str, Policy] = {}
-    failed = differ = False
-    for path in bags_of(options.bags):
-        try:
-            with Bag(path) as bag:
-                result, policy = _replay(bag, options, policies)
-                differ |= not (result.chunks and result.difference <= options.tolerance)
-                print(_sentence(bag, result, policy), flush=True)
-        except InputError as err:
-            failed = True
-            print(f"error: {err}", flush=True)
-    return 2 if failed else int(differ)
-
-
-def _replay(bag: Bag, options: argparse.Namespace,
-            policies: dict[str, Policy]) -> tuple[Replayed, Policy]:
-    checkpoint = str(options.checkpoint or bag.custom.get("checkpoint", ""))
-    if not checkpoint:
-        raise InputError(f"{bag.path} does not name the checkpoint it was recorded with; give "
-                         "--checkpoint DIR.")
-    if checkpoint not in policies:
-        policies[checkpoint] = Policy(checkpoint, options.device, options.seed,
-                                      sample_steps=options.sample_steps)
-    contract = contract_of(bag, options.robot)
-    return replay(bag, policies[checkpoint], contract), policies[checkpoint]
-
-
-def _sentence(bag: Bag, result: Replayed, policy: Policy) -> str:
+def summary(bag: Bag, result: Replayed, policy: Policy) -> str:
+    """Return the line that ``tinyvla bag replay`` prints."""
     if not result.chunks:
         return f"{bag.path}: no chunk could be compared, {result.unpaired} lack an observation"
     text = f"{bag.path}: {result.identical} of {result.chunks} chunks identical"

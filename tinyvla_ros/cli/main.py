@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ``tinyvla`` command."""
+"""The ``tinyvla`` command: a table of commands, each loaded when it is used."""
 
 from __future__ import annotations
 
@@ -7,19 +7,54 @@ import argparse
 import importlib
 import os
 import sys
-from pathlib import Path
+from collections.abc import Callable
+from typing import get_type_hints
 
 from tinyvla_ros import __version__
-from tinyvla_ros.core.configuration import parse
+from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.start.graph import SimEvalOptions, sim_eval_graph
+from tinyvla_ros.core.options import add_options, read_options
+
+_GROUPS = {"robot": "Look at robot contracts.",
+           "bag": "Look into recorded episodes and reuse them.",
+           "data": "Look at datasets."}
+
+# Name -> where its function is, below tinyvla_ros.cli, and what it does.
+COMMANDS = {
+    "sim-eval": ("simulation:sim_eval",
+                 "Evaluate a checkpoint in MetaWorld over real ROS 2 topics."),
+    "dry-run": ("robot:dry_run", "Run a policy on a kinematic arm over ROS 2 topics, before "
+                "touching hardware."),
+    "import": ("import_lerobot:import_policy",
+               "Make a checkpoint of a DiffusionPolicy that was trained with LeRobot."),
+    "robot check": ("robot:check", "Check a contract against a checkpoint and, with --live, "
+                    "against the graph."),
+    "bag info": ("bag:info", "Show duration, rates, gaps, losses and outcome."),
+    "bag recover": ("bag:recover", "Make a complete bag of one that was cut off."),
+    "bag export": ("bag:export", "Make a LeRobotDataset of recorded episodes."),
+    "bag report": ("bag:report", "Show a run on one page: films, plots, failures."),
+    "bag replay": ("bag:replay", "Feed recorded observations to the policy and compare its "
+                   "chunks."),
+    "evaluate": ("simulation:evaluate",
+                 "The same protocol in process, without ROS, on all cores."),
+    "collect": ("data:collect", "Collect demonstrations with MetaWorld's scripted experts."),
+    "train": ("train:train", "Train a policy on LeRobotDatasets, or go on with a run."),
+    "diagnose": ("train:diagnose", "Look for trouble before hours are spent: output scale, dead "
+                 "blocks, bad data, memory."),
+    "ablate": ("studies:ablate", "Measure what each part of a recipe does."),
+    "loss-vs-success": ("studies:loss_success", "Compare loss and success along a run."),
+    "latency-vs-success": ("studies:latency_success",
+                           "Compare ways of blending chunks under latency."),
+    "language-vs-success": ("studies:language_success", "Compare success with the right "
+                            "instruction, new words, another task's, or none."),
+    "data check": ("data:check", "Verify a LeRobotDataset and draw a contact sheet per task."),
+}
 
 
 def main(args: list[str] | None = None) -> int:
     """Run a command; bad input is one sentence on stderr and exit code 2."""
-    options = _parser().parse_args(args)
     try:
-        return options.run(options) or 0
+        return run_command(args)
     except InputError as err:
         print(f"error: {err}", file=sys.stderr)
         return 2
@@ -31,145 +66,63 @@ def main(args: list[str] | None = None) -> int:
         return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="tinyvla", description="Train a small diffusion policy and run it on ROS 2 topics.")
-    parser.add_argument("--version", action="version", version=f"tinyvla_ros {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND",
-                                     parser_class=CommandParser)
+def run_command(args: list[str] | None = None) -> int:
+    """Parse a command line, run its command and return the exit code.
 
-    command = _command(commands, "sim-eval", _sim_eval,
-                       "Evaluate a checkpoint in MetaWorld over real ROS 2 topics.")
-    _evaluation_arguments(command, "results/sim_eval")
-    command.add_argument("--mode", choices=("lockstep", "realtime"), default="lockstep",
-                         help=SimEvalOptions.model_fields["mode"].description)
-    command.add_argument("--join", choices=("replace", "ensemble", "rtc"), default="replace",
-                         help=SimEvalOptions.model_fields["join"].description)
-    command.add_argument("--extra-latency", type=float, default=0.0,
-                         help=SimEvalOptions.model_fields["extra_latency"].description)
-    command.add_argument("--record", action="store_true",
-                         help=SimEvalOptions.model_fields["record"].description)
-
-    _command(commands, "dry-run", "tinyvla_ros.cli.dry_run",
-             "Run a policy on a kinematic arm over ROS 2 topics, before touching hardware.")
-
-    _command(commands, "import", "tinyvla_ros.cli.import_lerobot",
-             "Make a checkpoint of a DiffusionPolicy that was trained with LeRobot.")
-
-    robot = _command(commands, "robot", None, "Look at robot contracts.").add_subparsers(
-        required=True, metavar="COMMAND", parser_class=CommandParser)
-    _command(robot, "check", "tinyvla_ros.cli.robot_check",
-             "Check a contract against a checkpoint and, with --live, against the graph.")
-
-    bag = _command(commands, "bag", None, "Look into recorded episodes and reuse them."
-                   ).add_subparsers(required=True, metavar="COMMAND", parser_class=CommandParser)
-    _command(bag, "info", "tinyvla_ros.bags.info",
-             "Show duration, rates, gaps, losses and outcome.")
-    _command(bag, "recover", "tinyvla_ros.bags.recover",
-             "Make a complete bag of one that was cut off.")
-    _command(bag, "export", "training.bag_export.export",
-             "Make a LeRobotDataset of recorded episodes.")
-    _command(bag, "report", "tinyvla_ros.report.episode_report",
-             "Show a run on one page: films, plots, failures.")
-    _command(bag, "replay", "tinyvla_ros.bags.replay",
-             "Feed recorded observations to the policy and compare its chunks.")
-
-    command = _command(commands, "evaluate", _evaluate,
-                       "The same protocol in process, without ROS, on all cores.")
-    _evaluation_arguments(command, "results/evaluate")
-    command.add_argument("--workers", type=int, default=None, help="processes; default: cores")
-
-    from tinyvla_ros.cli.training import register, scenes_argument
-    scenes_argument(command)
-    register(lambda name, run, text: _command(commands, name, run, text))
-    return parser
+    Raises:
+        InputError: what is wrong with the command line or with what it names.
+    """
+    namespace = _parser().parse_args(args)
+    function, model = load_command(namespace.command_name)
+    return function(read_options(model, namespace)) or 0
 
 
-class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Show defaults that say something."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        nothing = action.default is None or action.default in ("", [])
-        return action.help if nothing else super()._get_help_string(action)
+def load_command(name: str) -> tuple[Callable[..., int], type[Config]]:
+    """Return a command's function and the model of its options."""
+    module, function_name = COMMANDS[name][0].split(":")
+    function = getattr(importlib.import_module(f"tinyvla_ros.cli.{module}"), function_name)
+    return function, get_type_hints(function)["options"]
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A command's parser; one that names a module imports it when the command is used.
+    """A parser that gets a command's options when the command is used; errors are ours.
 
     Args:
-        module: module with ``add_arguments(parser)`` and ``run(options) -> int``.
+        command: key of ``COMMANDS``; None for a parser of commands.
     """
 
-    def __init__(self, *args, module: str | None = None, **kwargs):
-        kwargs.setdefault("description", kwargs.pop("help", None))
-        super().__init__(*args, formatter_class=_Formatter, **kwargs)
-        self._module = module
+    def __init__(self, *args, command: str | None = None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._unloaded = command
 
     def parse_known_args(self, args=None, namespace=None):
         """Parse; see ``argparse``."""
-        if self._module is not None:
-            module = importlib.import_module(self._module)
-            module.add_arguments(self)
-            self.set_defaults(run=module.run)
-            self._module = None
-        return super().parse_known_args(args, namespace)
+        if self._unloaded is not None:
+            add_options(self, load_command(self._unloaded)[1])
+            self.set_defaults(command_name=self._unloaded)
+            self._unloaded = None
+        namespace, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return namespace, unknown
+
+    def error(self, message: str):
+        """Raise ``InputError`` instead of printing the usage."""
+        raise InputError(f"{message}; see '{self.prog} --help'.")
 
 
-def _command(commands, name: str, run, text: str) -> CommandParser:
-    module = run if isinstance(run, str) else None
-    command = commands.add_parser(name, help=text, description=text, module=module)
-    if callable(run):
-        command.set_defaults(run=run)
-    return command
-
-
-def _evaluation_arguments(command: argparse.ArgumentParser, out: str) -> None:
-    fields = SimEvalOptions.model_fields
-    command.add_argument("--tasks", nargs="+", default=list(fields["tasks"].default),
-                         metavar="TASK", help="MetaWorld tasks; mt10 stands for ten")
-    command.add_argument("--episodes", type=int, default=fields["episodes"].default,
-                         help=fields["episodes"].description)
-    command.add_argument("--seed", type=int, default=fields["seed"].default,
-                         help=fields["seed"].description)
-    command.add_argument("--checkpoint", default="", help=fields["checkpoint"].description)
-    command.add_argument("--out", default=out, help=fields["out"].description)
-    command.add_argument("--device", default="cpu", help=fields["device"].description)
-
-
-def _sim_eval(options) -> int:
-    from sim_bridge.episodes import expand_tasks, plan_episodes
-    from sim_bridge.gl import choose_gl
-    from sim_bridge.robot_config import RobotConfig
-    from tinyvla_ros.core.files import prepare_output_directory
-
-    names = SimEvalOptions.model_fields
-    options.tasks = list(expand_tasks(options.tasks))
-    chosen = parse(SimEvalOptions, {n: getattr(options, n) for n in names}, "sim-eval")
-    # What the nodes would find out one by one is said at once, before anything starts.
-    plan_episodes(list(chosen.tasks), chosen.episodes, chosen.seed)
-    robot = RobotConfig.load()
-    for task in chosen.tasks:
-        robot.instruction(task)
-    choose_gl()
-    nodes = sim_eval_graph(chosen)
-    prepare_output_directory(chosen.out)
-    from tinyvla_ros.start.local_launch import run_graph
-    return run_graph(nodes)
-
-
-def _evaluate(options) -> int:
-    from sim_bridge.episodes import expand_tasks
-    from sim_bridge.results import table
-    from tinyvla_ros.cli.training import at_least_one
-    from tinyvla_ros.core.resources import default_checkpoint
-    from training.experiments.evaluate import EvaluationOptions, evaluate
-
-    chosen = EvaluationOptions(expand_tasks(options.tasks), options.episodes, options.seed,
-                               Path(options.checkpoint or default_checkpoint()), options.device,
-                               scenes=options.scenes)
-    results = evaluate(chosen, Path(options.out), at_least_one("Workers", options.workers))
-    print(f"\n{table(results)}\nresults and pictures: {options.out}")
-    return 0
+def _parser() -> CommandParser:
+    parser = CommandParser(
+        prog="tinyvla", description="Train a small diffusion policy and run it on ROS 2 topics.")
+    parser.add_argument("--version", action="version", version=f"tinyvla_ros {__version__}")
+    rooms = {"": parser.add_subparsers(required=True, metavar="COMMAND")}
+    for name, (_, text) in COMMANDS.items():
+        group, _, last = name.rpartition(" ")
+        if group not in rooms:
+            parent = rooms[""].add_parser(group, help=_GROUPS[group], description=_GROUPS[group])
+            rooms[group] = parent.add_subparsers(required=True, metavar="COMMAND")
+        rooms[group].add_parser(last, help=text, description=text, command=name)
+    return parser
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def parse(model: type[ConfigT], data: object, where: str, error=InputError) -> C
     Raises:
         InputError: one sentence with the field, its value and what would be valid.
     """
-    data = _with_new_names(model, data, where)
+    data = with_new_names(model, data, where)
     try:
         return model.model_validate(data)
     except pydantic.ValidationError as err:
@@ -89,7 +89,7 @@ def override(data: object, settings: Iterable[str], model: type[Config]) -> obje
     """
     data = copy.deepcopy(data)
     if settings:
-        data = _with_new_names(model, data, "the file")
+        data = with_new_names(model, data, "the file")
     for setting in settings:
         key, equals, text = setting.partition("=")
         key = _new_key(model, key)
@@ -112,7 +112,7 @@ def override(data: object, settings: Iterable[str], model: type[Config]) -> obje
     return data
 
 
-def _with_new_names(model: type[pydantic.BaseModel], data: object, where: str) -> object:
+def with_new_names(model: type[pydantic.BaseModel], data: object, where: str) -> object:
     """Return plain data in which no field has its old name; warn about those that had."""
     if not isinstance(data, dict):
         return data
@@ -121,7 +121,7 @@ def _with_new_names(model: type[pydantic.BaseModel], data: object, where: str) -
         new = _new_name(model, key, where) if key not in model.model_fields else key
         for name, inner in _nested(model):
             if name == new:
-                value = _with_new_names(inner, value, where)
+                value = with_new_names(inner, value, where)
         renamed[new if new not in data or new == key else key] = value
     return renamed
 

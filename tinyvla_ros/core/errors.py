@@ -31,8 +31,12 @@ class UnknownInstructionError(InputError):
 def unknown(kind: str, value: str, known: Iterable[str]) -> str:
     """Return the sentence for a name that is not in ``known``, suggesting the nearest one."""
     known = [str(k) for k in known]
+    listing = ", ".join(repr(k) for k in known) or "none"
+    return f"Unknown {kind} {str(value)!r}; known: {listing}.{did_you_mean(value, known)}"
+
+
+def did_you_mean(value: object, known: Iterable[str]) -> str:
+    """Return a question with the nearest known name, with a leading blank; empty without one."""
     by_folded = {k.casefold(): k for k in known}
     near = difflib.get_close_matches(str(value).casefold(), list(by_folded), n=1, cutoff=0.4)
-    hint = f" Did you mean {by_folded[near[0]]!r}?" if near else ""
-    listing = ", ".join(repr(k) for k in known) or "none"
-    return f"Unknown {kind} {str(value)!r}; known: {listing}.{hint}"
+    return f" Did you mean {by_folded[near[0]]!r}?" if near else ""

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -34,29 +34,41 @@ LOG_SECONDS = 10.0
 MOST_NAMED = 5
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of ``tinyvla bag report``."""
-    parser.add_argument("bags", type=Path, metavar="BAG_OR_FOLDER",
-                        help="a bag, or a folder of bags")
-    parser.add_argument("--out", type=Path, default=Path("report.html"), help="page to write")
-    parser.add_argument("--episodes", type=int, metavar="N",
-                        help="show so many episodes with pictures and plots, failed ones first; "
-                             "default: all")
-    parser.add_argument("--max-mb", type=float, default=30.0, metavar="MB",
-                        help="size the page may have; pictures and videos shrink to fit")
+@dataclass(frozen=True)
+class WrittenReport:
+    """What became of a page.
+
+    Attributes:
+        episodes: on the page.
+        bytes: size of the page.
+        damaged: why bags are not on it, a sentence each.
+        left_out: what does not fit into the size, a sentence each.
+    """
+
+    episodes: int
+    bytes: int
+    damaged: tuple[str, ...]
+    left_out: tuple[str, ...]
 
 
-def run(options: argparse.Namespace) -> int:
-    """Write the page; 1 if not a single bag could be read."""
-    if options.episodes is not None and options.episodes < 1:
-        raise InputError(f"--episodes is {options.episodes}; give at least 1.")
-    if options.max_mb <= 0:
-        raise InputError(f"--max-mb is {options.max_mb:g}; give a size above 0, in MB.")
-    paths = find_bags(options.bags)
-    _check_out(options.out)
-    # Nothing on a screen that is not one: a log gets a line every ten seconds.
+def write_report(bags: Path, out: Path, episodes: int | None = None, max_mb: float = 30.0
+                 ) -> WrittenReport:
+    """Write the page about a bag or a folder of bags.
+
+    Args:
+        bags: the bag or the folder.
+        out: page to write.
+        episodes: show so many with images and plots, failed ones first; None for all.
+        max_mb: size the page may have, 10^6 bytes.
+
+    Raises:
+        InputError: there are no bags, or the page cannot be written.
+    """
+    paths = find_bags(bags)
+    _check_out(out)
+    # A log file gets a line every ten seconds.
     interval = 0.1 if sys.stderr.isatty() else LOG_SECONDS
-    wanted = min(len(paths), options.episodes or len(paths))
+    wanted = min(len(paths), episodes or len(paths))
     with tqdm(total=len(paths) + wanted, desc="report", unit="step", mininterval=interval) as bar:
         entries = []
         for path in paths:
@@ -66,19 +78,14 @@ def run(options: argparse.Namespace) -> int:
         bar.total = len(paths) + wanted
         entries.sort(key=lambda e: ORDER.index(e.data.outcome) if e.data is not None
                      and e.data.outcome in ORDER else len(ORDER))
-        left_out = _show(entries, wanted, int(options.max_mb * 1e6), bar)
+        left_out = _show(entries, wanted, int(max_mb * 1e6), bar)
     # The last folder is often called "episodes", which says little.
-    title = "/".join(options.bags.resolve().parts[-2:]).lstrip("/")
+    title = "/".join(bags.resolve().parts[-2:]).lstrip("/")
     text = page(title, entries, left_out, _versions(paths))
-    replace_file(options.out, lambda part: part.write_text(text, encoding="utf-8"))
-    damaged = [e.error for e in entries if e.error]
-    for error in damaged:
-        print(f"left out: {error}", file=sys.stderr)
-    for sentence in left_out:
-        print(sentence)
-    print(f"{options.out}: {number(len(entries) - len(damaged), 'episode')}, "
-          f"{len(text.encode()) / 1e6:.1f} MB")
-    return 1 if len(damaged) == len(entries) else 0
+    replace_file(out, lambda part: part.write_text(text, encoding="utf-8"))
+    damaged = tuple(e.error for e in entries if e.error)
+    return WrittenReport(len(entries) - len(damaged), len(text.encode()), damaged,
+                         tuple(left_out))
 
 
 def _check_out(out: Path) -> None:

@@ -6,12 +6,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
 from tinyvla_ros.core.configuration import Config
+from tinyvla_ros.core.options import Flag
 from tinyvla_ros.core.resources import default_checkpoint, default_robot, share_directory
 from tinyvla_ros.policy.config import PolicyConfig
 
@@ -34,19 +36,22 @@ class NodeDescription:
 
 
 class SimEvalOptions(Config):
-    """Arguments of ``sim_eval.launch.py`` and ``tinyvla sim-eval``; see ``SIM_EVAL_ARGUMENTS``."""
+    """Arguments of ``sim_eval.launch.py`` and ``tinyvla sim-eval``."""
 
-    tasks: tuple[str, ...] = Field(("reach-v3", "button-press-v3", "pick-place-v3"),
-                                   description="MetaWorld tasks, separated by blanks.")
-    episodes: int = Field(10, description="Episodes per task.")
-    seed: int = Field(0, description="Seed of the first episode of every task.")
-    mode: str = Field("lockstep", description="lockstep: reproducible, as fast as the machine "
-                      "allows; realtime: on the wall clock, latency counts.")
+    tasks: Annotated[tuple[str, ...], Flag(metavar="TASK")] = Field(
+        ("reach-v3", "button-press-v3", "pick-place-v3"),
+        description="MetaWorld tasks; mt10 stands for ten.")
+    episodes: int = Field(10, ge=1, le=100000, description="Episodes per task.")
+    seed: int = Field(0, ge=0, le=999999999,
+                      description="Seed of the first episode of every task.")
+    mode: Literal["lockstep", "realtime"] = Field(
+        "lockstep", description="lockstep: reproducible, as fast as the machine allows; "
+        "realtime: on the wall clock, latency counts.")
     checkpoint: str = Field("", description="Checkpoint directory; empty for the shipped one.")
-    out: str = Field("results/sim_eval", description="Directory for results and pictures.")
+    out: str = Field("results/sim_eval", description="Directory for results and images.")
     device: str = Field("cpu", description="Torch device: cpu, cuda or cuda:N.")
-    join: str = Field("replace", pattern="^(replace|ensemble|rtc)$",
-                      description="How chunks are joined, see docs/arm.md.")
+    join: Literal["replace", "ensemble", "rtc"] = Field(
+        "replace", description="How chunks are blended, see docs/arm.md.")
     extra_latency: float = Field(0.0, ge=0.0, le=10.0,
                                  description="Seconds added to every inference.")
     record: bool = Field(False, description="Record every episode as a rosbag2 directory under "
@@ -64,20 +69,20 @@ def sim_eval_graph(options: SimEvalOptions) -> list[NodeDescription]:
     checkpoint, out = str(checkpoint.resolve()), str(Path(options.out).resolve())
     run = {"tasks": list(options.tasks), "episodes": options.episodes, "seed": options.seed,
            "mode": options.mode}
-    joining = {"join": options.join, "extra_latency": options.extra_latency}
+    latency = {"join": options.join, "extra_latency": options.extra_latency}
     recorder = [NodeDescription("episode_recorder_node", {
         "out": f"{out}/episodes", "checkpoint": checkpoint, "robot": str(default_robot()),
         "policy_join": options.join})] if options.record else []
     return [
         *recorder,
-        NodeDescription("eval_node", {**run, **joining, "checkpoint": checkpoint, "out": out},
+        NodeDescription("eval_node", {**run, **latency, "checkpoint": checkpoint, "out": out},
                         ends_run=True),
         NodeDescription("sim_bridge_node",
                         {**run, "n_action_steps": config.action.n_action_steps,
                          "wait_for_recorder": options.record}),
         NodeDescription("policy_node",
                         {"checkpoint": checkpoint, "device": options.device, "enabled": True,
-                         **joining, "use_sim_time": True}),
+                         **latency, "use_sim_time": True}),
     ]
 
 

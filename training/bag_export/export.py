@@ -8,21 +8,18 @@ of the arguments or on interruptions, and ``OUT`` appears whole or not at all.
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.bags.metadata import METADATA
 from tinyvla_ros.bags.reader import STORAGE, find_bags
-from tinyvla_ros.cli.training import STOPPED, at_least_one
 from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import write_json
-from training.bag_export.actions import SOURCES
 from training.bag_export.episode import (
     EpisodeJob,
     Outcome,
@@ -32,108 +29,75 @@ from training.bag_export.episode import (
     export_episode,
     load_episode,
 )
-from training.bag_export.images import PictureFormat
-from training.bag_export.sampling import Sampling
 from training.data.lerobot_writer import LeRobotDatasetWriter
-from training.jobs.pool import Job, Progress, Stopped, work_through
+from training.jobs.pool import Job, Progress, work_through
 from training.jobs.progress import progress_bar
 
 SETTINGS = "settings.json"
-LARGEST = 4096
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line of ``tinyvla bag export``."""
-    parser.add_argument("bags", nargs="+", type=Path, metavar="BAG",
-                        help="bags, or folders of bags, MCAP or sqlite3")
-    parser.add_argument("--out", type=Path, required=True, help="new LeRobotDataset directory")
-    parser.add_argument("--robot", type=Path, default=None,
-                        help="robot contract; default: the one in each bag")
-    parser.add_argument("--fps", type=int, default=20, help="frames per second")
-    parser.add_argument("--pick", choices=("nearest", "hold"), default="nearest",
-                        help="the message of a frame: the nearest one, or the last before it")
-    parser.add_argument("--tolerance", type=float, default=0.02,
-                        help="largest difference between the stamps of frame and message, s")
-    parser.add_argument("--images", choices=("image", "video"), default="image",
-                        help="store lossless PNG, or video")
-    parser.add_argument("--size", default="96", metavar="N|WxH", help="of the stored images")
-    parser.add_argument("--actions", choices=("auto", *SOURCES), default="auto",
-                        help="what the arm did: executed chunks, commands to its controllers, or "
-                        "the states it reached; auto: what was recorded, in this order")
-    parser.add_argument("--dt", type=float, default=None, help="control period for trajectories "
-                        "and states, s; default: of the trajectories, or else of the frames")
-    parser.add_argument("--instruction", default="", help="for bags that do not say it")
-    parser.add_argument("--outcome", choices=("success", "all"), default="success",
-                        help="episodes to take; those without an outcome are always taken")
-    parser.add_argument("--tasks", nargs="+", default=[], metavar="TASK",
-                        help="tasks or instructions to take")
-    parser.add_argument("--workers", type=int, default=None, help="processes; default: cores")
-    parser.add_argument("--resume", action="store_true", help="go on with an interrupted export")
+@dataclass(frozen=True)
+class Exported:
+    """What became of bags.
+
+    Attributes:
+        episodes, frames: in the dataset, which is not there if they are 0.
+        actions: one of ``training.bag_export.actions.SOURCES``; empty without a dataset.
+        notes: what was left out or refused and why, a line each.
+        refused: whether something was wrong with a bag.
+    """
+
+    episodes: int
+    frames: int
+    actions: str
+    notes: tuple[str, ...]
+    refused: bool
 
 
-def run(options: argparse.Namespace) -> int:
-    """Export ``options.bags`` and say what was left out and why.
+def export_bags(paths: Sequence[Path], out: Path, settings: Settings,
+                workers: int | None = None, resume: bool = False) -> Exported | None:
+    """Make a LeRobotDataset of bags.
+
+    Args:
+        paths: bags, or folders of bags.
+        out: directory to create.
+        settings: how bags become episodes.
+        workers: processes; None for one per core.
+        resume: go on with an export that was stopped.
 
     Returns:
-        0; 1 if something was wrong with a bag, the others being exported; 143 if stopped.
+        What was exported; None if ``resume`` finds it complete.
 
     Raises:
-        InputError: an option is wrong, ``out`` exists, or no bag could be exported.
+        InputError: a setting is wrong, ``out`` exists or cannot be written.
+        Stopped: SIGTERM or SIGINT came; what is finished is kept for ``resume``.
     """
-    settings = _settings(options)
-    workers = at_least_one("Workers", options.workers) or len(os.sched_getaffinity(0))
-    bags, foreign = _find(options.bags)
-    out = options.out
+    if settings.robot is not None:
+        RobotContract.load(settings.robot)
+    settings.pictures.feature(settings.sampling.fps)
+    bags, foreign = _find(paths)
     work = out.with_name(out.name + ".export")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        if options.resume and (out / "meta/info.json").is_file():
+        if resume and (out / "meta/info.json").is_file():
             shutil.rmtree(work, ignore_errors=True)
-            print(f"complete already: {out}")
-            return 0
+            return None
         raise InputError(f"Output {out} exists and is not an empty directory; choose a new "
                          "directory, nothing was overwritten.")
-    _prepare(work, settings, options.resume)
+    _prepare(work, settings, resume)
     jobs = [EpisodeJob(bag, work / episode_key(bag), settings) for bag in bags]
     try:
-        outcomes = _work(jobs, min(workers, len(jobs)))
+        outcomes = _work(jobs, min(workers or len(os.sched_getaffinity(0)), len(jobs)))
         outcomes = _join(out, work, outcomes, settings)
-    except (Stopped, KeyboardInterrupt):
-        print("stopped, all saved; go on with the same command and --resume")
-        return STOPPED
     except OSError as err:
         raise InputError(f"Cannot write {err.filename or out} ({err.strerror or err}); make room "
                          "and go on with the same command and --resume.") from None
-    exported = [o for o in outcomes if o.place is not None]
-    for line in _summary(outcomes, foreign):
-        print(line)
-    if not exported:
+    notes, refused = tuple(_summary(outcomes, foreign)), any(o.refused for o in outcomes)
+    if all(o.place is None for o in outcomes):
         shutil.rmtree(work)
-        raise InputError("No bag was exported; the lines above say why.")
+        return Exported(0, 0, "", notes, refused)
     info = read_json(out / "meta/info.json")
-    print(f"{info['total_episodes']} episodes, {info['total_frames']} frames at {info['fps']} fps,"
-          f" actions from {read_json(out / 'meta/bags.json')['actions']}: {out}")
-    return 1 if any(o.refused for o in outcomes) else 0
-
-
-def _settings(options: argparse.Namespace) -> Settings:
-    if not 1 <= options.fps <= 1000:
-        raise InputError(f"Fps is {options.fps}; give a number from 1 to 1000.")
-    if not 0.0 <= options.tolerance <= 1.0:
-        raise InputError(f"Tolerance is {options.tolerance}; give seconds from 0 to 1.")
-    if options.dt is not None and not 1e-4 <= options.dt <= 10.0:
-        raise InputError(f"Dt is {options.dt}; give seconds from 0.0001 to 10.")
-    if options.robot is not None:
-        RobotContract.load(options.robot)
-    numbers = options.size.lower().split("x")
-    if len(numbers) > 2 or not all(n.isdigit() and 1 <= int(n) <= LARGEST for n in numbers):
-        raise InputError(f"Size is {options.size!r}; give pixels like 96, or width and height like"
-                         " 128x96.")
-    width, height = int(numbers[0]), int(numbers[-1])
-    pictures = PictureFormat(height, width, options.images == "video")
-    pictures.feature(options.fps)
-    return Settings(Sampling(options.fps, options.pick, options.tolerance), pictures,
-                    options.actions, options.dt, options.robot, options.instruction,
-                    options.outcome, tuple(options.tasks))
+    return Exported(info["total_episodes"], info["total_frames"],
+                    read_json(out / "meta/bags.json")["actions"], notes, refused)
 
 
 def _find(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:

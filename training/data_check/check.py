@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,27 +37,22 @@ from training.data_check.image_check import CameraCheck, check_camera
 from training.jobs.progress import progress_bar
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command line of ``tinyvla data check``."""
-    parser.add_argument("directory", type=Path, help="LeRobotDataset v3.0 directory")
-    parser.add_argument("--out", type=Path, default=None,
-                        help="directory for report.json and the contact sheets; default: "
-                        "results/data_check/<name of the dataset>")
+def check_dataset(root: Path, out: Path | None = None) -> tuple[dict, Path]:
+    """Check a dataset; write the report and the contact sheets.
 
-
-def run(options: argparse.Namespace) -> int:
-    """Check ``options.directory``, print a report, write it and the sheets to ``options.out``.
+    Args:
+        root: LeRobotDataset directory.
+        out: directory for the report; None for ``results/data_check/<name of the dataset>``.
 
     Returns:
-        0, or 1 if there are errors (not for warnings alone).
+        What ``report.json`` holds, and the directory.
 
     Raises:
         InputError: the directory cannot be read at all, or ``out`` cannot be written.
     """
-    root = options.directory
     tables = read_tables(root)
     name = root.resolve().name
-    out = options.out or Path("results") / "data_check" / name
+    out = out or Path("results") / "data_check" / name
     if out.resolve().is_relative_to(root.resolve()):
         raise InputError(f"Output directory {out} lies inside the dataset, where lerobot would "
                          "find it; give another one.")
@@ -67,9 +61,7 @@ def run(options: argparse.Namespace) -> int:
     sheets = _write_sheets(tables, report, out)
     data = report_data(tables, report, sheets)
     write_json(out / "report.json", data)
-    print(report_text(data))
-    print(f"\nreport and {len(sheets)} contact sheet(s): {out}")
-    return 1 if data["errors"] else 0
+    return data, out
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinyvla_ros.core.intervals import rate_text, wilson_interval
 from tinyvla_ros.core.tables import markdown_table
-from training.experiments.language_success import TOLD
+from training.experiments.options import PROMPT_CONDITIONS
 from training.experiments.plots import COLORS, new_figure, save, tidy
 from training.jobs.results_log import ResultsLog
 
@@ -26,7 +26,7 @@ def write_report(log: ResultsLog) -> str:
     text = (f"Checkpoint {plan['checkpoint']}, {plan['episodes']} episodes per task and column, "
             f"seeds from {plan['seed']} on, {plan['scenes']} scenes; success at the task of the "
             "scene, 95 % Wilson intervals.\n\n"
-            + markdown_table(["task", *(f"told {TOLD[t]}" for t in rows)], table))
+            + markdown_table(["task", *(f"told {PROMPT_CONDITIONS[t]}" for t in rows)], table))
     (log.path / "language.md").write_text(text + "\n")
     _draw(rows, plan["tasks"], log.path / "language.png")
     return text
@@ -47,7 +47,7 @@ def _draw(rows: dict, tasks: Sequence[str], path) -> None:
         bounds = np.array([wilson_interval(sum(o), len(o)) for o in outcomes]).T
         errors = np.clip([rates - bounds[0], bounds[1] - rates], 0.0, None)
         axes.bar(places + (i - (len(rows) - 1) / 2) * width, 100 * rates, width,
-                 yerr=100 * errors, color=COLORS[i], label=f"told {TOLD[told]}",
+                 yerr=100 * errors, color=COLORS[i], label=f"told {PROMPT_CONDITIONS[told]}",
                  error_kw={"linewidth": 0.8})
     tidy(axes, "Success by what the policy is told", "", "%")
     axes.set_xticks(places, [t.removesuffix("-v3") for t in tasks] + ["all"], rotation=30,

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +11,9 @@ import numpy as np
 from sim_bridge.episodes import EpisodeSpec, expand_tasks, plan_episodes
 from sim_bridge.robot_config import RobotConfig
 from sim_bridge.shared_scenes import partner
+from training.experiments.options import LanguageStudyOptions
 
 EPISODES = "episodes"
-TOLD = {"right": "its instruction", "unseen": "a wording never trained on",
-        "other": "another task's instruction", "none": "nothing"}
 
 
 @dataclass(frozen=True)
@@ -29,32 +27,12 @@ class ToldJob:
     robot: RobotConfig
 
 
-def add_arguments(parser) -> None:
-    """Add the options of ``tinyvla language-vs-success``."""
-    from tinyvla_ros.cli.training import scenes_argument
+def compare_instructions(options: LanguageStudyOptions) -> str | None:
+    """Run the episodes that are missing in ``options.out``.
 
-    parser.add_argument("--checkpoint", type=Path, default=None,
-                        help="checkpoint directory; default: the shipped one for MT10")
-    parser.add_argument("--out", type=Path, required=True,
-                        help="directory for results; the same command again goes on")
-    parser.add_argument("--tasks", nargs="+", metavar="TASK", default=None,
-                        help="MetaWorld tasks; default: all that the wordings file names")
-    parser.add_argument("--wordings", type=Path, default=None, metavar="FILE",
-                        help="YAML: task -> wordings never trained on; default: "
-                        "config/mt10_unseen_wordings.yaml, or shared_unseen_wordings.yaml")
-    scenes_argument(parser)
-    parser.add_argument("--told", nargs="+", choices=list(TOLD), default=list(TOLD),
-                        help="; ".join(f"{k}: {v}" for k, v in TOLD.items()))
-    parser.add_argument("--episodes", type=int, default=10, help="episodes per task and row")
-    parser.add_argument("--seed", type=int, default=50000,
-                        help="seed of the first episode of every task")
-    parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
-
-
-def run(options) -> int:
-    """Run ``tinyvla language-vs-success``."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from tinyvla_ros.cli.training import STOPPED, at_least_one
+    Returns:
+        The report; None if it was stopped, to go on with the same options.
+    """
     from tinyvla_ros.core.errors import InputError
     from tinyvla_ros.core.resources import mt10_checkpoint, share_directory
     from tinyvla_ros.policy.checkpoint import load_checkpoint
@@ -63,7 +41,6 @@ def run(options) -> int:
     from training.jobs.pool import Job
     from training.jobs.results_log import ResultsLog
 
-    at_least_one("Workers", options.workers)
     checkpoint = (options.checkpoint or mt10_checkpoint()).resolve()
     loaded = load_checkpoint(checkpoint)
     shipped = "mt10" if options.scenes == "standard" else "shared"
@@ -88,10 +65,8 @@ def run(options) -> int:
                 for spec in plan_episodes(tasks, options.episodes, options.seed)
                 for told in options.told if (told, spec.task, spec.seed) not in done]
         if not gather(log, EPISODES, jobs, options.workers):
-            return STOPPED
-        print(write_report(log))
-    print(f"\nresults: {options.out}/language.md, .png")
-    return 0
+            return None
+        return write_report(log)
 
 
 def read_wordings(path: Path) -> dict[str, list[str]]:

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from sim_bridge.episodes import EpisodeSpec, plan_episodes
+from training.experiments.options import LatencyStudyOptions
 
 EPISODES = "episodes"
-JOINS = ("replace", "ensemble", "rtc")
 
 
 @dataclass(frozen=True)
@@ -23,29 +22,12 @@ class DelayedJob:
     latency_ms: float
 
 
-def add_arguments(parser) -> None:
-    """Add the options of ``tinyvla latency-vs-success``."""
-    parser.add_argument("--checkpoint", type=Path, default=None,
-                        help="checkpoint directory; default: the shipped one")
-    parser.add_argument("--out", type=Path, required=True,
-                        help="directory for results; the same command again goes on")
-    parser.add_argument("--tasks", nargs="+", metavar="TASK", help="MetaWorld tasks",
-                        default=["reach-v3", "button-press-v3", "pick-place-v3"])
-    parser.add_argument("--joins", nargs="+", choices=JOINS, default=list(JOINS),
-                        help="ways of joining chunks, see docs/arm.md")
-    parser.add_argument("--latencies", nargs="+", type=float, default=[0, 50, 100, 200],
-                        metavar="MS", help="from picture to chunk, simulated time")
-    parser.add_argument("--episodes", type=int, default=20, help="episodes per task and cell")
-    parser.add_argument("--seed", type=int, default=40000,
-                        help="seed of the first episode of every task")
-    parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
+def compare_latencies(options: LatencyStudyOptions) -> str | None:
+    """Run the episodes that are missing in ``options.out``.
 
-
-def run(options) -> int:
-    """Run ``tinyvla latency-vs-success``."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from tinyvla_ros.cli.training import STOPPED, at_least_one
-    from tinyvla_ros.core.errors import InputError
+    Returns:
+        The report; None if it was stopped, to go on with the same options.
+    """
     from tinyvla_ros.core.resources import default_checkpoint
     from tinyvla_ros.policy.checkpoint import load_checkpoint
     from training.experiments.episode_jobs import check_tasks, gather
@@ -53,10 +35,6 @@ def run(options) -> int:
     from training.jobs.pool import Job
     from training.jobs.results_log import ResultsLog
 
-    at_least_one("Workers", options.workers)
-    for latency in options.latencies:
-        if not 0 <= latency <= 10000:
-            raise InputError(f"Latency is {latency:g} ms; give a number from 0 to 10000.")
     checkpoint = (options.checkpoint or default_checkpoint()).resolve()
     loaded = load_checkpoint(checkpoint)
     check_tasks(options.tasks, options.episodes, options.seed, loaded.config)
@@ -71,10 +49,8 @@ def run(options) -> int:
                 for join in options.joins for latency in options.latencies
                 if (join, latency, spec.task, spec.seed) not in done]
         if not gather(log, EPISODES, jobs, options.workers):
-            return STOPPED
-        print(write_report(log))
-    print(f"\nresults: {options.out}/latency.md, .png")
-    return 0
+            return None
+        return write_report(log)
 
 
 _envs: dict = {}

@@ -3,44 +3,25 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from tinyvla_ros.core.errors import InputError
+from training.experiments.options import LossStudyOptions
 
 LOSSES, EPISODES, BASELINES = "losses", "episodes", "baselines"
 
 
-def add_arguments(parser) -> None:
-    """Add the options of ``tinyvla loss-vs-success``."""
-    parser.add_argument("directory", type=Path, metavar="RUN",
-                        help="run directory; its snapshots (optimization.snapshot_every) are "
-                        "evaluated")
-    parser.add_argument("--out", type=Path, required=True,
-                        help="directory for results; the same command again goes on")
-    parser.add_argument("--data", nargs="+", default=[], metavar="DIR[=WEIGHT]",
-                        help="the run's data, where they lie now; default: where they lay")
-    parser.add_argument("--tasks", nargs="+", required=True, metavar="TASK",
-                        help="MetaWorld tasks")
-    parser.add_argument("--episodes", type=int, default=20, help="episodes per task and snapshot")
-    parser.add_argument("--seed", type=int, default=30000,
-                        help="seed of the first episode of every task")
-    parser.add_argument("--n-action-steps", "--execute-steps", type=int, default=None,
-                        help="actions executed per chunk; default: the checkpoint's")
-    parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
+def compare_losses(options: LossStudyOptions) -> str | None:
+    """Measure the losses and run the episodes that are missing in ``options.out``.
 
-
-def run(options) -> int:
-    """Run ``tinyvla loss-vs-success``."""
-    # Threads that wait passively leave the cores to others; must be set before torch starts.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from tinyvla_ros.cli.training import STOPPED, at_least_one
+    Returns:
+        The report; None if it was stopped, to go on with the same options.
+    """
     from training.experiments.episode_jobs import episode_jobs, gather
     from training.experiments.loss_success_report import write_report
     from training.jobs.results_log import ResultsLog
     from training.learning.run_directory import REPORT, RunDirectory
 
-    at_least_one("Workers", options.workers)
     if not (options.directory / REPORT).is_file():
         raise InputError(f"{options.directory} is not a training run (no {REPORT}); give the "
                          "directory that 'tinyvla train --out' made.")
@@ -58,13 +39,11 @@ def run(options) -> int:
             place, options.tasks, options.episodes, options.seed, options.n_action_steps,
             labels[place], log.records[EPISODES])]
         if not gather(log, EPISODES, jobs, options.workers):
-            return STOPPED
-        print(write_report(log))
-    print(f"\nresults: {options.out}/loss-vs-success.md, .json, .png")
-    return 0
+            return None
+        return write_report(log)
 
 
-def _prepare(options, report: dict) -> tuple[dict, tuple]:
+def _prepare(options: LossStudyOptions, report: dict) -> tuple[dict, tuple]:
     """Check everything; return the plan, and what measures a loss: learner and batches."""
     from sim_bridge.robot_config import RobotConfig
     from tinyvla_ros.core.configuration import parse
@@ -89,7 +68,7 @@ def _prepare(options, report: dict) -> tuple[dict, tuple]:
     config, fixed = recipe.policy_config(data.tasks), fixed_draws(recipe)
     check_tasks(options.tasks, options.episodes, options.seed, config)
     if not 1 <= (options.n_action_steps or 1) <= config.action.horizon:
-        raise InputError(f"Execute steps is {options.n_action_steps}; give a number from 1 to "
+        raise InputError(f"--n-action-steps is {options.n_action_steps}; give a number from 1 to "
                          f"{config.action.horizon}.")
     _, held_out = split_episodes(recipe, len(data.starts))
     batches, robot = {}, RobotConfig.load()

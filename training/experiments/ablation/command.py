@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 
 from tinyvla_ros.core.configuration import parse
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import share_directory
+from training.experiments.options import AblationOptions
 from training.learning.recipe import Recipe
 
 # A fix is a group of fields that goes from one recipe to the other as a whole.
@@ -88,41 +88,12 @@ def _flat(data: dict, prefix: str = "") -> dict:
     return flat
 
 
-def add_arguments(parser) -> None:
-    """Add the options of ``tinyvla ablate``."""
-    parser.add_argument("--data", nargs="+", required=True, metavar="DIR[=WEIGHT]",
-                        help="LeRobotDataset directories, mixed by weight")
-    parser.add_argument("--out", type=Path, required=True,
-                        help="directory for runs and results; the same command again goes on")
-    parser.add_argument("--bad", type=Path, default=None,
-                        help="recipe to start from; default: config/train/exploding.yaml")
-    parser.add_argument("--good", type=Path, default=None,
-                        help="recipe to arrive at; default: config/train/stable.yaml")
-    parser.add_argument("--reference", type=Path, default=None,
-                        help="another recipe with the same budget, reported apart")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
-                        dest="settings", help="replace a setting in all of these recipes, e.g. "
-                        "for smaller images")
-    parser.add_argument("--samples", type=int, required=True,
-                        help="observations every run trains on; steps = samples / batch size")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="SEED")
-    parser.add_argument("--tasks", nargs="+", default=[], metavar="TASK",
-                        help="MetaWorld tasks to evaluate on")
-    parser.add_argument("--episodes", type=int, default=10,
-                        help="episodes per task and run; 0 for no evaluation")
-    parser.add_argument("--eval-seed", type=int, default=20000,
-                        help="seed of the first episode of every task")
-    parser.add_argument("--n-action-steps", "--execute-steps", type=int, default=None,
-                        help="actions executed per chunk in the evaluation; default: the recipe's")
-    parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
+def compare_fixes(options: AblationOptions) -> str | None:
+    """Train and evaluate what is missing in ``options.out``.
 
-
-def run(options) -> int:
-    """Run ``tinyvla ablate``."""
-    # Threads that wait passively leave the cores to others; must be set before torch starts.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("TQDM_MININTERVAL", "10")  # the workers' bars go to files
-    from tinyvla_ros.cli.training import STOPPED, at_least_one
+    Returns:
+        The report; None if it was stopped, to go on with the same options.
+    """
     from training.experiments.ablation.report import write_report
     from training.experiments.ablation.run import RunJob, train_and_measure
     from training.experiments.episode_jobs import episode_jobs
@@ -131,7 +102,6 @@ def run(options) -> int:
     from training.learning.mixture import parse_sources
     from training.learning.run_directory import LAST
 
-    at_least_one("Workers", options.workers)
     cells = make_cells(*_recipes(options))
     sources = parse_sources(options.data)
     with ResultsLog(options.out, _plan(options, cells, sources), (RUNS, EPISODES)) as log:
@@ -163,10 +133,8 @@ def run(options) -> int:
                     {"run": len(todo), "episode": episodes}, options.workers))
         except Stopped:
             print("stopped, all saved; the same command goes on from here")
-            return STOPPED
-        print(write_report(log))
-    print(f"\nresults: {options.out}/ablation.md, ablation.json, ablation.png")
-    return 0
+            return None
+        return write_report(log)
 
 
 def run_path(out: Path, cell: str, seed: int) -> Path:
@@ -174,7 +142,7 @@ def run_path(out: Path, cell: str, seed: int) -> Path:
     return Path(out) / RUNS / f"{cell}-{seed}"
 
 
-def _recipes(options) -> tuple[Recipe, Recipe, Recipe | None]:
+def _recipes(options: AblationOptions) -> tuple[Recipe, Recipe, Recipe | None]:
     shipped = share_directory() / "config" / "train"
     load = partial(Recipe.load, overrides=options.settings)
     return (load(options.bad or shipped / "exploding.yaml"),
@@ -182,7 +150,7 @@ def _recipes(options) -> tuple[Recipe, Recipe, Recipe | None]:
             load(options.reference) if options.reference else None)
 
 
-def _plan(options, cells: dict[str, Recipe], sources) -> dict:
+def _plan(options: AblationOptions, cells: dict[str, Recipe], sources) -> dict:
     """Check everything that can be checked before hours of training; return what is to be done.
 
     Also decodes the images once, before several processes want them.
@@ -191,12 +159,6 @@ def _plan(options, cells: dict[str, Recipe], sources) -> dict:
     from training.learning.mixture import load_mixture
     from training.learning.trainer import split_episodes
 
-    if len(set(options.seeds)) < len(options.seeds) or min(options.seeds) < 0:
-        raise InputError(f"Seeds are {' '.join(map(str, options.seeds))}; give each once, none "
-                         "below 0.")
-    if options.episodes < 0 or (options.episodes and not options.tasks):
-        raise InputError(f"Episodes is {options.episodes} with tasks "
-                         f"{', '.join(options.tasks) or 'none'}; give --tasks, or --episodes 0.")
     recipes = {cell: with_budget(recipe, options.samples, 0).model_dump(mode="json")
                for cell, recipe in cells.items()}
     seen = {}
@@ -208,8 +170,8 @@ def _plan(options, cells: dict[str, Recipe], sources) -> dict:
         if options.episodes:
             check_tasks(options.tasks, options.episodes, options.eval_seed, config)
         if not 1 <= (options.n_action_steps or 1) <= recipe.action.horizon:
-            raise InputError(f"Execute steps is {options.n_action_steps}; give a number from 1 to "
-                             f"{recipe.action.horizon}.")
+            raise InputError(f"--n-action-steps is {options.n_action_steps}; give a number from 1 "
+                             f"to {recipe.action.horizon}.")
         if not len(split_episodes(recipe, len(data.starts))[1]):
             raise InputError(f"A validation fraction of {recipe.optimization.validation_fraction} "
                              f"holds out none of {len(data.starts)} episodes; raise it or give "

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``tinyvla bag``: look into recorded episodes and reuse them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from tinyvla_ros.cli.common import STOPPED
+from tinyvla_ros.core.configuration import Config
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.options import Flag
+
+if TYPE_CHECKING:
+    from tinyvla_ros.bags.reader import Bag
+    from tinyvla_ros.policy.policy import Policy
+
+LARGEST_IMAGE = 4096
+
+
+class BagsArguments(Config):
+    """Options of commands that take several bags."""
+
+    bags: Annotated[tuple[Path, ...], Flag(metavar="BAG", positional=True)] = Field(
+        description="bags, or folders of bags")
+
+
+class BagInfoArguments(BagsArguments):
+    """Options of ``tinyvla bag info``."""
+
+    as_json: Annotated[bool, Flag("--json")] = Field(
+        False, description="everything, as JSON lines")
+
+
+def info(options: BagInfoArguments) -> int:
+    """Print bags; one that cannot be read does not stop the others."""
+    from tinyvla_ros.bags.info import bag_info, bags_of, describe
+    from tinyvla_ros.bags.reader import Bag
+
+    failed = 0
+    for path in bags_of(options.bags):
+        try:
+            with Bag(path) as bag:
+                found = bag_info(bag)
+        except InputError as err:
+            failed += 1
+            print(f"error: {err}")
+            continue
+        print(json.dumps(asdict(found)) if options.as_json else describe(found), flush=True)
+    return 2 if failed else 0
+
+
+class BagRecoverArguments(Config):
+    """Options of ``tinyvla bag recover``."""
+
+    bags: Annotated[tuple[Path, ...], Flag(metavar="BAG", positional=True)] = Field(
+        description="bag directories, or MCAP or sqlite3 files")
+    out: Path | None = Field(None, description="directory to create, for a single bag; "
+                             "<bag>_recovered otherwise")
+
+
+def recover(options: BagRecoverArguments) -> int:
+    """Recover bags one after the other; one that cannot be does not stop the others."""
+    from tinyvla_ros.bags.reader import STORAGE
+    from tinyvla_ros.bags.recover import recover as recover_bag
+
+    if options.out is not None and len(options.bags) > 1:
+        raise InputError(f"--out {options.out} is for a single bag and {len(options.bags)} are "
+                         "given; leave it out.")
+    failed = 0
+    for bag in options.bags:
+        name = bag.stem if bag.suffix in STORAGE else bag.name
+        try:
+            recovered = recover_bag(bag, options.out or bag.with_name(f"{name}_recovered"))
+        except InputError as err:
+            failed += 1
+            print(f"error: {err}")
+            continue
+        print(f"{recovered.path}: {recovered.messages} messages"
+              + "".join(f"\n  not read: {p}" for p in recovered.problems))
+    return 2 if failed else 0
+
+
+class BagReplayArguments(BagsArguments):
+    """Options of ``tinyvla bag replay``."""
+
+    checkpoint: Path | None = Field(
+        None, description="checkpoint directory; default: the one recorded with")
+    robot: Path | None = Field(None, description="robot contract; default: the one in the bag")
+    device: str = Field("cpu", description="torch device")
+    seed: int = Field(0, description="seed of the policy")
+    sample_steps: int | None = Field(
+        None, description="DDIM steps, if they were set for the policy")
+    tolerance: float = Field(0.0, description="largest difference that passes")
+
+
+def replay(options: BagReplayArguments) -> int:
+    """Replay bags; 0 if every chunk of all of them is the same, 1 if not, 2 for bad input."""
+    from tinyvla_ros.bags.info import bags_of
+    from tinyvla_ros.bags.reader import Bag
+    from tinyvla_ros.bags.replay import replay as replay_bag
+    from tinyvla_ros.bags.replay import summary
+    from tinyvla_ros.bags.topics import contract_of
+
+    policies: dict[str, Policy] = {}
+    failed = differ = False
+    for path in bags_of(options.bags):
+        try:
+            with Bag(path) as bag:
+                policy = _replay_policy(bag, options, policies)
+                result = replay_bag(bag, policy, contract_of(bag, options.robot))
+                differ |= not (result.chunks and result.difference <= options.tolerance)
+                print(summary(bag, result, policy), flush=True)
+        except InputError as err:
+            failed = True
+            print(f"error: {err}", flush=True)
+    return 2 if failed else int(differ)
+
+
+def _replay_policy(bag: Bag, options: BagReplayArguments, policies: dict[str, Policy]) -> Policy:
+    """Return the policy for a bag, loaded once for all bags that were recorded with it."""
+    from tinyvla_ros.policy.policy import Policy
+
+    checkpoint = str(options.checkpoint or bag.custom.get("checkpoint", ""))
+    if not checkpoint:
+        raise InputError(f"{bag.path} does not name the checkpoint it was recorded with; give "
+                         "--checkpoint DIR.")
+    if checkpoint not in policies:
+        policies[checkpoint] = Policy(checkpoint, options.device, options.seed,
+                                      sample_steps=options.sample_steps)
+    return policies[checkpoint]
+
+
+class BagReportArguments(Config):
+    """Options of ``tinyvla bag report``."""
+
+    bags: Annotated[Path, Flag(metavar="BAG_OR_FOLDER", positional=True)] = Field(
+        description="a bag, or a folder of bags")
+    out: Path = Field(Path("report.html"), description="page to write")
+    episodes: Annotated[int | None, Flag(metavar="N")] = Field(
+        None, ge=1, description="show so many episodes with images and plots, failed ones "
+        "first; default: all")
+    max_mb: Annotated[float, Flag(metavar="MB")] = Field(
+        30.0, gt=0, description="size the page may have; images and videos shrink to fit")
+
+
+def report(options: BagReportArguments) -> int:
+    """Write the page; 1 if not a single bag could be read."""
+    from tinyvla_ros.report.episode_report import write_report
+    from tinyvla_ros.report.tables import number
+
+    written = write_report(options.bags, options.out, options.episodes, options.max_mb)
+    for error in written.damaged:
+        print(f"left out: {error}", file=sys.stderr)
+    for sentence in written.left_out:
+        print(sentence)
+    print(f"{options.out}: {number(written.episodes, 'episode')}, "
+          f"{written.bytes / 1e6:.1f} MB")
+    return 0 if written.episodes else 1
+
+
+class BagExportArguments(BagsArguments):
+    """Options of ``tinyvla bag export``."""
+
+    bags: Annotated[tuple[Path, ...], Flag(metavar="BAG", positional=True)] = Field(
+        description="bags, or folders of bags, MCAP or sqlite3")
+    out: Path = Field(description="new LeRobotDataset directory")
+    robot: Path | None = Field(None, description="robot contract; default: the one in each bag")
+    fps: int = Field(20, ge=1, le=1000, description="frames per second")
+    pick: Literal["nearest", "hold"] = Field(
+        "nearest", description="the message of a frame: the nearest one, or the last before it")
+    tolerance: float = Field(0.02, ge=0, le=1, description="largest difference between the "
+                             "stamps of frame and message, s")
+    images: Literal["image", "video"] = Field("image", description="store lossless PNG, or video")
+    size: Annotated[str, Flag(metavar="N|WxH")] = Field(
+        "96", description="of the stored images")
+    actions: Literal["auto", "chunk", "trajectory", "state"] = Field(
+        "auto", description="what the arm did: executed chunks, commands to its controllers, or "
+        "the states it reached; auto: what was recorded, in this order")
+    dt: float | None = Field(
+        None, ge=1e-4, le=10, description="control period for trajectories and states, s; "
+        "default: of the trajectories, or else of the frames")
+    instruction: str = Field("", description="for bags that do not contain one")
+    outcome: Literal["success", "all"] = Field(
+        "success", description="episodes to take; those without an outcome are always taken")
+    tasks: Annotated[tuple[str, ...], Flag(metavar="TASK")] = Field(
+        (), description="tasks or instructions to take")
+    workers: int | None = Field(None, ge=1, description="processes; default: cores")
+    resume: bool = Field(False, description="go on with an interrupted export")
+
+    @field_validator("size")
+    @classmethod
+    def _two_numbers(cls, size: str) -> str:
+        numbers = size.lower().split("x")
+        if len(numbers) > 2 or not all(n.isdigit() and 1 <= int(n) <= LARGEST_IMAGE
+                                       for n in numbers):
+            raise ValueError("give pixels like 96, or width and height like 128x96, up to "
+                             f"{LARGEST_IMAGE}")
+        return size
+
+    @property
+    def width_height(self) -> tuple[int, int]:
+        """Width and height of the stored images."""
+        numbers = self.size.lower().split("x")
+        return int(numbers[0]), int(numbers[-1])
+
+
+def export(options: BagExportArguments) -> int:
+    """Export bags and print what was left out and why.
+
+    Returns:
+        0; 1 if something was wrong with a bag, the others being exported; 143 if stopped.
+    """
+    from training.bag_export.episode import Settings
+    from training.bag_export.export import export_bags
+    from training.bag_export.images import PictureFormat
+    from training.bag_export.sampling import Sampling
+    from training.jobs.pool import Stopped
+
+    width, height = options.width_height
+    settings = Settings(Sampling(options.fps, options.pick, options.tolerance),
+                        PictureFormat(height, width, options.images == "video"),
+                        options.actions, options.dt, options.robot, options.instruction,
+                        options.outcome, options.tasks)
+    try:
+        exported = export_bags(options.bags, options.out, settings, options.workers,
+                               options.resume)
+    except (Stopped, KeyboardInterrupt):
+        print("stopped, all saved; go on with the same command and --resume")
+        return STOPPED
+    if exported is None:
+        print(f"complete already: {options.out}")
+        return 0
+    for note in exported.notes:
+        print(note)
+    if not exported.episodes:
+        raise InputError("No bag was exported; the lines above say why.")
+    print(f"{exported.episodes} episodes, {exported.frames} frames at {options.fps} fps,"
+          f" actions from {exported.actions}: {options.out}")
+    return 1 if exported.refused else 0

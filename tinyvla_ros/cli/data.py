@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``tinyvla collect`` and ``tinyvla data``: make and check datasets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from tinyvla_ros.cli.common import Scenes, scenes_field, workers_field
+from tinyvla_ros.core.configuration import Config
+from tinyvla_ros.core.options import Flag
+
+
+class CollectArguments(Config):
+    """Options of ``tinyvla collect``."""
+
+    tasks: Annotated[tuple[str, ...], Flag(metavar="TASK")] = Field(
+        description="MetaWorld tasks; mt10 stands for ten")
+    episodes: int = Field(ge=1, description="episodes per task")
+    seed: int = Field(0, ge=0, description="seed of the first episode of every task")
+    out: Path = Field(description="new LeRobotDataset directory")
+    scenes: Scenes = scenes_field()
+    noise: float = Field(
+        1.0, description="largest amplitude of the pushes that disturb the expert")
+    workers: int | None = workers_field()
+
+
+def collect(options: CollectArguments) -> int:
+    """Collect demonstrations."""
+    from sim_bridge.episodes import expand_tasks
+    from sim_bridge.robot_config import RobotConfig
+    from training.data.collect import CollectOptions
+    from training.data.collect import collect as collect_demonstrations
+
+    collect_demonstrations(
+        list(expand_tasks(options.tasks)), options.episodes, options.seed, options.out,
+        CollectOptions(noise=options.noise), options.workers,
+        RobotConfig.load(scenes=options.scenes))
+    print(f"demonstrations: {options.out}")
+    return 0
+
+
+class DataCheckArguments(Config):
+    """Options of ``tinyvla data check``."""
+
+    directory: Annotated[Path, Flag(positional=True)] = Field(
+        description="LeRobotDataset v3.0 directory")
+    out: Path | None = Field(
+        None, description="directory for report.json and the contact sheets; default: "
+        "results/data_check/<name of the dataset>")
+
+
+def check(options: DataCheckArguments) -> int:
+    """Check a dataset and print the report; 1 if there are errors, not for warnings alone."""
+    from training.data_check.check import check_dataset, report_text
+
+    report, out = check_dataset(options.directory, options.out)
+    print(report_text(report))
+    print(f"\nreport and {len(report['contact_sheets'])} contact sheet(s): {out}")
+    return 1 if report["errors"] else 0

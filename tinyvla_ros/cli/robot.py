@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``tinyvla robot check`` and ``tinyvla dry-run``: before touching hardware."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.arm.contract_check import check_contract
+from tinyvla_ros.core.configuration import Config
+from tinyvla_ros.core.options import Flag
+from tinyvla_ros.core.resources import default_checkpoint
+from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.start.graph import DryRunOptions, NodeDescription, dry_run_graph
+from tinyvla_ros.start.local_launch import require_rclpy, run_graph
+
+
+class RobotCheckArguments(Config):
+    """Options of ``tinyvla robot check``."""
+
+    contract: Annotated[Path, Flag(metavar="FILE", positional=True)] = Field(
+        description="robot contract, like those in config/robots")
+    checkpoint: Path | None = Field(
+        None, description="checkpoint directory; default: the shipped one")
+    live: bool = Field(False, description="also check the running graph: topics, types, QoS, "
+                       "rates, joints")
+    seconds: float = Field(5.0, ge=0.5, le=600,
+                           description="how long to listen to the running graph")
+
+
+def check(options: RobotCheckArguments) -> int:
+    """Check a contract; 0 if everything fits, 1 if the graph does not."""
+    contract = RobotContract.load(options.contract)
+    path = options.checkpoint or default_checkpoint()
+    config = PolicyConfig.load(path)
+    notes = check_contract(contract, config)
+    print(f"{options.contract}: {contract.name} fits {path}")
+    for note in notes:
+        print(f"  note: {note}")
+    if not options.live:
+        return 0
+    require_rclpy()
+    from tinyvla_ros.nodes.live_check import check_graph
+    rows = check_graph(contract, config, options.seconds)
+    width = max(len(row.topic) for row in rows)
+    for row in rows:
+        print(f"  {'ok     ' if not row.problem else 'PROBLEM'} {row.topic:<{width}}  {row.seen}")
+        if row.problem:
+            print(f"          {row.problem}")
+    problems = sum(bool(row.problem) for row in rows)
+    print(f"{problems} problem(s)")
+    return 1 if problems else 0
+
+
+class DryRunArguments(DryRunOptions):
+    """Options of ``tinyvla dry-run``."""
+
+    seconds: float = Field(0.0, ge=0,
+                           description="end after this time; 0: go on until interrupted")
+
+
+def dry_run(options: DryRunArguments) -> int:
+    """Run until the time is over or Ctrl-C.
+
+    Returns:
+        0 if the arm followed the policy, 1 if it refused something or was never commanded.
+    """
+    report = NodeDescription("dry_run_report_node", {"seconds": options.seconds}, ends_run=True)
+    return run_graph([*dry_run_graph(options), report])

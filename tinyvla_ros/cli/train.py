@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``tinyvla train`` and ``tinyvla diagnose``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from tinyvla_ros.cli.common import STOPPED, RecipeArguments, wait_passively
+from tinyvla_ros.core.options import Flag
+
+
+class TrainArguments(RecipeArguments):
+    """Options of ``tinyvla train``."""
+
+    out: Path | None = Field(None, description="new run directory")
+    resume: Annotated[Path | None, Flag(metavar="RUN")] = Field(
+        None, description="go on with this run instead; takes recipe and data from it")
+    init: Path | None = Field(None, description="checkpoint to start from (fine-tuning)")
+    device: str | None = Field(None, description="torch device; default: cpu")
+    threads: int | None = Field(
+        None, ge=1, description="CPU threads per process; default: cores / processes")
+    processes: int = Field(1, ge=1, description="processes on this machine that share each "
+                           "batch; on two CPU cores, two are faster than two threads")
+    wandb: Annotated[str | None, Flag(metavar="PROJECT")] = Field(
+        None, description="log to Weights & Biases as well")
+
+    @model_validator(mode="after")
+    def _new_run_or_resumed_one(self):
+        fields = {"config": "config", "settings": "set", "data": "data", "out": "out",
+                  "init": "init", "wandb": "wandb"}
+        if self.resume is not None:
+            mixed = [flag for name, flag in fields.items() if getattr(self, name)]
+            if mixed:
+                raise ValueError(f"--resume {self.resume} takes everything from the run; leave "
+                                 f"--{mixed[0]} out")
+        else:
+            missing = [n for n in ("config", "data", "out") if not getattr(self, n)]
+            if missing:
+                raise ValueError(f"--{missing[0]} is missing; give --config, --data and --out, "
+                                 "or --resume RUN")
+        return self
+
+
+def train(options: TrainArguments) -> int:
+    """Train from the start or go on with a run; 143 if it was stopped."""
+    wait_passively()
+    if options.resume is None:
+        options.recipe()  # before processes are started
+    if options.processes > 1 and "WORLD_SIZE" not in os.environ:
+        return _several_processes(options.processes)
+    run = options.resume or options.out
+    if _train(options):
+        print(f"run: {run}; checkpoints: {run}/best, {run}/last")
+        return 0
+    print(f"stopped, all saved; go on with: tinyvla train --resume {run}")
+    return STOPPED
+
+
+def _train(options: TrainArguments) -> bool:
+    from training.learning.mixture import parse_sources
+    from training.learning.train import Setting, resume
+    from training.learning.train import train as train_policy
+
+    if options.resume is not None:
+        return resume(options.resume, options.device, options.threads)
+    setting = Setting(parse_sources(options.data), options.device or "cpu", options.threads,
+                      options.init, options.wandb)
+    return train_policy(options.recipe(), setting, options.out)
+
+
+def _several_processes(count: int) -> int:
+    """Start this command again through torchrun."""
+    import subprocess
+
+    return subprocess.call(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node",
+         str(count), "-m", "tinyvla_ros.cli", *sys.argv[1:]])
+
+
+class DiagnoseArguments(RecipeArguments):
+    """Options of ``tinyvla diagnose``."""
+
+    checkpoint: Path | None = Field(
+        None, description="checkpoint directory, in place of --config")
+    gpu_gb: float = Field(6.0, gt=0, allow_inf_nan=False, description="memory of the GPU the "
+                          "largest batch is computed for, 10^9 bytes")
+    utilization: float = Field(
+        0.65, gt=0, le=1, description="share of it that training may take; the rest is the "
+        "driver's, the libraries' workspace and what fragments")
+    device: str = Field("cpu", description="torch device")
+    steps: int = Field(150, ge=1, description="steps of the one-batch overfit check")
+    out: Path | None = Field(None, description="report as JSON, a new file")
+
+    @model_validator(mode="after")
+    def _recipe_or_checkpoint(self):
+        if bool(self.config) == bool(self.checkpoint):
+            given = "both --config and --checkpoint are" if self.config else \
+                "neither --config nor --checkpoint is"
+            raise ValueError(f"Of two things to diagnose {given} given; give one of them")
+        if self.checkpoint and self.settings:
+            raise ValueError(f"--set {self.settings[0]} changes a recipe; leave it out with "
+                             "--checkpoint")
+        if self.out and self.out.exists():
+            raise ValueError(f"Output {self.out} exists; choose a new file, nothing was "
+                             "overwritten")
+        return self
+
+
+def diagnose(options: DiagnoseArguments) -> int:
+    """Diagnose and print a report; 1 if there are problems, not for warnings alone."""
+    wait_passively()
+    # Read when torch is loaded: its profiler does not report on stderr that it starts and stops.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    import torch
+
+    from tinyvla_ros.core.files import write_json
+    from training.diagnose.diagnosis import Request, Subject, checkpoint_subject
+    from training.diagnose.diagnosis import diagnose as diagnose_subject
+    from training.diagnose.report import report_data, report_text
+    from training.learning.mixture import parse_sources
+
+    # A small batch: on cores that others use too, two threads would mostly wait for each other.
+    torch.set_num_threads(1)
+    request = Request(parse_sources(options.data), options.device, options.steps, options.gpu_gb,
+                      options.utilization)
+    subject = checkpoint_subject(options.checkpoint) if options.checkpoint else \
+        Subject(str(options.config), options.recipe())
+    diagnosis = diagnose_subject(subject, request)
+    print(report_text(diagnosis))
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        write_json(options.out, report_data(diagnosis))
+        print(f"report: {options.out}")
+    return 1 if any(f.error for f in diagnosis.findings) else 0

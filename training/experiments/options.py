@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the studies take; imports nothing heavy, so that the command line can read it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from tinyvla_ros.core.configuration import Config
+from tinyvla_ros.core.options import Flag
+
+ChunkBlending = Literal["replace", "ensemble", "rtc"]
+PromptCondition = Literal["right", "unseen", "other", "none"]
+PROMPT_CONDITIONS = {
+    "right": "its instruction", "unseen": "a wording never trained on",
+    "other": "another task's instruction", "none": "no instruction"}
+Tasks = Annotated[tuple[str, ...], Flag(metavar="TASK")]
+DataSources = Annotated[tuple[str, ...], Flag(metavar="DIR[=WEIGHT]")]
+
+
+class StudyOptions(Config):
+    """Options of every study."""
+
+    out: Path = Field(description="directory for results; the same command again goes on")
+    workers: int = Field(2, ge=1, description="processes, one thread each")
+
+
+class AblationOptions(StudyOptions):
+    """Options of ``tinyvla ablate``."""
+
+    old_names = {"execute_steps": "n_action_steps"}
+
+    data: DataSources = Field(description="LeRobotDataset directories, mixed by weight")
+    bad: Path | None = Field(
+        None, description="recipe to start from; default: config/train/exploding.yaml")
+    good: Path | None = Field(
+        None, description="recipe to arrive at; default: config/train/stable.yaml")
+    reference: Path | None = Field(
+        None, description="another recipe with the same budget, reported apart")
+    settings: Annotated[tuple[str, ...], Flag("--set", metavar="KEY=VALUE", repeated=True)] = \
+        Field((), description="replace a setting in all of these recipes, e.g. for smaller images")
+    samples: int = Field(description="observations every run trains on; steps = samples / batch "
+                         "size")
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Flag(metavar="SEED")] = Field(
+        (0, 1, 2), description="seeds of the runs of each recipe")
+    tasks: Tasks = Field((), description="MetaWorld tasks to evaluate on")
+    episodes: int = Field(10, ge=0, description="episodes per task and run; 0 for no evaluation")
+    eval_seed: int = Field(20000, description="seed of the first episode of every task")
+    n_action_steps: int | None = Field(
+        None, ge=1, description="actions executed per chunk in the evaluation; default: the "
+        "recipe's")
+
+    @model_validator(mode="after")
+    def _each_seed_once(self):
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"--seeds is {' '.join(map(str, self.seeds))}; give each seed once")
+        return self
+
+    @model_validator(mode="after")
+    def _tasks_to_evaluate(self):
+        if self.episodes and not self.tasks:
+            raise ValueError(f"--episodes is {self.episodes} without tasks; give --tasks, or "
+                             "--episodes 0")
+        return self
+
+
+class LossStudyOptions(StudyOptions):
+    """Options of ``tinyvla loss-vs-success``."""
+
+    old_names = {"execute_steps": "n_action_steps"}
+
+    directory: Annotated[Path, Flag(metavar="RUN", positional=True)] = Field(
+        description="run directory; its snapshots (optimization.snapshot_every) are evaluated")
+    data: DataSources = Field(
+        (), description="the run's data, where they are now; default: where they were")
+    tasks: Tasks = Field(description="MetaWorld tasks")
+    episodes: int = Field(20, ge=1, description="episodes per task and snapshot")
+    seed: int = Field(30000, description="seed of the first episode of every task")
+    n_action_steps: int | None = Field(
+        None, ge=1, description="actions executed per chunk; default: the checkpoint's")
+
+
+class LatencyStudyOptions(StudyOptions):
+    """Options of ``tinyvla latency-vs-success``."""
+
+    checkpoint: Path | None = Field(
+        None, description="checkpoint directory; default: the shipped one")
+    tasks: Tasks = Field(("reach-v3", "button-press-v3", "pick-place-v3"),
+                         description="MetaWorld tasks")
+    joins: tuple[ChunkBlending, ...] = Field(
+        ("replace", "ensemble", "rtc"), description="ways of blending chunks, see docs/arm.md")
+    latencies: Annotated[tuple[Annotated[float, Field(ge=0, le=10000)], ...],
+                         Flag(metavar="MS")] = Field(
+        (0, 50, 100, 200), description="from image to chunk, simulated time")
+    episodes: int = Field(20, ge=1, description="episodes per task and cell")
+    seed: int = Field(40000, description="seed of the first episode of every task")
+
+
+class LanguageStudyOptions(StudyOptions):
+    """Options of ``tinyvla language-vs-success``."""
+
+    checkpoint: Path | None = Field(
+        None, description="checkpoint directory; default: the shipped one for MT10")
+    tasks: Tasks = Field(
+        (), description="MetaWorld tasks; default: all that the wordings file names")
+    wordings: Annotated[Path | None, Flag(metavar="FILE")] = Field(
+        None, description="YAML: task -> wordings never trained on; default: "
+        "config/mt10_unseen_wordings.yaml, or shared_unseen_wordings.yaml")
+    scenes: Literal["standard", "shared"] = Field(
+        "standard", description="shared: two tasks begin with the same image, only words differ")
+    told: tuple[PromptCondition, ...] = Field(
+        tuple(PROMPT_CONDITIONS),
+        description="; ".join(f"{k}: {v}" for k, v in PROMPT_CONDITIONS.items()))
+    episodes: int = Field(10, ge=1, description="episodes per task and row")
+    seed: int = Field(50000, description="seed of the first episode of every task")
