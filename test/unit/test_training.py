@@ -368,8 +368,8 @@ def test_only_the_exploding_recipe_scales_its_loss():
 @pytest.mark.parametrize(("arguments", "words"), [
     (["--config", "x.yaml"], "--data is missing"), (["--data", "d", "--out", "o"], "--config is"),
     (["--resume", "r", "--set", "seed=1"], "leave --set out"),
-    (["--config", "x.yaml", "--data", "d", "--out", "o", "--processes", "0"], "x.yaml"),
-    (["--resume", "r", "--threads", "0"], "Threads is 0")])
+    (["--config", "x.yaml", "--data", "d", "--out", "o", "--processes", "0"], "--processes is 0"),
+    (["--resume", "r", "--threads", "0"], "--threads is 0")])
 def test_bad_train_arguments(arguments, words, capsys):
     assert main(["train", *arguments]) == 2
     assert words in capsys.readouterr().err
