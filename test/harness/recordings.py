@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -43,23 +45,24 @@ def write_bag(path: Path, texts: dict[str, list[str]], custom: dict[str, str] | 
     from tinyvla_ros.bags.metadata import TopicMetadata, qos_profile
     from tinyvla_ros.bags.writer import BagWriter
 
-    writer = BagWriter(path, custom or {}, compression)
     known = definition(STRING)
     qos = [qos_profile("keep_last", 10, "reliable", "volatile")]
-    for topic in texts:
-        writer.add_topic(TopicMetadata(topic, STRING, qos, known.type_hash), known.text)
-    for i in range(max(map(len, texts.values()), default=0)):
-        for topic, lines in texts.items():
-            if i < len(lines):
-                stamp = START_NS + i * 10_000_000
-                writer.write(topic, stamp, stamp - 1_000_000, text_message(lines[i]), i + 1)
-        if i % 10 == 9:
+    with tempfile.TemporaryDirectory() as elsewhere:
+        place = path if close else Path(elsewhere) / path.name
+        writer = BagWriter(place, custom or {}, compression)
+        for topic in texts:
+            writer.add_topic(TopicMetadata(topic, STRING, qos, known.type_hash), known.text)
+        for i in range(max(map(len, texts.values()), default=0)):
+            for topic, lines in texts.items():
+                if i < len(lines):
+                    stamp = START_NS + i * 10_000_000
+                    writer.write(topic, stamp, stamp - 1_000_000, text_message(lines[i]), i + 1)
+            if i % 10 == 9:
+                writer.flush()
+        if not close:
             writer.flush()
-    if close:
+            shutil.copytree(place, path)
         writer.close()
-    else:
-        writer.flush()
-        writer._file.close()
     return path
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from diffusers import DDPMScheduler
 
 from harness.policies import random_observation
 from tinyvla_ros.core.errors import InputError, UnknownInstructionError
@@ -133,13 +134,16 @@ def test_errors_can_be_expressed_in_other_terms(prediction):
     """One guess, three ways to say it: the noise and the sample it implies miss in proportion."""
     from harness.policies import tiny_policy_config
     torch.manual_seed(0)
-    network = PolicyNetwork(tiny_policy_config(diffusion={"prediction": prediction}))
-    arguments = (torch.randn(8, 16), torch.randn(8, 16, 4), torch.randn(8, 16, 4),
-                 torch.randint(5, 95, (8,)))
+    config = tiny_policy_config(diffusion={"prediction": prediction})
+    network = PolicyNetwork(config)
+    steps = torch.randint(5, 95, (8,))
+    arguments = (torch.randn(8, 16), torch.randn(8, 16, 4), torch.randn(8, 16, 4), steps)
     with torch.no_grad():
         sample, noise, velocity, own = (network.errors(*arguments, of=of) for of in (
             "sample", "epsilon", "v_prediction", None))
-    kept = network._ddpm.alphas_cumprod[arguments[3]][:, None]
+    schedule = DDPMScheduler(config.diffusion.train_steps,
+                             beta_schedule=config.diffusion.schedule)
+    kept = schedule.alphas_cumprod[steps][:, None]
     assert torch.allclose(noise, sample * kept / (1 - kept), rtol=1e-2)
     assert torch.allclose(velocity, sample / (1 - kept), rtol=1e-2)
     assert torch.equal(own, {"sample": sample, "epsilon": noise,
