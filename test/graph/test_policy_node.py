@@ -72,10 +72,10 @@ def _unstamped(messages):
 
 
 BAD = {
-    "wrong encoding": (spoil("side", encoding="yuv422"), "Unknown image encoding"),
-    "truncated buffer": (spoil("side", data=b"123"), "buffer holds 3 bytes"),
+    "wrong encoding": (spoil("side", encoding="yuv422"), "'yuv422'"),
+    "truncated buffer": (spoil("side", data=b"123"), "3 bytes"),
     "wrong step": (spoil("front", step=7), "step is 7"),
-    "zero size": (spoil("front", height=0), "must be at least 1"),
+    "zero size": (spoil("front", height=0), "at least 1"),
     "NaN joint": (joints(_nan), "is nan"),
     "missing joint": (joints(_without_last), None),
     "joint named twice": (joints(_duplicate), "twice"),
@@ -167,7 +167,7 @@ def test_diagnostics_carry_digest_and_latency(probe, tiny_checkpoint):
 def test_a_policy_on_a_real_arm_starts_disabled(tiny_checkpoint):
     process = start_node("policy_node", checkpoint=str(tiny_checkpoint))
     output = Output(process)
-    output.wait_for("disabled until ~/enable is called")
+    output.wait_for("~/enable")
     process.send_signal(signal.SIGTERM)
     assert output.wait_end() == 0
 
@@ -178,7 +178,7 @@ def test_a_policy_on_a_real_arm_starts_disabled(tiny_checkpoint):
     ({"extra_latency": -1.0}, "'extra_latency' is -1.0"),
     ({"robot": "/nowhere"}, "/nowhere"),
     ({"device": "tpu9"}, "tpu9"),
-    ({"checkpoint": "/nowhere"}, "/nowhere is not a directory"),
+    ({"checkpoint": "/nowhere"}, "/nowhere"),
 ])
 def test_a_bad_parameter_is_one_sentence(parameters, words, tiny_checkpoint):
     process = start_node("policy_node", **{"checkpoint": str(tiny_checkpoint), **parameters})

@@ -113,11 +113,11 @@ MISTAKES = [
     ("ur5e", "actions.elbow_joint.velocity", float("nan"), (
         "'actions.elbow_joint.velocity'", "nan", "finite")),
     ("ur5e", "actions.elbow_joint.velocity", None, (
-        "actions.elbow_joint", "acceleration needs a velocity limit")),
+        "actions.elbow_joint", "acceleration", "velocity limit")),
     ("ur5e", "actions.elbow_joint.acceleration", 0.1, (
         "actions.elbow_joint", "acceleration 0.1", "10 s", "5 s")),
-    ("ur5e", "actions.elbow_joint.state", None, ("actions.elbow_joint", "jump needs state")),
-    ("ur5e", "actions.elbow_joint.jump", None, ("actions.elbow_joint", "state needs jump")),
+    ("ur5e", "actions.elbow_joint.state", None, ("actions.elbow_joint", "jump", "state")),
+    ("ur5e", "actions.elbow_joint.jump", None, ("actions.elbow_joint", "state", "jump")),
     ("ur5e", "actions.elbow_joint.speed", 1.0, (
         "actions.elbow_joint", "'speed'", "'velocity'", "'acceleration'")),
     ("ur5e", "actions.elbow_joint.unit", GONE, ("'actions.elbow_joint.unit'", "missing")),
@@ -156,7 +156,7 @@ MISTAKES = [
     ("servo", "actions.ee_vx.low", 0.01, ("actions.ee_vx", "zero", "0.01 to 0.1")),
     ("servo", "actions.ee_vx.velocity", 0.01, (
         "actions.ee_vx", "velocity 0.01", "10 s", "5 s")),
-    ("servo", "actions.ee_vx.acceleration", 1.0, ("actions.ee_vx", "leave acceleration out")),
+    ("servo", "actions.ee_vx.acceleration", 1.0, ("actions.ee_vx", "acceleration")),
     ("servo", "actions.ee_vx.state", "ee_x", ("actions.ee_vx", "hold to last")),
     ("metaworld", "outputs.0.channels", {n: {"scale": 2.0} for n in DATA["metaworld"]["actions"]},
      ("outputs.0", "unscaled", "list")),
@@ -205,13 +205,11 @@ def test_a_fitting_checkpoint_may_still_surprise():
     robot = contract(actions__gripper__velocity=None, actions__elbow_joint__high=2.0,
                      cameras__front__frozen_after=None, execution__max_duration=2.0,
                      cameras__top={"topic": "/top"})
-    surprises = "\n".join(check_contract(robot, ur_config()))
-    assert "actions.elbow_joint allows -2.8 to 2" in surprises
-    assert "the checkpoint gives -2.5 to 2.5" in surprises
-    assert "actions.gripper has no velocity limit" in surprises
-    assert "cameras.front.frozen_after" in surprises
-    assert "does not use camera top" in surprises
-    assert "0.64 s" in surprises
+    surprises = check_contract(robot, ur_config())
+    for words in (("actions.elbow_joint", "-2.8 to 2", "-2.5 to 2.5"),
+                  ("actions.gripper", "velocity"), ("cameras.front.frozen_after",),
+                  ("camera top",), ("0.64 s",)):
+        assert any(all(w in s for w in words) for s in surprises), words
 
 
 def test_nothing_surprises_where_all_limits_are_set_and_wide_enough():
@@ -221,8 +219,8 @@ def test_nothing_surprises_where_all_limits_are_set_and_wide_enough():
 MISFITS = [
     ({}, {"cameras": {"frond": {"height": 96, "width": 96}}}, (
         "cameras", "'frond'", "Did you mean 'front'?")),
-    ({"joint_states": None}, {}, ("joint_states is missing", "shoulder_pan_joint", "add it")),
-    ({}, {"state": [*ARM, "gripper", "ee_x"]}, ("ee_pose is missing", "ee_x", "add it")),
+    ({"joint_states": None}, {}, ("joint_states", "missing", "shoulder_pan_joint", "add it")),
+    ({}, {"state": [*ARM, "gripper", "ee_x"]}, ("ee_pose", "missing", "ee_x", "add it")),
     ({"joint_states__names": {"griper": "knuckle"}}, {}, (
         "joint_states.names", "'griper'", "Did you mean 'gripper'?")),
     ({"joint_states__names": {"gripper": "elbow_joint"}}, {}, (
@@ -236,10 +234,10 @@ MISFITS = [
     ({"actions__elbow_joint__state": "elbow"}, {}, (
         "actions.elbow_joint.state", "'elbow'", "Did you mean 'elbow_joint'?")),
     ({"execution__replan_every": 32, "execution__max_duration": 2.0}, {}, (
-        "execution.replan_every is 32", "32 rows", "less")),
+        "execution.replan_every", "32", "32 rows")),
     ({"execution__replan_every": 25, "execution__max_duration": 0.5}, {}, (
-        "execution.replan_every is 25", "25 rows", "less")),
-    ({"execution__max_duration": 0.01}, {}, ("execution.max_duration is 0.01 s", "0.02 s")),
+        "execution.replan_every", "25", "25 rows")),
+    ({"execution__max_duration": 0.01}, {}, ("execution.max_duration", "0.01 s", "0.02 s")),
 ]
 
 
@@ -249,7 +247,7 @@ def test_a_misfit_is_one_sentence_with_field_value_and_alternatives(robot, check
     with pytest.raises(InputError) as err:
         check_contract(contract(**robot), ur_config(**copy.deepcopy(checkpoint)))
     sentence = str(err.value)
-    assert "'UR5e' does not fit the checkpoint" in sentence
+    assert "'UR5e'" in sentence
     assert "\n" not in sentence
     for word in words:
         assert word in sentence, sentence
@@ -263,10 +261,10 @@ def test_servo_needs_twists_in_time():
     config = {"cameras": {"wrist": {"height": 96, "width": 96}}, "state": ["ee_x", "finger"]}
     assert check_contract(contract("servo"), ur_config(**config, action=action | {"dt": 0.05})) \
         == []
-    with pytest.raises(InputError, match=r"/servo_node.* every 0.2 s, and MoveIt Servo stops"):
+    with pytest.raises(InputError, match=r"/servo_node.* 0\.2 s"):
         check_contract(contract("servo"), ur_config(**config, action=action | {"dt": 0.2}))
 
 
 def test_a_checkpoint_for_another_robot_does_not_fit():
-    with pytest.raises(InputError, match="'UR5e' does not fit the checkpoint"):
+    with pytest.raises(InputError, match=r"'UR5e'.*checkpoint"):
         check_contract(contract(), tiny_policy_config())

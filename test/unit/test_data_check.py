@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import cv2
@@ -41,11 +42,11 @@ def texts(report, error):
     return [f["text"] for f in report["findings"] if f["error"] == error]
 
 
-def finds(root, words, error=True):
-    """Assert that one finding starts with or contains ``words``, and that the code fits."""
+def finds(root, *words, error=True):
+    """Assert that one finding contains all ``words``, and that the code fits."""
     code, report = check(root)
     found = texts(report, error)
-    assert any(words in text for text in found), found
+    assert any(all(w in text for w in words) for text in found), found
     assert all("\n" not in text for text in found)
     assert code == (1 if texts(report, True) else 0)
     if not error:
@@ -59,9 +60,10 @@ def test_a_good_dataset(images, tmp_path, capsys):
     assert code == 0
     assert report["findings"] == []
     text = capsys.readouterr().out
-    assert text.startswith("demos: 3 episodes, 19 frames, 10 fps, 1.9 s, fingerprint ")
-    assert "       2       15  push the block\n" in text
-    assert "0 error(s), 0 warning(s)" in text
+    for words in ("demos", "3 episodes", "19 frames", "10 fps", "1.9 s", "fingerprint", "0 error",
+                  "0 warning"):
+        assert words in text
+    assert re.search(r"2 +15 +push the block\n", text)
     values = np.array(pq.read_table(root / DATA)["action"].to_pylist())
     assert report["features"][1]["channels"] == ["dx", "dy"]
     assert np.allclose(report["features"][1]["mean"], values.mean(0))
@@ -102,37 +104,36 @@ def test_a_directory_that_is_no_dataset(tmp_path):
 
 @pytest.mark.parametrize(("column", "row", "value", "words"), [
     ("action", 12, [0.0, float("nan")],
-     "'action' (dy) is not finite in frame 2 of episode 2, 1 frames"),
-    ("timestamp", 8, 0.25, "Frame 2 of episode 1 has timestamp 0.25 s instead of 0.2 s at 10 fps"),
-    ("timestamp", 3, 0.2, "Time does not advance into frame 3 of episode 0"),
-    ("frame_index", 4, 9, "Row 4 has frame_index 9 where 4 is expected"),
-    ("index", 4, 5, "Row 4 of the sorted data files has index 5 instead of 4"),
-    ("task_index", 4, 9, "Frame 4 of episode 0 has task_index 9"),
-    (FRONT, 4, {"bytes": b"?", "path": None}, "'observation.images.front' of frame 4 of episode "
-                                              "0 cannot be decoded"),
+     ("'action'", "dy", "not finite", "frame 2 of episode 2")),
+    ("timestamp", 8, 0.25, ("Frame 2 of episode 1", "timestamp 0.25 s", "0.2 s", "10 fps")),
+    ("timestamp", 3, 0.2, ("Time", "frame 3 of episode 0")),
+    ("frame_index", 4, 9, ("Row 4", "frame_index 9", " 4 ")),
+    ("index", 4, 5, ("Row 4", "index 5", "instead of 4")),
+    ("task_index", 4, 9, ("Frame 4 of episode 0", "task_index 9")),
+    (FRONT, 4, {"bytes": b"?", "path": None}, (f"'{FRONT}'", "frame 4 of episode 0", "decoded")),
     (FRONT, 4, {"bytes": datasets.png(np.zeros((32, 64, 3), np.uint8)), "path": None},
-     "'observation.images.front' is 32x64 in frame 4 of episode 0, meta/info.json declares 64x64"),
+     (f"'{FRONT}'", "32x64", "frame 4 of episode 0", "64x64")),
 ])
 def test_errors_in_the_data(root, column, row, value, words):
     datasets.edit_column(root, column, datasets.set_value(row, value))
-    finds(root, words)
+    finds(root, *words)
 
 
 @pytest.mark.parametrize(("change", "words"), [
-    (lambda i: i.update(total_frames=18), "says 18 frames, the data files hold 19"),
-    (lambda i: i.update(total_episodes=4), "says 4 episodes, the episode table has 3"),
-    (lambda i: i["features"]["action"].update(shape=[3]), "declares 3 per row"),
-    (lambda i: i["features"].pop("observation.images.wrist"), "has undeclared observation.images"),
-    (lambda i: i["features"].update(force={"dtype": "float32", "shape": [1]}), "lacks force"),
+    (lambda i: i.update(total_frames=18), ("18 frames", "19")),
+    (lambda i: i.update(total_episodes=4), ("4 episodes", "3")),
+    (lambda i: i["features"]["action"].update(shape=[3]), ("'action'", "3 per row")),
+    (lambda i: i["features"].pop("observation.images.wrist"), ("undeclared", "images.wrist")),
+    (lambda i: i["features"].update(force={"dtype": "float32", "shape": [1]}), ("lacks", "force")),
 ])
 def test_errors_in_info(root, change, words):
     datasets.edit_info(root, change)
-    finds(root, words)
+    finds(root, *words)
 
 
 def test_an_episode_without_frames(root):
     datasets.edit_episodes(root, lambda e: e[1].update(length=0, dataset_to_index=6))
-    finds(root, "Episode 1 has no frames")
+    finds(root, "Episode 1", "no frames")
 
 
 def edit_stats(root, change):
@@ -144,16 +145,16 @@ def edit_stats(root, change):
 
 def test_statistics_that_are_not_those_of_the_data(root):
     edit_stats(root, lambda s: s["action"]["max"].__setitem__(1, 7.0))
-    finds(root, "meta/stats.json has max 7 instead of")
+    finds(root, "meta/stats.json", "max 7")
     edit_stats(root, lambda s: s["action"]["mean"].append(0.0))
-    finds(root, "meta/stats.json has mean with 3 values instead of 2")
+    finds(root, "meta/stats.json", "mean", "3 values", "2")
     (root / "meta/stats.json").write_text("{")
-    finds(root, "stats.json is not valid JSON")
+    finds(root, "stats.json", "JSON")
 
 
 def test_colors_that_are_not_those_of_the_images(root):
     edit_stats(root, lambda s: s[FRONT].update(mean=[[[0.9]], [[0.9]], [[0.9]]]))
-    finds(root, "has mean color 0.900 0.900 0.900 for", error=False)
+    finds(root, "mean color", "0.900 0.900 0.900", error=False)
 
 
 def test_warnings_about_channels(root):
@@ -164,25 +165,23 @@ def test_warnings_about_channels(root):
         return [[v[0], float(np.sign(v[1]))] for v in values]
     datasets.edit_column(root, "observation.state", still)
     (root / "meta/stats.json").unlink()
-    report = finds(root, "'observation.state' (angle) is 0.5 in every frame", error=False)
-    assert "meta/stats.json is missing" in " ".join(texts(report, False))
+    report = finds(root, "'observation.state'", "angle", "0.5 in every frame", error=False)
+    assert any("meta/stats.json" in t and "missing" in t for t in texts(report, False))
     # A channel with two values is a switch, not a saturated one.
     datasets.edit_column(root, "action", switched)
-    assert not any("sits at its limits" in t for t in texts(check(root)[1], False))
+    assert not any("limits" in t for t in texts(check(root)[1], False))
     datasets.edit_column(root, "action", lambda values: [
         [v[0] if i % 2 else (-1.0, 1.0)[i % 4 // 2], v[1]] for i, v in enumerate(values)])
-    finds(root, "'action' (dx) sits at its limits -1 and 1 in 53 %", error=False)
+    finds(root, "'action'", "dx", "limits -1 and 1", "53 %", error=False)
 
 
 def test_warnings_about_episodes_and_tasks(tmp_path):
     root = datasets.write_dataset(
         tmp_path / "demos", cameras=("front",), lengths=(6, 6, 6, 6, 30, 2, 4),
         tasks=("push",) * 6 + (" Push ",))
-    report = finds(root, "Unusually long, in frames, where the median of task 0 is 6: episode 4 "
-                   "(30)", error=False)
-    warnings = " ".join(texts(report, False))
-    assert "Unusually short, in frames, where the median of task 0 is 6: episode 5 (2)" in warnings
-    assert "Tasks 0 and 1 both say ' Push '" in warnings
+    finds(root, "long", "task 0", "6", "episode 4 (30)", error=False)
+    finds(root, "short", "task 0", "6", "episode 5 (2)", error=False)
+    finds(root, "Tasks 0 and 1", "' Push '", error=False)
 
 
 def test_dark_and_blank_images(tmp_path):
@@ -192,10 +191,8 @@ def test_dark_and_blank_images(tmp_path):
             return np.full_like(image, 100)
         return image // 20 if row == 3 else image
     root = datasets.write_dataset(tmp_path / "demos", pictures=pictures)
-    report = finds(root, "'observation.images.front' shows one single color in frame 1 of "
-                   "episode 1", error=False)
-    assert any("is darker than" in t and "frame 3 of episode 0" in t
-               for t in texts(report, False))
+    finds(root, f"'{FRONT}'", "one single color", "frame 1 of episode 1", error=False)
+    finds(root, f"'{FRONT}'", "darker", "frame 3 of episode 0", error=False)
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +216,7 @@ def test_videos_pass_and_unused_frames_are_mentioned(video_root):
 def test_a_video_that_ends_early_does_not_stop_the_check(video_root):
     datasets.encode(datasets.video_path(video_root, "front", 0),
                     [datasets.picture(i, "front") for i in range(4)], 10, "libx264")
-    report = finds(video_root, "has no frame at 0.4000 s for frame 4 of episode 0")
+    report = finds(video_root, "no frame at 0.4000 s", "frame 4 of episode 0")
     assert report["cameras"][0]["decoded"] == 4 + 9
     assert report["contact_sheets"]
 
@@ -228,13 +225,13 @@ def test_spans_that_do_not_fit_the_episodes(video_root):
     begin = f"videos/{FRONT}/from_timestamp"
     end = f"videos/{FRONT}/to_timestamp"
     datasets.edit_episodes(video_root, lambda e: e[0].update({end: 0.4}))
-    finds(video_root, f"Episode 0 lasts 0.6000 s, its piece of '{FRONT}' 0.4000 s")
+    finds(video_root, "Episode 0", "0.6000 s", f"'{FRONT}'", "0.4000 s")
     datasets.edit_episodes(video_root, lambda e: (e[0].update({end: 0.6}),
                                                   e[1].update({begin: 0.3, end: 0.7})))
-    finds(video_root, f"Episodes 0 and 1 use the same piece of '{FRONT}'")
+    finds(video_root, "Episodes 0 and 1", f"'{FRONT}'")
 
 
 def test_videos_wait_until_the_episode_table_fits(video_root):
     datasets.edit_episodes(video_root, lambda e: e[1].update(length=3))
-    finds(video_root, "Episode 1 has length 3")
-    assert any("were not looked at" in t for t in texts(check(video_root)[1], False))
+    finds(video_root, "Episode 1", "length 3")
+    assert any("videos" in t and FRONT in t for t in texts(check(video_root)[1], False))

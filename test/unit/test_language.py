@@ -71,8 +71,7 @@ def test_paraphrases_are_wordings_of_their_own(talkative):
 
 
 def test_a_wording_like_none_is_refused_and_names_the_nearest(talkative):
-    with pytest.raises(UnknownInstructionError, match=r"'make me a coffee' is like none .* "
-                       r"similarity"):
+    with pytest.raises(UnknownInstructionError, match=r"'make me a coffee'.*similarity"):
         Policy(talkative).infer(replace(random_observation(load_checkpoint(talkative).config),
                                         instruction="make me a coffee"))
 
@@ -154,7 +153,7 @@ def test_wordings_that_do_not_fit_are_refused(changes, message):
 
 def test_paraphrases_of_an_instruction_that_is_not_in_the_data(data, tmp_path):
     recipe = small_recipe().model_copy(update={"paraphrases": {"goo": ("run",)}})
-    with pytest.raises(InputError, match="Unknown instruction 'goo'; known: 'go', 'stay'"):
+    with pytest.raises(InputError, match=r"'goo'.*'go', 'stay'"):
         train(recipe, setting(data), tmp_path / "run")
 
 
@@ -199,7 +198,7 @@ def test_a_sentence_encoder_is_needed_for_new_wordings_only(sentence_encoder, da
     shutil.rmtree(place)
     alone = Policy(tmp_path / "run" / "last")
     assert np.array_equal(_told(alone, "walk forward"), known)
-    with pytest.raises(InputError, match=r"encoder .* is not a directory; place config.json"):
+    with pytest.raises(InputError, match=r"not a directory.*config\.json"):
         alone.understand("walk forward please")
 
 
@@ -207,12 +206,11 @@ def test_a_sentence_encoder_of_another_size(sentence_encoder, data, tmp_path):
     recipe = _with_sentences(sentence_encoder)
     recipe = recipe.model_copy(update={
         "language": recipe.language.model_copy(update={"dim": 384})})
-    with pytest.raises(InputError, match=r"embeddings of 32 values, language.dim says 384"):
+    with pytest.raises(InputError, match=r"32.*language\.dim.*384"):
         train(recipe, setting(data), tmp_path / "run")
 
 
 def test_a_sentence_encoder_without_its_files(data, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"empty has no config.json; a directory with "
-                       r"config.json, tokenizer\*, \*.safetensors is needed"):
+    with pytest.raises(InputError, match=r"empty .*config\.json.*tokenizer\*.*safetensors"):
         train(_with_sentences(tmp_path / "empty"), setting(data), tmp_path / "run")

@@ -56,9 +56,9 @@ def test_what_an_expert_knows_of_the_scene_is_the_scene(shared):
 
 
 def test_other_tasks_have_no_shared_scene(shared):
-    with pytest.raises(InputError, match="Unknown task 'push-v3'; known: 'reach-v3'"):
+    with pytest.raises(InputError, match=r"'push-v3'.*'reach-v3'"):
         shared.instruction("push-v3")
-    with pytest.raises(InputError, match="Unknown task with a shared scene 'push-v3'"):
+    with pytest.raises(InputError, match="'push-v3'"):
         MetaWorldEnv("push-v3", shared)
 
 
