@@ -21,7 +21,7 @@ import numpy as np
 from _figures import print_heading
 
 from tinyvla_ros.core.resources import share_directory
-from training.data.lerobot_writer import Episode, LeRobotDatasetWriter, image_stats
+from training.data.lerobot_writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
 from training.learning.recipe import Recipe
 
 EPISODES, FRAMES = 20, 50
@@ -100,7 +100,7 @@ def write_random_dataset(root: Path, recipe: Recipe) -> Path:
     for _ in range(EPISODES):
         images = {n: rng.integers(0, 256, (FRAMES, c.height, c.width, 3), np.uint8)
                   for n, c in names.items()}
-        writer.add(Episode(
+        writer.add(DatasetEpisode(
             "random", {n: [cv2.imencode(".png", i)[1].tobytes() for i in stack]
                        for n, stack in images.items()},
             {n: image_stats(stack) for n, stack in images.items()},

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.files import write_json
-from training.data.lerobot_writer import Episode, LeRobotDatasetWriter, image_stats
+from training.data.lerobot_writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
 
 # SVT-AV1 encodes from 64 pixels up.
 FPS, SIZE = 10, 64
@@ -51,7 +51,7 @@ def write_dataset(root: Path, cameras: tuple[str, ...] = ("front", "wrist"),
     for length, task in zip(lengths, tasks, strict=True):
         images = {f"observation.images.{c}": np.stack([pictures(row + i, c)
                                                        for i in range(length)]) for c in cameras}
-        writer.add(Episode(
+        writer.add(DatasetEpisode(
             task, {n: [png(i) for i in stack] for n, stack in images.items()},
             {n: image_stats(stack) for n, stack in images.items()},
             {"observation.state": rng.normal(size=(length, 3)).astype(np.float32),

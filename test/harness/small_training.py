@@ -10,9 +10,9 @@ import numpy as np
 import yaml
 
 from tinyvla_ros.core.resources import share_directory
-from training.data.lerobot_writer import Episode, LeRobotDatasetWriter, image_stats
+from training.data.lerobot_writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
 from training.learning.recipe import Recipe
-from training.learning.train import Setting
+from training.learning.train import RunOptions
 
 SIZE = 48
 CAMERAS = ("side", "front")
@@ -39,7 +39,7 @@ def write_dataset(root: Path, episodes: int = 6, tasks: tuple[str, ...] = ("go",
         actions[:, :, 1] = np.where(np.arange(length)[:, None] > length // 2, 1.0, -1.0)
         images = {f"observation.images.{c}": rng.integers(0, 255, (length, SIZE, SIZE, 3),
                                                           dtype=np.uint8) for c in CAMERAS}
-        writer.add(Episode(
+        writer.add(DatasetEpisode(
             tasks[index % len(tasks)],
             {n: [cv2.imencode(".png", i)[1].tobytes() for i in stack]
              for n, stack in images.items()},
@@ -65,6 +65,6 @@ def small_recipe(**optimization) -> Recipe:
     return Recipe.model_validate(data)
 
 
-def setting(*datasets: Path, **more) -> Setting:
+def run_options(*datasets: Path, **more) -> RunOptions:
     """Return a setting with these datasets at equal weights, on one thread."""
-    return Setting([(d, 1.0) for d in datasets], **{"threads": 1, **more})
+    return RunOptions([(d, 1.0) for d in datasets], **{"threads": 1, **more})

@@ -23,7 +23,7 @@ from training.experiments.ablation.shares import fix_shares
 from training.experiments.ablation.tables import markdown
 from training.learning.recipe import Recipe
 from training.learning.run_directory import LAST, RunDirectory
-from training.learning.train import Setting, train
+from training.learning.train import RunOptions, train
 
 TRAIN = share_directory() / "config" / "train"
 BAD, GOOD = Recipe.load(TRAIN / "exploding.yaml"), Recipe.load(TRAIN / "stable.yaml")
@@ -187,7 +187,7 @@ def test_a_whole_ablation_and_its_repetition(options):
 
 def half_a_run(recipe: Recipe, data: str, path: Path) -> None:
     """Leave a run as a stop at step 20 of 40 does; the rate is constant, so the length is free."""
-    train(with_budget(recipe, 80, 1), Setting([(Path(data), 1.0)], threads=1), path)
+    train(with_budget(recipe, 80, 1), RunOptions([(Path(data), 1.0)], threads=1), path)
     report = json.loads((path / "train.json").read_text())
     report["recipe"]["optimization"]["steps"] = 40
     (path / "train.json").write_text(json.dumps(report))

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from harness.policies import random_observation
 from harness.small_models import encoder_recipe, write_vision_model, write_vlm
-from harness.small_training import setting, write_dataset
+from harness.small_training import run_options, write_dataset
 from tinyvla_ros.core.errors import CheckpointError, InputError
 from tinyvla_ros.core.files import checkpoint_digest
 from tinyvla_ros.policy.checkpoint import load_checkpoint
@@ -48,7 +48,7 @@ def recipe(base):
 def run(tmp_path_factory, data, recipe):
     """A run of four steps, so that the adapters are not zero."""
     out = tmp_path_factory.mktemp("run") / "run"
-    assert train(recipe, setting(data), out)
+    assert train(recipe, run_options(data), out)
     return out
 
 
@@ -190,7 +190,7 @@ def test_a_run_directory_with_adapters_is_resumed(tmp_path, data, recipe, run):
 def test_training_starts_from_a_checkpoint_with_adapters(tmp_path, run, data, recipe):
     one = recipe.model_copy(update={"optimization": recipe.optimization.model_copy(
         update={"steps": 1, "learning_rate": 1e-9})})
-    train(one, setting(data, init=run / "last"), tmp_path / "more")
+    train(one, run_options(data, init=run / "last"), tmp_path / "more")
     before, after = (load_file(p / "last/adapter/adapter_model.safetensors")
                      for p in (run, tmp_path / "more"))
     assert all(torch.allclose(before[n], after[n], atol=1e-7) for n in before)

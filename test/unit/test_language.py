@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from harness.policies import random_observation, tiny_policy_config, write_random_checkpoint
-from harness.small_training import setting, small_recipe, write_dataset
+from harness.small_training import run_options, small_recipe, write_dataset
 from tinyvla_ros.core.errors import InputError, UnknownInstructionError
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig
@@ -37,7 +37,7 @@ def talkative(tmp_path_factory, data):
     out = tmp_path_factory.mktemp("talkative") / "run"
     recipe = small_recipe(steps=2).model_copy(update={
         "language": HashedWords(**HASHED), "paraphrases": PARAPHRASES})
-    train(recipe, setting(data), out)
+    train(recipe, run_options(data), out)
     return out / "last"
 
 
@@ -57,7 +57,7 @@ def test_hashing_puts_wordings_that_share_words_together():
 
 def test_a_policy_takes_new_wordings_and_says_what_they_are_like(talkative):
     policy = Policy(talkative)
-    assert policy.understand("walk forward please") == "walk forward"
+    assert policy.match_instruction("walk forward please") == "walk forward"
     known, new = _told(policy, "walk forward"), _told(policy, "walk forward quickly")
     assert not np.array_equal(known, new)
     assert np.array_equal(_told(policy, "Walk  FORWARD"), known)
@@ -85,7 +85,7 @@ def test_a_wording_like_none_is_refused_and_names_the_nearest(talkative):
 ])
 def test_words_that_cannot_be_used_are_one_sentence(talkative, text, message):
     with pytest.raises(InputError, match=message) as err:
-        Policy(talkative).understand(text)
+        Policy(talkative).match_instruction(text)
     assert "\n" not in str(err.value)
 
 
@@ -94,12 +94,12 @@ def test_words_beyond_ascii_are_words(tmp_path):
     write_random_checkpoint(tmp_path / "c", config)
     policy = Policy(tmp_path / "c")
     # The same text in its decomposed Unicode form.
-    assert policy.understand("ÖFFNE die Tu\u0308r") == "öffne die Tür"
-    assert policy.understand("ドアを閉める") == "ドアを閉める"
+    assert policy.match_instruction("ÖFFNE die Tu\u0308r") == "öffne die Tür"
+    assert policy.match_instruction("ドアを閉める") == "ドアを閉める"
 
 
 def test_a_deaf_policy_hears_nothing(talkative):
-    deaf = Policy(talkative, deaf=True)
+    deaf = Policy(talkative, ignore_instruction=True)
     assert np.array_equal(_told(deaf, "go"), _told(deaf, "stay"))
     assert not np.array_equal(_told(deaf, "go"), _told(Policy(talkative), "go"))
 
@@ -112,7 +112,7 @@ def test_a_learned_table_shares_a_vector_between_paraphrases(tmp_path):
     assert np.array_equal(_told(policy, "push it"), _told(policy, words[1]))
     assert not np.array_equal(_told(policy, "push it"), _told(policy, words[0]))
     with pytest.raises(UnknownInstructionError, match="known"):
-        policy.understand("push it harder")
+        policy.match_instruction("push it harder")
 
 
 def test_training_draws_every_wording_and_sometimes_none(data):
@@ -154,7 +154,7 @@ def test_wordings_that_do_not_fit_are_refused(changes, message):
 def test_paraphrases_of_an_instruction_that_is_not_in_the_data(data, tmp_path):
     recipe = small_recipe().model_copy(update={"paraphrases": {"goo": ("run",)}})
     with pytest.raises(InputError, match=r"'goo'.*'go', 'stay'"):
-        train(recipe, setting(data), tmp_path / "run")
+        train(recipe, run_options(data), tmp_path / "run")
 
 
 # ---- a sentence encoder, small and random, saved and loaded as a real one ---------------------
@@ -189,7 +189,7 @@ def _with_sentences(encoder, **changes):
 def test_a_sentence_encoder_is_needed_for_new_wordings_only(sentence_encoder, data, tmp_path):
     place = tmp_path / "encoder"
     shutil.copytree(sentence_encoder, place)
-    train(_with_sentences(place, min_similarity=-1.0), setting(data), tmp_path / "run")
+    train(_with_sentences(place, min_similarity=-1.0), run_options(data), tmp_path / "run")
     policy = Policy(tmp_path / "run" / "last")
     new = _told(policy, "walk forward please")
     known = _told(policy, "walk forward")
@@ -199,7 +199,7 @@ def test_a_sentence_encoder_is_needed_for_new_wordings_only(sentence_encoder, da
     alone = Policy(tmp_path / "run" / "last")
     assert np.array_equal(_told(alone, "walk forward"), known)
     with pytest.raises(InputError, match=r"not a directory.*config\.json"):
-        alone.understand("walk forward please")
+        alone.match_instruction("walk forward please")
 
 
 def test_a_sentence_encoder_of_another_size(sentence_encoder, data, tmp_path):
@@ -207,10 +207,10 @@ def test_a_sentence_encoder_of_another_size(sentence_encoder, data, tmp_path):
     recipe = recipe.model_copy(update={
         "language": recipe.language.model_copy(update={"dim": 384})})
     with pytest.raises(InputError, match=r"32.*language\.dim.*384"):
-        train(recipe, setting(data), tmp_path / "run")
+        train(recipe, run_options(data), tmp_path / "run")
 
 
 def test_a_sentence_encoder_without_its_files(data, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"empty .*config\.json.*tokenizer\*.*safetensors"):
-        train(_with_sentences(tmp_path / "empty"), setting(data), tmp_path / "run")
+        train(_with_sentences(tmp_path / "empty"), run_options(data), tmp_path / "run")

@@ -13,7 +13,7 @@ from harness.datasets import png
 from tinyvla_ros.cli.main import run_command
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import share_directory
-from training.data.lerobot_writer import Episode, LeRobotDatasetWriter, image_stats
+from training.data.lerobot_writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
 from training.experiments.loss_success_report import POOLED, correlations, rank_correlation
 from training.learning.held_out import (
     blind_baselines,
@@ -24,7 +24,7 @@ from training.learning.held_out import (
 from training.learning.learner import Learner
 from training.learning.mixture import load_mixture
 from training.learning.recipe import Recipe
-from training.learning.train import Setting, fit_normalizer, train
+from training.learning.train import RunOptions, fit_normalizer, train
 
 SMALL = {"cameras": {"side": {"height": 48, "width": 48}},
          "model": {"image_channels": 8, "keypoints": 4, "condition_dim": 16,
@@ -51,7 +51,7 @@ def data(tmp_path_factory):
         "action": {"dtype": "float32", "shape": [16], "names": names}}, "toy")
     for _ in range(3):
         images = rng.integers(0, 255, (rows, 48, 48, 3), np.uint8)
-        writer.add(Episode(
+        writer.add(DatasetEpisode(
             "reach the red target", {image: [png(i) for i in images]},
             {image: image_stats(images)},
             {"observation.state": rng.normal(size=(rows, 12)).astype(np.float32),
@@ -121,7 +121,7 @@ def run(*arguments) -> int:
 
 @pytest.mark.slow
 def test_a_whole_comparison_and_its_repetition(data, tmp_path):
-    assert train(recipe(), Setting([(data, 1.0)], threads=1), tmp_path / "run")
+    assert train(recipe(), RunOptions([(data, 1.0)], threads=1), tmp_path / "run")
     out = tmp_path / "out"
     arguments = (tmp_path / "run", "--out", out, "--tasks", "reach-v3", "--episodes", 1,
                  "--n-action-steps", 16, "--workers", 1)

@@ -15,8 +15,10 @@ import time
 import pytest
 import torch
 import yaml
+from safetensors import safe_open
+from safetensors.torch import save_file
 
-from harness.small_training import setting, small_recipe, write_dataset
+from harness.small_training import run_options, small_recipe, write_dataset
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from training.data.fingerprint import of_names_and_sizes
@@ -32,7 +34,7 @@ def dataset(tmp_path_factory):
 def whole(dataset, tmp_path_factory):
     """A run of 40 steps that nothing interrupted."""
     out = tmp_path_factory.mktemp("runs") / "whole"
-    assert train(small_recipe(steps=40, save_every=4), setting(dataset), out)
+    assert train(small_recipe(steps=40, save_every=4), run_options(dataset), out)
     return out
 
 
@@ -89,7 +91,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(dataset, whole, tmp_path, si
 @pytest.mark.slow
 def test_two_processes_agree_with_one(dataset, tmp_path):
     recipe = small_recipe(steps=5)
-    assert train(recipe, setting(dataset), tmp_path / "one")
+    assert train(recipe, run_options(dataset), tmp_path / "one")
     arguments = [*command(recipe, dataset, tmp_path / "two", tmp_path), "--processes", "2"]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -98,7 +100,7 @@ def test_two_processes_agree_with_one(dataset, tmp_path):
     # gradient (before a softmax) into steps, so some differ by more than rounding.
     assert all(torch.allclose(one[k], two[k], rtol=0.0, atol=1e-4) for k in one)
     start = small_recipe(steps=1, learning_rate=1e-9)
-    assert train(start, setting(dataset), tmp_path / "start")
+    assert train(start, run_options(dataset), tmp_path / "start")
     moved = weights(tmp_path / "start")
     assert max(float((one[k] - moved[k]).abs().max()) for k in one) > 3e-3
     assert json.loads((tmp_path / "two/train.json").read_text())["processes"] == 2
@@ -134,7 +136,7 @@ def test_a_full_disk_leaves_the_earlier_save(dataset, whole, tmp_path):
 
 
 def test_best_and_last_and_the_snapshots_asked_for_are_kept(dataset, tmp_path):
-    assert train(small_recipe(steps=10, save_every=2, snapshot_every=4), setting(dataset),
+    assert train(small_recipe(steps=10, save_every=2, snapshot_every=4), run_options(dataset),
                  tmp_path / "run")
     run = tmp_path / "run"
     best = (run / "best").resolve().name
@@ -154,7 +156,7 @@ def test_wrong_directories_are_refused(dataset, whole, tmp_path):
     with pytest.raises(InputError, match="is finished"):
         resume(whole)
     with pytest.raises(InputError, match="--resume "):
-        train(small_recipe(), setting(dataset), whole)
+        train(small_recipe(), run_options(dataset), whole)
 
 
 def test_a_run_killed_before_its_first_save_starts_again(whole, tmp_path):
@@ -165,22 +167,31 @@ def test_a_run_killed_before_its_first_save_starts_again(whole, tmp_path):
     assert same(weights(run), weights(whole))
 
 
-def test_a_run_of_release_0_1_0_goes_on(dataset, whole, tmp_path):
-    run = tmp_path / "run"
-    shutil.copytree(whole, run, symlinks=True)
-    shutil.rmtree(run / "steps")
-    (run / "last").unlink()
-    report = json.loads((run / "train.json").read_text())
+def test_a_run_of_release_0_1_0_goes_on(dataset, tmp_path):
+    new, old = tmp_path / "new", tmp_path / "old"
+    assert train(small_recipe(steps=4, save_every=4), run_options(dataset), new)
+    report = json.loads((new / "train.json").read_text())
+    report["recipe"]["optimization"]["steps"] = 8
+    (new / "train.json").write_text(json.dumps(report))
+    shutil.copytree(new, old, symlinks=True)
     report["data"][0]["fingerprint"] = of_names_and_sizes(dataset)
-    (run / "train.json").write_text(json.dumps(report))
-    assert resume(run)
-    assert same(weights(run), weights(whole))
+    (old / "train.json").write_text(json.dumps(report))
+    state = old / "last" / "state.safetensors"
+    with safe_open(state, "pt") as file:
+        tensors = {name.replace("auxiliary_head.", "future.").replace("optimizer.", "optimiser."):
+                   file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        save_file(tensors, state, file.metadata())
+    assert {name.split(".")[0] for name in tensors} == {"learner", "averaged", "optimiser"}
+    assert sum(".future." in name for name in tensors) > 0
+    assert resume(old)
+    assert resume(new)
+    assert same(weights(old), weights(new))
 
 
 def test_a_run_whose_data_changed_is_refused(tmp_path):
     data = write_dataset(tmp_path / "data", episodes=4)
     run = tmp_path / "run"
-    assert train(small_recipe(steps=2), setting(data), run)
+    assert train(small_recipe(steps=2), run_options(data), run)
     shutil.rmtree(data)
     write_dataset(data, episodes=5)
     with pytest.raises(InputError, match="changed"):

@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from harness.small_training import setting, small_recipe, write_dataset
+from harness.small_training import run_options, small_recipe, write_dataset
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import share_directory
@@ -139,7 +139,7 @@ def test_a_batch_depends_on_its_number_alone(demonstrations):
 def test_processes_share_a_batch(demonstrations):
     data = join([demonstrations], [1.0])
     whole = BatchSampler(data, np.arange(4), recipe())[3]
-    parts = [BatchSampler(data, np.arange(4), recipe(), rank=r, world=2)[3] for r in (0, 1)]
+    parts = [BatchSampler(data, np.arange(4), recipe(), rank=r, world_size=2)[3] for r in (0, 1)]
     for name in ("state", "actions", "noise", "step", "future"):
         assert torch.equal(torch.cat([getattr(p, name) for p in parts]), getattr(whole, name))
     assert parts[0].share * 2 == whole.share
@@ -158,7 +158,7 @@ def test_later_states_are_those_of_the_demonstration(demonstrations):
 
 @pytest.mark.slow
 def test_train_writes_a_checkpoint_that_evaluates(dataset, tmp_path):
-    assert train(recipe(), setting(dataset), tmp_path / "run")
+    assert train(recipe(), run_options(dataset), tmp_path / "run")
     out = tmp_path / "run" / "best"
     checkpoint = load_checkpoint(out)
     assert checkpoint.config.instructions == ("reach the red target", "press the red button")
@@ -182,20 +182,21 @@ def weights(run):
 
 def test_fine_tuning_starts_from_the_checkpoint(dataset, tmp_path):
     start, tuned = tmp_path / "start", tmp_path / "tuned"
-    train(recipe(steps=3), setting(dataset), start)
-    train(recipe(steps=1, learning_rate=1e-9), setting(dataset, init=start / "last"), tuned)
+    train(recipe(steps=3), run_options(dataset), start)
+    train(recipe(steps=1, learning_rate=1e-9), run_options(dataset, init=start / "last"), tuned)
     a, b = weights(start), weights(tuned)
     assert all(torch.allclose(a[k], b[k], atol=1e-6) for k in a)
     assert json.loads((tuned / "train.json").read_text())["init"]
     other = recipe().model_copy(update={"state": recipe().state[:-1]})
     with pytest.raises(InputError, match="differs from the recipe and data in 'state'"):
-        train(other, setting(dataset, init=start / "last"), tmp_path / "other")
+        train(other, run_options(dataset, init=start / "last"), tmp_path / "other")
 
 
 @pytest.mark.slow
 def test_training_lowers_the_loss(dataset, tmp_path):
-    train(recipe(steps=120, save_every=120, learning_rate=2e-3), setting(dataset), tmp_path / "c")
-    train(recipe(steps=1), setting(dataset), tmp_path / "d")
+    train(recipe(steps=120, save_every=120, learning_rate=2e-3), run_options(dataset),
+          tmp_path / "c")
+    train(recipe(steps=1), run_options(dataset), tmp_path / "d")
     losses = [json.loads((tmp_path / n / "train.json").read_text())["losses"][-1]["validation"]
               for n in "cd"]
     assert losses[0] < 0.5 * losses[1]
@@ -209,7 +210,7 @@ def test_non_finite_batches_are_skipped_and_counted(dataset, tmp_path, monkeypat
         calls.append(1)
         return (loss * float("nan") if len(calls) == 2 else loss), future
     monkeypatch.setattr(Learner, "forward", sometimes_nan)
-    train(recipe(), setting(dataset), tmp_path / "c")
+    train(recipe(), run_options(dataset), tmp_path / "c")
     assert json.loads((tmp_path / "c" / "train.json").read_text())["skipped_batches"] == 1
     load_checkpoint(tmp_path / "c" / "last")  # finite weights
 
@@ -219,7 +220,7 @@ def test_a_run_that_diverged_says_so(dataset, tmp_path, monkeypatch):
         self.network.denoiser.head.weight.sum() * float("nan"),
         self.network.denoiser.head.bias.sum()))
     with pytest.raises(InputError, match="non-finite loss"):
-        train(recipe(steps=200, batch_size=1), setting(dataset), tmp_path / "c")
+        train(recipe(steps=200, batch_size=1), run_options(dataset), tmp_path / "c")
 
 
 def test_datasets_are_mixed_by_weight(tmp_path):
@@ -236,7 +237,7 @@ def test_datasets_are_mixed_by_weight(tmp_path):
     assert np.array_equal(data.images[rows][1], from_b.images[[len(from_b.states) - 1]][0])
     assert np.array_equal(data.states[-1], from_b.states[-1])
     run = tmp_path / "run"
-    assert train(small_recipe(steps=2), setting(a, b), run)
+    assert train(small_recipe(steps=2), run_options(a, b), run)
     assert load_checkpoint(run / "last").config.instructions == data.tasks
 
 
@@ -251,7 +252,7 @@ def test_bad_mixtures(arguments, words):
 def test_outputs_are_never_overwritten(dataset, tmp_path):
     (tmp_path / "precious").write_text("data")
     with pytest.raises(InputError, match="nothing was overwritten"):
-        train(recipe(), setting(dataset), tmp_path)
+        train(recipe(), run_options(dataset), tmp_path)
     with pytest.raises(InputError, match="nothing was overwritten"):
         collect(TASKS, 1, 0, tmp_path)
     assert (tmp_path / "precious").read_text() == "data"

@@ -12,13 +12,13 @@ import torch
 
 from harness.policies import random_observation
 from harness.small_models import encoder_recipe, write_language_model, write_vision_model
-from harness.small_training import setting, write_dataset
+from harness.small_training import run_options, write_dataset
 from tinyvla_ros.core.configuration import parse
 from tinyvla_ros.core.errors import CheckpointError, InputError
 from tinyvla_ros.core.resources import default_checkpoint
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig
-from tinyvla_ros.policy.encoder_config import TinyEncoder
+from tinyvla_ros.policy.encoder_config import TinyEncoderConfig
 from tinyvla_ros.policy.model import PolicyNetwork
 from tinyvla_ros.policy.policy import Policy
 from training.diagnose.diagnosis import Request, Subject, diagnose
@@ -66,7 +66,7 @@ def refused(encoder: dict, *words, error=InputError) -> None:
 def test_a_backbone_trains_saves_and_acts(tmp_path, data, models, family, adapt, pool):
     recipe = encoder_recipe({"kind": "vision", "model": models(family), "adapt": adapt,
                              "pool": pool, "lora": {"rank": 2}})
-    assert train(recipe, setting(data), tmp_path / "run")
+    assert train(recipe, run_options(data), tmp_path / "run")
     policy = Policy(tmp_path / "run/last")
     chunk = policy.infer(random_observation(policy.config))
     assert chunk.actions.shape == (16, 2)
@@ -84,7 +84,7 @@ def test_frozen_weights_do_not_change_and_full_ones_do(tmp_path, data, models):
     from transformers import AutoModel
     for adapt, same in (("frozen", True), ("full", False)):
         recipe = encoder_recipe({"kind": "vision", "model": models("dinov2"), "adapt": adapt})
-        train(recipe, setting(data), tmp_path / adapt)
+        train(recipe, run_options(data), tmp_path / adapt)
         ours = load_checkpoint(tmp_path / adapt / "last").network.encoder.backbone.model
         base = AutoModel.from_pretrained(models("dinov2")).state_dict()
         assert same == all(torch.equal(v, base[k]) for k, v in ours.state_dict().items())
@@ -93,7 +93,7 @@ def test_frozen_weights_do_not_change_and_full_ones_do(tmp_path, data, models):
 def test_a_fully_trained_checkpoint_needs_no_base_model(tmp_path, data):
     model = write_vision_model(tmp_path / "model")
     recipe = encoder_recipe({"kind": "vision", "model": str(model), "adapt": "full"})
-    train(recipe, setting(data), tmp_path / "run")
+    train(recipe, run_options(data), tmp_path / "run")
     before = Policy(tmp_path / "run/last")
     observation = random_observation(before.config)
     shutil.rmtree(model)
@@ -192,7 +192,7 @@ def test_settings_on_the_command_line_reach_into_the_encoder(tmp_path):
 
 def test_checkpoints_from_before_there_were_encoders_are_tiny():
     config = PolicyConfig.load(default_checkpoint())
-    assert config.model.encoder == TinyEncoder()
+    assert config.model.encoder == TinyEncoderConfig()
     assert "encoder" not in json.loads((default_checkpoint() / "config.json").read_text())["model"]
 
 
@@ -245,6 +245,6 @@ def test_a_backbone_of_timm(tmp_path, data, name, adapt):
     recipe = encoder_recipe({"kind": "vision", "library": "timm", "adapt": adapt,
                              "model": str(tmp_path / "model"), "image_size": 32,
                              "lora": {"rank": 2}})
-    train(recipe, setting(data), tmp_path / "run")
+    train(recipe, run_options(data), tmp_path / "run")
     policy = Policy(tmp_path / "run/last")
     assert np.isfinite(policy.infer(random_observation(policy.config)).actions).all()

@@ -18,7 +18,7 @@ from harness.small_models import (
     write_vision_model,
     write_vlm,
 )
-from harness.small_training import setting, write_dataset
+from harness.small_training import run_options, write_dataset
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.model import PolicyNetwork
@@ -52,7 +52,7 @@ def trained(tmp_path_factory, data, models):
     out = tmp_path_factory.mktemp("run") / "run"
     recipe = encoder_recipe({"kind": "vlm", "model": models("smolvlm"), "lora": {"rank": 2}},
                             paraphrases={"go": ["walk forward"]})
-    assert train(recipe, setting(data), out)
+    assert train(recipe, run_options(data), out)
     return out / "last"
 
 
@@ -76,7 +76,7 @@ def refused(encoder: dict, *words, **sections) -> None:
 def test_a_model_trains_saves_and_acts(tmp_path, data, models, family, adapt, vision, features):
     recipe = encoder_recipe({"kind": "vlm", "model": models(family), "adapt": adapt,
                              "train_vision": vision, "features": features, "lora": {"rank": 2}})
-    assert train(recipe, setting(data), tmp_path / "run")
+    assert train(recipe, run_options(data), tmp_path / "run")
     policy = Policy(tmp_path / "run/last")
     assert policy.infer(random_observation(policy.config)).actions.shape == (16, 2)
     network = load_checkpoint(tmp_path / "run/last", merge=False).network
@@ -97,11 +97,11 @@ def test_words_are_read_by_the_language_model(trained):
     assert not np.array_equal(known, told(policy, "stay"))
     assert not np.array_equal(known, told(policy, "go left now please"))
     assert np.array_equal(told(policy, "walk forward"), told(policy, "Walk  FORWARD"))
-    assert policy.understand("walk forward please") == "walk forward"
+    assert policy.match_instruction("walk forward please") == "walk forward"
     with pytest.raises(InputError, match=r"tokens.*max_tokens is 8"):
-        policy.understand("please walk to the red left now please now")
-    assert np.array_equal(told(Policy(trained, deaf=True), "go"),
-                          told(Policy(trained, deaf=True), "stay"))
+        policy.match_instruction("please walk to the red left now please now")
+    assert np.array_equal(told(Policy(trained, ignore_instruction=True), "go"),
+                          told(Policy(trained, ignore_instruction=True), "stay"))
 
 
 def test_known_words_need_no_tokenizer_and_are_the_same(trained, models, tmp_path, monkeypatch):
@@ -113,7 +113,7 @@ def test_known_words_need_no_tokenizer_and_are_the_same(trained, models, tmp_pat
     policy = Policy(trained)
     assert np.array_equal(told(policy, "go"), told(expected, "go"))
     with pytest.raises(InputError, match="tokenizer"):
-        policy.understand("red left")
+        policy.match_instruction("red left")
 
 
 def test_a_known_wording_by_its_row_is_that_wording_by_its_tokens(trained):
@@ -162,7 +162,7 @@ def test_attention_starts_closed(models):
 
 def test_weights_in_bfloat16_train_with_adapters_in_float32(tmp_path, data, models):
     recipe = encoder_recipe({"kind": "vlm", "model": models("smolvlm"), "dtype": "bfloat16"})
-    train(recipe, setting(data), tmp_path / "run")
+    train(recipe, run_options(data), tmp_path / "run")
     network = load_checkpoint(tmp_path / "run/last", merge=False).network
     types = {".lora_" in n: p.dtype for n, p in network.encoder.backbone.named_parameters()}
     assert types == {True: torch.float32, False: torch.bfloat16}
@@ -188,7 +188,7 @@ def test_long_wordings_are_refused_before_training(tmp_path, data, models):
                             language={"kind": "tokens", "max_tokens": 4},
                             paraphrases={"go": ["walk forward to the left"]})
     with pytest.raises(InputError, match=r"walk forward to the left.*max_tokens"):
-        train(recipe, setting(data), tmp_path / "run")
+        train(recipe, run_options(data), tmp_path / "run")
 
 
 def test_the_memory_plan_counts_a_frozen_base_once(models):

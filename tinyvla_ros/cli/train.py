@@ -63,14 +63,14 @@ def train(options: TrainArguments) -> int:
 
 def _train(options: TrainArguments) -> bool:
     from training.learning.mixture import parse_sources
-    from training.learning.train import Setting, resume
+    from training.learning.train import RunOptions, resume
     from training.learning.train import train as train_policy
 
     if options.resume is not None:
         return resume(options.resume, options.device, options.threads)
-    setting = Setting(parse_sources(options.data), options.device or "cpu", options.threads,
-                      options.init, options.wandb)
-    return train_policy(options.recipe(), setting, options.out)
+    run_options = RunOptions(parse_sources(options.data), options.device or "cpu", options.threads,
+                             options.init, options.wandb)
+    return train_policy(options.recipe(), run_options, options.out)
 
 
 def _several_processes(count: int) -> int:

@@ -111,7 +111,7 @@ class PolicyNode(LifecycleNode):
         self._supervisor = Supervisor(contract, config)
         self._outputs = make_outputs(self, contract.outputs, config.action.channels)
         self._inputs = PolicyInputs(self, contract, config, self._report,
-                                    self._policy.understand)
+                                    self._policy.match_instruction)
         self._loop = PolicyLoop(
             self._policy, contract, self._inputs, self._outputs, self._supervisor,
             self.get_clock(), self._workers, self._on_state, self._report, self._say,

@@ -27,7 +27,7 @@ from tinyvla_ros.policy.encoder_config import needs_base
 from tinyvla_ros.policy.lerobot.network import LeRobotDiffusionNetwork
 from tinyvla_ros.policy.model import PolicyNetwork, adapters
 from tinyvla_ros.policy.normalizer import Normalizer
-from tinyvla_ros.policy.pretrained import Source, copy_description
+from tinyvla_ros.policy.pretrained import BaseModelSource, copy_description
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def build_network(config: PolicyConfig, path: Path | None = None
     if encoder.kind != "tiny" and not (path / BACKBONE / CONFIG).is_file():
         raise CheckpointError(f"Checkpoint {path} has no {BACKBONE}/{CONFIG}, which describes its "
                               f"{encoder.kind} model; it is incomplete, copy or train it again.")
-    return PolicyNetwork(config, Source(path / BACKBONE, weights=False))
+    return PolicyNetwork(config, BaseModelSource(path / BACKBONE, weights=False))
 
 
 def save_checkpoint(path: str | Path, config: PolicyConfig,
@@ -138,10 +138,20 @@ def save_checkpoint(path: str | Path, config: PolicyConfig,
     write_json(path / "training.json", training)
 
 
-def load_tensors(path: Path, shapes: Mapping[str, tuple]) -> dict[str, torch.Tensor]:
-    """Load a safetensors file and check names, shapes and finiteness."""
+def load_tensors(path: Path, shapes: Mapping[str, tuple],
+                 old_names: Mapping[str, str] | None = None) -> dict[str, torch.Tensor]:
+    """Load a safetensors file and check names, shapes and finiteness.
+
+    Args:
+        path: the file.
+        shapes: names and shapes that the tensors must have.
+        old_names: names that earlier releases gave them, to today's names.
+
+    Raises:
+        CheckpointError: the file is damaged, or its tensors are others.
+    """
     try:
-        tensors = load_file(path)
+        tensors = {(old_names or {}).get(k, k): v for k, v in load_file(path).items()}
     except (safetensors.SafetensorError, OSError, ValueError) as err:
         raise CheckpointError(f"{path} is damaged or no safetensors file ({err}); copy or train "
                               "the checkpoint again.") from None

@@ -17,7 +17,7 @@ from tinyvla_ros.core.errors import (
     unknown,
 )
 from tinyvla_ros.core.files import CONFIG
-from tinyvla_ros.policy.encoder_config import EncoderConfig, TinyEncoder, check_language
+from tinyvla_ros.policy.encoder_config import EncoderConfig, TinyEncoderConfig, check_language
 from tinyvla_ros.policy.language_config import LanguageConfig, LearnedTable, check_text, fold
 from tinyvla_ros.policy.lerobot.config import LeRobotDiffusionConfig
 
@@ -112,7 +112,7 @@ class ModelConfig(Config):
     condition_dim: int = Field(256, ge=8, le=4096)
     denoiser_channels: tuple[int, int, int] = (64, 128, 256)
     kernel_size: int = Field(3, ge=1, le=15)
-    encoder: EncoderConfig = TinyEncoder()
+    encoder: EncoderConfig = TinyEncoderConfig()
 
     @model_validator(mode="after")
     def _sizes_fit(self):

@@ -30,13 +30,13 @@ class LoraSettings(Config):
     targets: tuple[str, ...] = Field(ATTENTION, min_length=1)
 
 
-class TinyEncoder(Config):
+class TinyEncoderConfig(Config):
     """Our own convolutions, trained from nothing; the sizes are ``ModelConfig``'s."""
 
     kind: Literal["tiny"] = "tiny"
 
 
-class _Pretrained(Config):
+class _PretrainedConfig(Config):
     """What both pretrained kinds have in common.
 
     Attributes:
@@ -64,7 +64,7 @@ class _Pretrained(Config):
         return self
 
 
-class VisionEncoder(_Pretrained):
+class VisionEncoderConfig(_PretrainedConfig):
     """A pretrained image backbone in the place of our convolutions.
 
     Attributes:
@@ -79,7 +79,7 @@ class VisionEncoder(_Pretrained):
     pool: Literal["keypoints", "mean"] = "keypoints"
 
 
-class VlmEncoder(_Pretrained):
+class VlmEncoderConfig(_PretrainedConfig):
     """A pretrained image-text-to-text model of transformers; needs ``language: {kind: tokens}``.
 
     Attributes:
@@ -102,13 +102,14 @@ class VlmEncoder(_Pretrained):
         return self
 
 
-EncoderConfig = Annotated[TinyEncoder | VisionEncoder | VlmEncoder, Field(discriminator="kind")]
-Pretrained = VisionEncoder | VlmEncoder
+EncoderConfig = Annotated[TinyEncoderConfig | VisionEncoderConfig | VlmEncoderConfig,
+                          Field(discriminator="kind")]
+PretrainedConfig = VisionEncoderConfig | VlmEncoderConfig
 
 
 def needs_base(encoder: EncoderConfig) -> bool:
     """Whether a checkpoint leaves weights to the base model."""
-    if isinstance(encoder, TinyEncoder):
+    if isinstance(encoder, TinyEncoderConfig):
         return False
     return encoder.adapt != "full" or not getattr(encoder, "train_vision", True)
 
@@ -119,8 +120,8 @@ def check_language(encoder: EncoderConfig, language: LanguageConfig) -> None:
     Raises:
         ValueError: tokens are for ``vlm``, and the other way round.
     """
-    if isinstance(encoder, VlmEncoder) != isinstance(language, TokenizedWords):
-        wanted = "'tokens'" if isinstance(encoder, VlmEncoder) else "'table', 'hashed' or " \
+    if isinstance(encoder, VlmEncoderConfig) != isinstance(language, TokenizedWords):
+        wanted = "'tokens'" if isinstance(encoder, VlmEncoderConfig) else "'table', 'hashed' or " \
             "'sentence'"
         raise ValueError(f"language.kind is {language.kind!r} with model.encoder.kind "
                          f"{encoder.kind!r}, which reads {wanted}; change one of them")

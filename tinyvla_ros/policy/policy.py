@@ -33,7 +33,7 @@ class Policy:
         threads: CPU threads for torch, process-wide. One is the default: the network is small,
             and the same count everywhere makes results bit-identical between processes.
         sample_steps: steps of the sampler, None for the checkpoint's own.
-        deaf: ignore every instruction: what is the policy worth without words?
+        ignore_instruction: act as if no instruction were given, to measure what words add.
 
     Raises:
         CheckpointError: the directory cannot be used.
@@ -41,7 +41,8 @@ class Policy:
     """
 
     def __init__(self, checkpoint: str | Path | Checkpoint, device: str = "cpu", seed: int = 0,
-                 threads: int = 1, sample_steps: int | None = None, deaf: bool = False):
+                 threads: int = 1, sample_steps: int | None = None,
+                 ignore_instruction: bool = False):
         if threads < 1:
             raise InputError(f"Threads is {threads}; give a number of at least 1.")
         torch.set_num_threads(threads)
@@ -55,7 +56,7 @@ class Policy:
         self._normalizer = checkpoint.normalizer.to(self.device)
         if sample_steps is not None:
             self._network.set_sample_steps(sample_steps)
-        self._deaf = deaf
+        self._ignore_instruction = ignore_instruction
         self._read: dict[str, torch.Tensor] = {}
         self._low = np.array(self.config.action.low, np.float32)
         self._high = np.array(self.config.action.high, np.float32)
@@ -106,7 +107,7 @@ class Policy:
         return ActionChunk(observation.stamp_ns, config.action.channels, actions,
                            config.action.dt, time.perf_counter() - start)
 
-    def understand(self, instruction: str) -> str:
+    def match_instruction(self, instruction: str) -> str:
         """Return the known wording that an instruction is, or is most like.
 
         Raises:
@@ -119,7 +120,7 @@ class Policy:
             if not self.config.takes_new_wordings:
                 raise
         if isinstance(self.config.language, TokenizedWords):
-            return self._understand_tokens(instruction)
+            return self._match_tokens(instruction)
         from tinyvla_ros.policy.language import embed, nearest
 
         language, known = self.config.language, self._network.encoder.instruction.weight
@@ -129,7 +130,7 @@ class Policy:
         self._read[fold(instruction)] = torch.from_numpy(vector)[None].to(self.device)
         return like
 
-    def _understand_tokens(self, instruction: str) -> str:
+    def _match_tokens(self, instruction: str) -> str:
         """Take any words: a language model reads them."""
         from tinyvla_ros.policy.tokens import most_like, tokenize
 
@@ -140,13 +141,13 @@ class Policy:
 
     def _words(self, instruction: str) -> torch.Tensor:
         """Return what the network gets of an instruction."""
-        if self._deaf:
+        if self._ignore_instruction:
             return torch.tensor([-1], device=self.device)
         folded = fold(instruction)
         if folded not in self._read:
             if len(self._read) > MAX_READ:
                 self._read.clear()
-            known = self.understand(instruction)
+            known = self.match_instruction(instruction)
             if folded not in self._read:
                 self._read[folded] = torch.tensor([self.config.wording_index(known)],
                                                   device=self.device)

@@ -21,7 +21,7 @@ ELSEWHERE = "TINYVLA_BASE_MODELS"
 
 
 @dataclass(frozen=True)
-class Source:
+class BaseModelSource:
     """Where the base model of an encoder comes from.
 
     Attributes:
@@ -97,7 +97,7 @@ def copy_description(model: str, into: Path) -> None:
         model: directory, or hub id whose files are on this machine.
         into: directory to make.
     """
-    path = Source().find(model, "base model", ("config.json",))
+    path = BaseModelSource().find(model, "base model", ("config.json",))
     into.mkdir(exist_ok=True)
     for pattern in DESCRIPTION:
         for file in path.glob(pattern):

@@ -24,7 +24,7 @@ from training.bag_export.actions import Actions, choose_source, find_actions
 from training.bag_export.images import PictureFormat, store_pictures
 from training.bag_export.sampling import Frames, Sampling, check_rates, find_frames
 from training.bag_export.streams import Recording, read_recording
-from training.data.lerobot_writer import Episode
+from training.data.lerobot_writer import DatasetEpisode
 
 ABOUT, ARRAYS = "episode.json", "arrays.npz"
 
@@ -213,7 +213,7 @@ def _about(bag: Bag, recording: Recording, frames: Frames, actions: Actions,
         "held_steps": int(held.sum())}
 
 
-def load_episode(place: Path) -> tuple[dict, Episode]:
+def load_episode(place: Path) -> tuple[dict, DatasetEpisode]:
     """Return what ``export_episode`` made: its description, and the episode itself."""
     about = read_json(place / ABOUT)
     images, videos, stats, arrays = {}, {}, defaultdict(dict), {}
@@ -231,7 +231,7 @@ def load_episode(place: Path) -> tuple[dict, Episode]:
             elif spec["dtype"] == "video":
                 videos[feature] = place / f"{feature}.mp4"
     order = {n: arrays[n] for n in about["features"] if n in arrays}
-    return about, Episode(about["task"], images, stats, order, videos)
+    return about, DatasetEpisode(about["task"], images, stats, order, videos)
 
 
 def describe(about: dict) -> str:

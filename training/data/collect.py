@@ -28,7 +28,7 @@ from sim_bridge.metaworld_env import (
 from sim_bridge.robot_config import RobotConfig
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.images import shrink
-from training.data.lerobot_writer import Episode, LeRobotDatasetWriter, image_stats
+from training.data.lerobot_writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
 from training.jobs.episodes import environment
 from training.jobs.pool import Job, work_through
 from training.jobs.progress import progress_bar
@@ -92,7 +92,7 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path,
                 yield Job("demonstration", _run_job,
                           _Demonstration(task, first + number, config, options))
 
-    def finished(job: Job, episode: Episode | None) -> tuple[Job, ...]:
+    def finished(job: Job, episode: DatasetEpisode | None) -> tuple[Job, ...]:
         task = job.argument.task
         if episode is not None and kept[task] < episodes:
             writer.add(episode)
@@ -116,11 +116,11 @@ class _Demonstration:
     options: CollectOptions
 
 
-def _run_job(job: _Demonstration) -> Episode | None:
+def _run_job(job: _Demonstration) -> DatasetEpisode | None:
     return demonstrate(environment(job.task, job.config), job.seed, job.options)
 
 
-def demonstrate(env: MetaWorldEnv, seed: int, options: CollectOptions) -> Episode | None:
+def demonstrate(env: MetaWorldEnv, seed: int, options: CollectOptions) -> DatasetEpisode | None:
     """Run the scripted expert once; ``None`` if it did not succeed within the horizon."""
     from metaworld.policies import ENV_POLICY_MAP
 
@@ -158,7 +158,7 @@ def demonstrate(env: MetaWorldEnv, seed: int, options: CollectOptions) -> Episod
         for name in env.config.cameras:
             image = shrink(env.render_camera(name), options.image_size, options.image_size)
             images[f"observation.images.{name}"].append(image)
-    return Episode(
+    return DatasetEpisode(
         task=env.config.instruction(env.task),
         images={name: [_png(image) for image in stack] for name, stack in images.items()},
         image_stats={name: image_stats(np.stack(stack)) for name, stack in images.items()},

@@ -35,7 +35,7 @@ INDEX_FEATURES = {
 
 
 @dataclass(frozen=True)
-class Episode:
+class DatasetEpisode:
     """One demonstration, ready to be written.
 
     Attributes:
@@ -96,7 +96,7 @@ class LeRobotDatasetWriter:
         self._videos = {name: VideoJoiner(self.root, name, fps)
                         for name, feature in features.items() if feature["dtype"] == "video"}
 
-    def add(self, episode: Episode) -> None:
+    def add(self, episode: DatasetEpisode) -> None:
         """Append one episode (one row group of the current data file)."""
         self._open_file()
         task_index = self._tasks.setdefault(episode.task, len(self._tasks))

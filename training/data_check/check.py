@@ -65,7 +65,7 @@ def check_dataset(root: Path, out: Path | None = None) -> tuple[dict, Path]:
 
 
 @dataclass(frozen=True)
-class Report:
+class CheckReport:
     """Everything that was found.
 
     Attributes:
@@ -79,7 +79,7 @@ class Report:
     findings: list[Finding]
 
 
-def check(tables: Tables) -> Report:
+def check(tables: Tables) -> CheckReport:
     """Look at everything in a dataset; one feature and a few images are in memory at a time."""
     broken = list(table_findings(tables))
     findings = [*broken, *_column_findings(tables), *frame_findings(tables),
@@ -98,7 +98,7 @@ def check(tables: Tables) -> Report:
     findings += [f for camera in cameras for f in camera.findings]
     findings += _stored_statistics(tables, features, cameras)
     features = [f for f in features if f.name not in INDEX_COLUMNS]
-    return Report(features, cameras, sorted(findings, key=lambda f: not f.error))
+    return CheckReport(features, cameras, sorted(findings, key=lambda f: not f.error))
 
 
 def _stored_statistics(tables: Tables, features, cameras) -> list[Finding]:
@@ -154,7 +154,7 @@ def _column_findings(tables: Tables) -> list[Finding]:
     return findings[:3]  # what is wrong with one file mostly is with all
 
 
-def _write_sheets(tables: Tables, report: Report, out: Path) -> list[str]:
+def _write_sheets(tables: Tables, report: CheckReport, out: Path) -> list[str]:
     names = {feature: camera for camera, feature in camera_features(tables.info).items()}
     cameras = {names[c.feature]: c.thumbnails for c in report.cameras if c.thumbnails}
     if not cameras:
@@ -166,7 +166,7 @@ def _write_sheets(tables: Tables, report: Report, out: Path) -> list[str]:
     return written
 
 
-def report_data(tables: Tables, report: Report, sheets: list[str]) -> dict:
+def report_data(tables: Tables, report: CheckReport, sheets: list[str]) -> dict:
     """Return the content of ``report.json``."""
     info, rows = tables.info, tables.rows
     starts = episode_starts(tables)

@@ -100,8 +100,8 @@ class Diagnosis:
     batch_size: int
     output: probe.OutputScale | None = None
     blocks: list[probe.Block] = field(default_factory=list)
-    channels: list[range_check.Channel] = field(default_factory=list)
-    cameras: list[range_check.Camera] = field(default_factory=list)
+    channels: list[range_check.ChannelStatistics] = field(default_factory=list)
+    cameras: list[range_check.CameraStatistics] = field(default_factory=list)
     overfit: one_batch.Overfit | None = None
     plan: MemoryPlan | None = None
     measured: float | None = None

@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_leaves
 
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.normalizer import Normalizer
-from tinyvla_ros.policy.pretrained import Source
+from tinyvla_ros.policy.pretrained import BaseModelSource
 from training.learning.batches import Batch
 from training.learning.learner import Learner
 from training.learning.recipe import Recipe
@@ -73,7 +73,8 @@ def compute_plan(recipe: Recipe, config: PolicyConfig, batch_size: int,
     bfloat16 = use_bfloat16(recipe.optimization.precision, device)
     with FakeTensorMode():
         with torch.device(device):
-            learner = Learner(recipe, config, _empty_normalizer(config), Source(weights=False))
+            learner = Learner(recipe, config, _empty_normalizer(config),
+                              BaseModelSource(weights=False))
             batch = _empty_batch(recipe, batch_size)
         trained = [p for p in learner.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(trained)

@@ -152,8 +152,8 @@ def _named_blocks(learner: Learner) -> Iterator[tuple[str, nn.Module]]:
         for name, child in parent.named_children():
             if child is not encoder.cameras:
                 yield f"{prefix}.{name}", child
-    if learner.future is not None:
-        yield "future", learner.future
+    if learner.auxiliary_head is not None:
+        yield "auxiliary_head", learner.auxiliary_head
 
 
 def _dead_share(module: nn.Module, output: torch.Tensor) -> float:

@@ -28,7 +28,7 @@ IMAGES = 256
 
 
 @dataclass(frozen=True)
-class Channel:
+class ChannelStatistics:
     """One state or action channel over all frames.
 
     Attributes:
@@ -51,7 +51,7 @@ class Channel:
 
 
 @dataclass(frozen=True)
-class Camera:
+class CameraStatistics:
     """What one camera shows in up to ``IMAGES`` frames spread over the data.
 
     Attributes:
@@ -91,7 +91,7 @@ class Places:
 
 
 def states(data: Demonstrations, names: Sequence[str], normalizer: Normalizer, places: Places,
-           stored: Path | None) -> tuple[list[Channel], list[Finding]]:
+           stored: Path | None) -> tuple[list[ChannelStatistics], list[Finding]]:
     """Compare states with the normalizer.
 
     Args:
@@ -128,7 +128,7 @@ def states(data: Demonstrations, names: Sequence[str], normalizer: Normalizer, p
 
 
 def actions(data: Demonstrations, action: ActionSpec, normalizer: Normalizer, places: Places,
-            stored: Path | None) -> tuple[list[Channel], list[Finding]]:
+            stored: Path | None) -> tuple[list[ChannelStatistics], list[Finding]]:
     """Compare actions with their limits and, for a checkpoint, with its stored range.
 
     See ``states`` for the arguments.
@@ -185,7 +185,8 @@ def _beyond_checkpoint(name: str, values: np.ndarray, normal: np.ndarray, stored
             "or check the units.", error=beyond > FOREIGN_SHARE)
 
 
-def cameras(data: Demonstrations, names: Sequence[str]) -> tuple[list[Camera], list[Finding]]:
+def cameras(data: Demonstrations, names: Sequence[str]
+            ) -> tuple[list[CameraStatistics], list[Finding]]:
     """Look at frames spread over the data."""
     frames = np.unique(np.linspace(0, len(data.states) - 1, IMAGES).astype(np.int64))
     images = data.images[frames]
@@ -195,7 +196,8 @@ def cameras(data: Demonstrations, names: Sequence[str]) -> tuple[list[Camera], l
         bright = pixels.mean(1)
         blank = np.ptp(pixels, axis=1) <= BLANK
         dark = (bright < DARK) & ~blank
-        result.append(Camera(name, float(bright.mean()), float(blank.mean()), float(dark.mean())))
+        result.append(CameraStatistics(name, float(bright.mean()), float(blank.mean()),
+                                       float(dark.mean())))
         if blank.any():
             findings.append(Finding(
                 "blank images", f"Camera {name!r} shows one single color in {blank.sum()} of "
@@ -209,8 +211,9 @@ def cameras(data: Demonstrations, names: Sequence[str]) -> tuple[list[Camera], l
     return result, findings
 
 
-def _channel(name: str, values: np.ndarray, deviation: float, *shares: float) -> Channel:
-    return Channel(name, float(values.min()), float(values.mean(dtype=np.float64)),
+def _channel(name: str, values: np.ndarray, deviation: float, *shares: float
+             ) -> ChannelStatistics:
+    return ChannelStatistics(name, float(values.min()), float(values.mean(dtype=np.float64)),
                    float(values.std(dtype=np.float64)), float(values.max()), deviation, *shares)
 
 

@@ -138,15 +138,16 @@ def run_episode(job: ToldJob) -> dict:
     from tinyvla_ros.core.errors import UnknownInstructionError
     from tinyvla_ros.policy.policy import Policy
 
-    deaf = job.instruction is None
+    without_words = job.instruction is None
     if job.spec.task not in _envs:
         _envs[job.spec.task] = MetaWorldEnv(job.spec.task, job.robot)
-    if (job.checkpoint, deaf) not in _policies:
-        _policies[job.checkpoint, deaf] = Policy(job.checkpoint, threads=1, deaf=deaf)
+    if (job.checkpoint, without_words) not in _policies:
+        _policies[job.checkpoint, without_words] = Policy(job.checkpoint, threads=1,
+                                                          ignore_instruction=without_words)
     episode = Episode(_envs[job.spec.task], job.spec, job.instruction)
     refused = False
     try:
-        for _ in rollout(_policies[job.checkpoint, deaf], episode):
+        for _ in rollout(_policies[job.checkpoint, without_words], episode):
             pass
     except UnknownInstructionError:
         refused = True

@@ -113,7 +113,7 @@ def load_policy(source: PolicySource) -> Policy:
         action = config.action.model_copy(update={"n_action_steps": source.n_action_steps})
         checkpoint = replace(checkpoint, config=config.model_copy(update={"action": action}))
     return Policy(checkpoint, source.device, source.seed, threads=1,
-                  deaf=source.ignore_instruction)
+                  ignore_instruction=source.ignore_instruction)
 
 
 def run_episode(run: EpisodeRun) -> EpisodeOutcome:

@@ -70,17 +70,17 @@ class BatchSampler(torch.utils.data.Dataset):
         recipe: what a batch looks like.
         stream: ``TRAINING`` or ``VALIDATION``; the latter has no image shifts.
         rank: number of this process.
-        world: number of processes that share each batch.
+        world_size: number of processes that share each batch.
     """
 
     def __init__(self, data: Mixture, episodes: np.ndarray, recipe: Recipe,
-                 stream: int = TRAINING, rank: int = 0, world: int = 1):
+                 stream: int = TRAINING, rank: int = 0, world_size: int = 1):
         options = recipe.optimization
         self._data, self._horizon = data, recipe.action.horizon
         self._options, self._diffusion_steps = options, recipe.diffusion.train_steps
         self._seed, self._stream = recipe.seed, stream
         self._shift = options.shift_pixels if stream == TRAINING else 0
-        self._rank, self._world = rank, world
+        self._rank, self._world_size = rank, world_size
         owners = np.array(recipe.policy_config(data.tasks).wording_owners)
         self._wordings = [np.flatnonzero(owners == task) for task in range(len(data.tasks))]
         frames = np.concatenate([np.arange(data.starts[e], data.ends[e]) for e in episodes])
@@ -116,7 +116,8 @@ class BatchSampler(torch.utils.data.Dataset):
         valid_total = np.minimum((self._end_of[frames] - frames) * data.actions.shape[1],
                                  self._horizon).sum()
         instruction = self._instructions(frames, rng)
-        mine = slice(self._rank * size // self._world, (self._rank + 1) * size // self._world)
+        each = size // self._world_size
+        mine = slice(self._rank * each, (self._rank + 1) * each)
         noisy = slice(mine.start * repeats, mine.stop * repeats)
         frames = frames[mine]
         images = self._shifted(data.images[frames], offsets[mine])
@@ -129,7 +130,7 @@ class BatchSampler(torch.utils.data.Dataset):
             torch.from_numpy(np.stack([c[1] for c in chunks])),
             torch.from_numpy(data.states[self._later(frames)]),
             noise[noisy], step[noisy],
-            torch.tensor(float(valid_total) / self._world))
+            torch.tensor(float(valid_total) / self._world_size))
 
     def _instructions(self, frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return (B,) rows of wordings: the instruction's own in validation, else any of its."""

@@ -14,7 +14,7 @@ from tinyvla_ros.policy.model.condition import Condition, vector_of
 from tinyvla_ros.policy.model.initialization import initialize_as_torch
 from tinyvla_ros.policy.normalizer import Normalizer
 from tinyvla_ros.policy.policy import to_network_image
-from tinyvla_ros.policy.pretrained import Source
+from tinyvla_ros.policy.pretrained import BaseModelSource
 from tinyvla_ros.policy.tokens import tokenize
 from training.learning.batches import Batch
 from training.learning.recipe import Recipe
@@ -36,7 +36,7 @@ class Learner(nn.Module):
     """
 
     def __init__(self, recipe: Recipe, config: PolicyConfig, normalizer: Normalizer,
-                 source: Source = Source(download=True)):
+                 source: BaseModelSource = BaseModelSource(download=True)):
         super().__init__()
         self.options = recipe.optimization
         self.network = PolicyNetwork(config, source)
@@ -55,7 +55,7 @@ class Learner(nn.Module):
             for parameter in self.network.denoiser.head.parameters():
                 parameter.mul_(recipe.initialization.head_scale)
         count, width = len(self.options.future_frames), config.model.condition_dim
-        self.future = nn.Sequential(
+        self.auxiliary_head = nn.Sequential(
             nn.SiLU(), nn.Linear(width, width), nn.SiLU(),
             nn.Linear(width, count * len(config.state))) if count else None
         for name, tensor in normalizer.tensors().items():
@@ -73,12 +73,12 @@ class Learner(nn.Module):
         actions, valid, condition_rows = self.noisy_rows(batch, condition)
         error = self.network.errors(condition_rows, actions, batch.noise, batch.step)
         loss = (error * valid).sum() / (batch.share * self.options.noise_samples)
-        if self.future is None:
+        if self.auxiliary_head is None:
             return loss, torch.zeros_like(loss)
         # Relative to now: an arm at rest predicts zeros.
         normalizer = self.normalizer
         target = normalizer.state(batch.future) - normalizer.state(batch.state)[:, None]
-        predicted = self.future(vector_of(condition)).float().view_as(target)
+        predicted = self.auxiliary_head(vector_of(condition)).float().view_as(target)
         return loss, (predicted - target).square().mean()
 
     def condition(self, batch: Batch) -> Condition:

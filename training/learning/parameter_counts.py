@@ -34,7 +34,8 @@ def count_parameters(learner: Learner) -> list[Part]:
     parts = [_count(f"encoder.{name}", child) for name, child in network.encoder.named_children()]
     parts.append(_count("denoiser", network.denoiser))
     policy = _count("policy", network)
-    head = [_count("future (training only)", learner.future)] if learner.future else []
+    head = [] if learner.auxiliary_head is None else [
+        _count("auxiliary head (training only)", learner.auxiliary_head)]
     everything = Part("all", policy.total + sum(p.total for p in head),
                       policy.trainable + sum(p.trainable for p in head))
     return [p for p in parts if p.total] + head + [policy, everything]

@@ -19,36 +19,36 @@ class Process:
 
     Attributes:
         rank: number among all processes.
-        world: how many there are, over all machines.
+        world_size: how many there are, over all machines.
         device: torch device.
     """
 
     rank: int
-    world: int
+    world_size: int
     device: str
 
     @property
-    def leads(self) -> bool:
+    def is_main_process(self) -> bool:
         """Whether this process writes, logs and shows progress."""
         return self.rank == 0
 
-    def share(self, module: nn.Module) -> nn.Module:
+    def wrap_ddp(self, module: nn.Module) -> nn.Module:
         """Wrap a module so that its gradients are the mean over all processes."""
         return DistributedDataParallel(
-            module, gradient_as_bucket_view=True) if self.world > 1 else module
+            module, gradient_as_bucket_view=True) if self.world_size > 1 else module
 
     def mean(self, *values: float | torch.Tensor) -> list[float]:
         """Return the means of numbers over all processes; every process must call it."""
         tensor = torch.stack([torch.as_tensor(v, dtype=torch.float64).detach().cpu()
                               for v in values])
-        if self.world > 1:
-            tensor = tensor.to(self.device) / self.world
+        if self.world_size > 1:
+            tensor = tensor.to(self.device) / self.world_size
             distributed.all_reduce(tensor)
         return tensor.tolist()
 
     def wait(self) -> None:
         """Wait for the others."""
-        if self.world > 1:
+        if self.world_size > 1:
             distributed.barrier()
 
 
@@ -59,8 +59,8 @@ def join_processes(device: str) -> Iterator[Process]:
     Args:
         device: ``cpu``, or ``cuda``, which becomes this process's own GPU.
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if world_size == 1:
         yield Process(0, 1, device)
         return
     if device == "cuda":
@@ -68,6 +68,6 @@ def join_processes(device: str) -> Iterator[Process]:
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:
-        yield Process(distributed.get_rank(), world, device)
+        yield Process(distributed.get_rank(), world_size, device)
     finally:
         distributed.destroy_process_group()

@@ -137,7 +137,7 @@ class RunDirectory:
             InputError: damaged, or of another network.
         """
         path = self.path / LAST / STATE
-        tensors = load_tensors(path, shapes)
+        tensors = load_tensors(path, shapes, {_name_in_0_1_0(name): name for name in shapes})
         with safetensors.safe_open(path, "pt") as file:
             return tensors, json.loads(file.metadata()["progress"])
 
@@ -170,6 +170,11 @@ class RunDirectory:
                 f"Cannot save to {self.path} ({getattr(err, 'strerror', None) or err}); earlier "
                 f"saves are untouched: make room, then go on with --resume {self.path}."
             ) from None
+
+
+def _name_in_0_1_0(name: str) -> str:
+    """Return the name that release 0.1.0 gave a tensor of the trainer's state."""
+    return name.replace("optimizer.", "optimiser.", 1).replace("auxiliary_head.", "future.", 1)
 
 
 def _sync(path: Path) -> None:

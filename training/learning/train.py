@@ -22,7 +22,7 @@ from tinyvla_ros.policy.checkpoint import load_checkpoint, save_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.model.encoders import with_fingerprint
 from tinyvla_ros.policy.normalizer import Normalizer
-from tinyvla_ros.policy.pretrained import Source
+from tinyvla_ros.policy.pretrained import BaseModelSource
 from training.data.fingerprint import is_same_data
 from training.learning.learner import Learner
 from training.learning.mixture import Mixture, load_mixture
@@ -38,7 +38,7 @@ SHARED_FIELDS = ("cameras", "state", "instructions", "paraphrases", "language", 
 
 
 @dataclass(frozen=True)
-class Setting:
+class RunOptions:
     """What a run depends on beside its recipe.
 
     Attributes:
@@ -58,12 +58,12 @@ class Setting:
     cache: Path | None = None
 
 
-def train(recipe: Recipe, setting: Setting, out: str | Path) -> bool:
+def train(recipe: Recipe, options: RunOptions, out: str | Path) -> bool:
     """Train from the start.
 
     Args:
         recipe: what and how to train.
-        setting: data, device and so on.
+        options: data, device and so on.
         out: run directory to create.
 
     Returns:
@@ -72,16 +72,16 @@ def train(recipe: Recipe, setting: Setting, out: str | Path) -> bool:
     Raises:
         InputError: data that does not match, ``out`` in use, a full disk, a run that diverged.
     """
-    with join_processes(setting.device) as process:
+    with join_processes(options.device) as process:
         # Before the data are read, which may take long.
-        run = RunDirectory.create(out) if process.leads else RunDirectory(Path(out))
+        run = RunDirectory.create(out) if process.is_main_process else RunDirectory(Path(out))
         process.wait()
-        data = load_mixture(setting.sources, recipe, setting.cache)
-        trainer, normalizer = _start(recipe, setting, data, process)
-        identity = _identity(recipe, setting, data, trainer)
-        if process.leads:
+        data = load_mixture(options.sources, recipe, options.cache)
+        trainer, normalizer = _start(recipe, options, data, process)
+        identity = _identity(recipe, options, data, trainer)
+        if process.is_main_process:
             run.write_report(identity)
-        return _run(run, trainer, normalizer, identity, setting.wandb)
+        return _run(run, trainer, normalizer, identity, options.wandb)
 
 
 def resume(path: str | Path, device: str | None = None, threads: int | None = None,
@@ -107,9 +107,9 @@ def resume(path: str | Path, device: str | None = None, threads: int | None = No
     recipe = parse(Recipe, report.get("recipe"), f"{run.path}/train.json: recipe")
     sources = [(Path(d["path"]), d["weight"]) for d in report["data"]]
     init = report["init"] and Path(report["init"]["path"])
-    setting = Setting(sources, device or report["device"], threads or report["threads"], init,
+    options = RunOptions(sources, device or report["device"], threads or report["threads"], init,
                       report["wandb"], cache)
-    with join_processes(setting.device) as process:
+    with join_processes(options.device) as process:
         data = load_mixture(sources, recipe, cache)
         expected = "+".join(d["fingerprint"] for d in report["data"])
         if not is_same_data(expected, data.fingerprint, [root for root, _ in sources]):
@@ -121,15 +121,15 @@ def resume(path: str | Path, device: str | None = None, threads: int | None = No
             normalizer = last.normalizer
             # Says which base model, which may have changed in the meantime.
             recipe = recipe.model_copy(update={"model": last.config.model})
-            trainer = _trainer(recipe, setting, data, normalizer, process)
+            trainer = _trainer(recipe, options, data, normalizer, process)
             trainer.restore(*run.load_state(trainer.shapes()))
         else:  # it was killed before its first save
-            trainer, normalizer = _start(recipe, setting, data, process)
+            trainer, normalizer = _start(recipe, options, data, process)
         if trainer.step >= recipe.optimization.steps:
             raise InputError(f"{run.path} is finished (step {trainer.step} of "
                              f"{recipe.optimization.steps}); evaluate {run.path}/last, or start "
                              f"from it with --init {run.path}/last.")
-        return _run(run, trainer, normalizer, report, setting.wandb)
+        return _run(run, trainer, normalizer, report, options.wandb)
 
 
 def fit_normalizer(data: Mixture) -> Normalizer:
@@ -138,14 +138,14 @@ def fit_normalizer(data: Mixture) -> Normalizer:
                           torch.from_numpy(data.actions).flatten(0, 1))
 
 
-def _start(recipe: Recipe, setting: Setting, data: Mixture, process: Process
+def _start(recipe: Recipe, options: RunOptions, data: Mixture, process: Process
            ) -> tuple[Trainer, Normalizer]:
     """Return a trainer before its first step, and its normalizer."""
-    if setting.init is None:
+    if options.init is None:
         normalizer = fit_normalizer(data)
-        return _trainer(recipe, setting, data, normalizer, process), normalizer
-    start = load_checkpoint(setting.init, merge=False)
-    trainer = _trainer(recipe, setting, data, start.normalizer, process)
+        return _trainer(recipe, options, data, normalizer, process), normalizer
+    start = load_checkpoint(options.init, merge=False)
+    trainer = _trainer(recipe, options, data, start.normalizer, process)
     network = trainer.learner.network
     for field in SHARED_FIELDS:
         if getattr(start.config, field) != getattr(network.config, field):
@@ -156,14 +156,14 @@ def _start(recipe: Recipe, setting: Setting, data: Mixture, process: Process
     return trainer, start.normalizer
 
 
-def _trainer(recipe: Recipe, setting: Setting, data: Mixture, normalizer: Normalizer,
+def _trainer(recipe: Recipe, options: RunOptions, data: Mixture, normalizer: Normalizer,
              process: Process) -> Trainer:
-    torch.set_num_threads(setting.threads or max(1, (os.cpu_count() or 1) // process.world))
+    torch.set_num_threads(options.threads or max(1, (os.cpu_count() or 1) // process.world_size))
     torch.manual_seed(recipe.seed)
     for instruction in recipe.paraphrases:
         if instruction not in data.tasks:
             raise InputError("paraphrases: " + unknown("instruction", instruction, data.tasks))
-    config = with_fingerprint(recipe.policy_config(data.tasks), Source(download=True))
+    config = with_fingerprint(recipe.policy_config(data.tasks), BaseModelSource(download=True))
     learner = Learner(recipe, config, normalizer)
     return Trainer(learner.to(process.device), recipe, data, process)
 
@@ -173,7 +173,7 @@ def _run(run: RunDirectory, trainer: Trainer, normalizer: Normalizer, identity: 
     config: PolicyConfig = trainer.learner.network.config
 
     def save(best: bool) -> None:
-        if trainer.process.leads:
+        if trainer.process.is_main_process:
             report = identity | _course(trainer)
             shipped = report | {"data": [_without_path(d) for d in report["data"]],
                                 "init": report["init"] and _without_path(report["init"])}
@@ -185,28 +185,28 @@ def _run(run: RunDirectory, trainer: Trainer, normalizer: Normalizer, identity: 
             run.write_report(report)
         trainer.process.wait()
 
-    if not trainer.process.leads:
+    if not trainer.process.is_main_process:
         return trainer.run(save, None)
     print(parameter_table(count_parameters(trainer.learner)), flush=True)
     with RunLog(run.path, trainer.step, wandb, identity["recipe"]) as log:
         return trainer.run(save, log)
 
 
-def _identity(recipe: Recipe, setting: Setting, data: Mixture, trainer: Trainer) -> dict:
+def _identity(recipe: Recipe, options: RunOptions, data: Mixture, trainer: Trainer) -> dict:
     """Return the part of ``train.json`` that says how to repeat the run."""
     fingerprints = data.fingerprint.split("+")
     return {
         "recipe": recipe.model_dump(mode="json"),
         "data": [{"name": path.name, "path": str(path.resolve()), "weight": weight,
                   "fingerprint": fingerprint}
-                 for (path, weight), fingerprint in zip(setting.sources, fingerprints,
+                 for (path, weight), fingerprint in zip(options.sources, fingerprints,
                                                         strict=True)],
-        "init": setting.init and {"path": str(setting.init.resolve()),
-                                  "digest": checkpoint_digest(setting.init)},
-        "wandb": setting.wandb,
+        "init": options.init and {"path": str(options.init.resolve()),
+                                  "digest": checkpoint_digest(options.init)},
+        "wandb": options.wandb,
         "episodes": len(trainer.train_episodes), "held_out_episodes": len(trainer.held_out),
-        "frames": len(data.states), "device": setting.device,
-        "threads": torch.get_num_threads(), "processes": trainer.process.world,
+        "frames": len(data.states), "device": options.device,
+        "threads": torch.get_num_threads(), "processes": trainer.process.world_size,
         "precision": "bfloat16" if trainer.bfloat16 else "float32",
         "parameters": {p.name: {"total": p.total, "trainable": p.trainable}
                        for p in count_parameters(trainer.learner)},

@@ -47,9 +47,9 @@ class Trainer:
 
     def __init__(self, learner: Learner, recipe: Recipe, data: Mixture, process: Process):
         self.options = options = recipe.optimization
-        if options.batch_size % process.world:
+        if options.batch_size % process.world_size:
             raise InputError(f"Batch size {options.batch_size} cannot be shared evenly by "
-                             f"{process.world} processes; make it a multiple.")
+                             f"{process.world_size} processes; make it a multiple.")
         self.recipe, self.learner, self.data, self.process = recipe, learner, data, process
         # Frozen weights are the same tensors in both (``Backbone``).
         self.averaged = AveragedModel(learner, multi_avg_fn=self._average).eval()
@@ -59,10 +59,10 @@ class Trainer:
         self.bfloat16 = use_bfloat16(options.precision, process.device)
         self.train_episodes, self.held_out = split_episodes(recipe, len(data.starts))
         self.sampler = BatchSampler(data, self.train_episodes, recipe,
-                                    rank=process.rank, world=process.world)
+                                    rank=process.rank, world_size=process.world_size)
         self.validation_sampler = BatchSampler(data, self.held_out, recipe, VALIDATION) \
             if len(self.held_out) else None
-        shared = process.share(learner)
+        shared = process.wrap_ddp(learner)
         self._shared = torch.compile(shared) if options.compile else shared
         self.step, self.skipped, self.seconds = 0, 0, 0.0
         self.smooth: float | None = None
@@ -82,13 +82,13 @@ class Trainer:
         options, started = self.options, time.perf_counter() - self.seconds
         with (stop_signal() as stop,
               progress_bar(total=options.steps, initial=self.step, unit="step", desc="train",
-                           disable=not self.process.leads) as progress):
+                           disable=not self.process.is_main_process) as progress):
             for batch in self._batches():
                 figures, stopping = self._step(batch, bool(stop))
                 self.step += 1
                 self.seconds = time.perf_counter() - started
                 progress.update()
-                if self.process.leads and (self.step % LOG_EVERY == 0 or self.step == 1):
+                if self.process.is_main_process and (self.step % LOG_EVERY == 0 or self.step == 1):
                     progress.set_postfix(loss=f"{self.smooth or math.nan:.4f}",
                                          skipped=self.skipped)
                     log.add(self.step, figures)
@@ -106,7 +106,7 @@ class Trainer:
                              "seconds": round(self.seconds, 1)})
         if validation is None:
             return True
-        if self.process.leads:
+        if self.process.is_main_process:
             log.add(self.step, {"validation_loss": validation})
         if self.best is not None and not validation < self.best:
             return False
@@ -116,7 +116,7 @@ class Trainer:
     def _batches(self) -> Iterator[Batch]:
         """Batches from the present step on; workers draw ahead for a GPU."""
         gpu = self.process.device.startswith("cuda")
-        workers = min(4, max(1, (os.cpu_count() or 1) // self.process.world)) if gpu else 0
+        workers = min(4, max(1, (os.cpu_count() or 1) // self.process.world_size)) if gpu else 0
         numbers = range(self.step + 1, self.options.steps + 1)
         yield from DataLoader(self.sampler, batch_size=None, sampler=numbers, num_workers=workers,
                               pin_memory=gpu)
@@ -186,7 +186,7 @@ class Trainer:
         named |= {f"averaged.{k}": v for k, v in self.averaged.state_dict().items()}
         for name, parameter in self.trained.items():
             for key, value in self.optimizer.state[parameter].items():
-                named[f"optimiser.{name}.{key}"] = value  # the name that saved runs have
+                named[f"optimizer.{name}.{key}"] = value
         return {k: v.detach().cpu().clone() for k, v in named.items()}
 
     def progress(self) -> dict:
@@ -199,9 +199,9 @@ class Trainer:
         shapes = {f"learner.{k}": tuple(v.shape) for k, v in self.learner.state_dict().items()}
         shapes |= {f"averaged.{k}": tuple(v.shape) for k, v in self.averaged.state_dict().items()}
         for name, parameter in self.trained.items():
-            shapes |= {f"optimiser.{name}.{key}": tuple(parameter.shape)
+            shapes |= {f"optimizer.{name}.{key}": tuple(parameter.shape)
                        for key in ("exp_avg", "exp_avg_sq")}
-            shapes[f"optimiser.{name}.step"] = ()
+            shapes[f"optimizer.{name}.step"] = ()
         return shapes
 
     def restore(self, tensors: dict[str, torch.Tensor], progress: dict) -> None:
@@ -211,7 +211,7 @@ class Trainer:
         self.learner.load_state_dict(part("learner."))
         self.averaged.load_state_dict(part("averaged."))
         for name, parameter in self.trained.items():
-            state = part(f"optimiser.{name}.")
+            state = part(f"optimizer.{name}.")
             # AdamW keeps its step count on the CPU and the rest beside the parameter.
             self.optimizer.state[parameter] = {
                 k: v.clone() if k == "step" else v.to(parameter.device) for k, v in state.items()}

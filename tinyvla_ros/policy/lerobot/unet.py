@@ -46,7 +46,7 @@ class ConvBlock(nn.Module):
         return self.block(x)
 
 
-class ResidualBlock(nn.Module):
+class ConditionalResidualBlock(nn.Module):
     """Two ``ConvBlock`` with FiLM from the condition between them, and a skip."""
 
     def __init__(self, inputs: int, outputs: int, condition: int,
@@ -85,8 +85,8 @@ class ConditionalUnet(nn.Module):
         size, dims = config.diffusion_step_embed_dim, config.down_dims
         condition += size
 
-        def block(inputs: int, outputs: int) -> ResidualBlock:
-            return ResidualBlock(inputs, outputs, condition, config)
+        def block(inputs: int, outputs: int) -> ConditionalResidualBlock:
+            return ConditionalResidualBlock(inputs, outputs, condition, config)
 
         self.diffusion_step_encoder = nn.Sequential(
             SinusoidalEmbedding(size), nn.Linear(size, 4 * size), nn.Mish(),

@@ -16,7 +16,7 @@ from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import CheckpointError, InputError
 from tinyvla_ros.core.files import ADAPTER, replace_file, write_json
 from tinyvla_ros.policy.config import PolicyConfig
-from tinyvla_ros.policy.encoder_config import Pretrained
+from tinyvla_ros.policy.encoder_config import PretrainedConfig
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 # Where the adapted model is among a policy network's tensors.
@@ -30,7 +30,7 @@ def are_in(config: PolicyConfig) -> bool:
     return getattr(getattr(config.model, "encoder", None), "adapt", None) == "lora"
 
 
-def adapter_config(encoder: Pretrained):
+def adapter_config(encoder: PretrainedConfig):
     """Return peft's configuration of an encoder's adapters.
 
     Raises:
@@ -50,7 +50,7 @@ def adapter_config(encoder: Pretrained):
                       base_model_name_or_path=encoder.model)
 
 
-def attach(model: nn.Module, encoder: Pretrained, weights: bool) -> nn.Module:
+def attach(model: nn.Module, encoder: PretrainedConfig, weights: bool) -> nn.Module:
     """Return the model with untrained adapters, which do nothing yet.
 
     Args:
@@ -93,7 +93,7 @@ def adapter_names(names: Mapping[str, object]) -> dict[str, str]:
             if name.startswith(OURS) and ".lora_" in name}
 
 
-def save(path: Path, encoder: Pretrained,
+def save(path: Path, encoder: PretrainedConfig,
          weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Write the adapter directory of a checkpoint in peft's format.
 
@@ -116,7 +116,7 @@ def save(path: Path, encoder: Pretrained,
     return {name: tensor for name, tensor in weights.items() if name not in names.values()}
 
 
-def check(path: Path, encoder: Pretrained) -> None:
+def check(path: Path, encoder: PretrainedConfig) -> None:
     """Check that a checkpoint's adapter directory is there and the one ``config.json`` describes.
 
     Raises:

@@ -61,7 +61,7 @@ class Backbone(nn.Module):
         names |= set(state) - {n for n, _ in self.model.named_parameters()}
         self._kept = frozenset(f"model.{n}" for n in names)
 
-    def only_used(self, output: torch.Tensor) -> None:
+    def freeze_unused_parameters(self, output: torch.Tensor) -> None:
         """Do not train what an output does not depend on: an optimizer would never see it."""
         found, todo, seen = set(), [output.grad_fn], set()
         while todo:
@@ -168,5 +168,5 @@ def try_out(backbone: Backbone, what: str, *inputs: object) -> torch.Tensor:
         raise InputError(f"{what} cannot be encoded ({type(err).__name__}: {reason}); give a "
                          "model of this kind, and an image_size it takes.") from None
     output = output[0] if isinstance(output, tuple) else output
-    backbone.only_used(output)
+    backbone.freeze_unused_parameters(output)
     return output.detach()

@@ -12,15 +12,15 @@ from torch import nn
 
 from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import CheckpointError, InputError
-from tinyvla_ros.policy.encoder_config import Pretrained
-from tinyvla_ros.policy.pretrained import Source, fingerprint
+from tinyvla_ros.policy.encoder_config import PretrainedConfig
+from tinyvla_ros.policy.pretrained import BaseModelSource, fingerprint
 
 INSTALL = "type: pip install -r requirements-vlm.txt"
 # Weights that many checkpoints leave out, and no feature depends on.
 OPTIONAL = ("pooler", "head.")
 
 
-def find(settings: Pretrained, source: Source) -> Path:
+def find(settings: PretrainedConfig, source: BaseModelSource) -> Path:
     """Return the directory of a base model, checked against the fingerprint in the configuration.
 
     Raises:
@@ -40,7 +40,7 @@ def find(settings: Pretrained, source: Source) -> Path:
     return path
 
 
-def load_transformers(settings: Pretrained, path: Path, weights: bool) -> nn.Module:
+def load_transformers(settings: PretrainedConfig, path: Path, weights: bool) -> nn.Module:
     """Load a model of transformers without its language modeling head.
 
     Args:
@@ -83,7 +83,7 @@ def import_transformers(model: str):
     return transformers
 
 
-def read_config(path: Path, settings: Pretrained):
+def read_config(path: Path, settings: PretrainedConfig):
     """Return transformers' configuration of a model.
 
     Raises:
@@ -97,7 +97,7 @@ def read_config(path: Path, settings: Pretrained):
         raise _unloadable(settings, path, err) from None
 
 
-def load_timm(settings: Pretrained, path: Path, weights: bool) -> nn.Module:
+def load_timm(settings: PretrainedConfig, path: Path, weights: bool) -> nn.Module:
     """Load a backbone of timm without its classifier.
 
     Raises:
@@ -135,7 +135,7 @@ def image_statistics(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return (0.5,) * 3, (0.5,) * 3
 
 
-def _unloadable(settings: Pretrained, path: Path, err: Exception) -> InputError:
+def _unloadable(settings: PretrainedConfig, path: Path, err: Exception) -> InputError:
     reason = " ".join(str(err).split())[:200]
     return InputError(f"The {settings.kind} model {path} cannot be loaded ({type(err).__name__}: "
                       f"{reason}); give the directory of a model that this version of its library "

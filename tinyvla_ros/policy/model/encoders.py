@@ -6,28 +6,28 @@ from __future__ import annotations
 from torch import nn
 
 from tinyvla_ros.policy.config import PolicyConfig
-from tinyvla_ros.policy.encoder_config import TinyEncoder, VisionEncoder, needs_base
+from tinyvla_ros.policy.encoder_config import TinyEncoderConfig, VisionEncoderConfig, needs_base
 from tinyvla_ros.policy.model.encoder import ObservationEncoder
-from tinyvla_ros.policy.pretrained import Source, fingerprint
+from tinyvla_ros.policy.pretrained import BaseModelSource, fingerprint
 
 
-def make_encoder(config: PolicyConfig, source: Source) -> nn.Module:
+def make_encoder(config: PolicyConfig, source: BaseModelSource) -> nn.Module:
     """Return an encoder: images, state and instruction to a condition.
 
     Raises:
         InputError: its base model is not to be had or does not fit.
     """
     settings = config.model.encoder
-    if isinstance(settings, TinyEncoder):
+    if isinstance(settings, TinyEncoderConfig):
         return ObservationEncoder(config)
-    if isinstance(settings, VisionEncoder):
+    if isinstance(settings, VisionEncoderConfig):
         from tinyvla_ros.policy.model.vision_encoder import VisionEncoder as Encoder
     else:
         from tinyvla_ros.policy.model.vlm_encoder import VlmEncoder as Encoder
     return Encoder(config, source)
 
 
-def with_fingerprint(config: PolicyConfig, source: Source) -> PolicyConfig:
+def with_fingerprint(config: PolicyConfig, source: BaseModelSource) -> PolicyConfig:
     """Return a configuration that says by its fingerprint which base model it leaves weights to.
 
     Raises:

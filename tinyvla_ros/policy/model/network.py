@@ -12,7 +12,7 @@ from tinyvla_ros.policy.config import DiffusionConfig, PolicyConfig
 from tinyvla_ros.policy.model.condition import Condition
 from tinyvla_ros.policy.model.denoiser import ConditionalUnet1d
 from tinyvla_ros.policy.model.encoders import make_encoder
-from tinyvla_ros.policy.pretrained import Source
+from tinyvla_ros.policy.pretrained import BaseModelSource
 
 
 def _schedule(scheduler: type, config: DiffusionConfig):
@@ -31,7 +31,7 @@ class PolicyNetwork(nn.Module):
         InputError: that model is not to be had or does not fit.
     """
 
-    def __init__(self, config: PolicyConfig, source: Source = Source()):
+    def __init__(self, config: PolicyConfig, source: BaseModelSource = BaseModelSource()):
         super().__init__()
         self.config = config
         self.encoder = make_encoder(config, source)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.config import PolicyConfig
-from tinyvla_ros.policy.encoder_config import VisionEncoder as VisionSettings
+from tinyvla_ros.policy.encoder_config import VisionEncoderConfig
 from tinyvla_ros.policy.model import adapters, base_model
 from tinyvla_ros.policy.model.backbone import (
     Backbone,
@@ -23,7 +23,7 @@ from tinyvla_ros.policy.model.backbone import (
 )
 from tinyvla_ros.policy.model.encoder import SHARPNESS, ResidualBlock, spatial_softmax
 from tinyvla_ros.policy.model.instruction import make_instruction_embedding
-from tinyvla_ros.policy.pretrained import Source
+from tinyvla_ros.policy.pretrained import BaseModelSource
 
 
 class ImageBackbone(Backbone):
@@ -37,7 +37,7 @@ class ImageBackbone(Backbone):
         InputError: the model is not to be had, cannot be loaded, or takes no images.
     """
 
-    def __init__(self, settings: VisionSettings, source: Source):
+    def __init__(self, settings: VisionEncoderConfig, source: BaseModelSource):
         path = base_model.find(settings, source)
         if settings.library == "timm":
             model = base_model.load_timm(settings, path, source.weights)
@@ -140,7 +140,7 @@ class VisionEncoder(nn.Module):
         InputError: the model is not to be had or does not fit.
     """
 
-    def __init__(self, config: PolicyConfig, source: Source):
+    def __init__(self, config: PolicyConfig, source: BaseModelSource):
         super().__init__()
         model, settings = config.model, config.model.encoder
         self.camera_names = tuple(config.cameras)

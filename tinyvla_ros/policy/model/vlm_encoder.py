@@ -13,7 +13,7 @@ from torch import nn
 
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.config import PolicyConfig
-from tinyvla_ros.policy.encoder_config import VlmEncoder as VlmSettings
+from tinyvla_ros.policy.encoder_config import VlmEncoderConfig
 from tinyvla_ros.policy.model import adapters, base_model
 from tinyvla_ros.policy.model.backbone import (
     Backbone,
@@ -23,7 +23,7 @@ from tinyvla_ros.policy.model.backbone import (
     try_out,
 )
 from tinyvla_ros.policy.model.condition import AttendedCondition, Condition
-from tinyvla_ros.policy.pretrained import Source
+from tinyvla_ros.policy.pretrained import BaseModelSource
 
 # These take several images per row and look at their content to find out which are padding.
 WITH_CONNECTOR = ("smolvlm", "idefics3")
@@ -65,7 +65,7 @@ class VlmBackbone(Backbone):
         InputError: the model is not to be had, cannot be loaded, or is of another kind.
     """
 
-    def __init__(self, settings: VlmSettings, source: Source):
+    def __init__(self, settings: VlmEncoderConfig, source: BaseModelSource):
         path = base_model.find(settings, source)
         base_model.import_transformers(settings.model)
         config = base_model.read_config(path, settings)
@@ -147,7 +147,7 @@ class VlmEncoder(nn.Module):
         InputError: the model is not to be had or does not fit.
     """
 
-    def __init__(self, config: PolicyConfig, source: Source):
+    def __init__(self, config: PolicyConfig, source: BaseModelSource):
         super().__init__()
         model, settings = config.model, config.model.encoder
         self.camera_names, self.cameras = (), nn.ModuleList()  # none has a part of its own

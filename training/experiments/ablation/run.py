@@ -21,7 +21,7 @@ from training.learning.learner import Learner
 from training.learning.mixture import load_mixture
 from training.learning.recipe import Recipe
 from training.learning.run_directory import LAST, STATE
-from training.learning.train import Setting, fit_normalizer, resume, train
+from training.learning.train import RunOptions, fit_normalizer, resume, train
 from training.learning.trainer import DivergedError, split_episodes
 
 
@@ -72,7 +72,7 @@ def _bring_to_end(job: RunJob) -> bool:
         finished = int(last.resolve().name) >= job.recipe.optimization.steps
         return finished or resume(job.path, threads=1)
     shutil.rmtree(job.path, ignore_errors=True)  # of a run that was killed before it saved
-    return train(job.recipe, Setting(job.sources, threads=1), job.path)
+    return train(job.recipe, RunOptions(job.sources, threads=1), job.path)
 
 
 def _measure(job: RunJob) -> dict:
