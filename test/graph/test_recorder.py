@@ -209,7 +209,7 @@ def test_a_topic_with_two_types_is_named_and_the_rest_recorded(graph):
         (path,) = graph.recorded(1)
         assert texts(path, a.topic_name) == ["x"]
         assert graph.process.poll() is None
-        assert f"/{name} is published as" in graph.output.text
+        assert f"/{name} is published with types" in graph.output.text
     finally:
         other.destroy_node()
         context.try_shutdown()

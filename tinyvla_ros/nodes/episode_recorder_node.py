@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every episode on the graph becomes a rosbag2 directory, message for message as it was sent."""
+"""Record every episode as a rosbag2 directory, each message as its publisher serialized it."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ from tinyvla_ros.nodes.recorded_topics import (
 )
 from tinyvla_ros.nodes.runner import ERROR, OK, WARN, Diagnostics, run_node
 
-# Topics are looked for so often, s.
-DISCOVERY_S = 0.2
-TICK_S = 0.03
-# Old events come together when this node starts; one after so long is the last of them, s.
-MISSED_S = 0.2
+# Periods of looking for new topics and of sorting messages, s.
+DISCOVERY_S, TICK_S = 0.2, 0.03
+# Latched events of earlier episodes arrive together when this node starts. A `begin` among them
+# belongs to a running episode if no `end` follows within this time, s.
+LATCHED_EVENTS_S = 0.2
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 
 
@@ -55,21 +55,22 @@ class RecorderParameters(Config):
     exclude: tuple[str, ...] = Field(("/rosout", "/parameter_events", ".*/transition_event"),
                                      description="Topics to leave out, likewise.")
     compression: str = Field("none", pattern="^(none|zstd|lz4)$",
-                             description="Of the bags' chunks: none, zstd or lz4.")
+                             description="Compression of the bags: none, zstd or lz4.")
     jpeg_quality: int = Field(0, ge=0, le=100, description="Record images as JPEG of this quality "
                               "under <topic>/compressed; 0 for the images as they are.")
-    buffer_mb: int = Field(256, ge=1, le=65536, description="Memory for messages on their way to "
-                           "the disk; what does not fit is dropped and counted.")
-    min_free_mb: int = Field(200, ge=0, le=10_000_000, description="An episode ends when less "
-                             "space than this is left on the disk.")
-    checkpoint: str = Field("", description="Checkpoint the policy runs; its digest is recorded.")
-    policy_join: str = Field("", description="How the policy joins chunks; recorded with every "
-                             "episode, because replaying needs to know.")
-    robot: str = Field("", description="Robot contract; it is recorded with every episode.")
+    buffer_mb: int = Field(256, ge=1, le=65536, description="Memory for messages that wait for "
+                           "the disk; those that do not fit are dropped and counted.")
+    min_free_mb: int = Field(200, ge=0, le=10_000_000, description="Recording of an "
+                             "episode ends when the disk has less free space than this.")
+    checkpoint: str = Field("", description="Checkpoint of the policy; its path and digest are "
+                            "recorded with every episode.")
+    policy_join: str = Field("", description="How the policy blends chunks; recorded with every "
+                             "episode, because replay needs it.")
+    robot: str = Field("", description="Robot contract; recorded with every episode.")
 
 
 class EpisodeRecorderNode(Node):
-    """Subscribes to whatever is published; begins and ends bags on the ``episode`` topic.
+    """Subscribes to every topic that is published; ``episode`` events begin and end the bags.
 
     Attributes:
         exit_code: set to end the process.
@@ -78,17 +79,17 @@ class EpisodeRecorderNode(Node):
     def __init__(self):
         super().__init__("episode_recorder_node")
         self.exit_code: int | None = None
-        self._parameters = p = declare_parameters(self, RecorderParameters)
-        self._record, self._leave = (patterns(n, getattr(p, n)) for n in ("topics", "exclude"))
-        self._common = _common(p)
+        self._options = p = declare_parameters(self, RecorderParameters)
+        self._include, self._exclude = (patterns(n, getattr(p, n)) for n in ("topics", "exclude"))
+        self._metadata = _metadata(p)
         self._events = self.resolve_topic_name("episode")
         self._writer = WriterThread(Path(p.out), p.compression, p.buffer_mb * 1_000_000,
                                     p.min_free_mb * 1_000_000)
         self._sorter = EpisodeSorter(self._writer, (self._events, "/diagnostics"))
-        self._known: dict[str, object] = {}  # topic -> subscription, None if it cannot be read
-        self._said: set[str] = set()
-        # An episode that began before this node did: it may also have ended since.
-        self._missed: tuple[int, dict[str, str]] | None = None
+        self._subscribed: dict[str, object] = {}  # topic -> subscription; None if not recorded
+        self._reported: set[str] = set()  # topics and failures that are in the log already
+        # An episode that began before this node started, and may have ended by now.
+        self._earlier_begin: tuple[int, dict[str, str]] | None = None
         self.create_service(Trigger, "~/begin", self._on_begin)
         self.create_service(SetBool, "~/end", self._on_end)
         self._diagnostics = Diagnostics(self, "recording", "", self._describe)
@@ -100,7 +101,7 @@ class EpisodeRecorderNode(Node):
         self.get_logger().info(f"recording episodes to {Path(p.out).resolve()}")
 
     def close(self) -> None:
-        """Complete the bags; called when the process ends for whatever reason."""
+        """Complete the bags; called when the process ends, for any reason."""
         self._sorter.close(time.time_ns())
         self._writer.close()
         for path in self._writer.take_finished():
@@ -112,22 +113,22 @@ class EpisodeRecorderNode(Node):
         for topic, types in self.get_topic_names_and_types():
             if not self._wanted(topic):
                 continue
-            if len(types) > 1 and topic not in self._said:
-                self._said.add(topic)
+            if len(types) > 1 and topic not in self._reported:
+                self._reported.add(topic)
                 self.get_logger().error(
-                    f"{topic} is published as {' and as '.join(types)}; at most one of them is "
-                    "recorded, give the other another name.")
-            if topic in self._known:
+                    f"{topic} is published with types {' and '.join(types)}; at most one of them "
+                    "is recorded, rename the other topic.")
+            if topic in self._subscribed:
                 if self.count_publishers(topic) > 1:
                     self._sorter.stop_counting_losses(topic)
                 continue
             publishers = self.get_publishers_info_by_topic(topic)
             if publishers:
-                self._known[topic] = self._subscribe(topic, types, publishers)
+                self._subscribed[topic] = self._subscribe(topic, types, publishers)
 
     def _wanted(self, topic: str) -> bool:
         return topic == self._events or (
-            fits(topic, self._record) and not fits(topic, self._leave))
+            fits(topic, self._include) and not fits(topic, self._exclude))
 
     def _subscribe(self, topic: str, types: list[str], publishers: list):
         if len(types) > 1:
@@ -139,11 +140,11 @@ class EpisodeRecorderNode(Node):
             return None
         qos = matching_qos(types[0], publishers)
         offered = [offered_qos(p.qos_profile) for p in publishers]
-        if self._parameters.jpeg_quality and types[0] == IMAGE:
+        if self._options.jpeg_quality and types[0] == IMAGE:
             jpeg = definition(COMPRESSED)
             self._writer.topic(
                 topic, TopicMetadata(f"{topic}/compressed", COMPRESSED, offered, jpeg.type_hash),
-                jpeg.text, lambda data: as_jpeg(data, self._parameters.jpeg_quality))
+                jpeg.text, lambda data: as_jpeg(data, self._options.jpeg_quality))
         else:
             self._writer.topic(
                 topic, TopicMetadata(topic, types[0], offered, described.type_hash),
@@ -152,8 +153,7 @@ class EpisodeRecorderNode(Node):
             self._sorter.latch(topic, max(1, len(publishers)))
 
         def callback(data: bytes, info: dict) -> None:
-            # When the middleware received it: this thread may be late, with large messages more
-            # than with small ones.
+            # The middleware's time: this thread may be late, most of all for large messages.
             received = info["received_timestamp"] or time.time_ns()
             message = RawMessage(topic, received, info["source_timestamp"] or received, data,
                                  info["publication_sequence_number"] or 0)
@@ -170,19 +170,19 @@ class EpisodeRecorderNode(Node):
         values = dict(event.values)
         late_s = (message.log_ns - message.publish_ns) / 1e9
         if event.kind == BEGIN and late_s > CLOCK_TRUST_S:
-            self._missed = (message.time_ns, values | {"begun_late_s": f"{late_s:.1f}"})
+            self._earlier_begin = (message.time_ns, values | {"begun_late_s": f"{late_s:.1f}"})
         elif event.kind == BEGIN:
-            self._missed = None
+            self._earlier_begin = None
             self._begin(message.time_ns, values)
         elif event.kind in (END, ABORT):
-            self._missed = None
+            self._earlier_begin = None
             self._end(message.time_ns, values | {"outcome": event.outcome})
 
     def _begin(self, at_ns: int, values: dict[str, str]) -> None:
         name = safe_name((f"{int(values['index']):04d}" if values.get("index", "").isdigit()
                           else time.strftime("%Y%m%d-%H%M%S"), values.get("task", ""),
                           f"seed{values['seed']}" if "seed" in values else ""))
-        self._sorter.begin(name, at_ns, time.monotonic(), self._common | values)
+        self._sorter.begin(name, at_ns, time.monotonic(), self._metadata | values)
         self._diagnostics.publish()
 
     def _end(self, at_ns: int, values: dict[str, str]) -> None:
@@ -209,19 +209,20 @@ class EpisodeRecorderNode(Node):
         return response
 
     def _tick(self) -> None:
-        if self._missed is not None and time.time_ns() - self._missed[0] > MISSED_S * 1e9:
-            at_ns, values = self._missed
-            self._missed = None
-            self._begin(at_ns, values)
+        if self._earlier_begin is not None:
+            at_ns, values = self._earlier_begin
+            if time.time_ns() - at_ns > LATCHED_EVENTS_S * 1e9:
+                self._earlier_begin = None
+                self._begin(at_ns, values)
         self._sorter.tick(time.monotonic())
         for path in self._writer.take_finished():
             self.get_logger().info(f"recorded {path}")
             self._diagnostics.publish()
         for name in self._sorter.empty:
-            self.get_logger().warning(f"nothing came during episode {name}; it has no bag")
+            self.get_logger().warning(f"episode {name} had no messages; there is no bag of it")
         self._sorter.empty.clear()
-        if self._writer.failure and self._writer.failure not in self._said:
-            self._said.add(self._writer.failure)
+        if self._writer.failure and self._writer.failure not in self._reported:
+            self._reported.add(self._writer.failure)
             self.get_logger().error(self._writer.failure)
             self._diagnostics.publish()
 
@@ -232,9 +233,9 @@ class EpisodeRecorderNode(Node):
                   "disk_free_mb": shutil.disk_usage(writer.out).free // 1_000_000}
         for kind, counts in (("messages", writer.recorded), ("dropped", writer.dropped),
                              ("lost", sorter.lost)):
-            # A copy is made at once; the writing thread may add a topic while this one goes on.
+            # dict() copies at once; the writer thread may add a topic during the loop.
             values |= {f"{kind} {t}": n for t, n in dict(counts).items()}
-        unreadable = [t for t, s in self._known.items() if s is None]
+        unreadable = [t for t, s in self._subscribed.items() if s is None]
         if writer.failure:
             return ERROR, writer.failure, values
         if writer.dropped:
@@ -245,8 +246,8 @@ class EpisodeRecorderNode(Node):
         return OK, f"recording {sorter.recording}" if sorter.recording else "idle", values
 
 
-def _common(parameters: RecorderParameters) -> dict[str, str]:
-    """What every episode is recorded with."""
+def _metadata(parameters: RecorderParameters) -> dict[str, str]:
+    """Return the custom metadata that all episodes share."""
     values = {"recorder": f"tinyvla_ros {__version__}"}
     if parameters.robot:
         contract = RobotContract.load(parameters.robot)

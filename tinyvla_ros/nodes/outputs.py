@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where plans go: one publisher per output of the robot contract.
+"""Publish plans: one publisher per output of the robot contract.
 
 Message types are imported when an output needs them.
 """
@@ -22,19 +22,19 @@ from tinyvla_ros.core.messages import fill_trajectory, set_stamp
 from tinyvla_ros.core.types import ActionChunk
 
 DEPTH = 10
-# How long a hold that was held up on its way is still followed, s.
+# A controller still accepts a hold that arrives this much after its last row, s.
 HOLD_VALID_S = 0.2
-# How long a node that ends waits for its last command to arrive, s.
+# A node that ends waits at most so long for its last command to arrive, s.
 FLUSH_S = 0.1
 
 
 class OutputPublisher:
-    """Publishes one output's share of the plans.
+    """Publishes the channels of one output.
 
     Args:
-        node: makes the publisher.
+        node: creates the publisher.
         output: from the contract.
-        channels: names of a plan's columns.
+        channels: names of the columns of a plan.
         message: class of the message.
     """
 
@@ -47,36 +47,36 @@ class OutputPublisher:
         self._node = node
 
     def close(self) -> None:
-        """Take the publisher from the graph."""
+        """Destroy the publisher."""
         self._node.destroy_publisher(self._publisher)
 
     def problem(self) -> str:
-        """Say so if nobody listens."""
+        """Return why commands would get lost, empty if there is a subscriber."""
         return "" if self._publisher.get_subscription_count() else \
             f"nobody subscribes to {self._publisher.topic_name}"
 
     def flush(self) -> None:
-        """Wait until what was sent has arrived, not for long."""
+        """Wait until subscribers have acknowledged all messages, at most ``FLUSH_S``."""
         self._publisher.wait_for_all_acked(Duration(seconds=FLUSH_S))
 
     def send(self, plan: Plan) -> None:
-        """Take a plan over; called once for each."""
+        """Publish a new plan, or nothing; called once per plan."""
 
     def tick(self, plan: Plan, now_ns: int) -> None:
-        """Publish what applies now; called every control period."""
+        """Publish the row for now, or nothing; called every control period."""
 
     def _values(self, commands: np.ndarray) -> np.ndarray:
         return commands[..., self._columns] * self._scale + self._offset
 
 
 class JointTrajectoryPublisher(OutputPublisher):
-    """The whole plan at once, for joint_trajectory_controller.
+    """The whole plan as one message, for joint_trajectory_controller.
 
-    A new trajectory replaces the old one at once. The stamp is the start of the plan, a little
-    ahead of now, so that none arrives too late to be followed within the limits, and one that is
-    held up on the way is refused instead of being followed late: the one before it ends at rest.
-    A row is reached at the end of its period; velocities make the controller interpolate by
-    cubics.
+    A new trajectory replaces the old one at once. Its stamp is the start of the plan, ``lead``
+    seconds from now: it arrives before it starts and can be followed within the limits. A message
+    that is delayed beyond its last row is refused by the controller; the trajectory before it ends
+    at rest. Each row is reached at the end of its period. With velocities the controller
+    interpolates by cubics.
     """
 
     def __init__(self, node: Node, output: JointTrajectoryOutput, channels: tuple[str, ...]):
@@ -95,8 +95,8 @@ class JointTrajectoryPublisher(OutputPublisher):
             set_stamp(point.time_from_start, (i + 1) * plan.dt_ns)
             msg.points.append(point)
         if plan.chunk is None:
-            # One more point at the same place: a hold that comes late is not refused, and an arm
-            # that went on meanwhile has the time to come back.
+            # One more point at the same position: a late hold is not refused, and an arm that
+            # moved on in the meantime has time to come back.
             last = self._point(positions=positions[-1].tolist(), velocities=[0.0] * len(velocity))
             set_stamp(last.time_from_start,
                       len(positions) * plan.dt_ns + round(HOLD_VALID_S * 1e9))
@@ -105,7 +105,7 @@ class JointTrajectoryPublisher(OutputPublisher):
 
 
 class ChunkPublisher(OutputPublisher):
-    """Chunks as the policy made them, what is still to be executed within the limits."""
+    """The chunk as one message, in the form of the policy's chunks and within the limits."""
 
     def __init__(self, node: Node, output: ChunkOutput, channels: tuple[str, ...]):
         from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
@@ -122,8 +122,10 @@ class ChunkPublisher(OutputPublisher):
 
 
 class TwistPublisher(OutputPublisher):
-    """A twist every control period while a plan lasts, for MoveIt Servo, whose own time-out
-    (0.1 s) stops the arm when they end."""
+    """A twist every control period of a plan, for MoveIt Servo.
+
+    Servo's own time-out (0.1 s) stops the arm when they end.
+    """
 
     def __init__(self, node: Node, output: TwistOutput, channels: tuple[str, ...]):
         from geometry_msgs.msg import TwistStamped
@@ -144,7 +146,7 @@ class TwistPublisher(OutputPublisher):
 
 
 class PositionsPublisher(OutputPublisher):
-    """Positions every control period while a plan lasts, for a forward_command_controller."""
+    """Positions every control period of a plan, for a forward_command_controller."""
 
     def __init__(self, node: Node, output: PositionsOutput, channels: tuple[str, ...]):
         from std_msgs.msg import Float64MultiArray
@@ -163,5 +165,5 @@ _PUBLISHERS = {"joint_trajectory": JointTrajectoryPublisher, "chunk": ChunkPubli
 
 def make_outputs(node: Node, outputs: tuple[AnyOutput, ...],
                  channels: tuple[str, ...]) -> list[OutputPublisher]:
-    """Make the publishers of a contract; ``channels`` are the columns of the plans."""
+    """Create the publishers of a contract; ``channels`` name the columns of its plans."""
     return [_PUBLISHERS[output.type](node, output, channels) for output in outputs]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two threads of an active policy node: one infers, one looks after the arm.
+"""The two threads of an active policy node: one infers, one controls the arm.
 
-The second runs at the control rate on a steady clock, whatever the first and the executor do:
-it judges the inputs, joins and checks chunks, and is the only one that commands the arm.
+The control thread runs every 5 to 20 ms on a steady clock, however long inference and callbacks
+take. It judges the inputs, blends and checks chunks, and alone commands the arm.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 0.005, 0.02
 
 
 @dataclass(frozen=True)
-class _Ready:
-    """A chunk on its way from one thread to the other; times are steady seconds."""
+class _ReadyChunk:
+    """A chunk for the control thread; times are steady seconds."""
 
     chunk: ActionChunk
     instruction: str
@@ -46,21 +46,21 @@ class PolicyLoop:
     """Runs a policy on an arm between ``start`` and ``stop``.
 
     Attributes:
-        failure: the exception that ended inference for good, None if there was none.
-        missed: pictures of which no plan came, by reason; together with the plans they are all.
-        latencies: from the picture's stamp to the command.
+        failure: the exception that ended one of the threads; None if there was none.
+        unused: images that led to no plan, by reason; images = plans + unused.
+        latencies: of every stage from the stamp of an image to the command.
 
     Args:
         policy: infers.
-        contract: the robot's.
-        inputs: observations and their health.
-        outputs: where plans go.
-        supervisor: decides; used by other threads only through this class.
-        clock: the node's.
+        contract: of the robot.
+        inputs: observations and the health of their streams.
+        outputs: where plans are published.
+        supervisor: decides; other threads use it only through this class.
+        clock: of the node.
         workers: the threads to infer and to control in.
-        on_state: called in the control thread when state or reason have changed.
-        report: called with a topic and an error that did not end anything.
-        on_chunk: called in the inference thread with what the policy said and what it was told.
+        on_state: called in the control thread when state or reason changed.
+        report: called with a topic and an error that is not fatal.
+        on_chunk: called in the inference thread with every raw chunk and its instruction.
         extra_latency: seconds added to every inference, for experiments.
     """
 
@@ -77,30 +77,29 @@ class PolicyLoop:
         dt = policy.config.action.dt
         self._period = min(max(dt, SHORTEST_PERIOD_S), LONGEST_PERIOD_S)
         self._replan_ns = round(contract.execution.replan_every * dt * 1e9)
-        self._lock = threading.RLock()  # the supervisor's and the outputs'
+        self._lock = threading.RLock()  # guards the supervisor and the outputs
         self._wake = threading.Condition()
-        self._ready: _Ready | None = None
-        self._done: tuple[int, str] | None = None  # stamp and instruction last acted on
+        self._ready: _ReadyChunk | None = None
+        self._inferred: tuple[int, str] | None = None  # stamp and instruction of the last one
         self._inferring_since: float | None = None
-        self._held_by = ""  # why the arm must not move, as the control thread saw it last
-        self._steps = ClockSteps()
-        self._said: tuple[str, str] | None = None
+        self._problem = ""  # why the arm must not move, from the last control period
+        self._clock_steps = ClockSteps()
+        self._state: tuple[str, str] | None = None  # and reason, from the last control period
         self._closing = False
         self._workers = workers
         self.failure: BaseException | None = None
-        self.missed: Counter[str] = Counter()
-        self._pictures = 0  # of the first camera, up to the one acted on last
-        self._dropped: int | None = None  # stamp of a picture whose chunk was not used
+        self.unused: Counter[str] = Counter()
+        self._last_image = 0  # number of the first camera's image that was used last
+        self._refused_stamp: int | None = None  # of the image whose chunk met a problem
         self.latencies = StageLatencies()
 
     def start(self, enabled: bool) -> None:
-        """Start both threads; the operator's switch as given."""
+        """Start both threads, enabled or not."""
         self._supervisor.activate(enabled)
-        self._closing, self._done, self._ready, self._steps = False, None, None, ClockSteps()
-        self._held_by = ""
-        for worker, work in zip(self._workers, (self._infer_forever, self._control_forever),
-                                strict=True):
-            worker.start(work)
+        self._closing, self._inferred, self._ready = False, None, None
+        self._problem, self._clock_steps = "", ClockSteps()
+        self._workers[0].start(self._infer_forever)
+        self._workers[1].start(self._control_forever)
 
     def stop(self) -> None:
         """Bring the arm to rest, then end both threads."""
@@ -116,15 +115,15 @@ class PolicyLoop:
             worker.wait(timeout=10.0)
 
     def enable(self, enabled: bool) -> None:
-        """Turn the operator's switch."""
+        """Enable or disable the arm."""
         with self._lock:
             self._apply(self._supervisor.enable(enabled, self._now_ns()))
         with self._inputs.changed:
-            self._done = None
+            self._inferred = None
             self._inputs.changed.notify_all()
 
     def emergency_stop(self, reason: str) -> None:
-        """Hold until ``reset``."""
+        """Hold the arm until ``reset``."""
         with self._lock:
             self._apply(self._supervisor.stop(reason, self._now_ns()))
 
@@ -135,48 +134,50 @@ class PolicyLoop:
         with self._inputs.changed:
             self._inputs.clear()
             self._policy.reset()
-            self._done = None
+            self._inferred = None
 
     # ---- inference ------------------------------------------------------------------------
 
     def _infer_forever(self) -> None:
         while not self._closing:
             with self._inputs.changed:
-                observation = self._next_observation()
-                while observation is None and not self._closing:
-                    # The time-out is for what changes without a message: states, replan_every.
+                while not self._closing and (observation := self._next_observation()) is None:
+                    # Some conditions change without a message: the state, replan_every.
                     self._inputs.changed.wait(0.05)
-                    observation = self._next_observation()
                 if self._closing:
                     return
-                self._done = (observation.stamp_ns, observation.instruction)
-                # Newer pictures may be there already, of which other cameras lack theirs.
-                number, seen = self._inputs.number(observation.stamp_ns), self._pictures
-                self.missed["newer one taken"] += max(0, number - seen - 1)
-                self._pictures = max(seen, number)
-                if self._dropped not in (None, observation.stamp_ns):
-                    self.missed["inputs failed meanwhile"] += 1
-                self._dropped = None
+                self._inferred = (observation.stamp_ns, observation.instruction)
+                self._count_unused(observation.stamp_ns)
             try:
                 self._infer(observation)
             except InputError as err:
-                self.missed["not inferred"] += 1
+                self.unused["not inferred"] += 1
                 self._report("inference", err)
-            except Exception as err:  # a broken device must not leave a silent node
+            except Exception as err:  # a broken device must stop the arm, not only this thread
                 if not self._closing:
                     self.failure = err
                     self.emergency_stop(f"inference failed: {err!r}")
                 return
 
+    def _count_unused(self, stamp_ns: int) -> None:
+        """Count the images that were passed over for the one with this stamp."""
+        # An older image may be used last, while newer ones lack those of the other cameras.
+        number = self._inputs.number(stamp_ns)
+        self.unused["newer one taken"] += max(0, number - self._last_image - 1)
+        self._last_image = max(self._last_image, number)
+        if self._refused_stamp not in (None, stamp_ns):
+            self.unused["inputs failed meanwhile"] += 1
+        self._refused_stamp = None
+
     def _next_observation(self) -> Observation | None:
-        """Return the newest observation not acted on yet, if it may be acted on."""
-        if not self._supervisor.may_infer or self._ready is not None or self._held_by:
-            return None  # inferring for nothing, again and again, would heat a held robot's CPU
+        """Return the newest observation if it is new and its chunk could be executed."""
+        if not self._supervisor.may_infer or self._ready is not None or self._problem:
+            return None  # while the arm is held, inference would only cost CPU time
         observation = self._inputs.latest()
         if observation is None:
             return None
-        if self._done is not None and observation.instruction == self._done[1]:
-            since = observation.stamp_ns - self._done[0]
+        if self._inferred is not None and observation.instruction == self._inferred[1]:
+            since = observation.stamp_ns - self._inferred[0]
             if since == 0 or (0 < since < self._replan_ns
                               and self._supervisor.state == "running"):
                 return None
@@ -199,8 +200,8 @@ class PolicyLoop:
         finally:
             self._inferring_since = None
         with self._wake:
-            self._ready = _Ready(chunk, observation.instruction, arrived, started,
-                                 time.monotonic())
+            self._ready = _ReadyChunk(chunk, observation.instruction, arrived, started,
+                                      time.monotonic())
             self._wake.notify()
         self._on_chunk(chunk, observation.instruction)
 
@@ -209,7 +210,7 @@ class PolicyLoop:
         age = (self._now_ns() - observation.stamp_ns) / 1e9
         if limit and age > limit:
             raise MessageError(f"The newest observation is {age:.3f} s old; at most {limit:g} s "
-                               "is acted on, check the clocks and the cameras.")
+                               "is used, check the clocks and the cameras.")
 
     # ---- control --------------------------------------------------------------------------
 
@@ -220,7 +221,7 @@ class PolicyLoop:
                     self._wake.wait(self._period)
             try:
                 self._control()
-            except Exception as err:  # the arm must not be left with nobody looking after it
+            except Exception as err:  # nothing else would hold the arm
                 if self._closing:
                     return
                 self.failure = err
@@ -233,56 +234,55 @@ class PolicyLoop:
             if self._closing:
                 return
             now_s, now_ns = time.monotonic(), self._now_ns()
-            step = self._clock_step(now_s, now_ns)
-            if step:
+            if step := self._clock_step(now_s, now_ns):
                 self._apply(self._supervisor.tick(now_ns, step))
                 self._supervisor.forget()
                 self._inputs.clear()
-            before, problem = self._held_by, self._problem(now_s, now_ns)
-            self._held_by = problem
+            before, problem = self._problem, self._find_problem(now_s, now_ns)
+            self._problem = problem
             self._apply(self._supervisor.tick(now_ns, problem))
             with self._wake:
                 ready, self._ready = self._ready, None
             if ready is not None:
                 if problem:
-                    # May be acted on once the problem is gone.
-                    self._done, self._dropped = None, ready.chunk.stamp_ns
+                    # The observation is used again if it is still the newest afterwards.
+                    self._inferred, self._refused_stamp = None, ready.chunk.stamp_ns
                 else:
                     self._accept(ready, now_ns)
             if self._supervisor.plan is not None:
                 for output in self._outputs:
                     output.tick(self._supervisor.plan, now_ns)
-            said = (self._supervisor.state, self._supervisor.reason)
+            state = (self._supervisor.state, self._supervisor.reason)
         if ready is not None or (before and not problem):
             with self._inputs.changed:
                 self._inputs.changed.notify_all()
-        if said != self._said:
-            self._said = said
+        if state != self._state:
+            self._state = state
             self._on_state()
 
-    def _accept(self, ready: _Ready, now_ns: int) -> None:
+    def _accept(self, ready: _ReadyChunk, now_ns: int) -> None:
         plan = self._supervisor.accept(ready.chunk, ready.instruction,
                                        self._inputs.newest_state(), now_ns)
         self._apply(plan)
-        if plan is None or plan.chunk is None:
-            self.missed["chunk refused"] += 1
-            return
         now_s = time.monotonic()
+        if plan is None or plan.chunk is None:
+            self.unused["chunk refused"] += 1
+            return
         total = max(0.0, (self._now_ns() - ready.chunk.stamp_ns) / 1e9)
-        stages = (total - (now_s - ready.arrived), ready.started - ready.arrived,
-                  ready.finished - ready.started, now_s - ready.finished, total)
-        self.latencies.add(stages)
+        self.latencies.add((
+            total - (now_s - ready.arrived), ready.started - ready.arrived,
+            ready.finished - ready.started, now_s - ready.finished, total))
 
     def _apply(self, plan: Plan | None) -> None:
         if plan is not None:
             for output in self._outputs:
                 output.send(plan)
 
-    def _problem(self, now_s: float, now_ns: int) -> str:
+    def _find_problem(self, now_s: float, now_ns: int) -> str:
+        """Return why the arm must not move, empty if it may."""
         if self._ros_time and now_ns == 0:
             return "waiting for /clock"
-        problem = self._inputs.problem(now_s, now_ns)
-        if problem:
+        if problem := self._inputs.problem(now_s, now_ns):
             return problem
         since = self._inferring_since
         limit = self._contract.execution.max_duration + self._extra_latency
@@ -291,12 +291,11 @@ class PolicyLoop:
         return next(filter(None, (o.problem() for o in self._outputs)), "")
 
     def _clock_step(self, now_s: float, now_ns: int) -> str:
-        """Notice that time went back, or that the system's clock was set."""
+        """Return how the stamps or the system's clock jumped, empty if they did not."""
         if self._inputs.pop_clock_reset():
-            return "time went back: the stamps of a stream did"
-        if self._ros_time:
-            return ""  # simulations jump and stop as they like
-        return self._steps.step(now_s, now_ns)
+            return "the clock of the stamps was set back"
+        # A simulation may pause and jump.
+        return "" if self._ros_time else self._clock_steps.step(now_s, now_ns)
 
     def _now_ns(self) -> int:
         return self._clock.now().nanoseconds

@@ -44,7 +44,7 @@ class PolicyNodeParameters(Config):
     sample_steps: int = Field(0, ge=0, le=1000,
                               description="DDIM steps; 0 for the checkpoint's own.")
     join: str = Field("", pattern="^(|replace|ensemble|rtc)$", description="How chunks are "
-                      "joined; empty for the contract's execution.join.")
+                      "blended; empty for the contract's execution.join.")
     enabled: bool = Field(False, description="Command the arm from the start; otherwise wait for "
                                              "~/enable.")
     autostart: bool = Field(True, description="Configure and activate at once; otherwise wait "
@@ -54,7 +54,7 @@ class PolicyNodeParameters(Config):
 
 
 class PolicyNode(LifecycleNode):
-    """Loads on configure, listens and infers while active, holds the arm when deactivated.
+    """Loads on configure, subscribes and infers while active, holds the arm when deactivated.
 
     Attributes:
         exit_code: set to end the process.
@@ -64,7 +64,7 @@ class PolicyNode(LifecycleNode):
         super().__init__("policy_node")
         self.exit_code: int | None = None
         self._failure: InputError | None = None
-        self._parameters = declare_parameters(self, PolicyNodeParameters)
+        self._options = declare_parameters(self, PolicyNodeParameters)
         self._policy: Policy | None = None
         self._inputs: PolicyInputs | None = None
         self._outputs: list[OutputPublisher] = []
@@ -72,14 +72,15 @@ class PolicyNode(LifecycleNode):
         self._loop: PolicyLoop | None = None
         self._workers = (Worker("inference"), Worker("control"))
         self._active = False
-        self._problem, self._plans_before = "", 0  # the last refused input
+        # The newest refused input, and the number of plans then: the next plan clears it.
+        self._problem, self._plans_before = "", 0
         self.create_service(SetBool, "~/enable", self._on_enable)
         self.create_service(Trigger, "~/stop", self._on_stop)
         self.create_service(Trigger, "~/reset", self._on_reset)
-        # What the policy said, before chunks are joined and limited: to be recorded and replayed.
-        self._said = self.create_publisher(JointTrajectory, "~/chunk", 10)
+        # Chunks before blending and limits, to be recorded and replayed.
+        self._raw_chunk_publisher = self.create_publisher(JointTrajectory, "~/chunk", 10)
         self._diagnostics = Diagnostics(self, "policy", "", self._describe)
-        if self._parameters.autostart:
+        if self._options.autostart:
             self.trigger_configure()
             if self._failure is not None:
                 raise self._failure
@@ -89,12 +90,12 @@ class PolicyNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the checkpoint and the contract, check one against the other, warm up."""
-        parameters, self._failure = self._parameters, None
+        options, self._failure = self._options, None
         try:
             contract = self._load_contract()
-            path = parameters.checkpoint or str(default_checkpoint())
-            self._policy = Policy(path, parameters.device, parameters.seed, parameters.threads,
-                                  parameters.sample_steps or None)
+            path = options.checkpoint or str(default_checkpoint())
+            self._policy = Policy(path, options.device, options.seed, options.threads,
+                                  options.sample_steps or None)
             config = self._policy.config
             for sentence in check_contract(contract, config):
                 self.get_logger().info(sentence)
@@ -114,30 +115,30 @@ class PolicyNode(LifecycleNode):
                                     self._policy.match_instruction)
         self._loop = PolicyLoop(
             self._policy, contract, self._inputs, self._outputs, self._supervisor,
-            self.get_clock(), self._workers, self._on_state, self._report, self._say,
-            parameters.extra_latency)
+            self.get_clock(), self._workers, self._on_state, self._report,
+            self._publish_raw_chunk, options.extra_latency)
         self.get_logger().info(
-            f"checkpoint {path} ({self._policy.digest}) on {parameters.device} for robot "
+            f"checkpoint {path} ({self._policy.digest}) on {options.device} for robot "
             f"{contract.name}")
         return _SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Listen, and command the arm if enabled."""
+        """Start the policy loop; it commands the arm if enabled."""
         self._problem = ""
         self._inputs.activate(True)
-        self._loop.start(self._parameters.enabled)
+        self._loop.start(self._options.enabled)
         self._active = True
         self.get_logger().info("ready, " + (
-            "enabled" if self._parameters.enabled else "disabled until ~/enable is called"))
+            "enabled" if self._options.enabled else "disabled until ~/enable is called"))
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Bring the arm to rest and stop listening."""
+        """Bring the arm to rest and ignore messages."""
         self._rest()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Forget the checkpoint and leave the graph."""
+        """Unload the checkpoint and remove its topics."""
         self._release()
         return super().on_cleanup(state)
 
@@ -149,7 +150,7 @@ class PolicyNode(LifecycleNode):
         return super().on_shutdown(state)
 
     def close(self) -> None:
-        """Bring the arm to rest; called when the process ends for whatever reason."""
+        """Bring the arm to rest; called when the process ends, for any reason."""
         self._rest()
 
     def _rest(self) -> None:
@@ -166,14 +167,14 @@ class PolicyNode(LifecycleNode):
         self._outputs = []
 
     def _load_contract(self) -> RobotContract:
-        contract = RobotContract.load(self._parameters.robot or default_robot())
-        if self._parameters.join:
-            execution = contract.execution.model_copy(update={"join": self._parameters.join})
+        contract = RobotContract.load(self._options.robot or default_robot())
+        if self._options.join:
+            execution = contract.execution.model_copy(update={"join": self._options.join})
             contract = contract.model_copy(update={"execution": execution})
         return contract
 
     def _warm_up(self) -> None:
-        """Infer once in the thread that will, so that the first chunk is not the slowest."""
+        """Infer once in the inference thread, so that the first chunk is not the slowest."""
         config = self._policy.config
         images = {n: np.zeros((c.height, c.width, 3), np.uint8) for n, c in config.cameras.items()}
         try:
@@ -182,10 +183,10 @@ class PolicyNode(LifecycleNode):
         except InputError as err:
             self._failure = err
 
-    def _say(self, chunk: ActionChunk, instruction: str) -> None:
+    def _publish_raw_chunk(self, chunk: ActionChunk, instruction: str) -> None:
         msg = JointTrajectory()
         fill_trajectory(msg, chunk, instruction, JointTrajectoryPoint)
-        self._said.publish(msg)
+        self._raw_chunk_publisher.publish(msg)
 
     # ---- services -------------------------------------------------------------------------
 
@@ -234,8 +235,8 @@ class PolicyNode(LifecycleNode):
         values |= {k: f"{v:.2f}" for k, v in loop.latencies.summary().items()}
         values |= {k: f"{v:.5f}" for k, v in seam_summary(supervisor.seams).items()}
         for kind, counts in (("intervention", supervisor.interventions),
-                             ("hold", supervisor.holds), ("missed", loop.missed)):
-            # A copy is made at once; the other threads may add a cause while this one goes on.
+                             ("hold", supervisor.holds), ("missed", loop.unused)):
+            # dict() copies at once; another thread may add a key during the loop.
             values |= {f"{kind} {k}": n for k, n in dict(counts).items()}
         values |= {"pictures": self._inputs.images}
         values |= self._inputs.describe(time.monotonic())

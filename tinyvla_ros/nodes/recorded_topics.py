@@ -11,7 +11,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from tinyvla_ros.bags.metadata import qos_profile
 from tinyvla_ros.core.errors import InputError
 
-# Messages that may wait in the middleware while this process is busy.
+# Queue sizes: messages that may wait in the middleware while this process is busy.
 DEPTH, LARGE_DEPTH = 500, 60
 LARGE = ("sensor_msgs/msg/Image", "sensor_msgs/msg/PointCloud2")
 
@@ -20,17 +20,17 @@ def patterns(name: str, texts: tuple[str, ...]) -> list[re.Pattern]:
     """Compile a parameter's regular expressions.
 
     Raises:
-        InputError: one of them is none.
+        InputError: one of them is no regular expression.
     """
     try:
         return [re.compile(t) for t in texts if t]
     except re.error as err:
-        raise InputError(f"Parameter '{name}' holds {err.pattern!r}, which is neither a name nor "
-                         f"a regular expression ({err}).") from None
+        raise InputError(f"Parameter '{name}' holds {err.pattern!r}, which is neither a topic "
+                         f"name nor a regular expression ({err}).") from None
 
 
 def fits(topic: str, patterns: list[re.Pattern]) -> bool:
-    """Whether a topic is meant, with its leading slash or without."""
+    """Return whether a pattern matches a topic, with its leading slash or without."""
     return any(p.fullmatch(topic) or p.fullmatch(topic[1:]) for p in patterns)
 
 
@@ -44,12 +44,12 @@ def message_class(name: str) -> type:
     try:
         return getattr(importlib.import_module(f"{package}.msg"), kind)
     except (ImportError, AttributeError):
-        raise InputError(f"The message type {name} is unknown here; source the workspace that "
+        raise InputError(f"The message type {name} is not installed; source the workspace that "
                          "has it.") from None
 
 
 def matching_qos(kind: str, publishers: list) -> QoSProfile:
-    """Return what is compatible with all publishers and loses least."""
+    """Return the most reliable QoS that is compatible with all publishers."""
     def all_are(name: str, value) -> bool:
         return all(getattr(p.qos_profile, name) == value for p in publishers)
     reliable = all_are("reliability", ReliabilityPolicy.RELIABLE)
@@ -61,6 +61,6 @@ def matching_qos(kind: str, publishers: list) -> QoSProfile:
 
 
 def offered_qos(qos: QoSProfile) -> dict:
-    """Return a profile as rosbag2 names its parts."""
+    """Return a QoS profile in the words of rosbag2's metadata.yaml."""
     return qos_profile(qos.history.name.lower(), qos.depth, qos.reliability.name.lower(),
                        qos.durability.name.lower())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every node of this package shares: start, stop, diagnostics."""
+"""Run a node until it ends, and publish its diagnostics; shared by all nodes."""
 
 from __future__ import annotations
 
@@ -19,59 +19,72 @@ from tinyvla_ros.core.errors import InputError
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL,
                      reliability=ReliabilityPolicy.RELIABLE)
-# `episode` events are few and none may be missed by a node that starts late.
+# A node that starts late needs the earlier `episode` events, too.
 EPISODE_QOS = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL,
                          reliability=ReliabilityPolicy.RELIABLE)
-# Signals are attended to between waits, s.
+# Longest wait for messages before a signal is handled, s.
 SIGNAL_PERIOD_S = 0.05
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
 
 def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
-    """Run a node until it asks to end, Ctrl-C or SIGTERM.
+    """Run a node until it sets ``node.exit_code``, or until SIGINT or SIGTERM.
 
-    The node is closed while it can still publish: a policy brings its arm to rest first.
-
-    A node ends its process by setting ``node.exit_code``. An ``InputError`` while it is made, or
-    left in ``node.failure``, is printed as one sentence.
+    ``node.close()`` is called while the node can still publish, so that a policy brings its arm
+    to rest. An ``InputError`` of ``make_node`` is printed as one sentence.
 
     Returns:
-        Exit code: 0 on success or interrupt, 2 on bad input, else the node's.
+        Exit code: 0 after a signal, 2 after an ``InputError``, else the node's.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):  # see executables.run
-        signal.signal(number, _interrupt)
+    signals, node = _Signals(), None
     try:
-        # rclpy's own handlers shut the context down before anything could be said.
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-        return _spin(make_node())
-    except (KeyboardInterrupt, ExternalShutdownException):
+        try:
+            # rclpy's own handlers would shut the context down before the node can publish a hold.
+            rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+            node = make_node()
+            signals.is_loading = False
+        except BaseException:
+            if not signals.received:
+                raise
+        return 0 if node is None else _spin(node, signals)
+    except ExternalShutdownException:
         return 0
     except InputError as err:
         print(f"error: {err}", file=sys.stderr, flush=True)
         return 2
-    except Exception:
-        # A signal shuts the context down under whatever is running, the constructor included.
-        if rclpy.ok():
-            raise
-        return 0
     finally:
         rclpy.try_shutdown()
 
 
-def _interrupt(number: int, frame) -> None:
-    """End the process as Ctrl-C does, once: a second signal must not cut the ending short."""
-    for other in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(other, signal.SIG_IGN)
-    raise KeyboardInterrupt
+class _Signals:
+    """SIGINT and SIGTERM interrupt a node that loads, and end a running one between callbacks.
+
+    A running node must not be interrupted by an exception: rclpy converts messages in C, and an
+    exception raised there comes out as a RuntimeError.
+
+    Attributes:
+        received: whether there was a signal.
+        is_loading: whether the node is still being constructed, which may take long.
+    """
+
+    def __init__(self):
+        self.received, self.is_loading = False, True
+        for number in (signal.SIGINT, signal.SIGTERM):  # in place of those of executables.run
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame) -> None:
+        is_first, self.received = not self.received, True
+        if is_first and self.is_loading:
+            raise KeyboardInterrupt
 
 
-def _spin(node: Node) -> int:
+def _spin(node: Node, signals: _Signals) -> int:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
-        while getattr(node, "exit_code", None) is None:
+        while getattr(node, "exit_code", None) is None and not signals.received:
             executor.spin_once(timeout_sec=SIGNAL_PERIOD_S)
-        return node.exit_code
+        return getattr(node, "exit_code", None) or 0
     finally:
         close = getattr(node, "close", None)
         if close is not None:
@@ -81,13 +94,13 @@ def _spin(node: Node) -> int:
 
 
 class Diagnostics:
-    """Publish a node's state on ``/diagnostics``, once a second and when it changes.
+    """Publishes a node's state on ``/diagnostics``, once a second and when it changes.
 
     Args:
         node: the node; the status is named ``<node>: <part>`` as REP-107 suggests.
-        part: what is reported on.
-        hardware_id: what identifies it, for example a checkpoint digest; may be set later.
-        describe: returns (level, message, key -> value) now.
+        part: the part of the node that the status is about.
+        hardware_id: identifies it, for example a checkpoint digest; may be set later.
+        describe: returns the current (level, message, key -> value).
     """
 
     def __init__(self, node: Node, part: str, hardware_id: str,
@@ -101,7 +114,7 @@ class Diagnostics:
         self._last: tuple[bytes, str] | None = None
 
     def publish_if_changed(self) -> None:
-        """Publish now if level or message differ from what was said last."""
+        """Publish now if level or message differ from the last published ones."""
         level, message, _ = self._describe()
         if (level, message) != self._last:
             self.publish()
@@ -118,7 +131,7 @@ class Diagnostics:
 
 def status(name: str, level: bytes, message: str, values: Mapping[str, object],
            hardware_id: str = "") -> DiagnosticStatus:
-    """Make a DiagnosticStatus; values become strings."""
+    """Return a DiagnosticStatus; values become strings."""
     return DiagnosticStatus(
         level=level, name=name, message=message, hardware_id=hardware_id,
         values=[KeyValue(key=k, value=str(v)) for k, v in values.items()])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long the stages from a picture to a command take."""
+"""Latency of each stage from an image to a command."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from collections.abc import Sequence
 import numpy as np
 
 KEPT = 1000
-# Totals of the last ones say what the next will take.
+# The next chunk's latency is predicted from so many totals.
 RECENT = 50
 STAGES = ("transport", "wait", "inference", "hand-over", "total")
 
 
 class StageLatencies:
-    """The last latencies of every stage, in seconds."""
+    """The newest latencies of every stage, in seconds."""
 
     def __init__(self):
         self._times: dict[str, deque[float]] = {s: deque(maxlen=KEPT) for s in STAGES}
 
     def add(self, seconds: Sequence[float]) -> None:
-        """Note one command's, in the order of ``STAGES``; a negative one is a clock's fault."""
+        """Add those of one command, in the order of ``STAGES``; negative ones count as 0."""
         for times, value in zip(self._times.values(), seconds, strict=True):
             times.append(max(0.0, value))
 
     def expected(self) -> float | None:
-        """Return the total that nine of ten commands keep to, None before the first."""
+        """Return the 90th percentile of recent totals; None before the first."""
         total = self._times["total"]
         return float(np.percentile(list(total)[-RECENT:], 90)) if total else None
 

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a node's process ends: signals while it loads, in callbacks, and in the middle of rclpy."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from harness.processes import Output, start
+
+NODE = """
+import os, signal, sys
+from rclpy.node import Node
+from std_msgs.msg import String
+from tinyvla_ros.nodes.runner import run_node
+
+WORDS = String()
+
+def interrupt(*_):
+    os.kill(os.getpid(), signal.{number})
+
+class Interrupted(Node):
+    def __init__(self):
+        super().__init__("interrupted")
+        {loading}
+        self.publisher = self.create_publisher(String, "~/words", 1)
+        self.create_subscription(String, "~/words", {callback}, 1)
+        self.create_timer(0.01, lambda: self.publisher.publish(WORDS))
+
+    def close(self):
+        interrupt()  # a second one
+        print("closed", flush=True)
+
+convert = String.__init__
+def convert_and_interrupt(self, **fields):
+    {conversion}
+    convert(self, **fields)
+String.__init__ = convert_and_interrupt
+sys.exit(run_node(Interrupted))
+"""
+NOWHERE = {"loading": "pass", "callback": "print", "conversion": "pass"}
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("where", [
+    {"loading": "interrupt()"}, {"callback": "interrupt"},
+    # rclpy makes the message of a subscription in C, which calls this constructor.
+    {"conversion": "interrupt()"}], ids=lambda where: next(iter(where)))
+def test_a_signal_ends_the_process_cleanly_wherever_it_arrives(where, number):
+    code = NODE.format(number=number, **(NOWHERE | where))
+    output = Output(start(sys.executable, "-c", code))
+    assert output.wait_end() == 0, output.text
+    assert "Traceback" not in output.text
+    assert ("closed" in output.text) == ("loading" not in where), "close brings an arm to rest"
