@@ -246,7 +246,7 @@ def test_topics_are_chosen_by_name_and_pattern(tmp_path):
 
 
 @pytest.mark.parametrize(("parameters", "said"), [
-    ({"topics": ["("]}, "neither a name nor a regular expression"),
+    ({"topics": ["("]}, "'topics' holds '('"),
     ({"compression": "rar"}, "compression"),
     ({"checkpoint": "/nowhere"}, "Cannot read checkpoint /nowhere")])
 def test_wrong_parameters_are_one_sentence(tmp_path, parameters, said):
