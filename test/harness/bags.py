@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import yaml
 
-from harness.recordings import STORE
+from harness import ros_messages
+from harness.ros_messages import header, make, serialize, time
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.bags.definitions import definition
 from tinyvla_ros.bags.metadata import TopicMetadata, qos_profile
@@ -53,21 +54,6 @@ def custom(**more: str) -> dict[str, str]:
             "outcome": "success", "seed": "7", **more}
 
 
-def make(kind: str, **fields) -> object:
-    """Return a message; what is not given is empty."""
-    return STORE.types[kind](**fields)
-
-
-def header(stamp_ns: int, frame: str = "") -> object:
-    """Return a std_msgs/Header."""
-    return make("std_msgs/msg/Header", stamp=time(stamp_ns), frame_id=frame)
-
-
-def time(ns: int, kind: str = "Time") -> object:
-    """Return a builtin_interfaces/Time or Duration."""
-    return make(f"builtin_interfaces/msg/{kind}", sec=ns // 10**9, nanosec=ns % 10**9)
-
-
 def picture(number: int, camera: str) -> np.ndarray:
     """Return (SIZE, SIZE, 3) uint8: its brightness is its number, a corner tells the camera."""
     image = np.full((SIZE, SIZE, 3), number % 200 + 20, np.uint8)
@@ -77,20 +63,14 @@ def picture(number: int, camera: str) -> np.ndarray:
 
 def image(camera: str, stamp_ns: int, number: int, log_ns: int) -> Sent:
     """Return an image message."""
-    kind = "sensor_msgs/msg/Image"
-    data = picture(number, camera)
-    msg = make(kind, header=header(stamp_ns), height=SIZE, width=SIZE, encoding="rgb8",
-               is_bigendian=0, step=3 * SIZE, data=data.reshape(-1))
-    return Sent(f"/camera/{camera}/image_raw", kind, log_ns, msg)
+    return Sent(f"/camera/{camera}/image_raw", "sensor_msgs/msg/Image", log_ns,
+                ros_messages.image(stamp_ns, picture(number, camera)))
 
 
 def joints(stamp_ns: int, values: Mapping[str, float], log_ns: int) -> Sent:
     """Return a joint state."""
-    kind = "sensor_msgs/msg/JointState"
-    msg = make(kind, header=header(stamp_ns), name=list(values),
-               position=np.array(list(values.values())), velocity=np.array([]),
-               effort=np.array([]))
-    return Sent("/joint_states", kind, log_ns, msg)
+    return Sent("/joint_states", "sensor_msgs/msg/JointState", log_ns,
+                ros_messages.joint_state(stamp_ns, values))
 
 
 def pose(stamp_ns: int, x: float, log_ns: int) -> Sent:
@@ -112,13 +92,8 @@ def clock(stamp_ns: int, log_ns: int) -> Sent:
 def trajectory(topic: str, stamp_ns: int, rows: np.ndarray, dt_ns: int, log_ns: int,
                words: str = WORDS, names: Iterable[str] = CHANNELS) -> Sent:
     """Return a trajectory, or a chunk: rows of positions dt apart."""
-    kind = "trajectory_msgs/msg/JointTrajectory"
-    points = [make("trajectory_msgs/msg/JointTrajectoryPoint", positions=np.array(row, float),
-                   velocities=np.array([]), accelerations=np.array([]), effort=np.array([]),
-                   time_from_start=time((i + 1) * dt_ns, "Duration"))
-              for i, row in enumerate(rows)]
-    msg = make(kind, header=header(stamp_ns, words), joint_names=list(names), points=points)
-    return Sent(topic, kind, log_ns, msg)
+    return Sent(topic, "trajectory_msgs/msg/JointTrajectory", log_ns,
+                ros_messages.trajectory(stamp_ns, names, rows, dt_ns, words))
 
 
 def chunk_rows(number: int, rows: int = 8) -> np.ndarray:
@@ -190,7 +165,7 @@ def write(path: Path, sent: Iterable[Sent], about: Mapping[str, str] | None = No
                                            known.type_hash), known.text)
         late = late_ns if topic == "/action_chunk" else 0
         writer.write(topic, log_ns + late, log_ns - 1_000_000,
-                     bytes(STORE.serialize_cdr(message, kind)))
+                     serialize(message))
     writer.close()
     return path
 

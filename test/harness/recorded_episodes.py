@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from harness.recordings import START_NS, STORE
+from harness import ros_messages
+from harness.recordings import START_NS
+from harness.ros_messages import STORE, header, make
 
-T = STORE.types
-IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
-JOINTS, CHUNK = "sensor_msgs/msg/JointState", "trajectory_msgs/msg/JointTrajectory"
+COMPRESSED = "sensor_msgs/msg/CompressedImage"
 DIAGNOSTICS, STATUS = "diagnostic_msgs/msg/DiagnosticArray", "diagnostic_msgs/msg/DiagnosticStatus"
 CLOCK = "rosgraph_msgs/msg/Clock"
 CONTRACT = """name: arm
@@ -30,57 +30,37 @@ CUSTOM = {"task": "lift", "seed": "0", "outcome": "failure", "instruction": "lif
           "join": "replace"}
 
 
-def time(ns: int):
-    """Return a builtin_interfaces/Time."""
-    return T["builtin_interfaces/msg/Time"](sec=ns // 10**9, nanosec=ns % 10**9)
-
-
-def header(ns: int, frame: str = ""):
-    """Return a std_msgs/Header."""
-    return T["std_msgs/msg/Header"](stamp=time(ns), frame_id=frame)
-
-
 def image(ns: int, shade: int, size: tuple[int, int] = (48, 64), encoding: str = "rgb8"):
-    """Return a picture of one shade."""
-    height, width = size
-    return T[IMAGE](header=header(ns), height=height, width=width, encoding=encoding,
-                    is_bigendian=0, step=3 * width,
-                    data=np.full(3 * height * width, shade, np.uint8))
+    """Return an image of one shade, size (height, width)."""
+    return ros_messages.image(ns, np.full((*size, 3), shade, np.uint8), encoding)
 
 
 def compressed(ns: int, shade: int):
-    """Return a picture of one shade as JPEG."""
+    """Return an image of one shade as JPEG."""
     jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), shade, np.uint8))[1].reshape(-1)
-    return T[COMPRESSED](header=header(ns), format="jpeg", data=jpeg)
+    return make(COMPRESSED, header=header(ns), format="jpeg", data=jpeg)
 
 
 def joints(ns: int, position: float):
     """Return two joints."""
-    none = np.array([], np.float64)
-    return T[JOINTS](header=header(ns), name=["shoulder", "elbow"], velocity=none, effort=none,
-                     position=np.array([position, -position]))
+    return ros_messages.joint_state(ns, {"shoulder": position, "elbow": -position})
 
 
 def chunk(ns: int, values: list[float], instruction: str = "lift it", dt_ns: int = 50_000_000):
     """Return a chunk of one channel."""
-    points = [T["trajectory_msgs/msg/JointTrajectoryPoint"](
-        positions=np.array([v]), velocities=np.array([]), accelerations=np.array([]),
-        effort=np.array([]), time_from_start=T["builtin_interfaces/msg/Duration"](
-            sec=(i + 1) * dt_ns // 10**9, nanosec=(i + 1) * dt_ns % 10**9))
-        for i, v in enumerate(values)]
-    return T[CHUNK](header=header(ns, instruction), joint_names=["lift"], points=points)
+    return ros_messages.trajectory(ns, ["lift"], [[v] for v in values], dt_ns, instruction)
 
 
 def status(name: str, message: str, values: dict[str, object]):
     """Return a diagnostic_msgs/DiagnosticStatus."""
-    return T[STATUS](level=0, name=name, message=message, hardware_id="", values=[
-        T["diagnostic_msgs/msg/KeyValue"](key=k, value=str(v)) for k, v in values.items()])
+    return make(STATUS, level=0, name=name, message=message, hardware_id="", values=[
+        make("diagnostic_msgs/msg/KeyValue", key=k, value=str(v)) for k, v in values.items()])
 
 
 def policy(state: str, values: dict[str, object] | None = None, reason: str = ""):
     """Return what the policy says of itself on /diagnostics."""
     said = status("policy_node: policy", reason or state, {"state": state, **(values or {})})
-    return T[DIAGNOSTICS](header=header(0), status=[said])
+    return make(DIAGNOSTICS, header=header(0), status=[said])
 
 
 def write(path: Path, messages: list[tuple[str, int, object]],

@@ -7,27 +7,20 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import numpy as np
-from rosbags.typesys import Stores, get_typestore
+from harness.ros_messages import joint_state, make, serialize
 
-STORE = get_typestore(Stores.ROS2_JAZZY)
-STRING, JOINTS = "std_msgs/msg/String", "sensor_msgs/msg/JointState"
+STRING = "std_msgs/msg/String"
 START_NS = 1_700_000_000_000_000_000
 
 
 def text_message(text: str) -> bytes:
     """Return a serialized std_msgs/String."""
-    return bytes(STORE.serialize_cdr(STORE.types[STRING](data=text), STRING))
+    return serialize(make(STRING, data=text))
 
 
 def joint_message(stamp_ns: int, position: float) -> bytes:
     """Return a serialized sensor_msgs/JointState of one joint."""
-    types = STORE.types
-    stamp = types["builtin_interfaces/msg/Time"](sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
-    msg = types[JOINTS](header=types["std_msgs/msg/Header"](stamp=stamp, frame_id=""),
-                        name=["a"], position=np.array([position]), velocity=np.array([]),
-                        effort=np.array([]))
-    return bytes(STORE.serialize_cdr(msg, JOINTS))
+    return serialize(joint_state(stamp_ns, {"a": position}))
 
 
 def write_bag(path: Path, texts: dict[str, list[str]], custom: dict[str, str] | None = None,

@@ -15,7 +15,8 @@ from mcap.reader import make_reader
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from harness.recordings import STORE, STRING, text_message, texts_in, write_bag
+from harness.recordings import STRING, text_message, texts_in, write_bag
+from harness.ros_messages import STORE
 from tinyvla_ros.bags.info import bag_info
 from tinyvla_ros.bags.reader import Bag, find_bags
 from tinyvla_ros.bags.recorded_message import BagMessage, BagTopic

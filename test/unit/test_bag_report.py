@@ -17,7 +17,6 @@ from harness.recorded_episodes import (
     CUSTOM,
     START_NS,
     STATUS,
-    T,
     chunk,
     compressed,
     episode_messages,
@@ -25,10 +24,10 @@ from harness.recorded_episodes import (
     joints,
     policy,
     status,
-    time,
     write,
     write_run,
 )
+from harness.ros_messages import make, time
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.cli.main import run_command
 from tinyvla_ros.core.errors import InputError
@@ -130,12 +129,12 @@ def test_lockstep_is_shown_in_simulation_time(tmp_path):
     messages = []
     for i in range(10):  # 50 ms of simulation take 400 ms
         log, stamp = START_NS + i * 400_000_000, 10_000_000_000 + i * 50_000_000
-        messages += [("/clock", log, T[CLOCK](clock=time(stamp))),
+        messages += [("/clock", log, make(CLOCK, clock=time(stamp))),
                      ("/camera/front/image_raw", log + 1, image(stamp, 10 * i)),
                      ("/action_chunk", log + 300_000_000, chunk(stamp, [0.1 * i] * 4))]
-    said = T["diagnostic_msgs/msg/DiagnosticArray"](
-        header=policy("x").header, status=[status("bridge: simulation", "", {"mode": "lockstep"})])
-    data = read(write(tmp_path / "bag", [*messages, ("/diagnostics", START_NS, said)], CUSTOM))
+    lockstep = make("diagnostic_msgs/msg/DiagnosticArray", header=policy("x").header,
+                    status=[status("bridge: simulation", "", {"mode": "lockstep"})])
+    data = read(write(tmp_path / "bag", [*messages, ("/diagnostics", START_NS, lockstep)], CUSTOM))
     assert data.duration_s == pytest.approx(0.45)
     assert [c.t for c in data.chunks] == pytest.approx([0.05 * i for i in range(10)])
     assert data.latency_ms == pytest.approx([300.0] * 10, abs=0.01)
@@ -168,7 +167,7 @@ def test_what_a_bag_lacks_is_said(tmp_path, kept, missing, sqlite):
 
 def test_an_empty_bag_and_a_bag_of_others_are_shown(tmp_path):
     write(tmp_path / "run" / "empty", [])
-    others = T["std_msgs/msg/String"](data="hello")
+    others = make("std_msgs/msg/String", data="hello")
     write(tmp_path / "run" / "others", [("/chatter", START_NS, others)])
     code, html = report(tmp_path, tmp_path / "run")
     assert code == 0

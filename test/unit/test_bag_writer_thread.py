@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from harness.bag_writers import raw, writer_for
-from harness.recordings import STORE, texts_in
+from harness.recordings import texts_in
+from harness.ros_messages import STORE
 from tinyvla_ros.bags.jpeg import as_jpeg
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.bags.recover import recover

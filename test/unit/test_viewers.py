@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.recordings import STORE
+from harness.ros_messages import STORE
 
 ROOT = Path(__file__).resolve().parents[2]
 FOXGLOVE = ROOT / "config" / "viewers" / "foxglove-tinyvla.json"

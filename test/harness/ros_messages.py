@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ROS messages made without ROS, for bags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from rosbags.typesys import Stores, get_typestore
+
+STORE = get_typestore(Stores.ROS2_JAZZY)
+
+
+def make(kind: str, **fields) -> object:
+    """Return a message of a type such as ``std_msgs/msg/String``, with all of its fields."""
+    return STORE.types[kind](**fields)
+
+
+def serialize(message) -> bytes:
+    """Return a message as it lies in a bag."""
+    return bytes(STORE.serialize_cdr(message, message.__msgtype__))
+
+
+def time(ns: int, kind: str = "Time") -> object:
+    """Return a builtin_interfaces/Time or Duration."""
+    return make(f"builtin_interfaces/msg/{kind}", sec=ns // 10**9, nanosec=ns % 10**9)
+
+
+def header(stamp_ns: int, frame: str = "") -> object:
+    """Return a std_msgs/Header."""
+    return make("std_msgs/msg/Header", stamp=time(stamp_ns), frame_id=frame)
+
+
+def image(stamp_ns: int, pixels: np.ndarray, encoding: str = "rgb8") -> object:
+    """Return a sensor_msgs/Image of (height, width, 3) uint8."""
+    height, width, channels = pixels.shape
+    return make("sensor_msgs/msg/Image", header=header(stamp_ns), height=height, width=width,
+                encoding=encoding, is_bigendian=0, step=channels * width, data=pixels.reshape(-1))
+
+
+def joint_state(stamp_ns: int, positions: Mapping[str, float]) -> object:
+    """Return a sensor_msgs/JointState of positions alone."""
+    none = np.array([], np.float64)
+    return make("sensor_msgs/msg/JointState", header=header(stamp_ns), name=list(positions),
+                position=np.array(list(positions.values()), np.float64), velocity=none,
+                effort=none)
+
+
+def trajectory(stamp_ns: int, names: Iterable[str], rows: Iterable, dt_ns: int,
+               frame: str = "") -> object:
+    """Return a trajectory_msgs/JointTrajectory: rows of positions, the first after ``dt_ns``."""
+    none = np.array([], np.float64)
+    points = [make("trajectory_msgs/msg/JointTrajectoryPoint",
+                   positions=np.array(row, np.float64), velocities=none, accelerations=none,
+                   effort=none, time_from_start=time((i + 1) * dt_ns, "Duration"))
+              for i, row in enumerate(rows)]
+    return make("trajectory_msgs/msg/JointTrajectory", header=header(stamp_ns, frame),
+                joint_names=list(names), points=points)
