@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -70,8 +71,9 @@ class RunParameters(Config):
                                                             "stands for ten.")
     episodes: int = Field(10, ge=1, le=100000, description="Episodes per task.")
     seed: int = Field(0, ge=0, le=999999999, description="Seed of the first episode of a task.")
-    mode: str = Field("lockstep", pattern="^(lockstep|realtime)$",
-                      description="lockstep or realtime.")
+    mode: Literal["lockstep", "realtime"] = Field(
+        "lockstep", description="lockstep: reproducible, as fast as the machine allows; "
+        "realtime: on the wall clock.")
 
     @field_validator("tasks")
     @classmethod

@@ -33,7 +33,7 @@ class EvaluationParameters(RunParameters):
     out: str = Field("results", description="Directory for results.json, episodes.jsonl and "
                                             "pictures.")
     policy_seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of policy_node.")
-    join: str = Field("replace", description="How policy_node joins chunks, for the record.")
+    join: str = Field("replace", description="How policy_node blends chunks, for the record.")
     extra_latency: float = Field(0.0, ge=0.0, le=10.0,
                                  description="What policy_node adds, s, for the record.")
 

@@ -174,7 +174,7 @@ def test_a_policy_on_a_real_arm_starts_disabled(tiny_checkpoint):
 
 @pytest.mark.parametrize(("parameters", "words"), [
     ({"threads": 0}, "'threads' is 0"),
-    ({"threads": "many"}, "'threads' is 'many'"),
+    ({"threads": "many"}, "'threads' is many"),
     ({"extra_latency": -1.0}, "'extra_latency' is -1.0"),
     ({"robot": "/nowhere"}, "/nowhere"),
     ({"device": "tpu9"}, "tpu9"),

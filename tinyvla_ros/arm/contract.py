@@ -24,6 +24,9 @@ from tinyvla_ros.core.errors import unknown
 LONGEST_BRAKE_S = 5.0
 Violation = Literal["clamp", "hold", "stop"]
 
+# How a new chunk follows the one that is executed, see docs/arm.md.
+ChunkBlending = Literal["replace", "ensemble", "rtc"]
+
 
 class Stream(Config):
     """A topic the policy listens to.
@@ -184,7 +187,7 @@ class Execution(Config):
             there is a new observation.
     """
 
-    join: Literal["replace", "ensemble", "rtc"] = "replace"
+    join: ChunkBlending = "replace"
     max_duration: float = Field(1.0, gt=0.0, le=60.0)
     replan_every: int = Field(0, ge=0, le=256)
 

@@ -149,7 +149,7 @@ def valid_values(field: FieldInfo) -> str:
     """Return in words what a field takes, e.g. "a whole number of at least 1"."""
     kind, _ = value_type(field)
     if get_origin(kind) is Literal:
-        *others, last = map(str, get_args(kind))
+        *others, last = (str(choice) or "''" for choice in get_args(kind))
         return f"{', '.join(others)} or {last}" if others else last
     text, limits = _KINDS.get(kind, "a value"), bounds(field)
     low, high = limits.get("ge", limits.get("gt")), limits.get("le", limits.get("lt"))

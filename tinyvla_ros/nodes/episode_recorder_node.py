@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
+from typing import Literal
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from pydantic import Field
@@ -54,8 +55,8 @@ class RecorderParameters(Config):
                                     "expressions that fit the whole name.")
     exclude: tuple[str, ...] = Field(("/rosout", "/parameter_events", ".*/transition_event"),
                                      description="Topics to leave out, likewise.")
-    compression: str = Field("none", pattern="^(none|zstd|lz4)$",
-                             description="Compression of the bags: none, zstd or lz4.")
+    compression: Literal["none", "zstd", "lz4"] = Field(
+        "none", description="Compression of the bags.")
     jpeg_quality: int = Field(0, ge=0, le=100, description="Record images as JPEG of this quality "
                               "under <topic>/compressed; 0 for the images as they are.")
     buffer_mb: int = Field(256, ge=1, le=65536, description="Memory for messages that wait for "

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -43,8 +44,8 @@ class PolicyNodeParameters(Config):
     threads: int = Field(1, ge=1, le=64, description="CPU threads of the network.")
     sample_steps: int = Field(0, ge=0, le=1000,
                               description="DDIM steps; 0 for the checkpoint's own.")
-    join: str = Field("", pattern="^(|replace|ensemble|rtc)$", description="How chunks are "
-                      "blended; empty for the contract's execution.join.")
+    join: Literal["", "replace", "ensemble", "rtc"] = Field(
+        "", description="How chunks are blended; empty for the contract's execution.join.")
     enabled: bool = Field(False, description="Command the arm from the start; otherwise wait for "
                                              "~/enable.")
     autostart: bool = Field(True, description="Configure and activate at once; otherwise wait "

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.arm.contract import ChunkBlending, RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.options import Flag
@@ -50,7 +50,7 @@ class SimEvalOptions(Config):
     checkpoint: str = Field("", description="Checkpoint directory; empty for the shipped one.")
     out: str = Field("results/sim_eval", description="Directory for results and images.")
     device: str = Field("cpu", description="Torch device: cpu, cuda or cuda:N.")
-    join: Literal["replace", "ensemble", "rtc"] = Field(
+    join: ChunkBlending = Field(
         "replace", description="How chunks are blended, see docs/arm.md.")
     extra_latency: float = Field(0.0, ge=0.0, le=10.0,
                                  description="Seconds added to every inference.")

@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from tinyvla_ros.arm.contract import ChunkBlending
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.options import Flag
 
-ChunkBlending = Literal["replace", "ensemble", "rtc"]
 PromptCondition = Literal["right", "unseen", "other", "none"]
 PROMPT_CONDITIONS = {
     "right": "its instruction", "unseen": "a wording never trained on",
