@@ -35,23 +35,23 @@ def test_commands_stay_within_limits_and_the_arm_moves_again(rig, fault):
         assert outcome.recovered == 1
         if fault.expect != "hold" or math.isfinite(outcome.holds_ms[0]):
             return
-    pytest.fail(f"no hold came in {ATTEMPTS} attempts; the node said {rig.statuses[-20:]}")
+    pytest.fail(f"no hold came in {ATTEMPTS} attempts; the states were {rig.statuses[-20:]}")
 
 
 def test_an_arm_that_is_held_costs_no_inference(rig):
-    said = []
+    chunks = []
     subscription = rig.node.create_subscription(
-        JointTrajectory, "policy_node/chunk", said.append, 50)
+        JointTrajectory, "policy_node/chunk", chunks.append, 50)
     try:
-        rig.wait(lambda: said, "a chunk")
-        rig.unsubscribe()  # pictures go on, and there is nobody to act on them
+        rig.wait(lambda: chunks, "a chunk")
+        rig.unsubscribe()  # images go on, and there is nobody to act on them
         rig.wait(lambda: "running" not in rig.statuses[-1], "the hold")
-        pictures = []
-        rig.faults.image = lambda name, msg: (pictures.append(name), [msg])[1]
-        rig.wait(lambda: len(pictures) > 10, "pictures")  # what was being inferred
-        before = len(said)
-        rig.wait(lambda: len(pictures) > 50, "pictures")
-        assert len(said) == before
+        images = []
+        rig.faults.image = lambda name, msg: (images.append(name), [msg])[1]
+        rig.wait(lambda: len(images) > 10, "images")  # what was being inferred
+        before = len(chunks)
+        rig.wait(lambda: len(images) > 50, "images")
+        assert len(chunks) == before
     finally:
         rig.faults = Faults()
         rig.subscribe()

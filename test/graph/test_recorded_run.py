@@ -51,11 +51,11 @@ def test_every_message_of_every_episode_is_there(recorded, tiny_checkpoint):
 
 def test_replay_gives_every_chunk_again(recorded, capsys):
     assert main(["bag", "replay", *map(str, recorded)]) == 0
-    said = capsys.readouterr().out
+    out = capsys.readouterr().out
     for path in recorded:
         with Bag(path) as bag:
             chunks = int(bag.custom["chunks"])
-        line = next(x for x in said.splitlines() if path.name in x)
+        line = next(x for x in out.splitlines() if path.name in x)
         same, of = (int(w) for w in line.split(": ")[1].split(" chunks")[0].split(" of "))
         assert same == of >= chunks
 
@@ -65,10 +65,10 @@ def test_replay_notices_another_policy(recorded, tiny_config, tmp_path, capsys):
 
     write_random_checkpoint(tmp_path / "other", tiny_config, seed=1)
     code = main(["bag", "replay", str(recorded[0]), "--checkpoint", str(tmp_path / "other")])
-    said = capsys.readouterr().out
+    out = capsys.readouterr().out
     assert code == 1
-    assert "largest difference" in said
-    assert "recorded with checkpoint" in said
+    assert "largest difference" in out
+    assert "recorded with checkpoint" in out
 
 
 def test_info_and_recover_through_the_command_line(recorded, tmp_path, capsys):

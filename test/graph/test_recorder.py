@@ -159,10 +159,10 @@ def test_services_begin_and_end_episodes(graph):
 def test_images_of_best_effort_publishers_arrive_byte_for_byte(graph):
     camera = graph.publisher(Image, QoSProfile(depth=10,
                                                reliability=ReliabilityPolicy.BEST_EFFORT))
-    picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     graph.say("begin", index=0)
     msg = Image()
-    fill_image(msg, picture)
+    fill_image(msg, pixels)
     msg.header.stamp.sec = 5
     camera.publish(msg)
     graph.until(lambda: graph.statuses and any(
@@ -171,7 +171,7 @@ def test_images_of_best_effort_publishers_arrive_byte_for_byte(graph):
     (path,) = graph.recorded(1)
     with Bag(path) as bag:
         (message,) = bag.messages([camera.topic_name])
-        np.testing.assert_array_equal(bag.decode(message).data, picture.reshape(-1))
+        np.testing.assert_array_equal(bag.decode(message).data, pixels.reshape(-1))
         assert bag.custom["outcome"] == "unknown"
 
 
@@ -245,12 +245,12 @@ def test_topics_are_chosen_by_name_and_pattern(tmp_path):
     graph.close()
 
 
-@pytest.mark.parametrize(("parameters", "said"), [
+@pytest.mark.parametrize(("parameters", "words"), [
     ({"topics": ["("]}, "'topics' holds '('"),
     ({"compression": "rar"}, "compression"),
     ({"checkpoint": "/nowhere"}, "Cannot read checkpoint /nowhere")])
-def test_wrong_parameters_are_one_sentence(tmp_path, parameters, said):
+def test_wrong_parameters_are_one_sentence(tmp_path, parameters, words):
     output = Output(start_node(RECORDER, out=str(tmp_path / "episodes"), **parameters))
     assert output.wait_end() == 2
-    assert said in output.text
+    assert words in output.text
     assert "Traceback" not in output.text

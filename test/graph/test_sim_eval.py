@@ -75,16 +75,16 @@ def test_results_have_the_documented_form(run, tiny_checkpoint):
     assert 0 < latency["p50"] <= latency["p95"] <= latency["p99"]
 
 
-def test_episodes_and_pictures_are_there_and_the_table_is_printed(run):
+def test_episodes_and_images_are_there_and_the_table_is_printed(run):
     out, text, _ = run
     lines = [json.loads(line) for line in (out / "episodes.jsonl").read_text().splitlines()]
     assert [(line["task"], line["seed"]) for line in lines] == [(task, 3) for task in TASKS]
     assert all({"success", "steps", "return", "latency_ms"} <= line.keys() for line in lines)
     for task in TASKS:
-        picture = cv2.imread(str(out / f"{task}.png"))
-        assert picture.shape[1] == 3 * 192
-        moments = [picture[22:214, 192 * i:192 * (i + 1)] for i in range(3)]
-        assert not np.array_equal(moments[0], moments[2]), "the arm never moved in the picture"
+        image = cv2.imread(str(out / f"{task}.png"))
+        assert image.shape[1] == 3 * 192
+        moments = [image[22:214, 192 * i:192 * (i + 1)] for i in range(3)]
+        assert not np.array_equal(moments[0], moments[2]), "the arm never moved in the image"
         assert f"| {task}" in text
 
 

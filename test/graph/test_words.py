@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Words over topics: a policy that takes new wordings, told things while it runs."""
+"""Words over topics: a policy that takes new wordings, instructed while it runs."""
 
 from __future__ import annotations
 

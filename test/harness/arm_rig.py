@@ -307,8 +307,8 @@ class Rig:
     def image(self, name: str, stamp_ns: int | None = None) -> Image:
         """Make a good image of now."""
         msg = Image()
-        picture = self._noise[random.randrange(len(self._noise))]
-        fill_image(msg, picture)
+        pixels = self._noise[random.randrange(len(self._noise))]
+        fill_image(msg, pixels)
         msg.data[0] = random.randrange(256)
         set_stamp(msg.header.stamp, stamp_ns or self._now_ns())
         return msg

@@ -23,23 +23,23 @@ LENGTHS = (6, 4, 9)
 TASKS = ("push the block", "pull the block", "push the block")
 
 
-def picture(row: int, camera: str) -> np.ndarray:
+def image(row: int, camera: str) -> np.ndarray:
     """Return the (SIZE, SIZE, 3) uint8 image of a row: neighbors differ by 40 in brightness."""
-    image = np.full((SIZE, SIZE, 3), 30 + 40 * (row % 5), np.uint8)
+    pixels = np.full((SIZE, SIZE, 3), 30 + 40 * (row % 5), np.uint8)
     # A corner that differs between cameras; also keeps the image from being blank.
-    image[:16, :16] = (200, 0, 0) if camera == "front" else (0, 0, 200)
-    return image
+    pixels[:16, :16] = (200, 0, 0) if camera == "front" else (0, 0, 200)
+    return pixels
 
 
-def png(image: np.ndarray) -> bytes:
+def png(pixels: np.ndarray) -> bytes:
     """Encode (H, W, 3) uint8 RGB."""
-    return cv2.imencode(".png", image[:, :, ::-1])[1].tobytes()
+    return cv2.imencode(".png", pixels[:, :, ::-1])[1].tobytes()
 
 
 def write_dataset(root: Path, cameras: tuple[str, ...] = ("front", "wrist"),
                   lengths: tuple[int, ...] = LENGTHS, tasks: tuple[str, ...] = TASKS,
-                  pictures=picture) -> Path:
-    """Write an image dataset with smooth random states and actions."""
+                  draw=image) -> Path:
+    """Write an image dataset with random states and actions; ``draw`` makes the images."""
     rng = np.random.default_rng(0)
     features = {f"observation.images.{c}": {"dtype": "image", "shape": [SIZE, SIZE, 3],
                                             "names": ["height", "width", "channels"]}
@@ -49,7 +49,7 @@ def write_dataset(root: Path, cameras: tuple[str, ...] = ("front", "wrist"),
     writer = LeRobotDatasetWriter(root, FPS, features, "toy")
     row = 0
     for length, task in zip(lengths, tasks, strict=True):
-        images = {f"observation.images.{c}": np.stack([pictures(row + i, c)
+        images = {f"observation.images.{c}": np.stack([draw(row + i, c)
                                                        for i in range(length)]) for c in cameras}
         writer.add(DatasetEpisode(
             task, {n: [png(i) for i in stack] for n, stack in images.items()},

@@ -36,7 +36,7 @@ def repeat(rig: Rig, fault: Fault, outcome: Outcome) -> None:
     if fault.expect == "run":
         time.sleep(0.7)
         outcome.stale += all(c.is_hold for c in rig.since(start + 0.3))
-    elif fault.expect == "unheard":
+    elif fault.expect == "no listener":
         time.sleep(0.7)
     else:
         rig.wait(lambda: not rig.since(time.monotonic() - QUIET_S)

@@ -104,7 +104,7 @@ def unstamped(msg, rig=None):
 
 
 def frozen() -> Callable[[Rig], float]:
-    """The same picture with ever new stamps."""
+    """The same image with new stamps."""
     def begin(rig: Rig) -> float:
         kept: list = []
 
@@ -113,7 +113,7 @@ def frozen() -> Callable[[Rig], float]:
             msg.data = kept[0]
             return [msg]
         start = on_images(change)(rig)
-        return start + 1 / CAMERA_HZ  # the first one was a new picture
+        return start + 1 / CAMERA_HZ  # the first one was a new image
     return begin
 
 
@@ -253,7 +253,7 @@ FAULTS = [
     Fault("joint jumps by 0.5 rad", encoder_glitch, end_glitch),
     Fault("all stamps go back 10 s", time_goes_back),
     Fault("unknown instruction", instructed("fly"), lambda rig: rig.instruct(INSTRUCTION)),
-    Fault("controller goes away", nobody_listens, lambda rig: rig.subscribe(), "unheard"),
+    Fault("controller goes away", nobody_listens, lambda rig: rig.subscribe(), "no listener"),
     Fault("disabled by the operator", called("enable", SetBool.Request(data=False)),
           lambda rig: rig.call("enable", SetBool.Request(data=True))),
     Fault("stopped by the operator", called("stop", Trigger.Request()),

@@ -58,9 +58,9 @@ def status(name: str, message: str, values: dict[str, object]):
 
 
 def policy(state: str, values: dict[str, object] | None = None, reason: str = ""):
-    """Return what the policy says of itself on /diagnostics."""
-    said = status("policy_node: policy", reason or state, {"state": state, **(values or {})})
-    return make(DIAGNOSTICS, header=header(0), status=[said])
+    """Return the policy's status on /diagnostics."""
+    own = status("policy_node: policy", reason or state, {"state": state, **(values or {})})
+    return make(DIAGNOSTICS, header=header(0), status=[own])
 
 
 def write(path: Path, messages: list[tuple[str, int, object]],
@@ -82,7 +82,7 @@ def write(path: Path, messages: list[tuple[str, int, object]],
 def episode_messages(seconds: float = 2.0, latency_ms: float = 30.0) -> list:
     """Return two seconds of two cameras at 20 Hz, joints, a chunk every 0.2 s, and trouble.
 
-    Shades of the pictures grow with time; chunks say ten rows, four of which are executed. An
+    Shades of the images grow with time; chunks have ten rows, four of which are executed. An
     intervention happens at 0.5 s and a hold at 1.0 s.
     """
     messages, late = [], round(latency_ms * 1e6)

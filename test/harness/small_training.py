@@ -28,7 +28,7 @@ FEATURES = {
 
 def write_dataset(root: Path, episodes: int = 6, tasks: tuple[str, ...] = ("go", "stay"),
                   seed: int = 0) -> Path:
-    """Write episodes of random pictures in which the state says what to do; 20 fps, 4 actions."""
+    """Write episodes of random images whose actions follow from the state; 20 fps, 4 actions."""
     rng = np.random.default_rng(seed)
     writer = LeRobotDatasetWriter(root, 20, FEATURES, "test")
     for index in range(episodes):

@@ -73,12 +73,12 @@ def running(**options) -> Supervisor:
 
 
 def accept(supervisor: Supervisor, new: ActionChunk, at_ms: float, measured=None) -> Plan | None:
-    """Hand in a chunk as the node does; the joint follows what it was told unless given."""
+    """Hand in a chunk as the node does; the joint follows the plan unless given."""
     now_ns = T + round(at_ms * MS)
     supervisor.tick(now_ns, "")
     if measured is None:
-        told = supervisor.plan and float(supervisor.plan.motion(now_ns).value[0])
-        measured = {"joint": told or 0.0}
+        commanded = supervisor.plan and float(supervisor.plan.motion(now_ns).value[0])
+        measured = {"joint": commanded or 0.0}
     return supervisor.accept(new, "do it", measured, now_ns)
 
 

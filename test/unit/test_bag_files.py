@@ -192,15 +192,15 @@ def gone(path: Path) -> None:
     (path / "bag_0.mcap").unlink()
 
 
-@pytest.mark.parametrize(("damage", "said"), [
+@pytest.mark.parametrize(("damage", "words"), [
     (no_metadata, "tinyvla bag recover"), (cut, "tinyvla bag recover"), (not_yaml, "YAML"),
     (other_yaml, "recover"), (rubbish, "recover"), (gone, "missing")],
     ids=lambda value: getattr(value, "__name__", ""))
-def test_a_damaged_bag_is_one_sentence(tmp_path, damage, said):
+def test_a_damaged_bag_is_one_sentence(tmp_path, damage, words):
     path = write_bag(tmp_path / "bag", TEXTS)
     damage(path)
     before = digest(path)
-    with pytest.raises(InputError, match=said) as caught:
+    with pytest.raises(InputError, match=words) as caught:
         Bag(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)

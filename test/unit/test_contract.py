@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Robot contracts: a mistake is found before anything moves, and said in one sentence."""
+"""Robot contracts: a mistake is found before anything moves, and named in one sentence."""
 
 from __future__ import annotations
 

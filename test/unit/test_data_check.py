@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``data check``: a good dataset passes, each fault is named, pictures and report are written."""
+"""``data check``: a good dataset passes, each fault is named, sheets and report are written."""
 
 from __future__ import annotations
 
@@ -185,12 +185,12 @@ def test_warnings_about_episodes_and_tasks(tmp_path):
 
 
 def test_dark_and_blank_images(tmp_path):
-    def pictures(row, camera):
-        image = datasets.picture(row, camera)
+    def dark_and_blank(row, camera):
+        image = datasets.image(row, camera)
         if row == 7:
             return np.full_like(image, 100)
         return image // 20 if row == 3 else image
-    root = datasets.write_dataset(tmp_path / "demos", pictures=pictures)
+    root = datasets.write_dataset(tmp_path / "demos", draw=dark_and_blank)
     finds(root, f"'{FRONT}'", "one single color", "frame 1 of episode 1", error=False)
     finds(root, f"'{FRONT}'", "darker", "frame 3 of episode 0", error=False)
 
@@ -215,7 +215,7 @@ def test_videos_pass_and_unused_frames_are_mentioned(video_root):
 
 def test_a_video_that_ends_early_does_not_stop_the_check(video_root):
     datasets.encode(datasets.video_path(video_root, "front", 0),
-                    [datasets.picture(i, "front") for i in range(4)], 10, "libx264")
+                    [datasets.image(i, "front") for i in range(4)], 10, "libx264")
     report = finds(video_root, "no frame at 0.4000 s", "frame 4 of episode 0")
     assert report["cameras"][0]["decoded"] == 4 + 9
     assert report["contact_sheets"]

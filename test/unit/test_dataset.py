@@ -45,7 +45,7 @@ def refused(root, words, **arguments):
 
 def difference(data, row):
     """Mean difference to what the front camera saw; that of neighboring rows is 38."""
-    return np.abs(data.images[row, 0] - datasets.picture(row, "front").astype(int)).mean()
+    return np.abs(data.images[row, 0] - datasets.image(row, "front").astype(int)).mean()
 
 
 def has_encoder(codec):
@@ -90,7 +90,7 @@ def test_values_are_found_by_name(images, tmp_path):
     assert data.ends.tolist() == [6, 10, 19]
     for row in range(19):
         for j, camera in enumerate(CAMERAS):
-            assert np.array_equal(data.images[row, j], datasets.picture(row, camera))
+            assert np.array_equal(data.images[row, j], datasets.image(row, camera))
 
 
 @pytest.mark.parametrize("codec", ["libsvtav1", "libx264"])
@@ -102,15 +102,15 @@ def test_every_video_frame_comes_to_its_own_row(images, tmp_path, codec):
     data = load(root)
     for row in range(19):
         assert difference(data, row) < 12
-        assert np.array_equal(data.images[row, 1], datasets.picture(row, "wrist"))
+        assert np.array_equal(data.images[row, 1], datasets.image(row, "wrist"))
 
 
 def test_video_frames_are_matched_by_time_not_counted(video_root):
     """A frame missing between episodes shifts the count but not the time stamps."""
-    black = np.zeros_like(datasets.picture(0, "front"))
-    pictures = [datasets.picture(row, "front") for row in range(10)]
+    black = np.zeros_like(datasets.image(0, "front"))
+    frames = [datasets.image(row, "front") for row in range(10)]
     datasets.encode(datasets.video_path(video_root, "front", 0),
-                    [*pictures[:6], black, None, black, *pictures[6:]], 10, "libx264")
+                    [*frames[:6], black, None, black, *frames[6:]], 10, "libx264")
     data = load(video_root)
     for row in range(10):
         assert difference(data, row) < 12
@@ -219,7 +219,7 @@ def test_old_names_of_the_task_column_and_of_cameras(root):
     datasets.edit_info(root, rename)
     loaded = load(root)
     assert loaded.tasks == ("push the block", "pull the block")
-    assert np.array_equal(loaded.images[3, 0], datasets.picture(3, "front"))
+    assert np.array_equal(loaded.images[3, 0], datasets.image(3, "front"))
 
 
 def test_one_task_and_two_data_files(tmp_path):
@@ -229,7 +229,7 @@ def test_one_task_and_two_data_files(tmp_path):
     pq.write_table(table.slice(10), root / "data/chunk-000/file-001.parquet")
     data = load(root)
     assert data.tasks == ("push",)
-    assert np.array_equal(data.images[12, 1], datasets.picture(12, "wrist"))
+    assert np.array_equal(data.images[12, 1], datasets.image(12, "wrist"))
 
 
 @pytest.mark.parametrize(("column", "row", "value", "words"), [
@@ -313,14 +313,14 @@ def test_a_missing_video(video_root):
 
 def test_a_video_cut_short(video_root):
     path = datasets.video_path(video_root, "front", 1)
-    datasets.encode(path, [datasets.picture(10 + i, "front") for i in range(6)], 10, "libx264")
+    datasets.encode(path, [datasets.image(10 + i, "front") for i in range(6)], 10, "libx264")
     refused(video_root, "file-001.mp4 has no frame at 0.6000 s for frame 6 of episode 2 "
                         r"\(the nearest is at 0.5000 s\); copy")
 
 
 def test_a_video_at_another_rate(video_root):
     path = datasets.video_path(video_root, "front", 1)
-    datasets.encode(path, [datasets.picture(10 + i, "front") for i in range(9)], 9, "libx264")
+    datasets.encode(path, [datasets.image(10 + i, "front") for i in range(9)], 9, "libx264")
     refused(video_root, "has no frame at 0.1000 s for frame 1 of episode 2")
 
 

@@ -40,7 +40,7 @@ def run(env, tiny_checkpoint):
 def test_without_latency_the_arm_is_always_commanded(run):
     result = run("replace", 0)
     assert result.held_steps == 0
-    assert len(result.seams) == 14, "a chunk per picture, and 60 steps are 15 pictures"
+    assert len(result.seams) == 14, "a chunk per image, and 60 steps are 15 images"
 
 
 def test_the_arm_waits_for_the_first_chunk_and_no_longer(run):

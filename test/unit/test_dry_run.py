@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The dry-run arm without ROS: the states, the pictures, the report."""
+"""The dry-run arm without ROS: the states, the images, the report."""
 
 from __future__ import annotations
 
@@ -98,11 +98,11 @@ def test_a_chunk_output_is_no_arm():
         robot("metaworld")
 
 
-# ---- pictures -----------------------------------------------------------------------------
+# ---- images -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["ur5e", "servo"])
-def test_pictures_show_the_motion_and_are_never_identical(name):
+def test_images_show_the_motion_and_are_never_identical(name):
     contract, _, arm = robot(name)
     sketch = Sketch(contract.actions, 320, 240)
     rest = arm.observe(NOW)

@@ -74,7 +74,7 @@ def goal(image, task):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_goal_can_be_seen_from_the_first_picture_on(envs, task):
+def test_the_goal_can_be_seen_from_the_first_image_on(envs, task):
     """In both fixed views the goal's color is there, and where it is depends on the seed."""
     env = envs[task]
     for camera in ("side", "front"):
@@ -115,7 +115,7 @@ def test_unknown_task_is_suggested():
         MetaWorldEnv("pick_place_v3")
 
 
-def test_a_scene_drawn_later_is_the_picture_of_its_moment(envs):
+def test_a_scene_drawn_later_is_the_image_of_its_moment(envs):
     env = envs["pick-place-v3"]
     env.reset_unseen(4)
     scene = env.scene()

@@ -40,7 +40,7 @@ def at(ms: float) -> int:
 
 
 class Sorter(EpisodeSorter):
-    """A sorter to which everything arrives at once, until a tick says how late it is."""
+    """A sorter to which everything arrives at once, until a tick tells the time."""
 
     def take(self, message: RawMessage) -> None:
         self.add(message, 0.0)

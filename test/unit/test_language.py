@@ -41,7 +41,7 @@ def talkative(tmp_path_factory, data):
     return out / "last"
 
 
-def _told(policy: Policy, text: str) -> np.ndarray:
+def _actions(policy: Policy, text: str) -> np.ndarray:
     return policy.infer(replace(random_observation(policy.config), instruction=text)).actions
 
 
@@ -58,16 +58,16 @@ def test_hashing_puts_wordings_that_share_words_together():
 def test_a_policy_takes_new_wordings_and_says_what_they_are_like(talkative):
     policy = Policy(talkative)
     assert policy.match_instruction("walk forward please") == "walk forward"
-    known, new = _told(policy, "walk forward"), _told(policy, "walk forward quickly")
+    known, new = _actions(policy, "walk forward"), _actions(policy, "walk forward quickly")
     assert not np.array_equal(known, new)
-    assert np.array_equal(_told(policy, "Walk  FORWARD"), known)
+    assert np.array_equal(_actions(policy, "Walk  FORWARD"), known)
 
 
 def test_paraphrases_are_wordings_of_their_own(talkative):
     policy = Policy(talkative)
     assert policy.config.instruction_index("Move on") == 0
     assert policy.config.instruction_index("do not leave") == 1
-    assert not np.array_equal(_told(policy, "go"), _told(policy, "move on"))
+    assert not np.array_equal(_actions(policy, "go"), _actions(policy, "move on"))
 
 
 def test_a_wording_like_none_is_refused_and_names_the_nearest(talkative):
@@ -99,9 +99,9 @@ def test_words_beyond_ascii_are_words(tmp_path):
 
 
 def test_a_deaf_policy_hears_nothing(talkative):
-    deaf = Policy(talkative, ignore_instruction=True)
-    assert np.array_equal(_told(deaf, "go"), _told(deaf, "stay"))
-    assert not np.array_equal(_told(deaf, "go"), _told(Policy(talkative), "go"))
+    ignoring = Policy(talkative, ignore_instruction=True)
+    assert np.array_equal(_actions(ignoring, "go"), _actions(ignoring, "stay"))
+    assert not np.array_equal(_actions(ignoring, "go"), _actions(Policy(talkative), "go"))
 
 
 def test_a_learned_table_shares_a_vector_between_paraphrases(tmp_path):
@@ -109,8 +109,8 @@ def test_a_learned_table_shares_a_vector_between_paraphrases(tmp_path):
     config = tiny_policy_config(paraphrases={words[1]: ["push it"]})
     write_random_checkpoint(tmp_path / "c", config)
     policy = Policy(tmp_path / "c")
-    assert np.array_equal(_told(policy, "push it"), _told(policy, words[1]))
-    assert not np.array_equal(_told(policy, "push it"), _told(policy, words[0]))
+    assert np.array_equal(_actions(policy, "push it"), _actions(policy, words[1]))
+    assert not np.array_equal(_actions(policy, "push it"), _actions(policy, words[0]))
     with pytest.raises(UnknownInstructionError, match="known"):
         policy.match_instruction("push it harder")
 
@@ -191,13 +191,13 @@ def test_a_sentence_encoder_is_needed_for_new_wordings_only(sentence_encoder, da
     shutil.copytree(sentence_encoder, place)
     train(_with_sentences(place, min_similarity=-1.0), run_options(data), tmp_path / "run")
     policy = Policy(tmp_path / "run" / "last")
-    new = _told(policy, "walk forward please")
-    known = _told(policy, "walk forward")
+    new = _actions(policy, "walk forward please")
+    known = _actions(policy, "walk forward")
     assert not np.array_equal(new, known)
     embed.__globals__["_sentence_encoder"].cache_clear()
     shutil.rmtree(place)
     alone = Policy(tmp_path / "run" / "last")
-    assert np.array_equal(_told(alone, "walk forward"), known)
+    assert np.array_equal(_actions(alone, "walk forward"), known)
     with pytest.raises(InputError, match=r"not a directory.*config\.json"):
         alone.match_instruction("walk forward please")
 

@@ -69,10 +69,10 @@ def test_what_was_long_ago_does_not_stand_for_a_moment_ago(policy, seen):
     assert np.array_equal(policy.infer(late, past=[seen[0]]).actions, policy.infer(late).actions)
 
 
-def test_the_assembler_finds_the_past_between_pictures(policy, seen):
+def test_the_assembler_finds_the_past_between_images(policy, seen):
     assembler = ObservationAssembler(policy.config, STEP // 10)
     assembler.instruction = "go"
-    for index in range(8):  # pictures come three times as often as the policy acts
+    for index in range(8):  # images come three times as often as the policy acts
         time_ns = stamp(0) + index * STEP // 3
         for name in policy.config.cameras:
             assembler.add_image(name, time_ns, seen[0].images[name])
@@ -92,7 +92,7 @@ def test_a_rollout_looks_between_chunks():
     """Chunks of four actions, and the policy wants the observation one control step before."""
     asked = []
 
-    class Told:
+    class Recorder:
         config = SimpleNamespace(action=SimpleNamespace(n_action_steps=4),
                                  past_stamps=lambda stamp_ns: (stamp_ns - DT_NS,))
 
@@ -108,7 +108,7 @@ def test_a_rollout_looks_between_chunks():
         control=lambda action: (0.0, len(asked) > 2, {}),
         observe=lambda stamp_ns, words: Observation(stamp_ns, {}, {}, words))
     spec = SimpleNamespace(task="reach-v3", seed=0, start_ns=0)
-    for _ in rollout(Told(), Episode(env, spec)):
+    for _ in rollout(Recorder(), Episode(env, spec)):
         pass
     assert asked == [(0, []), (4 * DT_NS, [0, 3 * DT_NS]),
                      (8 * DT_NS, [0, 3 * DT_NS, 4 * DT_NS, 7 * DT_NS])]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Policies trained with LeRobot: ours say what LeRobot's library said to the same input."""
+"""Policies trained with LeRobot: our actions are those of LeRobot's library."""
 
 from __future__ import annotations
 

@@ -36,11 +36,11 @@ def source(sources, tmp_path):
 def refused(source: Path, capsys, *words: str, arguments=(*NAMES, *REST)) -> None:
     out = source.parent / "out"
     assert main(["import", str(source), "--out", str(out), *arguments]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("error: ")
-    assert said.count("\n") == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
     for word in words:
-        assert word in said
+        assert word in err
     assert not out.exists()
 
 

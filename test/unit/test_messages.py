@@ -99,7 +99,7 @@ def test_compressed_png_round_trip_and_garbage():
     data = cv2.imencode(".png", pixels[:, :, ::-1])[1].tobytes()
     msg = SimpleNamespace(format="png", data=data)
     assert np.array_equal(image_to_array(msg), pixels)
-    for broken in (b"", b"not a picture", data[:20]):
+    for broken in (b"", b"not an image", data[:20]):
         with pytest.raises(MessageError, match="cannot be decoded"):
             image_to_array(SimpleNamespace(format="png", data=broken))
 

@@ -294,7 +294,7 @@ def test_the_first_motion_begins_where_the_arm_is_measured():
 
 
 def test_velocities_start_from_zero():
-    """A hand that stands still must not be told 0.1 m/s at once because nothing measures it."""
+    """A hand that stands still must not jump to 0.1 m/s because nothing measures it."""
     safety = layer(channel(unit="m/s", low=-0.1, high=0.1, velocity=0.5, hold="zero"))
     verdict = safety.check(np.full((20, 1), 0.1), None, [None])
     assert verdict.commands[0, 0] == pytest.approx(0.01)

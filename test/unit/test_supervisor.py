@@ -76,7 +76,7 @@ def test_an_arm_moved_by_others_while_disabled_goes_on_from_where_it_is():
     supervisor.enable(True, at(5000))
     plan = accept(supervisor, chunk(5000, joint=1.5), 5000, {"joint": 1.5})
     assert plan.chunk is not None
-    assert np.allclose(plan.commands[:, 0], 1.5), "not from where it was told last"
+    assert np.allclose(plan.commands[:, 0], 1.5), "not from where it was commanded last"
 
 
 # ---- waiting, problems and recovery ---------------------------------------------------------

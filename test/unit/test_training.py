@@ -94,7 +94,7 @@ def test_data_and_evaluation_seeds_never_meet():
         plan_episodes(["reach-v3"], 1, SEED_OFFSET)
 
 
-def test_pictures_and_actions_survive_the_round_trip(dataset, demonstrations):
+def test_images_and_actions_survive_the_round_trip(dataset, demonstrations):
     table = pq.read_table(dataset / "data/chunk-000/file-000.parquet")
     for row in (0, 7):
         stored = cv2.imdecode(np.frombuffer(
