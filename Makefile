@@ -23,6 +23,7 @@ sim-eval: setup
 
 # A file stays with one process, because its tests share nodes, datasets and checkpoints.
 test: lint
+	@scripts/setup.sh browser
 	@$(PYTHON_BIN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup

@@ -21,7 +21,7 @@ setup(
     name=NAME,
     version="0.1.0",
     packages=find_packages(include=["tinyvla_ros*", "sim_bridge*", "training*"]),
-    package_data={f"{NAME}.report": ["report.css", "report.js"]},
+    package_data={f"{NAME}.report": ["templates/*", "vendor/uplot/*"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (str(SHARE), ["package.xml"]),

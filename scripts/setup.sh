@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Make everything `make sim-eval` and `make test` need: .venv, Python packages, headless OpenGL.
 # Safe to run again: returns at once when nothing changed.
+# "setup.sh browser" installs the browser that the tests of the episode page open, where it may.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,6 +19,20 @@ root_or_die() {  # root_or_die PACKAGE...: install Debian packages, or say what 
     die "these packages are missing; type: sudo apt-get install -y $*"
   fi
 }
+
+install_browser() {
+  command -v chromedriver >/dev/null && return
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    (root_or_die chromium chromium-driver) && return
+  fi
+  say "no chromedriver: the tests of the episode page are skipped; to run them, type:
+   sudo apt-get install -y chromium chromium-driver"
+}
+
+if [ "${1:-}" = browser ]; then
+  install_browser
+  exit
+fi
 
 find_python() {
   local candidate

@@ -32,7 +32,7 @@ from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.cli.main import run_command
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.report.data import camera_name, read_episode
-from tinyvla_ros.report.film import film
+from tinyvla_ros.report.film import ImageStore, make_film
 
 
 def report(tmp_path: Path, bags: Path, *more: str) -> tuple[int, str]:
@@ -151,16 +151,16 @@ def test_stamps_that_jump_are_not_believed(tmp_path):
 
 
 @pytest.mark.parametrize(("kept", "missing"), [
-    (("/joint_states", "/diagnostics"), ("pictures", "action chunks")),
+    (("/joint_states", "/diagnostics"), ("images", "action chunks")),
     (("/camera/front/image_raw",), ("joint states", "action chunks", "diagnostics of a policy")),
-    (("/diagnostics",), ("pictures", "joint states", "action chunks"))])
+    (("/diagnostics",), ("images", "joint states", "action chunks"))])
 @pytest.mark.parametrize("sqlite", [False, True])
 def test_what_a_bag_lacks_is_said(tmp_path, kept, missing, sqlite):
     messages = [m for m in episode_messages() if m[0] in kept]
     code, html = report(tmp_path, write(tmp_path / "bag", messages, sqlite=sqlite))
     assert code == 0
     for what in missing:
-        assert f"The bag holds no {what}." in html
+        assert f"The bag has no {what}." in html
     assert "1 with unknown outcome" in html
     assert "task unknown" in html
 
@@ -171,7 +171,7 @@ def test_an_empty_bag_and_a_bag_of_others_are_shown(tmp_path):
     write(tmp_path / "run" / "others", [("/chatter", START_NS, others)])
     code, html = report(tmp_path, tmp_path / "run")
     assert code == 0
-    assert "The bag holds no messages." in html
+    assert "The bag has no messages." in html
     assert "Times are receive times, because nothing in this bag has a stamp." in html
 
 
@@ -184,7 +184,7 @@ def test_compressed_pictures_and_those_nobody_can_read(tmp_path):
     _, html = report(tmp_path, write(tmp_path / "bag", messages))
     assert html.count('alt="front camera at') == 8
     assert html.count('class="video"') == 1
-    assert "20 pictures cannot be shown. /depth/image: Unknown image encoding" in html
+    assert "20 images cannot be shown. /depth/image: Unknown image encoding" in html
 
 
 def test_an_episode_topic_says_the_outcome_where_metadata_does_not(tmp_path):
@@ -202,9 +202,9 @@ def test_an_episode_topic_says_the_outcome_where_metadata_does_not(tmp_path):
 
 
 def test_video_shows_the_newest_picture_of_every_camera(tmp_path):
-    with Bag(write(tmp_path / "bag", episode_messages(), CUSTOM)) as bag:
-        data = read_episode(bag)
-        made = film(bag, data.cameras, data.duration_s, 5, 2_000_000)
+    with Bag(write(tmp_path / "bag", episode_messages(), CUSTOM)) as bag, ImageStore() as store:
+        data = read_episode(bag, store)
+        made = make_film(store, data.cameras, data.duration_s, 5, 2_000_000)
     assert made.fps == 20
     assert made.cameras == ["front", "wrist"]
     assert [round(t, 2) for t, _ in made.strips["front"]] == [0.0, 0.45, 0.95, 1.45, 1.95]
@@ -257,7 +257,7 @@ def test_what_cannot_be_is_one_sentence(tmp_path):
         with pytest.raises(InputError, match=sentence):
             report(tmp_path, bag, *more)
     (tmp_path / "report.html").write_text("my thesis")
-    with pytest.raises(InputError, match="is there already and no report"):
+    with pytest.raises(InputError, match="is not a report"):
         report(tmp_path, bag)
     assert (tmp_path / "report.html").read_text() == "my thesis"
     (tmp_path / "report.html").unlink()

@@ -14,29 +14,29 @@ from tinyvla_ros.core.messages import time_to_ns
 from tinyvla_ros.core.types import ActionChunk
 from tinyvla_ros.report.time_axis import TimeAxis
 
-# Rows shown of what a chunk went on to say after the next one had taken over.
+# Rows shown of a chunk after the next one took over.
 TAIL_ROWS = 12
-# All rows of all chunks of an episode together; with more the tails are left out.
-MOST_VALUES = 60_000
-# Points of a trajectory are this regular, ns; a last one that is not belongs to a hold.
+# With more values in all chunks of an episode these rows are left out.
+MAX_VALUES = 60_000
+# Points of a trajectory are this regular, ns; an irregular last point belongs to a hold.
 TOLERANCE_NS = 1_000_000
 
 
 @dataclass(frozen=True)
 class ChunkView:
-    """A chunk from when it took over.
+    """A chunk from the time it took over.
 
     Attributes:
         t: second it took over.
-        begin: second ``rows`` begin at; what went by before was never executed.
+        begin: second ``rows`` begin at; earlier rows were never executed.
         end: second the next one took over, or it ran out.
-        dt: seconds a row applies.
+        dt: seconds between rows.
         channels: names.
         rows: (n, channels) rows from ``begin`` on, some beyond ``end``.
-        seam: largest jump over channels from what the chunk before said for that time, in units
-            of the channels' ranges; None if there was nothing to go on from.
-        hold: it brings the arm to rest instead of carrying on.
-        latency_ms: from the picture it was computed from; None if that is not in the bag.
+        seam: largest jump over channels from the previous chunk's row for that time, in units of
+            the channels' ranges; None without a previous chunk.
+        hold: it brings the arm to rest.
+        latency_ms: from the image it was computed from; None if that is not in the bag.
     """
 
     t: float
@@ -53,8 +53,8 @@ class ChunkView:
 def chunk_of(msg) -> tuple[ActionChunk, bool]:
     """Return a trajectory_msgs/JointTrajectory as a chunk, and whether it is a hold.
 
-    More forgiving than ``messages.trajectory_to_chunk``: a report shows what was sent, also where
-    a robot would refuse it.
+    More tolerant than ``messages.trajectory_to_chunk``: a report also shows what a robot would
+    refuse.
 
     Raises:
         MessageError: it has no points, or points of several lengths or without a period.
@@ -62,38 +62,39 @@ def chunk_of(msg) -> tuple[ActionChunk, bool]:
     names = tuple(msg.joint_names)
     times = [time_to_ns(p.time_from_start) for p in msg.points]
     if not times or times[0] <= 0 or any(len(p.positions) != len(names) for p in msg.points):
-        raise MessageError("A trajectory without points, without a period or with points of "
-                           "another length than its names is not shown.")
+        raise MessageError("A trajectory is not shown without points, without a positive "
+                           "time_from_start, or with more or fewer positions than joint names.")
     regular = [abs(t - (i + 1) * times[0]) < TOLERANCE_NS for i, t in enumerate(times)]
     count = regular.index(False) if False in regular else len(times)
     actions = np.array([list(p.positions) for p in msg.points[:count]], np.float32)
     stamp = time_to_ns(msg.header.stamp)
-    # Our policy writes what a chunk was computed for into frame_id; a hold is for nothing.
+    # Our policy writes the instruction into frame_id; a hold has none.
     return ActionChunk(stamp, names, actions, times[0] / 1e9), not msg.header.frame_id
 
 
 def view_chunks(received: Sequence[tuple[int, ActionChunk, bool]], axis: TimeAxis,
-                pictures: Mapping[int, int],
+                first_images: Mapping[int, int],
                 limits: Mapping[str, tuple[float, float]]) -> list[ChunkView]:
     """Put chunks on the time axis, in the order they took over.
 
     Args:
         received: (receive time, chunk, whether it is a hold).
         axis: the time axis.
-        pictures: stamp -> receive time of the first picture with it.
-        limits: (low, high) of channels where known; elsewhere the range is what was commanded.
+        first_images: stamp -> receive time of the first image with it.
+        limits: (low, high) of channels where known; otherwise the commanded range is used.
     """
     if not received:
         return []
     channels = received[0][1].channels
     received = [r for r in received if r[1].channels == channels]
-    holds_told = any(not hold for _, _, hold in received)  # others leave frame_id empty
+    # Other policies always leave frame_id empty.
+    marks_holds = any(not hold for _, _, hold in received)
     blender = ChunkBlender("replace", _ranges(received, channels, limits))
     takes = [(axis.taken_over_ns(chunk.stamp_ns, log),
               replace(chunk, stamp_ns=axis.ns(chunk.stamp_ns, log)),
-              hold and holds_told, chunk.stamp_ns, log) for log, chunk, hold in received]
+              hold and marks_holds, chunk.stamp_ns, log) for log, chunk, hold in received]
     takes.sort(key=lambda t: t[0])
-    tail = TAIL_ROWS if sum(c.actions.size for _, c, *_ in takes) <= MOST_VALUES else 0
+    tail = TAIL_ROWS if sum(c.actions.size for _, c, *_ in takes) <= MAX_VALUES else 0
     views = []
     for i, (at_ns, chunk, hold, stamp_ns, log_ns) in enumerate(takes):
         if hold:
@@ -105,14 +106,14 @@ def view_chunks(received: Sequence[tuple[int, ActionChunk, bool]], axis: TimeAxi
         out_ns = chunk.stamp_ns + len(chunk.actions) * chunk.dt_ns
         end_ns = min(out_ns, takes[i + 1][0]) if i + 1 < len(takes) else out_ns
         last = max(first, chunk.index_at(max(end_ns - 1, at_ns))) + 1
-        picture = None if hold else pictures.get(stamp_ns)
-        if picture is not None and picture > log_ns:
-            picture = None  # stamped with a time to begin at, which happens to be a picture's
+        image = None if hold else first_images.get(stamp_ns)
+        if image is not None and image > log_ns:
+            image = None  # the stamp is a time to begin at that happens to be an image's
         views.append(ChunkView(
             axis.seconds(at_ns), axis.seconds(chunk.stamp_ns + first * chunk.dt_ns),
             axis.seconds(max(end_ns, at_ns)), chunk.dt, channels,
             chunk.actions[first:last + tail], None if seam is None else seam.position, hold,
-            None if picture is None else (log_ns - picture) / 1e6))
+            None if image is None else (log_ns - image) / 1e6))
     return views
 
 

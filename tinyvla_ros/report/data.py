@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the episode report shows of one bag, pictures apart."""
+"""Everything the episode report shows of one bag, read in one pass."""
 
 from __future__ import annotations
 
@@ -10,35 +10,28 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tinyvla_ros.bags.info import BagInfo, bag_info
-from tinyvla_ros.bags.reader import Bag, BagMessage, header_stamp
+from tinyvla_ros.bags.info import BagInfo, InfoCollector
+from tinyvla_ros.bags.reader import Bag, header_stamp
+from tinyvla_ros.bags.recorded_message import BagMessage
 from tinyvla_ros.bags.topics import contract_of
 from tinyvla_ros.core.episode_event import EpisodeEvent
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.messages import time_to_ns
+from tinyvla_ros.core.messages import image_to_array, time_to_ns
 from tinyvla_ros.report.chunks import ChunkView, chunk_of, view_chunks
-from tinyvla_ros.report.events import Event, episode_events, policy_events
+from tinyvla_ros.report.events import ReportEvent, episode_events, policy_events
+from tinyvla_ros.report.film import CameraStream, ImageStore
 from tinyvla_ros.report.time_axis import TimeAxis
 
 IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 JOINTS, CHUNK = "sensor_msgs/msg/JointState", "trajectory_msgs/msg/JointTrajectory"
 CLOCK, EVENT = "rosgraph_msgs/msg/Clock", "diagnostic_msgs/msg/DiagnosticStatus"
 DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
-# What the policy said, as it said it; what comes of it goes to the arm.
+# The policy's chunks before they are blended and limited for the arm.
 POLICY_CHUNK = "policy_node/chunk"
-# A line on a screen shows no more points.
-LONGEST_LINE = 1500
+# Points of a line; a screen cannot show more.
+MAX_POINTS = 1500
 # Events listed of one episode.
-MOST_EVENTS = 300
-
-
-@dataclass(frozen=True)
-class Camera:
-    """A stream of pictures: topic, and the second of every message, ascending."""
-
-    name: str
-    topic: str
-    times: np.ndarray
+MAX_EVENTS = 300
 
 
 @dataclass
@@ -49,27 +42,29 @@ class EpisodeData:
         custom: text by name; what the bag's metadata lacks comes from the ``episode`` topic.
         info: timing of the topics.
         duration_s: on the time axis.
-        joints: groups of joints that come together: ``t``, ``names`` and a list per joint, ``v``.
+        joints: groups of joints of one message: ``t``, ``names`` and a list per joint, ``v``.
         chunks: as executed.
         units, limits: of action channels, where the bag has a robot contract.
         states: (second, state, why) of the policy.
-        policy_latency_ms: from picture to what the policy said before it was joined and limited;
-            what an arm is sent carries the time it begins at, not the picture's.
+        policy_latency_ms: from image to the policy's own chunk; a trajectory for an arm carries
+            the time it begins at, not the image's.
         notes: sentences about what is missing or odd.
+        recorded_by: ROS distribution and storage.
     """
 
     custom: Mapping[str, str]
     info: BagInfo
     duration_s: float = 0.0
-    cameras: list[Camera] = field(default_factory=list)
+    cameras: list[CameraStream] = field(default_factory=list)
     joints: list[dict] = field(default_factory=list)
     chunks: list[ChunkView] = field(default_factory=list)
     units: dict[str, str] = field(default_factory=dict)
     limits: dict[str, tuple[float, float]] = field(default_factory=dict)
     states: list[tuple[float, str, str]] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
+    events: list[ReportEvent] = field(default_factory=list)
     policy_latency_ms: list[float] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    recorded_by: str = ""
 
     @property
     def outcome(self) -> str:
@@ -78,7 +73,7 @@ class EpisodeData:
 
     @property
     def latency_ms(self) -> list[float]:
-        """Picture to chunk, of every chunk of which it is known."""
+        """From image to chunk, of every chunk for which it is known."""
         known = [c.latency_ms for c in self.chunks if c.latency_ms is not None]
         return known if len(known) >= len(self.policy_latency_ms) / 2 else self.policy_latency_ms
 
@@ -87,50 +82,58 @@ class EpisodeData:
         return sum(e.times for e in self.events if e.kind == kind)
 
 
-def read_episode(bag: Bag) -> EpisodeData:
-    """Read everything but the pictures themselves.
+def read_episode(bag: Bag, images: ImageStore | None = None) -> EpisodeData:
+    """Read a bag in one pass.
+
+    Args:
+        bag: to read.
+        images: gets the images; without it only their times are read.
 
     Raises:
         InputError: the bag is damaged.
     """
-    gathered = _Gathered(bag)
-    data = EpisodeData(dict(bag.custom), bag_info(bag))
-    if not data.info.duration_s and not sum(t.count for t in data.info.topics):
-        data.notes.append("The bag holds no messages.")
+    messages = _Messages(bag, images)
+    data = EpisodeData(dict(bag.custom), messages.info, recorded_by=bag.recorded_by)
+    if not sum(t.count for t in data.info.topics):
+        data.notes.append("The bag has no messages.")
         return data
-    axis = TimeAxis({**gathered.joint_stamps, **gathered.images}, gathered.clock,
-                    gathered.mode == "lockstep", (bag.start_ns, bag.end_ns))
+    axis = TimeAxis({**messages.joint_stamps, **messages.images}, messages.clock,
+                    messages.mode == "lockstep", (bag.start_ns, bag.end_ns))
     if axis.problem:
         data.notes.append(f"Times are receive times, because {axis.problem}.")
     _take_contract(bag, data)
-    _take_events(gathered, axis, data)
-    data.cameras = _cameras(gathered, axis)
-    data.joints = [_lines(names, rows, axis) for names, rows in gathered.joints.items()]
-    pictures = gathered.first_picture()
-    data.chunks = view_chunks(gathered.chunks, axis, pictures, data.limits)
-    data.policy_latency_ms = [(log - pictures[stamp]) / 1e6 for log, stamp in gathered.said
-                              if stamp in pictures]
+    _take_events(messages, axis, data)
+    data.cameras = _cameras(messages, axis, images)
+    data.joints = [_lines(names, rows, axis) for names, rows in messages.joints.items()]
+    first_images = messages.first_images()
+    data.chunks = view_chunks(messages.chunks, axis, first_images, data.limits)
+    data.policy_latency_ms = [(log - first_images[stamp]) / 1e6
+                              for log, stamp in messages.policy_chunks if stamp in first_images]
     ends = [0.0 if axis.problem else axis.received(bag.start_ns), axis.received(bag.end_ns)]
     ends += [float(c.times[-1]) for c in data.cameras]
     ends += [group["t"][-1] for group in data.joints]
     data.duration_s = max(ends)
-    for what, missing in (("pictures", not data.cameras), ("joint states", not data.joints),
+    for what, missing in (("images", not data.cameras), ("joint states", not data.joints),
                           ("action chunks", not data.chunks),
                           ("diagnostics of a policy", not data.states)):
         if missing:
-            data.notes.append(f"The bag holds no {what}.")
-    data.notes += gathered.notes()
+            data.notes.append(f"The bag has no {what}.")
+    data.notes += [f"{count} messages could not be read: {why}" if count > 1 else
+                   f"A message could not be read: {why}"
+                   for why, count in messages.problems.items()]
     return data
 
 
-def _cameras(gathered: _Gathered, axis: TimeAxis) -> list[Camera]:
-    cameras: dict[str, Camera] = {}
-    for topic, pairs in gathered.images.items():
-        if pairs:  # raw or compressed: one of them is enough
-            name = camera_name(topic)
-            times = [axis.stamped(stamp, log) for log, stamp in pairs]
-            cameras.setdefault(name, Camera(name, topic, np.maximum.accumulate(times)))
-    return list(cameras.values())
+def _cameras(messages: _Messages, axis: TimeAxis, images: ImageStore | None
+             ) -> list[CameraStream]:
+    cameras = []
+    for topic, pairs in messages.images.items():
+        if pairs:
+            times = np.maximum.accumulate([axis.stamped(stamp, log) for log, stamp in pairs])
+            kept = images.kept.get(topic, []) if images else []
+            cameras.append(CameraStream(camera_name(topic), topic, times,
+                                        np.array(kept, np.int64)))
+    return cameras
 
 
 def camera_name(topic: str) -> str:
@@ -143,36 +146,42 @@ def camera_name(topic: str) -> str:
     return "/".join(parts)
 
 
-class _Gathered:
-    """What the messages say, by topic, times still as they were recorded."""
+class _Messages:
+    """Decoded messages of a bag by what they are for; times are still as recorded."""
 
-    def __init__(self, bag: Bag):
-        self.images: dict[str, list[tuple[int, int]]] = {}
+    def __init__(self, bag: Bag, images: ImageStore | None):
+        self.images: dict[str, list[tuple[int, int]]] = {}  # topic -> (receive time, stamp)
         self.joints: dict[tuple, list[tuple[int, int, list[float]]]] = {}
         self.joint_stamps: dict[str, list[tuple[int, int]]] = {}
         self.chunks: list = []
-        self.said: list[tuple[int, int]] = []  # by the policy itself, before joining and limits
+        self.policy_chunks: list[tuple[int, int]] = []
         self.clock: list[tuple[int, int]] = []
         self.diagnostics: list[tuple[int, object]] = []
         self.episodes: list[tuple[int, EpisodeEvent]] = []
         self.mode = ""
-        self._problems: Counter[str] = Counter()
-        self._bag = bag
+        self.problems: Counter[str] = Counter()
+        self._bag, self._store = bag, images
         self._chunk_topic = _chunk_topic(bag)
-        takers: dict[str, Callable[[BagMessage], None]] = {
+        cameras: dict[str, str] = {}
+        for topic in bag.topics.values():  # raw or compressed: one of them is enough
+            if topic.type in IMAGES and topic.count:
+                cameras.setdefault(camera_name(topic.name), topic.name)
+        self.images = {topic: [] for topic in cameras.values()}
+        readers: dict[str, Callable[[BagMessage], None]] = {
             **dict.fromkeys(IMAGES, self._image), JOINTS: self._joint, CHUNK: self._chunk,
             CLOCK: self._clock, DIAGNOSTICS: self._diagnostic, EVENT: self._event}
-        for name, topic in bag.topics.items():
-            if topic.type in IMAGES:
-                self.images[name] = []
-        for message in bag.messages(t.name for t in bag.topics.values() if t.type in takers):
+        collector = InfoCollector(bag)
+        for message in bag.messages():
+            collector.add(message)
             try:
-                takers[message.topic.type](message)
+                if message.topic.type in readers:
+                    readers[message.topic.type](message)
             except InputError as err:
-                self._problems[str(err)] += 1
+                self.problems[str(err)] += 1
+        self.info = collector.info()
 
-    def first_picture(self) -> dict[int, int]:
-        """Return stamp -> receive time of the first picture that has it."""
+    def first_images(self) -> dict[int, int]:
+        """Return stamp -> receive time of the first image that has it."""
         first: dict[int, int] = {}
         for pairs in self.images.values():
             for log, stamp in pairs:
@@ -180,14 +189,20 @@ class _Gathered:
                     first[stamp] = min(log, first.get(stamp, log))
         return first
 
-    def notes(self) -> list[str]:
-        """Return a sentence for every kind of message that could not be read."""
-        return [f"{count} messages could not be read: {why}" if count > 1 else
-                f"A message could not be read: {why}" for why, count in self._problems.items()]
-
     def _image(self, message: BagMessage) -> None:
-        # The header comes first in both types: the picture need not be unpacked to know its time.
-        self.images[message.topic.name].append((message.log_ns, header_stamp(message.data)))
+        topic, log_ns = message.topic.name, message.log_ns
+        if topic not in self.images:
+            return
+        # The header comes first in both types: most images need not be decoded for their time.
+        stamp = header_stamp(message.data)
+        self.images[topic].append((log_ns, stamp))
+        if self._store is not None and self._store.wants(topic, stamp or log_ns):
+            try:
+                image = image_to_array(self._bag.decode(message))
+            except InputError as err:
+                self._store.problems[f"{topic}: {err}"] += 1
+            else:
+                self._store.add(topic, len(self.images[topic]) - 1, stamp or log_ns, image)
 
     def _joint(self, message: BagMessage) -> None:
         msg = self._bag.decode(message)
@@ -200,7 +215,8 @@ class _Gathered:
         if message.topic.name == self._chunk_topic:
             self.chunks.append((message.log_ns, *chunk_of(self._bag.decode(message))))
         elif message.topic.name.endswith(POLICY_CHUNK):
-            self.said.append((message.log_ns, time_to_ns(self._bag.decode(message).header.stamp)))
+            stamp = self._bag.decode(message).header.stamp
+            self.policy_chunks.append((message.log_ns, time_to_ns(stamp)))
 
     def _clock(self, message: BagMessage) -> None:
         self.clock.append((message.log_ns, time_to_ns(self._bag.decode(message).clock)))
@@ -219,7 +235,7 @@ class _Gathered:
 
 
 def _chunk_topic(bag: Bag) -> str:
-    """Return the topic of what the arm was sent: by its name, else the busiest of its type."""
+    """Return the topic of the commands to the arm: by its name, else the busiest of its type."""
     topics = [t for t in bag.topics.values() if t.type == CHUNK]
     sent = [t for t in topics if not t.name.endswith(POLICY_CHUNK)]
     named = [t for t in sent if t.name.endswith("action_chunk")]
@@ -227,7 +243,7 @@ def _chunk_topic(bag: Bag) -> str:
 
 
 def _lines(names: tuple[str, ...], rows: list, axis: TimeAxis) -> dict:
-    rows = rows[::math.ceil(len(rows) / LONGEST_LINE)]
+    rows = rows[::math.ceil(len(rows) / MAX_POINTS)]
     values = np.array([r[2] for r in rows], np.float64).T
     return {"t": [round(axis.stamped(stamp, log), 4) for log, stamp, _ in rows],
             "names": list(names),
@@ -239,20 +255,20 @@ def _take_contract(bag: Bag, data: EpisodeData) -> None:
     try:
         contract = contract_of(bag, None)
     except InputError:
-        return  # of no importance here: seams are then in units of what was commanded
+        return  # seams are then in units of the range that was commanded
     data.units = {name: c.unit for name, c in contract.actions.items()}
     data.limits = {name: (c.low, c.high) for name, c in contract.actions.items()}
 
 
-def _take_events(gathered: _Gathered, axis: TimeAxis, data: EpisodeData) -> None:
-    """Fill in states and events, and what metadata lacks from the ``episode`` topic."""
-    data.states, events = policy_events(gathered.diagnostics, axis)
-    marks, values, begun = episode_events(gathered.episodes, axis)
+def _take_events(messages: _Messages, axis: TimeAxis, data: EpisodeData) -> None:
+    """Add states and events, and custom data of the ``episode`` topic that metadata lacks."""
+    data.states, events = policy_events(messages.diagnostics, axis)
+    marks, values, begun = episode_events(messages.episodes, axis)
     data.custom = values | dict(data.custom)
     if begun > 1:
         data.notes.append(f"The recording spans {begun} episodes; they are shown as one.")
         data.custom["outcome"] = "unknown"
     events = sorted([*events, *marks], key=lambda e: e.t)
-    if len(events) > MOST_EVENTS:
-        data.notes.append(f"Of {len(events)} events the first {MOST_EVENTS} are shown.")
-    data.events = events[:MOST_EVENTS]
+    if len(events) > MAX_EVENTS:
+        data.notes.append(f"Of {len(events)} events the first {MAX_EVENTS} are shown.")
+    data.events = events[:MAX_EVENTS]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the policy and the episode topic say happened, on the report's time axis."""
+"""Events of the policy and of the ``episode`` topic, on the report's time axis."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ COUNTED = ("intervention ", "hold ")
 
 
 @dataclass(frozen=True)
-class Event:
-    """Something that happened.
+class ReportEvent:
+    """An event of an episode.
 
     Attributes:
         t: second on the time axis.
         kind: ``intervention``, ``hold``, ``state`` or ``episode``.
         text: a few words.
-        times: how often, since the policy last said so.
+        times: how often it happened since the diagnostics before.
     """
 
     t: float
@@ -31,37 +31,37 @@ class Event:
 
 
 def policy_events(statuses: Sequence[tuple[int, tuple[str, Mapping[str, str]]]],
-                  axis: TimeAxis) -> tuple[list[tuple[float, str, str]], list[Event]]:
-    """Return the policy's states, (second, state, why), and what its counters tell.
+                  axis: TimeAxis) -> tuple[list[tuple[float, str, str]], list[ReportEvent]]:
+    """Return the policy's states, (second, state, why), and its events.
 
     Args:
         statuses: (receive time, (message, values)) in order.
         axis: the time axis.
     """
     states: list[tuple[float, str, str]] = []
-    events: list[Event] = []
+    events: list[ReportEvent] = []
     before: dict[str, int] | None = None
     for log_ns, (message, values) in statuses:
         t, state = round(axis.received(log_ns), 4), values.get("state", "")
         if state and (not states or states[-1][1] != state):
             if states:
                 why = f": {message}" if message != state else ""
-                events.append(Event(t, "state", f"{state}{why}"))
+                events.append(ReportEvent(t, "state", f"{state}{why}"))
             states.append((t, state, message))
         counts = {k: int(v) for k, v in values.items() if k.startswith(COUNTED) and v.isdigit()}
-        # A counter that is not there yet is at zero; the first status says where they begin.
+        # Counters begin with the values of the first status; a new one begins at zero.
         for key, count in counts.items() if before is not None else ():
             rise = count - before.get(key, 0)
             if rise > 0:
                 kind, _, what = key.partition(" ")
                 times = f" ({rise} times)" if rise > 1 else ""
-                events.append(Event(t, kind, what + times, rise))
+                events.append(ReportEvent(t, kind, what + times, rise))
         before = counts
     return states, events
 
 
 def episode_events(received: Sequence[tuple[int, EpisodeEvent]],
-                   axis: TimeAxis) -> tuple[list[Event], dict[str, str], int]:
+                   axis: TimeAxis) -> tuple[list[ReportEvent], dict[str, str], int]:
     """Return begin and end, the values of the first episode, and how many were begun.
 
     Args:
@@ -76,5 +76,5 @@ def episode_events(received: Sequence[tuple[int, EpisodeEvent]],
             values |= event.values
             if event.outcome != "unknown":
                 values["outcome"] = event.outcome
-    return [Event(round(axis.received(log_ns), 4), "episode", event.kind)
+    return [ReportEvent(round(axis.received(log_ns), 4), "episode", event.kind)
             for log_ns, event in received], values, begun

@@ -6,42 +6,106 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from tempfile import TemporaryFile
 
 import av
 import cv2
 import numpy as np
 
-from tinyvla_ros.bags.reader import Bag
-from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.messages import image_to_array
-from tinyvla_ros.report.data import Camera
-
-# Heights of pictures, pixels; a video is not wider than this either.
+# Heights of images and width of the video, pixels.
 STRIP_HEIGHT, VIDEO_HEIGHT, VIDEO_WIDTH = 144, 240, 960
 THUMBNAIL_HEIGHT = 64
-STRIP_QUALITY = 78
-SLOWEST_FPS, FASTEST_FPS = 5, 30
-# H.264: constant quality, a key frame often enough to jump anywhere at once.
-QUALITY, KEY_FRAMES_S = 27, 0.5
-# A video that may have fewer bits a second than this is not worth showing.
-LEAST_BITS_PER_S = 40_000
-# Shown where a camera has sent nothing yet.
+# JPEG quality of kept images, and of those on the page.
+KEPT_QUALITY, STRIP_QUALITY = 95, 78
+MIN_FPS, MAX_FPS = 5, 30
+# H.264: constant quality, and key frames often enough to jump anywhere at once.
+VIDEO_QUALITY, KEY_FRAMES_S = 27, 0.5
+# A video that may have fewer bits a second than this is left out.
+MIN_BITS_PER_S = 40_000
+# Shown before a camera's first image.
 GRAY = 40
 
 
 @dataclass
+class CameraStream:
+    """The images of a camera that a film is made of.
+
+    Attributes:
+        name: of the camera.
+        topic: of its images.
+        times: (n,) second of every message, ascending.
+        kept: (m,) indices of the messages whose images were kept.
+    """
+
+    name: str
+    topic: str
+    times: np.ndarray
+    kept: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def newest(self, at: np.ndarray) -> np.ndarray:
+        """Return for every second in ``at`` the position in ``kept`` of the newest image.
+
+        It is -1 before the first one.
+        """
+        # Half a microsecond, so that rounding does not move an image to the next frame.
+        return np.searchsorted(self.times[self.kept], at + 5e-7, "right") - 1
+
+
+class ImageStore(AbstractContextManager):
+    """Keeps small copies of images in a temporary file, so that a bag is read only once.
+
+    A film needs the time axis, which is known after the last message; memory stays bounded.
+
+    Attributes:
+        kept: topic -> indices of the messages whose images were kept.
+        problems: sentence -> how many images could not be read because of it.
+    """
+
+    def __init__(self):
+        self.kept: dict[str, list[int]] = {}
+        self.problems: Counter[str] = Counter()
+        self._file = TemporaryFile()  # noqa: SIM115
+        self._places: dict[str, list[tuple[int, int]]] = {}
+        self._last_ns: dict[str, int] = {}
+
+    def __exit__(self, *error) -> None:
+        self._file.close()
+
+    def wants(self, topic: str, time_ns: int) -> bool:
+        """Whether an image is needed for the highest frame rate of a video."""
+        since = time_ns - self._last_ns.get(topic, -1 << 62)
+        return not 0 <= since < 0.9e9 / MAX_FPS
+
+    def add(self, topic: str, index: int, time_ns: int, image: np.ndarray) -> None:
+        """Keep an image, (height, width, 3) uint8 RGB, of message ``index`` of a topic."""
+        self._last_ns[topic] = time_ns
+        jpeg = _jpeg(image, VIDEO_HEIGHT, KEPT_QUALITY)
+        self._places.setdefault(topic, []).append((self._file.seek(0, io.SEEK_END), len(jpeg)))
+        self._file.write(jpeg)
+        self.kept.setdefault(topic, []).append(index)
+
+    def image(self, topic: str, position: int) -> np.ndarray:
+        """Return an image of ``kept``, at most ``VIDEO_HEIGHT`` high."""
+        offset, size = self._places[topic][position]
+        self._file.seek(offset)
+        data = np.frombuffer(self._file.read(size), np.uint8)
+        return cv2.imdecode(data, cv2.IMREAD_COLOR)[:, :, ::-1]
+
+
+@dataclass
 class Film:
-    """Pictures of an episode.
+    """Images of an episode.
 
     Attributes:
         strips: camera -> (second, JPEG) in order.
-        thumbnail: JPEG of the last moment of the first camera that has one.
+        thumbnail: JPEG of the last image of the first camera that has one.
         video: MP4, H.264; its time is the report's time axis. Empty if there is none.
         fps: of the video.
         cameras: in the video, from left to right.
-        thinned: some of the strips' pictures are left out for lack of room.
-        problems: sentences about pictures that cannot be shown.
+        thinned: some images of the strips were left out for lack of room.
+        problems: sentences about images that cannot be shown.
     """
 
     strips: dict[str, list[tuple[float, bytes]]] = field(default_factory=dict)
@@ -57,182 +121,94 @@ class Film:
         """Size of all strips."""
         return sum(len(jpeg) for strip in self.strips.values() for _, jpeg in strip)
 
-    def thin(self, limit: int) -> None:
-        """Leave out every second picture of the strips until they fit."""
-        while self.strip_bytes > limit and any(len(s) > 1 for s in self.strips.values()):
-            # From the end: how it ended says most.
+    def thin(self, max_bytes: int) -> None:
+        """Leave out every second image of the strips until they fit."""
+        while self.strip_bytes > max_bytes and any(len(s) > 1 for s in self.strips.values()):
+            # From the end, because the last image shows the outcome.
             self.strips = {name: s[::-2][::-1] for name, s in self.strips.items()}
             self.thinned = True
 
 
-def film(bag: Bag, cameras: Sequence[Camera], duration_s: float, pictures: int,
-         most_bytes: int) -> Film:
-    """Make the film of a bag, in one pass over its pictures.
+def make_film(store: ImageStore, cameras: Sequence[CameraStream], duration_s: float,
+              images: int, max_bytes: int) -> Film:
+    """Make the film of an episode.
 
     Args:
-        bag: where the pictures are.
+        store: has the images.
         cameras: which.
         duration_s: of the time axis.
-        pictures: in every strip, evenly over the time.
-        most_bytes: of everything together; the video gets what the strips leave.
-
-    Raises:
-        InputError: the bag is damaged.
+        images: in every strip, evenly over the time.
+        max_bytes: of everything together; a video gets at least half of it.
     """
-    result = Film({c.name: [] for c in cameras})
+    film = Film(problems=[f"{count} images cannot be shown. {why}"
+                          for why, count in store.problems.items()])
+    cameras = [c for c in cameras if len(c.kept)]
     if not cameras:
-        return result
-    # Bits are spread over the whole video, so the strips are reckoned with before they are made.
-    strips = min(most_bytes // 2, 6000 * pictures * len(cameras))
-    encoder = _Encoder(cameras, duration_s, most_bytes - strips)
-    wanted = {c.topic: _evenly(c.times, duration_s, pictures) for c in cameras}
-    by_topic = {c.topic: c for c in cameras}
-    number: Counter[str] = Counter()
-    problems: Counter[str] = Counter()
-    for message in bag.messages(by_topic):
-        topic = message.topic.name
-        index, camera = number[topic], by_topic[topic]
-        number[topic] += 1
-        if index not in wanted[topic] and not encoder.wants(camera.name, index):
-            continue
-        try:
-            image = image_to_array(bag.decode(message))
-        except InputError as err:
-            problems[f"{topic}: {err}"] += 1
-            image = None
-        if image is not None and index in wanted[topic]:
-            result.strips[camera.name].append(
-                (float(camera.times[index]), _jpeg(image, STRIP_HEIGHT)))
-            if camera is cameras[0]:
-                result.thumbnail = _jpeg(image, THUMBNAIL_HEIGHT)
-        encoder.add(camera.name, index, image)
-    result.video, result.fps, result.cameras = encoder.finish(), encoder.fps, encoder.cameras
-    result.strips = {name: strip for name, strip in result.strips.items() if strip}
-    result.thin(most_bytes - len(result.video))
-    result.problems = [f"{count} pictures cannot be shown. {why}"
-                       for why, count in problems.items()]
-    return result
+        return film
+    at = np.linspace(0.0, duration_s, images)
+    for camera in cameras:
+        strip = sorted({max(0, i) for i in camera.newest(at).tolist()})
+        film.strips[camera.name] = [
+            (float(camera.times[camera.kept[i]]),
+             _jpeg(store.image(camera.topic, i), STRIP_HEIGHT, STRIP_QUALITY)) for i in strip]
+    first = cameras[0]
+    film.thumbnail = _jpeg(store.image(first.topic, len(first.kept) - 1), THUMBNAIL_HEIGHT,
+                           STRIP_QUALITY)
+    film.cameras = [c.name for c in cameras]
+    film.fps = _fps(cameras)
+    film.video = _video(store, cameras, duration_s, film.fps,
+                        max_bytes - min(film.strip_bytes, max_bytes // 2))
+    film.thin(max_bytes - len(film.video))
+    return film
 
 
-def _evenly(times: np.ndarray, duration_s: float, count: int) -> set[int]:
-    """Choose the pictures that were the newest at evenly spaced times."""
-    at = np.linspace(0.0, duration_s, count)
-    return set(np.maximum(np.searchsorted(times, at, "right") - 1, 0).tolist())
-
-
-def _jpeg(image: np.ndarray, height: int) -> bytes:
-    image = _scaled(image, height) if image.shape[0] > height else image
+def _jpeg(image: np.ndarray, max_height: int, quality: int) -> bytes:
+    if image.shape[0] > max_height:
+        width = max(2, round(image.shape[1] * max_height / image.shape[0]))
+        image = cv2.resize(image, (width, max_height), interpolation=cv2.INTER_AREA)
     bgr = np.ascontiguousarray(image[:, :, ::-1])
-    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, STRIP_QUALITY])[1].tobytes()
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
-def _scaled(image: np.ndarray, height: int) -> np.ndarray:
-    width = max(2, round(image.shape[1] * height / image.shape[0]))
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+def _fps(cameras: Sequence[CameraStream]) -> int:
+    period = min((float(np.median(np.diff(c.times))) for c in cameras if len(c.times) > 1),
+                 default=1.0)
+    return int(np.clip(round(1.0 / max(period, 1e-3)), MIN_FPS, MAX_FPS))
 
 
-class _Encoder:
-    """Cameras side by side, at a steady rate, each showing its newest picture.
+def _video(store: ImageStore, cameras: Sequence[CameraStream], duration_s: float, fps: int,
+           max_bytes: int) -> bytes:
+    """Return an MP4 of the cameras side by side, each showing its newest image.
 
-    Pictures are kept, small, from when they come until the last camera has caught up.
+    It is empty if it would be larger than ``max_bytes``, or not worth watching below that.
     """
-
-    def __init__(self, cameras: Sequence[Camera], duration_s: float, most_bytes: int):
-        period = min((float(np.median(np.diff(c.times))) for c in cameras if len(c.times) > 1),
-                     default=1.0)
-        self.fps = int(np.clip(round(1.0 / max(period, 1e-3)), SLOWEST_FPS, FASTEST_FPS))
-        grid = np.arange(int(duration_s * self.fps) + 1) / self.fps
-        # Half a microsecond: a stamp is at its frame, whatever rounding says.
-        self._shown = {c.name: np.searchsorted(c.times, grid + 5e-7, "right") - 1
-                       for c in cameras}
-        self._wanted = {name: set(shown[shown >= 0].tolist())
-                        for name, shown in self._shown.items()}
-        self._tiles: dict[str, dict[int, np.ndarray]] = {c.name: {} for c in cameras}
-        self._newest = {c.name: -1 for c in cameras}
-        self._blank: dict[str, np.ndarray] = {}
-        self._frames, self._next = len(grid), 0
-        self._most_bytes = most_bytes
-        self._bits_per_s = most_bytes * 8 / max(duration_s, 1.0)
-        self._off = self._bits_per_s < LEAST_BITS_PER_S or "libx264" not in av.codecs_available
-        self._file = io.BytesIO()
-        self._container = self._stream = None
-
-    @property
-    def cameras(self) -> list[str]:
-        """Names of the cameras in the video, from left to right."""
-        return list(self._shown)
-
-    def wants(self, name: str, index: int) -> bool:
-        """Whether a picture is in the video."""
-        return not self._off and index in self._wanted[name]
-
-    def add(self, name: str, index: int, image: np.ndarray | None) -> None:
-        """Take a picture, None for one that cannot be shown."""
-        self._newest[name] = index
-        if self.wants(name, index):
-            tiles = self._tiles[name]
-            if image is not None:
-                tiles[index] = _scaled(image, min(VIDEO_HEIGHT, image.shape[0]))
-            elif tiles:
-                tiles[index] = tiles[max(tiles)]
-            self._encode(flush=False)
-
-    def finish(self) -> bytes:
-        """Return the video, nothing if there is none or it has become too large."""
-        self._encode(flush=True)
-        if self._container is None:
-            return b""
-        for packet in self._stream.encode():
-            self._container.mux(packet)
-        self._container.close()
-        video = self._file.getvalue()
-        return video if len(video) <= self._most_bytes else b""
-
-    def _encode(self, flush: bool) -> None:
-        """Write the frames of which every camera's picture is there; all of them to flush."""
-        if self._off or (self._container is None and not self._open(flush)):
-            return
-        while self._next < self._frames:
-            at = {name: int(shown[self._next]) for name, shown in self._shown.items()}
-            if not flush and any(index > self._newest[name] for name, index in at.items()):
-                return
-            row = np.hstack([self._tile(name, index) for name, index in at.items()])
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(row), format="rgb24")
-            for packet in self._stream.encode(frame):
-                self._container.mux(packet)
-            self._next += 1
-
-    def _tile(self, name: str, index: int) -> np.ndarray:
-        kept, blank = self._tiles[name], self._blank[name]
-        if index not in kept:
-            return blank
-        for old in [i for i in kept if i < index]:
-            del kept[old]
-        size = blank.shape[1::-1]
-        tile = kept[index]
-        return tile if tile.shape == blank.shape else cv2.resize(tile, size)
-
-    def _open(self, flush: bool) -> bool:
-        """Start the video once the size of every camera's pictures is known."""
-        if not flush and any(self._newest[name] < min(wanted)
-                             for name, wanted in self._wanted.items() if wanted):
-            return False
-        first = {name: next(iter(tiles.values())) for name, tiles in self._tiles.items() if tiles}
-        if not first:
-            return False
-        # Cameras without a picture that can be shown are left out, and named as problems.
-        self._shown = {name: self._shown[name] for name in first}
-        height = max(t.shape[0] for t in first.values())
-        widths = {name: t.shape[1] * height / t.shape[0] for name, t in first.items()}
-        shrink = min(1.0, VIDEO_WIDTH / sum(widths.values()))
-        even = {name: max(2, round(w * shrink / 2) * 2) for name, w in widths.items()}
-        height = max(2, round(height * shrink / 2) * 2)
-        self._blank = {name: np.full((height, w, 3), GRAY, np.uint8) for name, w in even.items()}
-        self._container = av.open(self._file, "w", format="mp4")
-        stream = self._container.add_stream("libx264", rate=self.fps)
-        stream.width, stream.height, stream.pix_fmt = sum(even.values()), height, "yuv420p"
-        limit = str(int(0.85 * self._bits_per_s))
-        stream.options = {"crf": str(QUALITY), "preset": "veryfast", "maxrate": limit,
-                          "bufsize": limit, "g": str(max(1, int(KEY_FRAMES_S * self.fps)))}
-        self._stream = stream
-        return True
+    bits_per_s = max_bytes * 8 / max(duration_s, 1.0)
+    if bits_per_s < MIN_BITS_PER_S or "libx264" not in av.codecs_available:
+        return b""
+    firsts = [store.image(c.topic, 0) for c in cameras]
+    height = max(image.shape[0] for image in firsts)
+    widths = [image.shape[1] * height / image.shape[0] for image in firsts]
+    shrink = min(1.0, VIDEO_WIDTH / sum(widths))
+    widths = [max(2, round(w * shrink / 2) * 2) for w in widths]  # H.264 wants even sizes
+    height = max(2, round(height * shrink / 2) * 2)
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=fps)
+        stream.width, stream.height, stream.pix_fmt = sum(widths), height, "yuv420p"
+        limit = str(int(0.85 * bits_per_s))
+        stream.options = {"crf": str(VIDEO_QUALITY), "preset": "veryfast", "maxrate": limit,
+                          "bufsize": limit, "g": str(max(1, int(KEY_FRAMES_S * fps)))}
+        at = np.arange(int(duration_s * fps) + 1) / fps
+        tiles = [np.full((height, width, 3), GRAY, np.uint8) for width in widths]
+        shown = [-1] * len(cameras)
+        for newest in zip(*(c.newest(at).tolist() for c in cameras), strict=True):
+            for i, position in enumerate(newest):
+                if position != shown[i]:
+                    shown[i] = position
+                    tiles[i] = cv2.resize(store.image(cameras[i].topic, position),
+                                          (widths[i], height), interpolation=cv2.INTER_AREA)
+            frame = av.VideoFrame.from_ndarray(np.hstack(tiles), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    video = file.getvalue()
+    return video if len(video) <= max_bytes else b""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One time axis for everything in a bag: the robot's own clock where it can be trusted.
 
-Pictures and joint states carry stamps; diagnostics and the moment a chunk arrives are known by
-receive time only. In simulation the two run at different speeds, so one is mapped to the other.
+Images and joint states carry stamps; diagnostics and arrivals of chunks have only receive times.
+In simulation the two clocks run at different speeds, so one is mapped to the other.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-# Stamps of a stream that go back by more were set anew, s.
+# A clock was reset if stamps of a stream go back by more, s.
 STEP_BACK_S = 0.2
-# Stamps that span more than this many times what was received span, and then some, have jumped.
-LONGEST_RATIO, LONGEST_S = 4.0, 5.0
-# A robot whose stamps are this near to receive time uses the same clock, s.
+# Stamps have jumped if they span more than this ratio of the recording, and these seconds.
+MAX_RATIO, MAX_EXTRA_S = 4.0, 5.0
+# Stamps this near to receive times are of the same clock, s.
 SAME_CLOCK_S = 1.0
 
 Pairs = Sequence[tuple[int, int]]
@@ -26,12 +26,12 @@ class TimeAxis:
 
     Attributes:
         problem: why receive time is used instead of stamps, empty if stamps are.
-        lockstep: simulation time stands still while the policy thinks.
+        lockstep: simulation time stands still during inference.
 
     Args:
-        streams: topic -> (receive time, stamp) of its messages, ns; stamps of 0 are passed over.
+        streams: topic -> (receive time, stamp) of its messages, ns; stamps of 0 are ignored.
         clock: (receive time, simulation time) of /clock, ns.
-        lockstep: see above.
+        lockstep: as above.
         received: receive time of the first and the last message, ns.
     """
 
@@ -63,7 +63,7 @@ class TimeAxis:
         return self._mapped(log_ns) if self.problem or stamp_ns <= 0 else stamp_ns
 
     def taken_over_ns(self, stamp_ns: int, log_ns: int) -> int:
-        """Return when a chunk of an observation stamped so could first be executed."""
+        """Return when a chunk of an observation with this stamp could first be executed."""
         if self.lockstep:
             return stamp_ns
         return max(self.ns(stamp_ns, log_ns), self._mapped(log_ns))
@@ -75,7 +75,7 @@ class TimeAxis:
     def _mapped(self, log_ns: int) -> int:
         if not len(self._pairs):
             return log_ns
-        # Simulation time goes in steps: it is what it was last told to be.
+        # Simulation time advances in steps: the last one received applies.
         at = int(np.searchsorted(self._pairs[:, 0], log_ns, "right")) - 1
         return int(self._pairs[max(0, at), 1])
 
@@ -90,7 +90,7 @@ def _problem(stamped: Mapping[str, np.ndarray], received: tuple[int, int]) -> st
     first = min(p[:, 1].min() for p in stamped.values())
     last = max(p[:, 1].max() for p in stamped.values())
     span, length = (last - first) / 1e9, (received[1] - received[0]) / 1e9
-    if span > LONGEST_RATIO * length + LONGEST_S:
+    if span > MAX_RATIO * length + MAX_EXTRA_S:
         return f"the stamps span {span:.0f} s of a recording of {length:.1f} s"
     return ""
 
