@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sim_bridge.episodes import HORIZON
+from sim_bridge.robot_config import RobotConfig
 from tinyvla_ros.core.files import prepare_output_directory, write_json
 from tinyvla_ros.core.intervals import wilson_interval
 from tinyvla_ros.core.provenance import provenance
@@ -75,16 +77,16 @@ class ResultsWriter:
         return results
 
 
-def protocol(config: PolicyConfig, digest: str, *, tasks: Iterable[str], episodes: int,
-             seed: int, mode: str, horizon: int, cameras: dict, policy_seed: int,
-             **more) -> dict:
+def protocol(config: PolicyConfig, digest: str, robot: RobotConfig, *, tasks: Iterable[str],
+             episodes: int, seed: int, mode: str, policy_seed: int, **more) -> dict:
     """Return everything needed to repeat an evaluation."""
     return {
         **provenance(), "mode": mode,
         "tasks": list(tasks), "episodes": episodes, "seeds": [seed, seed + episodes - 1],
-        "policy_seed": policy_seed, "horizon": horizon,
+        "policy_seed": policy_seed, "horizon": HORIZON,
         "success": "MetaWorld info['success'] within the horizon",
-        "checkpoint_digest": digest, "cameras": cameras,
+        "checkpoint_digest": digest,
+        "cameras": {name: pose.model_dump() for name, pose in robot.cameras.items()},
         "chunk_horizon": config.action.horizon, "n_action_steps": config.action.n_action_steps,
         "control_dt": config.action.dt, "sample_steps": config.diffusion.sample_steps, **more}
 

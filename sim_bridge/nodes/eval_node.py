@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Listen to a run of the bridge, write its results, and end the run."""
+"""Collect the results of a run of the bridge, write them, and end the run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Field
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 
-from sim_bridge.episodes import EPISODE_SLOT_NS, HORIZON, RunParameters
+from sim_bridge.episodes import EPISODE_SLOT_NS, RunParameters
 from sim_bridge.nodes.robot_publisher import SENSOR_QOS
 from sim_bridge.results import EpisodeRecord, ResultsWriter, protocol, table
 from sim_bridge.robot_config import RobotConfig
@@ -31,11 +31,12 @@ class EvaluationParameters(RunParameters):
     checkpoint: str = Field("", description="Checkpoint under evaluation; empty for the shipped "
                                             "one.")
     out: str = Field("results", description="Directory for results.json, episodes.jsonl and "
-                                            "pictures.")
+                                            "images.")
     policy_seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of policy_node.")
-    join: str = Field("replace", description="How policy_node blends chunks, for the record.")
+    join: str = Field("replace", description="How policy_node blends chunks, to be recorded.")
     extra_latency: float = Field(0.0, ge=0.0, le=10.0,
-                                 description="What policy_node adds, s, for the record.")
+                                 description="Latency that policy_node adds, s, to be "
+                                 "recorded.")
 
 
 class EvalNode(Node):
@@ -44,18 +45,18 @@ class EvalNode(Node):
     def __init__(self):
         super().__init__("eval_node")
         self.exit_code: int | None = None
-        self._parameters = declare_parameters(self, EvaluationParameters)
-        path = self._parameters.checkpoint or str(default_checkpoint())
+        self._options = declare_parameters(self, EvaluationParameters)
+        path = self._options.checkpoint or str(default_checkpoint())
         self._config = PolicyConfig.load(path)
         self._digest = checkpoint_digest(path)
         self._robot = RobotConfig.load()
-        self._plan = self._parameters.plan()
-        self._writer = ResultsWriter(self._parameters.out)
+        self._plan = self._options.plan()
+        self._writer = ResultsWriter(self._options.out)
         self._factors: list[float] = []
         self._seen: set[int] = set()
-        # Pictures of the first episode of every task, by stamp.
-        self._pictured = {s.index: s for s in self._plan if s.seed == self._parameters.seed}
-        self._frames: dict[int, dict[int, dict]] = {index: {} for index in self._pictured}
+        # A film strip is made of the first episode of every task; its images are kept by stamp.
+        self._filmed = {s.index: s for s in self._plan if s.seed == self._options.seed}
+        self._frames: dict[int, dict[int, dict]] = {index: {} for index in self._filmed}
         for camera in self._robot.cameras:
             self.create_subscription(
                 Image, f"camera/{camera}/image_raw",
@@ -95,22 +96,22 @@ class EvalNode(Node):
             f"{len(self._seen)}/{len(self._plan)} {record.task} seed {record.seed}: "
             f"{'success' if record.success else 'failure'} after {record.steps} steps")
         if len(self._seen) == len(self._plan):
-            # The last images may still be under way.
+            # The last images may not have arrived yet.
             self.create_timer(0.5, self._finish)
 
     def _finish(self) -> None:
         if self.exit_code is not None:
             return
-        p = self._parameters
-        more = {"join": p.join, "extra_latency_s": p.extra_latency}
+        options = self._options
+        more = {"join": options.join, "extra_latency_s": options.extra_latency}
         if self._factors:
             more["real_time_factor"] = round(sum(self._factors) / len(self._factors), 4)
         results = self._writer.finish(protocol(
-            self._config, self._digest, tasks=p.tasks, episodes=p.episodes, seed=p.seed,
-            mode=f"ROS 2 topics, {p.mode}", horizon=HORIZON, policy_seed=p.policy_seed,
-            cameras={n: c.model_dump() for n, c in self._robot.cameras.items()}, **more))
-        outcome = {r.task: r.success for r in self._writer.records if r.seed == p.seed}
-        for index, spec in self._pictured.items():
+            self._config, self._digest, self._robot, tasks=options.tasks,
+            episodes=options.episodes, seed=options.seed, mode=f"ROS 2 topics, {options.mode}",
+            policy_seed=options.policy_seed, **more))
+        outcome = {r.task: r.success for r in self._writer.records if r.seed == options.seed}
+        for index, spec in self._filmed.items():
             strip = FilmStrip()
             for _, images in sorted(self._frames[index].items()):
                 if len(images) == len(self._robot.cameras):
@@ -120,7 +121,7 @@ class EvalNode(Node):
         print(f"\n{table(results)}", flush=True)
         if self._factors:
             print(f"real-time factor {more['real_time_factor']:.3f}")
-        print(f"results and pictures: {self._writer.out}", flush=True)
+        print(f"results and images: {self._writer.out}", flush=True)
         self.exit_code = 0
 
 

@@ -58,22 +58,22 @@ class _Stop(Exception):
 
 
 class SimBridgeNode(Node):
-    """One thread simulates and renders; callbacks hand it chunks and the operator's wishes."""
+    """One thread simulates and renders; callbacks pass it chunks and the operator's requests."""
 
     def __init__(self):
         super().__init__("sim_bridge_node")
         self.exit_code: int | None = None
-        self._parameters = declare_parameters(self, BridgeParameters)
-        self._config = RobotConfig.load(self._parameters.config or None)
-        self._plan = self._parameters.plan()
-        self._envs = {t: MetaWorldEnv(t, self._config) for t in self._parameters.tasks}
-        for task in self._envs:
+        self._options = declare_parameters(self, BridgeParameters)
+        self._config = RobotConfig.load(self._options.config or None)
+        self._plan = self._options.plan()
+        for task in self._options.tasks:
             self._config.instruction(task)
+        self._envs = {t: MetaWorldEnv(t, self._config) for t in self._options.tasks}
         self._changed = threading.Condition()
         self._chunk: ActionChunk | None = None
         self._chunk_time = 0.0
         self._instruction = ""
-        self._closing = self._restart = False
+        self._closing = self._restart_requested = False
         self._enabled = True
         self._rejected = 0
         self._state = (WARN, "waiting for a policy")
@@ -108,9 +108,9 @@ class SimBridgeNode(Node):
             return
         with self._changed:
             # A chunk without an instruction is a hold; in lock-step there is nothing to hold.
-            hold = not msg.header.frame_id and self._parameters.mode == "realtime"
+            hold = not msg.header.frame_id and self._options.mode == "realtime"
             if not hold and msg.header.frame_id != self._instruction:
-                return  # computed for the episode before; the policy sends another
+                return  # for the episode before; the policy will publish another
             self._chunk, self._chunk_time = chunk, math.nan if hold else received
             self._changed.notify_all()
 
@@ -123,7 +123,7 @@ class SimBridgeNode(Node):
 
     def _on_reset(self, request, response):
         with self._changed:
-            self._restart = True
+            self._restart_requested = True
             self._changed.notify_all()
         response.success, response.message = True, "the episode starts again"
         return response
@@ -153,35 +153,35 @@ class SimBridgeNode(Node):
                 env.close()  # in the thread that owns the OpenGL context
 
     def _wait_for_policy(self) -> None:
-        deadline = time.monotonic() + self._parameters.start_timeout
+        deadline = time.monotonic() + self._options.start_timeout
         while not (self._publisher.watched() and self.count_publishers("action_chunk")):
             if time.monotonic() > deadline:
-                raise InputError(f"No policy appeared within {self._parameters.start_timeout} s; "
+                raise InputError(f"No policy appeared within {self._options.start_timeout} s; "
                                  "start policy_node in the same ROS_DOMAIN_ID, enabled.")
             self._pause(0.05)
-        while self._parameters.wait_for_recorder and not self._recorded():
+        while self._options.wait_for_recorder and not self._recorded():
             if time.monotonic() > deadline:
                 raise InputError(f"No recorder listened to every topic within "
-                                 f"{self._parameters.start_timeout} s; start "
+                                 f"{self._options.start_timeout} s; start "
                                  "episode_recorder_node, or leave wait_for_recorder out.")
             self._pause(0.05)
 
     def _recorded(self) -> bool:
-        """Whether a recorder listens to what is said here and to the policy."""
+        """Return whether a recorder subscribes to every topic of this node and of the policy."""
         topics = [*self._publisher.topics, "instruction", "episode", "action_chunk"]
         return all(any(s.node_name == RECORDER for s in self.get_subscriptions_info_by_topic(t))
                    for t in topics)
 
     def _run_episode(self, spec: EpisodeSpec) -> None:
         with self._changed:
-            self._restart = False
+            self._restart_requested = False
             self._chunk = None
             self._instruction = self._config.instruction(spec.task)
         self._instruction_publisher.publish(String(data=self._instruction))
         self._publish_event(spec, BEGIN, {"instruction": self._instruction})
         self._state = (OK, f"episode {spec.index + 1} of {len(self._plan)}: {spec.task}")
         episode = Episode(self._envs[spec.task], spec)
-        run = self._lockstep if self._parameters.mode == "lockstep" else self._realtime
+        run = self._lockstep if self._options.mode == "lockstep" else self._realtime
         values, latencies = run(episode)
         self._publish_observation(episode)
         result = episode.result()
@@ -192,31 +192,29 @@ class SimBridgeNode(Node):
     def _lockstep(self, episode: Episode) -> tuple[dict, list[float]]:
         latencies = []
         while not episode.done:
-            stamp, sent = episode.stamp_ns, time.perf_counter()
+            sent = time.perf_counter()
             chunk = self._exchange(episode)
             latencies.append(1e3 * (self._chunk_time - sent))
-            if chunk.stamp_ns != stamp:
-                raise RuntimeError("chunk of another observation")
-            episode.execute(chunk, self._parameters.n_action_steps)
+            episode.execute(chunk, self._options.n_action_steps)
         return {}, latencies
 
     def _exchange(self, episode: Episode) -> ActionChunk:
-        """Publish an observation and wait for its chunk; send again what may have been lost."""
-        deadline = time.monotonic() + self._parameters.chunk_timeout
+        """Publish an observation and wait for its chunk; publish it again if none comes."""
+        deadline = time.monotonic() + self._options.chunk_timeout
         while time.monotonic() < deadline:
             self._publish_observation(episode)
             resend = time.monotonic() + RESEND_AFTER_S
             with self._changed:
                 while True:
-                    self._check_wishes()
+                    self._check_requests()
                     if self._chunk is not None and self._chunk.stamp_ns == episode.stamp_ns:
                         return self._chunk
                     left = resend - time.monotonic()
                     if left <= 0:
                         break
                     self._changed.wait(left)
-        raise InputError(f"No chunk came within {self._parameters.chunk_timeout} s; look at "
-                         "/diagnostics of policy_node for the reason.")
+        raise InputError(f"No chunk came within {self._options.chunk_timeout} s; see the reason "
+                         "in /diagnostics of policy_node.")
 
     def _realtime(self, episode: Episode) -> tuple[dict, list[float]]:
         """Run on the wall clock: chunks are followed by time, and latency counts."""
@@ -261,20 +259,20 @@ class SimBridgeNode(Node):
         self._publisher.images(episode.env, stamp)
 
     def _pause(self, seconds: float) -> None:
-        """Wait, attending to the operator; returns at once if ``seconds`` is 0."""
+        """Check the operator's requests, then wait."""
         deadline = time.perf_counter() + seconds
         with self._changed:
-            self._check_wishes()
+            self._check_requests()
         left = deadline - time.perf_counter()
         if left > 0:
             time.sleep(left)
 
-    def _check_wishes(self) -> None:
+    def _check_requests(self) -> None:
         while not self._enabled and not self._closing:
             self._changed.wait()
         if self._closing:
             raise _Stop
-        if self._restart:
+        if self._restart_requested:
             raise _Restart
 
     def _publish_event(self, spec: EpisodeSpec, kind: str, values: dict) -> None:
@@ -287,7 +285,7 @@ class SimBridgeNode(Node):
         self._diagnostics.publish()
 
     def _describe(self):
-        values = {"mode": self._parameters.mode, "rejected chunks": self._rejected,
+        values = {"mode": self._options.mode, "rejected chunks": self._rejected,
                   "enabled": self._enabled}
         if self._factors:
             values["real_time_factor"] = f"{np.mean(self._factors):.3f}"

@@ -7,7 +7,7 @@ import multiprocessing
 from dataclasses import dataclass
 from pathlib import Path
 
-from sim_bridge.episodes import HORIZON, plan_episodes
+from sim_bridge.episodes import plan_episodes
 from sim_bridge.results import EpisodeRecord, ResultsWriter, protocol
 from sim_bridge.robot_config import RobotConfig
 from tinyvla_ros.policy.checkpoint import load_checkpoint
@@ -76,8 +76,7 @@ def evaluate(options: EvaluationOptions, out: Path, workers: int | None = None) 
     workers = min(workers or multiprocessing.cpu_count(), len(plan))
     with progress_bar(total=len(plan), unit="episode", desc="evaluate") as progress:
         work_through(jobs, finished, workers, in_order=True)
-    cameras = {name: pose.model_dump() for name, pose in robot.cameras.items()}
     return writer.finish(protocol(
-        checkpoint.config, checkpoint.digest, tasks=options.tasks, episodes=options.episodes,
-        seed=options.seed, mode="in process, lock-step", horizon=HORIZON, cameras=cameras,
+        checkpoint.config, checkpoint.digest, robot, tasks=options.tasks,
+        episodes=options.episodes, seed=options.seed, mode="in process, lock-step",
         policy_seed=options.policy_seed, scenes=options.scenes))
