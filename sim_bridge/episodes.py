@@ -13,7 +13,9 @@ from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.errors import InputError
 
 HORIZON = 500  # control steps, MetaWorld's own limit
-# Simulation time given to an episode: 500 steps of 12.5 ms are 6.25 s, the rest is margin.
+POLICY_SEED = 0  # of the sampler's noise, where nothing else is given
+SUCCESS = "MetaWorld info['success'] within the horizon"
+# Simulation time reserved for an episode: 500 steps of 12.5 ms are 6.25 s, the rest is margin.
 EPISODE_SLOT_NS = 10_000_000_000
 
 # MetaWorld's benchmark of ten tasks, in its order.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sim_bridge.episodes import HORIZON
+from sim_bridge.episodes import HORIZON, SUCCESS
 from sim_bridge.robot_config import RobotConfig
 from tinyvla_ros.core.files import prepare_output_directory, write_json
 from tinyvla_ros.core.intervals import wilson_interval
@@ -84,7 +84,7 @@ def protocol(config: PolicyConfig, digest: str, robot: RobotConfig, *, tasks: It
         **provenance(), "mode": mode,
         "tasks": list(tasks), "episodes": episodes, "seeds": [seed, seed + episodes - 1],
         "policy_seed": policy_seed, "horizon": HORIZON,
-        "success": "MetaWorld info['success'] within the horizon",
+        "success": SUCCESS,
         "checkpoint_digest": digest,
         "cameras": {name: pose.model_dump() for name, pose in robot.cameras.items()},
         "chunk_horizon": config.action.horizon, "n_action_steps": config.action.n_action_steps,

@@ -16,7 +16,7 @@ from harness.datasets import ACTION, FPS, STATE, write_dataset
 from tinyvla_ros.cli.main import run_command
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import share_directory
-from training.experiments.ablation.command import make_cells, with_budget
+from training.experiments.ablation.cells import make_cells, with_budget
 from training.experiments.ablation.curves import Curve
 from training.experiments.ablation.report import RunResult, summarize_cell
 from training.experiments.ablation.shares import fix_shares

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``tinyvla language-vs-success``: who is told what, and what comes of it."""
+"""``tinyvla language-vs-success``: the instruction of every episode, and the report."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from sim_bridge.episodes import EpisodeSpec
 from sim_bridge.robot_config import RobotConfig
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.resources import share_directory
-from training.experiments.language_success import check_wordings, read_wordings, words
+from training.experiments.language_success import check_wordings, choose_instruction, read_wordings
 from training.learning.recipe import Recipe
 
-SAID = {"reach-v3": "reach the red target", "button-press-v3": "press the red button"}
+INSTRUCTIONS = {"reach-v3": "reach the red target", "button-press-v3": "press the red button"}
 WORDINGS = {"reach-v3": ["go to the red target", "sing me a song"]}
 
 
@@ -27,15 +27,15 @@ def checkpoint(tmp_path_factory):
     return path
 
 
-def test_what_is_told_depends_on_task_and_seed_alone():
-    spec = EpisodeSpec(7, "reach-v3", 50001)
-    assert words("right", spec, SAID, WORDINGS) == "reach the red target"
-    assert words("unseen", spec, SAID, WORDINGS) == "sing me a song"
-    assert words("other", spec, SAID, WORDINGS) == "press the red button"
-    assert words("none", spec, SAID, WORDINGS) is None
-    moved = EpisodeSpec(0, "reach-v3", 50001)
-    assert all(words(t, spec, SAID, WORDINGS) == words(t, moved, SAID, WORDINGS)
-               for t in ("unseen", "other"))
+def test_the_instruction_depends_on_task_and_seed_alone():
+    def chosen(condition: str, index: int) -> str | None:
+        return choose_instruction(condition, EpisodeSpec(index, "reach-v3", 50001), INSTRUCTIONS,
+                                  WORDINGS)
+
+    assert chosen("right", 7) == "reach the red target"
+    assert chosen("unseen", 7) == chosen("unseen", 0) == "sing me a song"
+    assert chosen("other", 7) == chosen("other", 0) == "press the red button"
+    assert chosen("none", 7) is None
 
 
 def test_the_shipped_unseen_wordings_were_never_trained_on():
@@ -49,7 +49,7 @@ def test_the_shipped_unseen_wordings_were_never_trained_on():
 
 
 @pytest.mark.slow
-def test_a_run_tells_refuses_and_reports(checkpoint, tmp_path, capsys):
+def test_a_run_gives_instructions_and_reports_refusals(checkpoint, tmp_path, capsys):
     file = tmp_path / "wordings.yaml"
     file.write_text("reach-v3: [sing me a song]\n")
     arguments = ["language-vs-success", "--checkpoint", str(checkpoint), "--out",
@@ -67,20 +67,20 @@ def test_a_run_tells_refuses_and_reports(checkpoint, tmp_path, capsys):
     assert len((tmp_path / "out" / "episodes.jsonl").read_text().splitlines()) == 2
 
 
-@pytest.mark.parametrize(("content", "more", "message"), [
-    ("reach-v3: [Reach the red  target]", [], "was trained on; take it out"),
-    ("reach-v3: go", [], "no mapping of tasks to lists of wordings"),
+@pytest.mark.parametrize(("content", "more", "parts"), [
+    ("reach-v3: [Reach the red  target]", [], ["'Reach the red  target'", "reach-v3"]),
+    ("reach-v3: go", [], ["wordings.yaml", "'reach-v3: [go to the red dot]'"]),
     ("reach-v3: [go on]", ["--tasks", "reach-v3", "button-press-v3"],
-     "no unseen wording for button-press-v3"),
-    ("reach-v3: [go on]", [], "reach-v3 alone, and --told other needs another"),
-    ("juggle-v3: [go on]", [], "Unknown task 'juggle-v3'"),
-    ("reach-v3: [go on]", ["--seed", "3"], "kept for published"),
+     ["button-press-v3", "--told"]),
+    ("reach-v3: [go on]", [], ["reach-v3", "--told other", "two tasks"]),
+    ("juggle-v3: [go on]", [], ["'juggle-v3'", "'reach-v3'"]),
+    ("reach-v3: [go on]", ["--seed", "3"], ["3", "at least 50"]),
 ])
-def test_bad_input_is_one_sentence(checkpoint, tmp_path, capsys, content, more, message):
+def test_bad_input_is_one_sentence(checkpoint, tmp_path, capsys, content, more, parts):
     file = tmp_path / "wordings.yaml"
     file.write_text(content)
     assert main(["language-vs-success", "--checkpoint", str(checkpoint), "--out",
                  str(tmp_path / "out"), "--wordings", str(file), *more]) == 2
-    said = capsys.readouterr().err
-    assert message in said
-    assert said.count("\n") == 1
+    error = capsys.readouterr().err
+    assert all(part in error for part in parts), error
+    assert error.count("\n") == 1

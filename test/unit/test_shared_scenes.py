@@ -13,7 +13,7 @@ from sim_bridge.shared_scenes import DRAWERS, MARKED, SHARED_TASKS, partner
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import share_directory
 from training.data.collect import CollectOptions, demonstrate
-from training.experiments.language_success import check_wordings, read_wordings, words
+from training.experiments.language_success import check_wordings, choose_instruction, read_wordings
 from training.learning.recipe import Recipe
 
 
@@ -29,7 +29,7 @@ def _first(task: str, config: RobotConfig, seed: int):
 
 
 @pytest.mark.parametrize("pair", [MARKED, DRAWERS], ids=["marked", "drawers"])
-def test_two_tasks_begin_with_the_same_picture_and_different_words(pair, shared):
+def test_two_tasks_begin_with_the_same_image_and_different_instructions(pair, shared):
     (one, _), (other, _) = (_first(task, shared, 5) for task in pair)
     assert all(np.array_equal(one.images[name], other.images[name]) for name in one.images)
     assert one.state == other.state
@@ -62,11 +62,12 @@ def test_other_tasks_have_no_shared_scene(shared):
         MetaWorldEnv("push-v3", shared)
 
 
-def test_another_task_is_the_one_with_the_same_picture(shared):
-    said = {task: shared.instruction(task) for task in SHARED_TASKS}
+def test_another_task_is_the_one_with_the_same_image(shared):
+    instructions = {task: shared.instruction(task) for task in SHARED_TASKS}
     for task in SHARED_TASKS:
-        told = words("other", EpisodeSpec(0, task, 50003), said, {}, "shared")
-        assert told == said[partner(task)]
+        chosen = choose_instruction("other", EpisodeSpec(0, task, 50003), instructions, {},
+                                    "shared")
+        assert chosen == instructions[partner(task)]
 
 
 def test_the_shipped_unseen_wordings_were_never_trained_on(shared):

@@ -19,7 +19,7 @@ def ablate(options: AblationOptions) -> int:
     """Train and evaluate recipes that differ in one fix each."""
     wait_passively()
     os.environ.setdefault("TQDM_MININTERVAL", "10")  # the workers' bars go to files
-    from training.experiments.ablation.command import compare_fixes
+    from training.experiments.ablation.study import compare_fixes
     return _print_report(compare_fixes(options), options.out,
                          "ablation.md, ablation.json, ablation.png")
 

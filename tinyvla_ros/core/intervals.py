@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Confidence intervals of success rates."""
+"""Success rates and their confidence intervals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 
 def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:
-    """95 % score interval of a proportion (Wilson 1927); (0, 1) without trials."""
+    """Return the 95 % score interval of a proportion (Wilson 1927); (0, 1) without trials."""
     if trials == 0:
         return 0.0, 1.0
     p, n = successes / trials, trials
@@ -17,9 +17,24 @@ def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[f
     return max(0.0, center - half), min(1.0, center + half)
 
 
+def success_rate(outcomes: Sequence[bool]) -> dict:
+    """Return counts, rate and 95 % Wilson interval of at least one outcome."""
+    successes, total = sum(outcomes), len(outcomes)
+    low, high = wilson_interval(successes, total)
+    return {"successes": successes, "episodes": total, "rate": successes / total,
+            "wilson_low": low, "wilson_high": high}
+
+
 def rate_text(outcomes: Sequence[bool]) -> str:
     """Return "90 % (60-98)", a rate and its interval, or "-" without outcomes."""
-    if not outcomes:
-        return "-"
-    low, high = wilson_interval(sum(outcomes), len(outcomes))
-    return f"{100 * sum(outcomes) / len(outcomes):.0f} % ({100 * low:.0f}-{100 * high:.0f})"
+    return _percent(success_rate(outcomes)) if outcomes else "-"
+
+
+def count_text(rate: dict) -> str:
+    """Return "9/10 = 90 % (60-98)" for what ``success_rate`` returns."""
+    return f"{rate['successes']}/{rate['episodes']} = {_percent(rate)}"
+
+
+def _percent(rate: dict) -> str:
+    return (f"{100 * rate['rate']:.0f} % "
+            f"({100 * rate['wilson_low']:.0f}-{100 * rate['wilson_high']:.0f})")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Evaluate a checkpoint in process: the protocol of ``sim-eval`` without ROS, on all cores."""
+"""Evaluate a checkpoint without ROS, on all cores, with the protocol of ``sim-eval``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import multiprocessing
 from dataclasses import dataclass
 from pathlib import Path
 
-from sim_bridge.episodes import plan_episodes
+from sim_bridge.episodes import POLICY_SEED, plan_episodes
 from sim_bridge.results import EpisodeRecord, ResultsWriter, protocol
 from sim_bridge.robot_config import RobotConfig
 from tinyvla_ros.policy.checkpoint import load_checkpoint
@@ -36,7 +36,7 @@ class EvaluationOptions:
     seed: int
     checkpoint: Path
     device: str = "cpu"
-    policy_seed: int = 0
+    policy_seed: int = POLICY_SEED
     scenes: str = "standard"
 
 

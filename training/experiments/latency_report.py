@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Table and picture of ``tinyvla latency-vs-success``."""
+"""Table and figure of ``tinyvla latency-vs-success``."""
 
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 
-from tinyvla_ros.core.intervals import rate_text, wilson_interval
+from tinyvla_ros.core.intervals import rate_text
 from tinyvla_ros.core.tables import markdown_table
-from training.experiments.plots import COLORS, new_figure, save, tidy
-from training.jobs.results_log import ResultsLog
+from training.experiments.figures import COLORS, label_axes, new_figure, save, success_percent
+from training.jobs.results_log import EPISODES, ResultsLog
 
 
 def write_report(log: ResultsLog) -> str:
     """Write ``latency.md`` and ``latency.png``; return the text."""
-    plan, records = log.plan, log.records["episodes"]
+    plan, records = log.plan, log.records[EPISODES]
     cells = {(join, latency): [r for r in records
                                if (r["join"], r["latency_ms"]) == (join, latency)]
              for join, latency in product(plan["joins"], plan["latencies_ms"])}
@@ -26,7 +27,7 @@ def write_report(log: ResultsLog) -> str:
         held = sum(r["held_steps"] for r in found) / max(1, sum(r["steps"] for r in found))
         rows.append([join, f"{latency:g}", *rates, rate_text([r["success"] for r in found]),
                      f"{100 * held:.0f} %", _seam(found, 0), _seam(found, 1)])
-    table = markdown_table(["joining", "latency ms", *tasks, "all tasks", "held steps",
+    table = markdown_table(["join", "latency ms", *tasks, "all tasks", "held steps",
                             "seam, position p50 / p99", "seam, velocity p50 / p99"], rows)
     text = (f"Checkpoint {plan['checkpoint']} (chunks of {plan['horizon']} x "
             f"{1e3 * plan['dt']:g} ms), {plan['episodes']} episodes per task and cell, seeds "
@@ -44,7 +45,7 @@ def _seam(records: list[dict], column: int) -> str:
     return " / ".join(f"{v:.3g}" for v in np.percentile(values, [50, 99]))
 
 
-def _draw(cells: dict, plan: dict, path) -> None:
+def _draw(cells: dict, plan: dict, path: Path) -> None:
     figure = new_figure(11, 3.6)
     success, seams = figure.subplots(1, 2)
     latencies = plan["latencies_ms"]
@@ -52,20 +53,16 @@ def _draw(cells: dict, plan: dict, path) -> None:
         color = COLORS[offset]
         found = [cells[join, latency] for latency in latencies]
         x = np.array(latencies, float) + (offset - 1) * 0.012 * max(latencies)
-        rates = [np.mean([r["success"] for r in f]) for f in found]
-        bounds = [wilson_interval(sum(r["success"] for r in f), len(f)) for f in found]
-        errors = [[max(0.0, r - b[0]) for r, b in zip(rates, bounds, strict=True)],
-                  [max(0.0, b[1] - r) for r, b in zip(rates, bounds, strict=True)]]
-        success.errorbar(x, 100 * np.array(rates), 100 * np.array(errors), color=color,
-                         marker="o", label=join, linewidth=1.5)
+        rates, errors = success_percent([[r["success"] for r in f] for f in found])
+        success.errorbar(x, rates, errors, color=color, marker="o", label=join, linewidth=1.5)
         jumps = [[s[0] for r in f for s in r["seams"]] or [np.nan] for f in found]
         seams.plot(x, [np.percentile(j, 50) for j in jumps], color=color, marker="o")
         seams.plot(x, [np.percentile(j, 99) for j in jumps], color=color, marker="^",
                    linestyle=":")
-    tidy(success, "Success, all tasks", "latency from picture to chunk, ms", "%")
+    label_axes(success, "Success, all tasks", "latency from image to chunk, ms", "%")
     success.set_ylim(-3, 103)
     success.legend(frameon=False)
-    tidy(seams, "Jump at a join: median (solid), 99th percentile (dotted)",
-         "latency from picture to chunk, ms", "ranges of a channel")
+    label_axes(seams, "Jump at a seam: median (solid), 99th percentile (dotted)",
+               "latency from image to chunk, ms", "ranges of a channel")
     seams.set_ylim(bottom=0)
     save(figure, path)

@@ -1,27 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does the loss say how good a policy is? Both of them along one training run."""
+"""Does a lower loss mean a better policy? Loss and success of the snapshots of one run."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tinyvla_ros.core.errors import InputError
-from training.experiments.options import LossStudyOptions
+import torch
+from tqdm import tqdm
 
-LOSSES, EPISODES, BASELINES = "losses", "episodes", "baselines"
+from sim_bridge.robot_config import RobotConfig
+from tinyvla_ros.core.configuration import parse
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.files import checkpoint_digest
+from tinyvla_ros.policy.checkpoint import load_checkpoint
+from training.data.fingerprint import is_same_data
+from training.experiments.episodes import (
+    check_evaluation,
+    checkpoint_record,
+    checkpoint_runs,
+    run_missing,
+)
+from training.experiments.loss_success_report import BASELINES, LOSSES, write_report
+from training.experiments.options import LossStudyOptions
+from training.jobs.episodes import PolicySource
+from training.jobs.results_log import EPISODES, ResultsLog
+from training.learning.held_out import (
+    blind_baselines,
+    fixed_draws,
+    held_out_batches,
+    held_out_losses,
+)
+from training.learning.learner import Learner
+from training.learning.mixture import Mixture, load_mixture, parse_sources
+from training.learning.recipe import Recipe
+from training.learning.run_directory import REPORT, RunDirectory
+from training.learning.train import fit_normalizer
+from training.learning.trainer import split_episodes
 
 
 def compare_losses(options: LossStudyOptions) -> str | None:
     """Measure the losses and run the episodes that are missing in ``options.out``.
 
     Returns:
-        The report; None if it was stopped, to go on with the same options.
+        The report; None if it was stopped, to be continued with the same options.
     """
-    from training.experiments.episode_jobs import episode_jobs, gather
-    from training.experiments.loss_success_report import write_report
-    from training.jobs.results_log import ResultsLog
-    from training.learning.run_directory import REPORT, RunDirectory
-
     if not (options.directory / REPORT).is_file():
         raise InputError(f"{options.directory} is not a training run (no {REPORT}); give the "
                          "directory that 'tinyvla train --out' made.")
@@ -32,30 +54,17 @@ def compare_losses(options: LossStudyOptions) -> str | None:
                          "optimization.snapshot_every above 0.")
     plan, tools = _prepare(options, run_directory.report())
     with ResultsLog(options.out, plan, (LOSSES, EPISODES, BASELINES)) as log:
-        labels = _losses(log, places, *tools, options.workers)
-        del tools  # the images, which the workers want the memory of
-
-        jobs = [job for place in places for job in episode_jobs(
-            place, options.tasks, options.episodes, options.seed, options.n_action_steps,
-            labels[place], log.records[EPISODES])]
-        if not gather(log, EPISODES, jobs, options.workers):
-            return None
-        return write_report(log)
+        labels = _measure_losses(log, places, *tools, options.workers)
+        del tools  # the images: the workers need the memory
+        runs = [run for place in places for run in checkpoint_runs(
+            PolicySource(place, options.n_action_steps), options.tasks, options.episodes,
+            options.seed, labels[place])]
+        finished = run_missing(runs, log, options.workers, checkpoint_record)
+        return write_report(log) if finished else None
 
 
 def _prepare(options: LossStudyOptions, report: dict) -> tuple[dict, tuple]:
     """Check everything; return the plan, and what measures a loss: learner and batches."""
-    from sim_bridge.robot_config import RobotConfig
-    from tinyvla_ros.core.configuration import parse
-    from training.data.fingerprint import is_same_data
-    from training.experiments.episode_jobs import check_tasks
-    from training.learning.held_out import fixed_draws, held_out_batches
-    from training.learning.learner import Learner
-    from training.learning.mixture import load_mixture, parse_sources
-    from training.learning.recipe import Recipe
-    from training.learning.train import fit_normalizer
-    from training.learning.trainer import split_episodes
-
     recipe = parse(Recipe, report.get("recipe"), f"{options.directory}/train.json: recipe")
     sources = parse_sources(options.data) or [(Path(d["path"]), d["weight"])
                                               for d in report["data"]]
@@ -66,12 +75,11 @@ def _prepare(options: LossStudyOptions, report: dict) -> tuple[dict, tuple]:
                          f"on {expected}; give --data with the same directories in the same "
                          "order.")
     config, fixed = recipe.policy_config(data.tasks), fixed_draws(recipe)
-    check_tasks(options.tasks, options.episodes, options.seed, config)
-    if not 1 <= (options.n_action_steps or 1) <= config.action.horizon:
-        raise InputError(f"--n-action-steps is {options.n_action_steps}; give a number from 1 to "
-                         f"{config.action.horizon}.")
+    robot = RobotConfig.load()
+    check_evaluation(options.tasks, options.episodes, options.seed, config, robot,
+                     options.n_action_steps)
     _, held_out = split_episodes(recipe, len(data.starts))
-    batches, robot = {}, RobotConfig.load()
+    batches = {}
     for task in options.tasks:
         index = config.instruction_index(robot.instruction(task))
         mine = held_out[data.task_index[data.starts[held_out]] == index]
@@ -86,15 +94,9 @@ def _prepare(options: LossStudyOptions, report: dict) -> tuple[dict, tuple]:
     return plan, (Learner(fixed, config, fit_normalizer(data)), data, batches)
 
 
-def _losses(log, places: list[Path], learner, data, batches: dict, threads: int) -> dict:
-    """Measure the losses that are not there yet; return the labels of every snapshot's results."""
-    import torch
-    from tqdm import tqdm
-
-    from tinyvla_ros.core.files import checkpoint_digest
-    from tinyvla_ros.policy.checkpoint import load_checkpoint
-    from training.learning.held_out import blind_baselines, held_out_losses
-
+def _measure_losses(log: ResultsLog, places: list[Path], learner: Learner, data: Mixture,
+                    batches: dict, threads: int) -> dict:
+    """Measure the losses that are missing; return the labels of each snapshot's results."""
     torch.set_num_threads(threads)
     if not log.records[BASELINES]:
         log.add(BASELINES, {task: blind_baselines(learner, data, mine)

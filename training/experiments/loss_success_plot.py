@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The picture of loss against success."""
+"""The figure of loss against success."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 
 from matplotlib.patches import Rectangle
 
-from training.experiments.plots import COLORS, GRAY, log_axis, new_figure, save, tidy
+from training.experiments.figures import COLORS, GRAY, label_axes, log_axis, new_figure, save
 
-# What used to be said of this policy: such a loss means such a success (docs/reading-the-loss.md).
+# An earlier claim about this policy: a loss in this range means this success
+# (docs/reading-the-loss.md).
 CLAIMED_LOSS, CLAIMED_SUCCESS = (0.16, 0.43), (0.8, 0.9)
 MARKERS = "os^vDP"
 
@@ -37,7 +38,7 @@ def plot_loss_success(path: Path, points: Sequence[dict]) -> None:
                  [100 * (p["success"]["wilson_high"] - p["success"]["rate"]) for p in mine]]
         style = {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)],
                  "markersize": 5}
-        # A hair apart, so that intervals of equal rates can be told apart.
+        # Slightly shifted, so that intervals of equal rates do not overlap.
         both.errorbar(losses, rates, reach, label=task, linestyle="none", elinewidth=1, **style)
         shifted = [s * (1 + 0.008 * i) for s in steps]
         success.errorbar(shifted, rates, reach, linewidth=1.2, elinewidth=1, **style)
@@ -46,9 +47,9 @@ def plot_loss_success(path: Path, points: Sequence[dict]) -> None:
         axes.set_ylim(-3, 103)
     log_axis(both.xaxis)
     log_axis(loss.yaxis)
-    tidy(both, "Success against loss", "noise-prediction loss, held out", "success, %")
-    tidy(success, "Success during training", "step", "success, %")
-    tidy(loss, "Loss during training", "step", "noise-prediction loss, held out")
+    label_axes(both, "Success against loss", "noise-prediction loss, held out", "success, %")
+    label_axes(success, "Success during training", "step", "success, %")
+    label_axes(loss, "Loss during training", "step", "noise-prediction loss, held out")
     loss.axhline(1.0, color=GRAY, linestyle=":", linewidth=1)
     figure.legend(*both.get_legend_handles_labels(), loc="outside upper center", ncols=6,
                   frameon=False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Loss against success: rank correlation, JSON, a Markdown table and a picture."""
+"""Loss against success: rank correlation, JSON, a Markdown table and a figure."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import permutation_test, rankdata, spearmanr
 
-from sim_bridge.episodes import HORIZON
+from sim_bridge.episodes import HORIZON, POLICY_SEED, SUCCESS
 from tinyvla_ros.core.files import replace_file, write_json
+from tinyvla_ros.core.intervals import count_text, success_rate
 from tinyvla_ros.core.provenance import provenance
 from tinyvla_ros.core.tables import markdown_table, number
-from training.experiments.ablation.tables import rate
-from training.experiments.episode_jobs import POLICY_SEED, success_rate
-from training.experiments.loss_success import BASELINES, EPISODES, LOSSES
 from training.experiments.loss_success_plot import CLAIMED_LOSS, CLAIMED_SUCCESS, plot_loss_success
-from training.jobs.results_log import ResultsLog
+from training.jobs.results_log import EPISODES, ResultsLog
 
+LOSSES, BASELINES = "losses", "baselines"  # names of results in the log
 NAME = "loss-vs-success"
 PERMUTATIONS = 9999
 POOLED = "all tasks"
@@ -52,7 +51,7 @@ def write_report(log: ResultsLog) -> str:
         "loss": "held-out episodes of the task, fixed draws, weights of the checkpoint",
         "noise_loss": "squared error of the noise that the prediction amounts to",
         "evaluation": "in process, lock-step", "horizon": HORIZON, "policy_seed": POLICY_SEED,
-        "success": "MetaWorld info['success'] within the horizon"},
+        "success": SUCCESS},
         "plan": log.plan, "correlations": correlations(points), "points": points,
         "baselines": log.records[BASELINES][0], "episodes": log.records[EPISODES]}
     text = markdown(result)
@@ -68,10 +67,11 @@ def collect_points(losses: Sequence[dict], episodes: Sequence[dict], tasks: Sequ
     points = []
     for task in tasks:
         for record in sorted(losses, key=lambda r: r["step"]):
-            mine = [e for e in episodes if e["task"] == task and e["digest"] == record["digest"]]
-            if mine:
+            outcomes = [e["success"] for e in episodes
+                        if (e["task"], e["digest"]) == (task, record["digest"])]
+            if outcomes:
                 points.append({"task": task, "step": record["step"], "digest": record["digest"],
-                               "loss": record["tasks"][task], "success": success_rate(mine)})
+                               "loss": record["tasks"][task], "success": success_rate(outcomes)})
     return points
 
 
@@ -98,7 +98,7 @@ def markdown(result: dict) -> str:
     """Return the tables of the JSON file's content."""
     plan = result["plan"]
     rows = [[p["task"], str(p["step"]), number(p["loss"]["own"]), number(p["loss"]["noise"]),
-             " / ".join(number(v) for v in p["loss"]["noise_by_level"]), rate(p["success"])]
+             " / ".join(number(v) for v in p["loss"]["noise_by_level"]), count_text(p["success"])]
             for p in result["points"]]
     for task, baselines in result["baselines"].items():
         for name, loss in baselines.items():

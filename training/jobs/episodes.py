@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Episodes of a policy in the simulator, as jobs for other processes.
 
-Each process keeps the environments and policies it has made: an environment takes seconds.
+Each process keeps the environments and policies it has made: an environment takes seconds. The
+simulator is imported by the processes that use it, not by the one that plans.
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sim_bridge.delayed_rollout import DelayedResult, delayed_rollout
-from sim_bridge.episodes import EpisodeSpec
-from sim_bridge.metaworld_env import MetaWorldEnv
+from sim_bridge.episodes import POLICY_SEED, EpisodeSpec
 from sim_bridge.robot_config import RobotConfig
-from sim_bridge.rollout import Episode, EpisodeResult, rollout
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.film_strip import FilmStrip
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.policy import Policy
+
+if TYPE_CHECKING:
+    from sim_bridge.delayed_rollout import DelayedResult
+    from sim_bridge.metaworld_env import MetaWorldEnv
+    from sim_bridge.rollout import EpisodeResult
 
 _environments: dict[str, MetaWorldEnv] = {}
 
@@ -40,7 +44,7 @@ class PolicySource:
     n_action_steps: int | None = None
     ignore_instruction: bool = False
     device: str = "cpu"
-    seed: int = 0
+    seed: int = POLICY_SEED
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,8 @@ class EpisodeOutcome:
 
 def environment(task: str, robot: RobotConfig) -> MetaWorldEnv:
     """Return this process's environment for a task."""
+    from sim_bridge.metaworld_env import MetaWorldEnv
+
     if task not in _environments or _environments[task].config != robot:
         _environments[task] = MetaWorldEnv(task, robot)
     return _environments[task]
@@ -118,6 +124,9 @@ def load_policy(source: PolicySource) -> Policy:
 
 def run_episode(run: EpisodeRun) -> EpisodeOutcome:
     """Run an episode to its end, or to an error of the policy."""
+    from sim_bridge.delayed_rollout import delayed_rollout
+    from sim_bridge.rollout import Episode, rollout
+
     episode = Episode(environment(run.spec.task, run.robot), run.spec, run.instruction)
     strip, latencies = FilmStrip(), []
     delayed = error = None

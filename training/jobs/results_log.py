@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results of a long command, kept one by one, so that a killed one goes on where it was."""
+"""Results of a long command, saved one by one, so that it can be continued after a stop."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import write_json
 
 PLAN = "plan.json"
+# Name of the results of evaluation episodes, in every log that has them.
+EPISODES = "episodes"
 
 
 class ResultsLog:
-    """A directory with ``plan.json``, which says what is done, and ``<name>.jsonl`` with results.
+    """A directory with ``plan.json``, what is to be done, and ``<name>.jsonl`` with results.
 
     Args:
         path: directory; new, empty, or of the same plan.
@@ -73,7 +75,7 @@ class ResultsLog:
         self._lock.close()
 
     def add(self, name: str, record: dict) -> None:
-        """Append a result; it is on the disk when this returns."""
+        """Append a result to its file."""
         self.records[name].append(record)
         with self._file(name).open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
@@ -82,7 +84,7 @@ class ResultsLog:
         return self.path / f"{name}.jsonl"
 
     def _read(self, name: str) -> list[dict]:
-        """Return the results; a last line that was cut by a kill is taken off the file."""
+        """Return the results; a last line that is incomplete is removed from the file."""
         file = self._file(name)
         if not file.exists():
             return []

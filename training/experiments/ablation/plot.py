@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The picture of an ablation: losses, gradient norms, output scale, success."""
+"""The figure of an ablation: losses, gradient norms, output scale, success."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.lines import Line2D
 
-from training.experiments.ablation.command import BAD, FIXES, GOOD
+from training.experiments.ablation.cells import BAD, FIXES, GOOD
 from training.experiments.ablation.curves import Curve
-from training.experiments.plots import COLORS, DARK, GRAY, new_figure, save, tidy
+from training.experiments.figures import COLORS, DARK, GRAY, label_axes, new_figure, save
 
 POINTS = 24
 # Not the colors of the fixes.
@@ -33,8 +33,8 @@ def plot_ablation(path: Path, runs: dict, cells: dict, tasks: Sequence[str]) -> 
     for cell, mine in runs.items():
         _curves(losses, cell, [(r.loss, r.batch_size) for r in mine])
         _curves(norms, cell, [(r.gradient_norm, r.batch_size) for r in mine])
-    tidy(losses, "Loss of a batch", "observations seen", "squared error")
-    tidy(norms, "Gradient norm before clipping", "observations seen")
+    label_axes(losses, "Loss of a batch", "observations seen", "squared error")
+    label_axes(norms, "Gradient norm before clipping", "observations seen")
     for axes in (losses, norms):
         axes.set_xscale("log")
         axes.set_yscale("log")
@@ -94,15 +94,15 @@ def _outputs(axes, cells: dict) -> None:
                           markeredgecolor=DARK, zorder=3)
     axes.axvline(1.0, color=COLORS[0], linewidth=1.0, linestyle=":")
     axes.set_xscale("log")
-    tidy(axes, "Output of the denoiser: before (open) and after training (filled)",
+    label_axes(axes, "Output of the denoiser: before (open) and after training (filled)",
          "standard deviation; dotted: that of the noise")
 
 
 def _success(axes, cells: dict, tasks: Sequence[str]) -> None:
     """Success per task with its interval; tasks of a cell below each other."""
     rows = _rows(axes, cells)
-    looks = list(zip(tasks, itertools.cycle(TASKS), strict=False))
-    for i, (task, (color, marker)) in enumerate(looks):
+    styles = list(zip(tasks, itertools.cycle(TASKS), strict=False))
+    for i, (task, (color, marker)) in enumerate(styles):
         offset = (i - (len(tasks) - 1) / 2) * 0.7 / len(tasks)
         for row, cell in zip(rows, cells.values(), strict=True):
             s = cell["success"].get(task)
@@ -111,9 +111,9 @@ def _success(axes, cells: dict, tasks: Sequence[str]) -> None:
                           color=color, linewidth=1.5, alpha=0.6)
                 axes.plot(100 * s["rate"], row + offset, marker, markersize=5, color=color)
     axes.set_xlim(-2, 102)
-    tidy(axes, "Success, pooled over seeds, with 95 % intervals" if tasks else
+    label_axes(axes, "Success, pooled over seeds, with 95 % intervals" if tasks else
          "Success: not evaluated", "%")
-    if looks:
+    if styles:
         axes.legend(handles=[Line2D([], [], color=color, marker=marker, label=task)
-                             for task, (color, marker) in looks],
+                             for task, (color, marker) in styles],
                     loc="upper center", bbox_to_anchor=(0.5, -0.11), ncols=4, frameon=False)

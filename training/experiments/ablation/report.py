@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The results of an ablation: JSON, a Markdown table, curves and a picture."""
+"""The results of an ablation: JSON, a Markdown table, curves and a figure."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim_bridge.episodes import HORIZON
+from sim_bridge.episodes import HORIZON, POLICY_SEED, SUCCESS
 from tinyvla_ros.core.files import replace_file, write_json
+from tinyvla_ros.core.intervals import success_rate
 from tinyvla_ros.core.provenance import provenance
-from training.experiments.ablation.command import EPISODES, RUNS, run_path
+from training.experiments.ablation.cells import RUNS, run_path
 from training.experiments.ablation.curves import Curve, read_curves
 from training.experiments.ablation.plot import plot_ablation
 from training.experiments.ablation.shares import fix_shares
 from training.experiments.ablation.tables import markdown
-from training.experiments.episode_jobs import POLICY_SEED, success_rate
-from training.jobs.results_log import ResultsLog
+from training.jobs.results_log import EPISODES, ResultsLog
 
 ALL_TASKS = "all"
 CURVES = ("loss", "gradient_norm")
@@ -109,10 +109,11 @@ def summarize_cell(runs: Sequence[RunResult], episodes: Sequence[dict], tasks: S
 
 
 def _success(episodes: Sequence[dict]) -> dict:
-    seeds = dict.fromkeys(r["seed"] for r in episodes)
-    return success_rate(episodes) | {"seeds": {
-        str(seed): success_rate([r for r in episodes if r["seed"] == seed])["rate"]
-        for seed in seeds}}
+    by_seed = {}
+    for record in episodes:
+        by_seed.setdefault(str(record["seed"]), []).append(record["success"])
+    return success_rate([r["success"] for r in episodes]) | {
+        "seeds": {seed: success_rate(outcomes)["rate"] for seed, outcomes in by_seed.items()}}
 
 
 def _protocol(plan: dict) -> dict:
@@ -125,8 +126,8 @@ def _protocol(plan: dict) -> dict:
         "held_out": "fixed draws from held-out episodes, the same for every recipe of a seed",
         "output_std": "of the denoiser's raw output on a held-out batch's noisy actions",
         "evaluation": "in process, lock-step", "horizon": HORIZON, "policy_seed": POLICY_SEED,
-        "success": "MetaWorld info['success'] within the horizon; episodes of a run without a "
-                   "usable checkpoint count as failures"}
+        "success": f"{SUCCESS}; episodes of a run without a usable checkpoint count as "
+                   "failures"}
 
 
 def _csv(runs: dict[str, list[RunResult]]) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One run of an ablation: train, or go on training, then measure; a job for another process."""
+"""One run of an ablation as a job for another process: train, or resume, then measure."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from training.learning.trainer import DivergedError, split_episodes
 
 
 @dataclass(frozen=True)
-class RunJob:
-    """A run to bring to its end.
+class TrainingRun:
+    """A run to train to its last step.
 
     Attributes:
         path: run directory.
@@ -42,8 +42,8 @@ class RunJob:
     sources: tuple[tuple[Path, float], ...]
 
 
-def train_and_measure(job: RunJob) -> dict:
-    """Train and measure a run; returns its line of the results.
+def train_and_measure(run: TrainingRun) -> dict:
+    """Train and measure a run; return its line of the results.
 
     A run that diverges is a result too.
 
@@ -51,35 +51,35 @@ def train_and_measure(job: RunJob) -> dict:
         Stopped: SIGTERM came while training; the run is saved.
         InputError: see ``training.learning.train.train``.
     """
-    job.path.parent.mkdir(parents=True, exist_ok=True)
+    run.path.parent.mkdir(parents=True, exist_ok=True)
     error = None
-    with (job.path.with_suffix(".log").open("a", encoding="utf-8") as log,
+    with (run.path.with_suffix(".log").open("a", encoding="utf-8") as log,
           contextlib.redirect_stderr(log)):
         try:
-            if not _bring_to_end(job):
+            if not _train(run):
                 raise Stopped
         except DivergedError as err:
             error = str(err)
         gc.collect()  # the trainer is a reference cycle and holds the images, read anew below
-        return {"cell": job.cell, "seed": job.recipe.seed,
-                "outcome": "diverged" if error else "finished", "error": error} | _measure(job)
+        return {"cell": run.cell, "seed": run.recipe.seed,
+                "outcome": "diverged" if error else "finished", "error": error} | _measure(run)
 
 
-def _bring_to_end(job: RunJob) -> bool:
-    """Start the run or go on with it; return False if it was stopped."""
-    last = job.path / LAST
+def _train(run: TrainingRun) -> bool:
+    """Start or resume the run; return False if it was stopped."""
+    last = run.path / LAST
     if (last / STATE).is_file():
-        finished = int(last.resolve().name) >= job.recipe.optimization.steps
-        return finished or resume(job.path, threads=1)
-    shutil.rmtree(job.path, ignore_errors=True)  # of a run that was killed before it saved
-    return train(job.recipe, RunOptions(job.sources, threads=1), job.path)
+        finished = int(last.resolve().name) >= run.recipe.optimization.steps
+        return finished or resume(run.path, threads=1)
+    shutil.rmtree(run.path, ignore_errors=True)  # of a run that was killed before it saved
+    return train(run.recipe, RunOptions(run.sources, threads=1), run.path)
 
 
-def _measure(job: RunJob) -> dict:
+def _measure(run: TrainingRun) -> dict:
     """Compare the network before and after, on the same held-out draws for every recipe."""
     torch.set_num_threads(1)
-    recipe, fixed = job.recipe, fixed_draws(job.recipe)
-    data = load_mixture(job.sources, recipe)
+    recipe, fixed = run.recipe, fixed_draws(run.recipe)
+    data = load_mixture(run.sources, recipe)
     train_episodes, held_out = split_episodes(recipe, len(data.starts))
     config, normalizer = recipe.policy_config(data.tasks), fit_normalizer(data)
     torch.manual_seed(recipe.seed)  # the initial weights of the run itself
@@ -92,7 +92,7 @@ def _measure(job: RunJob) -> dict:
               "held_out": held_out_losses(learner, batches)}
     result = {"steps": recipe.optimization.steps, "first_loss": first_loss.item(),
               "before": before, "after": None, "skipped": None, "seconds": None, "digest": None}
-    last = job.path / LAST
+    last = run.path / LAST
     if not (last / STATE).is_file():
         return result  # diverged before the first save
     checkpoint, course = load_checkpoint(last), read_json(last / "training.json")

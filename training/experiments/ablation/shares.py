@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much of the way from bad to good each fix goes alone, and how much is lost without it."""
+"""The share of each fix in the difference between bad and good: alone, and when left out."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 
-from training.experiments.ablation.command import BAD, FIXES, GOOD
+from training.experiments.ablation.cells import BAD, FIXES, GOOD
 
 # Orders of magnitude for losses, the rate itself for success.
 LOSSES = ("max_loss", "final_loss", "held_out_noise_loss")
@@ -23,7 +23,7 @@ def fix_shares(cells: Mapping[str, dict]) -> dict:
         means over seeds, and per fix ``recovered`` = (bad - bad+fix) / (bad - good) and ``lost``
         = (good-fix - good) / (bad - good), each with ``share``, and ``low`` and ``high`` over
         seeds. They need not add up to 1. ``fixes`` is None where the seeds of bad and good
-        overlap: there is no difference to share out.
+        overlap, and there is no difference to divide.
     """
     measures = {name: {cell: _log_losses(c, name) for cell, c in cells.items()}
                 for name in LOSSES}

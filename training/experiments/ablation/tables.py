@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from tinyvla_ros.core.intervals import count_text
 from tinyvla_ros.core.tables import markdown_table, number
 
 COLUMNS = {
@@ -70,12 +71,6 @@ def _share_rows(shares: dict) -> list[list[str]]:
     return rows
 
 
-def rate(row: dict) -> str:
-    """Return ``n/N = rate % (low-high)`` of a pooled success."""
-    return (f"{row['successes']}/{row['episodes']} = {100 * row['rate']:.0f} % "
-            f"({100 * row['wilson_low']:.0f}-{100 * row['wilson_high']:.0f})")
-
-
 def _spread(figure: dict | None) -> str:
     if figure is None or figure["median"] is None:
         return "-"
@@ -88,7 +83,7 @@ def _success(row: dict | None) -> str:
     if row is None:
         return "-"
     seeds = row["seeds"].values()
-    return f"{rate(row)}, {100 * min(seeds):.0f} to {100 * max(seeds):.0f} %"
+    return f"{count_text(row)}, {100 * min(seeds):.0f} to {100 * max(seeds):.0f} %"
 
 
 def _share(row: dict) -> str:
