@@ -23,7 +23,7 @@ from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.model import PolicyNetwork
 from tinyvla_ros.policy.policy import Policy
-from training.diagnose.memory_plan import compute_plan
+from training.diagnose.diagnosis import Request, Subject, diagnose
 from training.learning.train import train
 
 pytest.importorskip("transformers")
@@ -193,9 +193,8 @@ def test_long_wordings_are_refused_before_training(tmp_path, data, models):
 
 def test_the_memory_plan_counts_a_frozen_base_once(models):
     recipe = encoder_recipe({"kind": "vlm", "model": models("smolvlm"), "adapt": "frozen"})
-    config = recipe.policy_config(("go", "stay"))
-    plan = compute_plan(recipe, config, 4)
-    backbone = PolicyNetwork(config).encoder.backbone
+    plan = diagnose(Subject("recipe", recipe), Request()).plan
+    backbone = PolicyNetwork(recipe.policy_config(("any",))).encoder.backbone
     size = sum(p.numel() for p in backbone.parameters()) * 4e-6
     assert plan.weights - plan.averaged == pytest.approx(size)
     assert plan.optimizer == pytest.approx(2 * plan.averaged, rel=0.01)

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +29,6 @@ from training.learning.trainer import split_episodes, use_bfloat16
 
 # Enough to learn by heart, few enough for half a minute on two cores.
 OVERFIT_BATCH = 16
-# Computed and measured memory differed by 0 to 1.5 % on the CPU (docs/diagnose.md).
-MEMORY_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -84,11 +82,11 @@ class Diagnosis:
         channels: states and actions.
         cameras: images.
         overfit: the one-batch check.
-        plan: computed memory at ``batch_size``.
-        measured: the same, measured, MB.
+        plan: memory of a step at ``batch_size``.
+        measured_batch: largest batch size at which memory was measured.
         gpu_gb: as requested; utilization likewise.
         largest_batch: largest batch size on such a GPU.
-        largest_plan: computed memory there.
+        largest_plan: memory of a step there.
         skipped: one sentence for each part that was left out.
         findings: problems first.
     """
@@ -104,7 +102,7 @@ class Diagnosis:
     cameras: list[range_check.CameraStatistics] = field(default_factory=list)
     overfit: one_batch.Overfit | None = None
     plan: MemoryPlan | None = None
-    measured: float | None = None
+    measured_batch: int = 0
     gpu_gb: float = 0.0
     utilization: float = 0.0
     largest_batch: int = 0
@@ -180,8 +178,7 @@ def diagnose(subject: Subject, request: Request) -> Diagnosis:
         result.overfit = one_batch.overfit(
             learner(), few, data, BatchSampler(data, episodes, few)[1], request.steps, device)
         result.findings += one_batch.overfit_findings(result.overfit)
-    _plan(result, recipe, config, lambda: one_batch.repeat_batch(
-        learner(), recipe, data, _copy(batch), 2, device))
+    _plan(result, recipe, data, episodes, learner())
     result.findings.sort(key=lambda f: not f.error)
     return result
 
@@ -209,27 +206,27 @@ def _probe(result: Diagnosis, learner: Learner, batch: Batch, start: bool) -> No
                         *probe.block_findings(result.blocks, start)]
 
 
-def _plan(result: Diagnosis, recipe: Recipe, config: PolicyConfig,
-          steps: Callable[[], object]) -> None:
-    """Compute and measure the memory of ``steps``, and compute the largest batch."""
+def _plan(result: Diagnosis, recipe: Recipe, data: Mixture, episodes: np.ndarray,
+          learner: Learner) -> None:
+    """Measure the memory of a step, and find the largest batch."""
     _progress("memory plan")
-    device, plans = result.device, {}
 
-    def total(batch_size: int) -> float:
-        plans[batch_size] = memory_plan.compute_plan(recipe, config, batch_size, device)
-        return plans[batch_size].total
-    needed = total(result.batch_size)
-    result.plan = plans[result.batch_size]
-    free = _free_memory(device)
-    if needed > free:
-        result.skipped.append(f"Measuring the memory: {needed:.0f} MB are needed, {free:.0f} MB "
-                              "are free.")
-    else:
-        result.measured = memory_plan.measure_peak(steps, device)
+    def draw(size: int) -> Batch:
+        options = recipe.optimization.model_copy(update={"batch_size": size})
+        sized = recipe.model_copy(update={"optimization": options})
+        return BatchSampler(data, episodes, sized)[1]
+    trainer = one_batch.quiet_trainer(learner, recipe, data, 1, result.device)
+    memory = memory_plan.StepMemory(trainer, draw)
+    memory.measure(result.batch_size, _free_memory(result.device))
+    result.plan, result.measured_batch = memory.plan(result.batch_size), memory.largest_measured
+    if result.measured_batch < result.batch_size:
+        result.skipped.append(f"Measuring the memory beyond batch {result.measured_batch}: batch "
+                              f"{result.batch_size} takes {result.plan.total:.0f} MB, more than "
+                              "is free here.")
     limit = 1e3 * result.gpu_gb * result.utilization
-    result.largest_batch = memory_plan.largest_batch(total, limit, result.batch_size)
-    result.largest_plan = plans[result.largest_batch or 1]
-    result.findings += _memory_findings(result, needed, limit)
+    result.largest_batch = memory.largest_batch(limit)
+    result.largest_plan = memory.plan(result.largest_batch or 1)
+    result.findings += _memory_findings(result, result.plan.total, limit)
 
 
 def _memory_findings(result: Diagnosis, needed: float, limit: float) -> Iterator[Finding]:
@@ -242,10 +239,6 @@ def _memory_findings(result: Diagnosis, needed: float, limit: float) -> Iterator
         yield Finding("memory", f"Batch size {result.batch_size} takes {needed:.0f} MB, and "
                       f"{limit:.0f} MB ({where}) is the limit; lower optimization.batch_size to "
                       f"{result.largest_batch} or less.", error=needed > 1e3 * result.gpu_gb)
-    if result.measured and abs(needed / result.measured - 1.0) > MEMORY_TOLERANCE:
-        yield Finding("memory", f"Computed memory is {needed:.0f} MB, measured "
-                      f"{result.measured:.0f} MB, and 10 % apart is normal; go by the larger one.",
-                      error=False)
 
 
 def _with_instructions(data: Mixture, config: PolicyConfig) -> Mixture:
@@ -274,12 +267,6 @@ def _random_data(recipe: Recipe, normalizer: Normalizer, tasks: tuple[str, ...])
         actions=normalizer.to_action(torch.from_numpy(uniform.astype(np.float32))).numpy(),
         task_index=np.zeros(frames, np.int64), starts=np.array([0]), ends=np.array([frames]),
         group=np.zeros(frames, np.int64), group_weights=(1.0,))
-
-
-def _copy(batch: Batch) -> Batch:
-    """Copy into memory that torch allocated, where its profiler counts it."""
-    rest = {f.name: getattr(batch, f.name).clone() for f in fields(batch)[1:]}
-    return Batch(tuple(image.clone() for image in batch.images), **rest)
 
 
 def _check_device(name: str) -> None:

@@ -1,33 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much memory a training step takes: computed without allocating it, and measured.
+"""How much memory a training step takes, and the largest batch that fits.
 
-Computed: the step runs on fake tensors, which have shapes and no storage
-(https://docs.pytorch.org/docs/stable/torch.compiler_fake_tensor.html), and every storage that
-torch would have allocated is counted from its birth to its death. torch's ``MemTracker`` does the
-same and takes ten times as long, because it keeps a snapshot per module; it also counts the
-averaged weights as weights.
+What is there before a step begins is the sum of its tensors. What a step adds is measured with
+torch's allocator at several batch sizes; beyond them it grows in a straight line.
 """
 
 from __future__ import annotations
 
 import gc
-import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
-from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
-from tinyvla_ros.policy.config import PolicyConfig
-from tinyvla_ros.policy.normalizer import Normalizer
-from tinyvla_ros.policy.pretrained import BaseModelSource
 from training.learning.batches import Batch
-from training.learning.learner import Learner
-from training.learning.recipe import Recipe
-from training.learning.trainer import use_bfloat16
+from training.learning.trainer import Trainer
 
 MB = 1e6
 # The smallest piece CUDA's caching allocator hands out, bytes.
@@ -40,10 +28,11 @@ class MemoryPlan:
 
     Attributes:
         weights: those of the policy, frozen ones included, and of the training-only head.
-        gradients: those alive at that moment.
+        gradients: those of the weights that are trained.
         optimizer: AdamW's two moments of the weights that are trained.
         averaged: averaged weights; frozen ones have no second copy.
-        activations: what the forward pass keeps for the backward pass, and temporary tensors.
+        activations: what a step adds: what the forward pass keeps for the backward pass, and
+            temporary tensors.
         other: the batch and the normalizer.
     """
 
@@ -60,68 +49,84 @@ class MemoryPlan:
         return sum(getattr(self, f.name) for f in fields(self))
 
 
-def compute_plan(recipe: Recipe, config: PolicyConfig, batch_size: int,
-                 device: str = "cpu") -> MemoryPlan:
-    """Compute the memory of a training step without allocating it.
+class StepMemory:
+    """Memory of a training step by batch size.
 
     Args:
-        recipe: how it is trained.
-        config: the policy's, for the number of instructions.
-        batch_size: observations per step, in place of the recipe's.
-        device: torch device; it must exist, because torch chooses its kernels by it.
+        trainer: a trainer whose weights may change.
+        draw: returns a batch of so many observations.
     """
-    bfloat16 = use_bfloat16(recipe.optimization.precision, device)
-    with FakeTensorMode():
-        with torch.device(device):
-            learner = Learner(recipe, config, _empty_normalizer(config),
-                              BaseModelSource(weights=False))
-            batch = _empty_batch(recipe, batch_size)
-        trained = [p for p in learner.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(trained)
+
+    def __init__(self, trainer: Trainer, draw: Callable[[int], Batch]):
+        self._trainer, self._draw = trainer, draw
         # Gradients and moments come into being in the first step; the second is like all others.
-        _step(learner, optimizer, batch, bfloat16)
-        peak = _Peak(learner)
-        with peak:
-            _step(learner, optimizer, batch, bfloat16)
-        weights, averaged = (sum(map(_size, p)) for p in (learner.parameters(), trained))
-        moments = sum(_size(t) for state in optimizer.state.values() for t in state.values())
-        inputs = [*batch.images, *(getattr(batch, f.name) for f in fields(batch)[1:])]
-        other = sum(map(_size, [*inputs, *learner.buffers()]))
-    return MemoryPlan(weights / MB, peak.gradients / MB, moments / MB, averaged / MB,
-                      (peak.most - peak.gradients) / MB, other / MB)
+        trainer.train_step(draw(1), False)
+        trained, learner = trainer.trained.values(), trainer.learner
+        states = trainer.optimizer.state.values()
+        self._weights = _megabytes(learner.parameters())
+        self._trained = _megabytes(trained)
+        self._gradients = _megabytes(p.grad for p in trained if p.grad is not None)
+        self._moments = _megabytes(t for state in states for t in state.values())
+        self._buffers = _megabytes(learner.buffers())
+        self._inputs: dict[int, float] = {}
+        self._added: dict[int, float] = {}
 
+    @property
+    def largest_measured(self) -> int:
+        """The largest batch size that was measured."""
+        return max(self._added)
 
-def largest_batch(total: Callable[[int], float], limit: float, start: int) -> int:
-    """Return the largest batch size whose memory is within a limit; 0 if not even 1 fits.
+    def measure(self, batch_size: int, free: float = float("inf")) -> None:
+        """Measure steps of 1, 2, 4 ... up to ``batch_size`` observations.
 
-    Memory grows nearly in proportion: a line through two sizes finds the size in few attempts.
+        Args:
+            batch_size: at least 2 are measured.
+            free: memory that may be used, MB; larger batches are left out.
+        """
+        batch_size = max(2, batch_size)
+        size = 1
+        while size <= 2 or self._linear(self._added, size) < free:
+            batch = self._draw(size).to(self._trainer.process.device)
+            tensors = [*batch.images, *(getattr(batch, f.name) for f in fields(batch)[1:])]
+            self._inputs[size] = _megabytes(tensors)
+            self._added[size] = measure_peak(
+                lambda batch=batch: self._trainer.train_step(batch, False),
+                self._trainer.process.device)
+            if size == batch_size:
+                return
+            size = min(2 * size, batch_size)
 
-    Args:
-        total: memory by batch size, MB, increasing.
-        limit: MB.
-        start: a batch size to begin with.
-    """
-    known = {1: total(1)}
-    if known[1] > limit:
-        return 0
-    size = max(2, start)
-    while True:
-        known[size] = total(size)
-        fits = max(s for s in known if known[s] <= limit)
-        beyond = min((s for s in known if known[s] > limit), default=None)
-        if beyond == fits + 1:
-            return fits
-        small, large = (fits, beyond) if beyond else sorted(known)[-2:]
+    def plan(self, batch_size: int) -> MemoryPlan:
+        """Return the memory of a step; ``measure`` comes first."""
+        return MemoryPlan(
+            self._weights, self._gradients, self._moments, self._trained,
+            self._linear(self._added, batch_size),
+            self._buffers + self._linear(self._inputs, batch_size))
+
+    def largest_batch(self, limit: float) -> int:
+        """Return the largest batch size whose memory is within ``limit`` MB; 0 for none."""
+        if self.plan(1).total > limit:
+            return 0
+        fits, beyond = 1, 2
+        while self.plan(beyond).total <= limit:
+            fits, beyond = beyond, 2 * beyond
+        while beyond - fits > 1:
+            middle = (fits + beyond) // 2
+            fits, beyond = (middle, beyond) if self.plan(middle).total <= limit else (fits, middle)
+        return fits
+
+    @staticmethod
+    def _linear(known: dict[int, float], size: int) -> float:
+        sizes = sorted(known)
+        if size <= sizes[-1]:
+            return float(np.interp(size, sizes, [known[s] for s in sizes]))
+        small, large = sizes[-2:]
         slope = (known[large] - known[small]) / (large - small)
-        size = int(small + (limit - known[small]) / slope)
-        if size in known:
-            size = fits + 1
-        # Convexity can only make a guess too large, never outside of what is bracketed.
-        size = max(size, fits + 1) if beyond is None else min(max(size, fits + 1), beyond - 1)
+        return known[large] + slope * (size - large)
 
 
 def measure_peak(work: Callable[[], object], device: str) -> float:
-    """Return the most memory that torch's allocator held for ``work``, MB.
+    """Return how much more memory torch's allocator held during ``work`` than before, MB.
 
     Args:
         work: what to run; what it returns is dropped.
@@ -145,84 +150,10 @@ def measure_peak(work: Callable[[], object], device: str) -> float:
     return most / MB
 
 
-class _Peak(TorchDispatchMode):
-    """Sum up the storages that operations allocate, and keep the largest sum.
-
-    Attributes:
-        most: the largest sum, bytes, gradients included.
-        gradients: the part of it that was gradients of weights.
-    """
-
-    def __init__(self, learner: Learner):
-        super().__init__()
-        self.most = self.gradients = self._used = 0
-        self._parameters = [(p, _size(p)) for p in learner.parameters() if p.requires_grad]
-        # Storages that are there from the beginning and counted by the caller.
-        self._seen = {id(p.untyped_storage()) for p in learner.parameters()}
-        for parameter, _ in self._parameters:
-            self._add(parameter.grad)
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        """Run an operation and count what it allocates."""
-        arguments = {id(t.untyped_storage()) for t in tree_leaves((args, kwargs))
-                     if isinstance(t, torch.Tensor)}
-        result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            # A result that lies in an argument's storage is a view or was written in place.
-            if isinstance(tensor, torch.Tensor) and \
-                    id(tensor.untyped_storage()) not in arguments:
-                self._add(tensor)
-        return result
-
-    def _add(self, tensor: torch.Tensor) -> None:
-        storage = tensor.untyped_storage()
-        if id(storage) in self._seen:
-            return
-        size = _size(tensor)
-        self._seen.add(id(storage))
-        weakref.finalize(storage, self._remove, id(storage), size)
-        self._used += size
-        if self._used > self.most:
-            self.most = self._used
-            self.gradients = sum(n for p, n in self._parameters if p.grad is not None)
-
-    def _remove(self, key: int, size: int) -> None:
-        self._seen.discard(key)
-        self._used -= size
-
-
-def _step(learner: Learner, optimizer, batch: Batch, bfloat16: bool) -> None:
-    """Allocate as ``Trainer`` does; the averaging of weights allocates nothing."""
-    options = learner.options
-    with torch.autocast(batch.state.device.type, torch.bfloat16, enabled=bfloat16):
-        loss, future = learner(batch)
-    total = loss + options.future_weight * future
-    optimizer.zero_grad(set_to_none=True)
-    total.backward()
-    parameters = [p for p in learner.parameters() if p.requires_grad]
-    norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    if options.gradient_norm is not None:
-        nn.utils.clip_grads_with_norm_(parameters, options.gradient_norm, norm)
-    optimizer.step()
-
-
-def _size(tensor: torch.Tensor) -> int:
-    """Return the bytes of a tensor's storage."""
-    size = tensor.untyped_storage().nbytes()
-    return -(-size // CUDA_BLOCK) * CUDA_BLOCK if tensor.is_cuda else size
-
-
-def _empty_normalizer(config: PolicyConfig) -> Normalizer:
-    state, channels = torch.empty(len(config.state)), torch.empty(len(config.action.channels))
-    return Normalizer(state, state, channels, channels)
-
-
-def _empty_batch(recipe: Recipe, size: int) -> Batch:
-    options, action, state = recipe.optimization, recipe.action, len(recipe.state)
-    chunk, rows = (action.horizon, len(action.channels)), size * options.noise_samples
-    return Batch(
-        tuple(torch.empty(size, c.height, c.width, 3, dtype=torch.uint8)
-              for c in recipe.cameras.values()),
-        torch.empty(size, state), torch.empty(size, dtype=torch.int64), torch.empty(size, *chunk),
-        torch.empty(size, action.horizon), torch.empty(size, len(options.future_frames), state),
-        torch.empty(rows, *chunk), torch.empty(rows, dtype=torch.int64), torch.empty(()))
+def _megabytes(tensors: Iterable[torch.Tensor]) -> float:
+    """Return the memory of the tensors' storages."""
+    total = 0
+    for tensor in tensors:
+        size = tensor.untyped_storage().nbytes()
+        total += -(-size // CUDA_BLOCK) * CUDA_BLOCK if tensor.is_cuda else size
+    return total / MB

@@ -72,17 +72,23 @@ def repeat_batch(learner: Learner, recipe: Recipe, data: Mixture, batch: Batch, 
     Raises:
         InputError: more than a hundred losses or gradients are not finite.
     """
+    trainer = quiet_trainer(learner, recipe, data, steps, device)
+    trainer.sampler = _SameBatch(batch)
+    if not trainer.run(lambda best: None, None):
+        raise KeyboardInterrupt
+    return trainer
+
+
+def quiet_trainer(learner: Learner, recipe: Recipe, data: Mixture, steps: int,
+                  device: str) -> Trainer:
+    """Return a trainer that keeps its learning rate, validates nothing and logs nothing."""
     options = recipe.optimization
     constant = {"steps": steps, "save_every": steps, "warmup_steps":
                 min(options.warmup_steps, steps // 10), "final_fraction": 1.0, "compile": False,
                 "validation_fraction": 0.0}
     recipe = recipe.model_copy(update={"optimization": options.model_copy(update=constant)})
-    # Rank 1 does not lead: it shows no progress and logs nothing.
-    trainer = Trainer(learner, recipe, data, Process(1, 1, device))
-    trainer.sampler = _SameBatch(batch)
-    if not trainer.run(lambda best: None, None):
-        raise KeyboardInterrupt
-    return trainer
+    # Rank 1 is not the main process: it shows no progress and logs nothing.
+    return Trainer(learner, recipe, data, Process(1, 1, device))
 
 
 def overfit(learner: Learner, recipe: Recipe, data: Mixture, batch: Batch, steps: int,

@@ -71,8 +71,6 @@ def _memory(d: Diagnosis) -> str:
     rows = [(LABELS.get(f.name, f.name), f"{getattr(d.plan, f.name):.1f}",
              f"{getattr(d.largest_plan, f.name):.1f}") for f in fields(MemoryPlan)]
     rows.append(("sum", f"{d.plan.total:.1f}", f"{d.largest_plan.total:.1f}"))
-    if d.measured is not None:
-        rows.append(("measured", f"{d.measured:.1f}", ""))
     fits = (f"the largest batch is {d.largest_batch}" if d.largest_batch
             else "not even batch 1 fits")
     return (f"{_table(('memory of a step, MB', here, largest), rows)}\n"

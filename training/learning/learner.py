@@ -32,19 +32,16 @@ class Learner(nn.Module):
         recipe: what and how to train.
         config: the policy's.
         normalizer: of states and actions; moved with the module.
-        source: where the base model of a pretrained encoder comes from.
     """
 
-    def __init__(self, recipe: Recipe, config: PolicyConfig, normalizer: Normalizer,
-                 source: BaseModelSource = BaseModelSource(download=True)):
+    def __init__(self, recipe: Recipe, config: PolicyConfig, normalizer: Normalizer):
         super().__init__()
         self.options = recipe.optimization
-        self.network = PolicyNetwork(config, source)
+        self.network = PolicyNetwork(config, BaseModelSource(download=True))
         if isinstance(config.language, TokenizedWords):
-            if source.weights:
-                encoder = self.network.encoder
-                encoder.instruction.ids.copy_(
-                    tokenize(config.language, encoder.backbone.path, config.wordings))
+            encoder = self.network.encoder
+            encoder.instruction.ids.copy_(
+                tokenize(config.language, encoder.backbone.path, config.wordings))
         elif config.takes_new_wordings:
             embeddings = torch.from_numpy(embed(config.language, config.wordings,
                                                 download=True))

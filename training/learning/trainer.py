@@ -84,7 +84,7 @@ class Trainer:
               progress_bar(total=options.steps, initial=self.step, unit="step", desc="train",
                            disable=not self.process.is_main_process) as progress):
             for batch in self._batches():
-                figures, stopping = self._step(batch, bool(stop))
+                figures, stopping = self.train_step(batch, bool(stop))
                 self.step += 1
                 self.seconds = time.perf_counter() - started
                 progress.update()
@@ -121,8 +121,19 @@ class Trainer:
         yield from DataLoader(self.sampler, batch_size=None, sampler=numbers, num_workers=workers,
                               pin_memory=gpu)
 
-    def _step(self, batch: Batch, stop: bool) -> tuple[dict[str, float], bool]:
-        """Take a step; returns its figures and whether any process was told to stop."""
+    def train_step(self, batch: Batch, stop: bool) -> tuple[dict[str, float], bool]:
+        """Take an optimizer step.
+
+        Args:
+            batch: this process's share.
+            stop: whether this process received a signal to stop.
+
+        Returns:
+            Figures for the log, and whether any process is to stop.
+
+        Raises:
+            DivergedError: too many batches were skipped.
+        """
         options = self.options
         rate = learning_rate(options, self.step)
         for group in self.optimizer.param_groups:

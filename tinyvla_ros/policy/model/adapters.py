@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -50,13 +49,12 @@ def adapter_config(encoder: PretrainedConfig):
                       base_model_name_or_path=encoder.model)
 
 
-def attach(model: nn.Module, encoder: PretrainedConfig, weights: bool) -> nn.Module:
+def attach(model: nn.Module, encoder: PretrainedConfig) -> nn.Module:
     """Return the model with untrained adapters, which do nothing yet.
 
     Args:
         model: the base model.
         encoder: its configuration.
-        weights: whether the adapters need values.
 
     Raises:
         InputError: peft is not installed, or no layer has one of the target names.
@@ -66,25 +64,13 @@ def attach(model: nn.Module, encoder: PretrainedConfig, weights: bool) -> nn.Mod
     from peft import get_peft_model
 
     try:
-        with nullcontext() if weights else _unmoved():
-            return get_peft_model(model, config)
+        return get_peft_model(model, config)
     except ValueError:
         names = sorted({n.rpartition(".")[2] for n, m in model.named_modules()
                         if isinstance(m, nn.Linear)})
         raise InputError(f"No linear layer of {encoder.model} that may be adapted is named "
                          f"{' or '.join(encoder.lora.targets)}; set encoder.lora.targets to some "
                          f"of {', '.join(names)}.") from None
-
-
-@contextmanager
-def _unmoved() -> Iterator[None]:
-    """Leave modules where they are: torch cannot move fake tensors, as a memory plan has them."""
-    move = nn.Module.to
-    nn.Module.to = lambda self, *args, **kwargs: self
-    try:
-        yield
-    finally:
-        nn.Module.to = move
 
 
 def adapter_names(names: Mapping[str, object]) -> dict[str, str]:

@@ -119,9 +119,7 @@ def load_timm(settings: PretrainedConfig, path: Path, weights: bool) -> nn.Modul
             model = timm.create_model(f"local-dir:{path}", pretrained=weights, num_classes=0)
     except Exception as err:
         raise _unloadable(settings, path, err) from None
-    if settings.dtype != "float32":  # fake tensors, of a memory plan, cannot be converted
-        model.to(getattr(torch, settings.dtype))
-    return model.eval()
+    return model.to(getattr(torch, settings.dtype)).eval()
 
 
 def image_statistics(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:

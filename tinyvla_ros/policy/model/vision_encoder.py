@@ -61,7 +61,7 @@ class ImageBackbone(Backbone):
         if self.size != size and _interpolates(model):
             self._options = {"interpolate_pos_encoding": True}
         if settings.adapt == "lora":
-            self.model = adapters.attach(self.model, settings, source.weights)
+            self.model = adapters.attach(self.model, settings)
             self.adapt(n for n, _ in self.model.named_parameters() if "lora_" in n)
         elif settings.adapt == "full":
             self.adapt((n for n, _ in self.model.named_parameters()), buffers=True)

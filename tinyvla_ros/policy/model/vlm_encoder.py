@@ -77,7 +77,7 @@ class VlmBackbone(Backbone):
         check_patches(self.size, patch, path)
         self.family, self.channels = config.model_type, config.get_text_config().hidden_size
         if settings.adapt == "lora":
-            self.model = adapters.attach(self.model, settings, source.weights)
+            self.model = adapters.attach(self.model, settings)
             self.adapt(n for n, _ in self.model.named_parameters() if "lora_" in n)
         elif settings.adapt == "full":
             self.adapt((n for n, _ in self.model.named_parameters()
