@@ -4,7 +4,7 @@ PYTHON_BIN := .venv/bin/python
 TINYVLA := .venv/bin/tinyvla
 OUT ?= results/sim_eval-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup sim-eval test lint checkpoint mt10-checkpoint benchmark clean
+.PHONY: help setup sim-eval test lint checkpoint mt10-checkpoint benchmark reference clean
 
 help:
 	@echo "make sim-eval    watch the trained policy drive MetaWorld over ROS 2 topics"
@@ -13,6 +13,7 @@ help:
 	@echo "make lint        ruff, and who may import whom"
 	@echo "make checkpoint  collect demonstrations and train the shipped checkpoint again"
 	@echo "make mt10-checkpoint  the same for the ten tasks of MT10"
+	@echo "make reference   write docs/reference.md from the models"
 	@echo "make benchmark   print the figures of docs/benchmarks.md"
 
 setup:
@@ -45,6 +46,9 @@ mt10-checkpoint: setup
 	@$(TINYVLA) train --config config/train/mt10.yaml --processes 2 --data data/mt10 --out runs/metaworld-mt10
 	@$(TINYVLA) evaluate --checkpoint runs/metaworld-mt10/last --tasks mt10 --episodes 50 --seed 0 \
 		--out runs/metaworld-mt10/evaluation
+
+reference: setup
+	@$(PYTHON_BIN) scripts/reference.py
 
 benchmark: setup
 	@for b in render latency image_hop train_throughput; do \

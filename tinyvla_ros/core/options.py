@@ -124,7 +124,8 @@ def value_type(field: FieldInfo) -> tuple[Any, bool]:
 def _plain(annotation: Any) -> Any:
     """Return a type without ``| None`` and without ``Annotated``."""
     if get_origin(annotation) in (Union, UnionType):
-        annotation = next(a for a in get_args(annotation) if a is not NoneType)
+        kinds = tuple(a for a in get_args(annotation) if a is not NoneType)
+        annotation = Union[kinds]  # noqa: UP007
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
@@ -148,17 +149,20 @@ def _metadata(field: FieldInfo) -> Iterator[Any]:
 def valid_values(field: FieldInfo) -> str:
     """Return in words what a field takes, e.g. "a whole number of at least 1"."""
     kind, _ = value_type(field)
+    kinds = get_args(kind) if get_origin(kind) is Union else (kind,)
+    return " or ".join(_words(k, bounds(field)) for k in kinds)
+
+
+def _words(kind: Any, limits: Mapping[str, float]) -> str:
     if get_origin(kind) is Literal:
         *others, last = (str(choice) or "''" for choice in get_args(kind))
         return f"{', '.join(others)} or {last}" if others else last
-    text, limits = _KINDS.get(kind, "a value"), bounds(field)
-    low, high = limits.get("ge", limits.get("gt")), limits.get("le", limits.get("lt"))
+    text, number = _KINDS.get(kind, "a value"), {k: f"{v:.15g}" for k, v in limits.items()}
     if "ge" in limits and "le" in limits:
-        return f"{text} from {low:g} to {high:g}"
-    lower = "" if low is None else f" of at least {low:g}" if "ge" in limits else f" above {low:g}"
-    upper = "" if high is None else f" of at most {high:g}" if "le" in limits \
-        else f" below {high:g}"
-    return text + (f"{lower} and{upper}" if lower and upper else lower + upper)
+        return f"{text} from {number['ge']} to {number['le']}"
+    phrases = {"ge": "of at least", "gt": "above", "le": "of at most", "lt": "below"}
+    return " ".join([text, " and ".join(f"{phrase} {number[name]}" for name, phrase
+                                        in phrases.items() if name in limits)]).rstrip()
 
 
 def help_text(field: FieldInfo) -> str:
@@ -170,7 +174,7 @@ def help_text(field: FieldInfo) -> str:
 
 def default_text(field: FieldInfo) -> str:
     """Return the default as it would be typed; empty if there is none or it is nothing."""
-    if field.is_required() or field.default in (None, "", (), False):
-        return ""
     default = field.default
+    if field.is_required() or default is None or default is False or default in ("", ()):
+        return ""
     return " ".join(map(str, default)) if isinstance(default, tuple) else str(default)

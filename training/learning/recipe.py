@@ -86,7 +86,17 @@ class Optimization(Config):
 class Recipe(Config):
     """A training configuration: what the policy sees and does, and how it is trained.
 
-    ``paraphrases`` are other wordings of the instructions in the data: each observation draws one.
+    Attributes:
+        cameras: camera name of the data -> what the policy sees of it.
+        state: names of the state the policy sees.
+        action: action channels and timing.
+        model: sizes of the network.
+        diffusion: noise schedule and sampling.
+        language: how instructions are read.
+        paraphrases: instruction -> other wordings; each observation draws one.
+        initialization: how the denoiser starts.
+        optimization: how the weights are found.
+        seed: of the weights, the batches and the noise.
     """
 
     old_names: ClassVar[Mapping[str, str]] = {"optimisation": "optimization",

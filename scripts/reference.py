@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write docs/reference.md from the models that validate commands, parameters and files."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from sim_bridge.nodes.eval_node import EvaluationParameters
+from sim_bridge.nodes.sim_bridge_node import BridgeParameters
+from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.cli.main import COMMANDS, load_command
+from tinyvla_ros.core.options import default_text, flag_of, valid_values, value_type
+from tinyvla_ros.nodes.dry_run_arm_node import DryRunArmParameters
+from tinyvla_ros.nodes.dry_run_report_node import DryRunReportParameters
+from tinyvla_ros.nodes.episode_recorder_node import RecorderParameters
+from tinyvla_ros.nodes.policy_node import PolicyNodeParameters
+from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.start.graph import DryRunOptions, PolicyOptions, SimEvalOptions
+from training.learning.recipe import Recipe
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
+NODES = {"policy_node": PolicyNodeParameters, "episode_recorder_node": RecorderParameters,
+         "sim_bridge_node": BridgeParameters, "eval_node": EvaluationParameters,
+         "dry_run_arm_node": DryRunArmParameters, "dry_run_report_node": DryRunReportParameters}
+LAUNCH_FILES = {"policy.launch.py": PolicyOptions, "dry_run.launch.py": DryRunOptions,
+                "sim_eval.launch.py": SimEvalOptions}
+FILES = {
+    "Recipe": (Recipe, "`config/train/*.yaml`, see [training.md](training.md)."),
+    "Robot contract": (RobotContract, "`config/robots/*.yaml`, see [arm.md](arm.md)."),
+    "Checkpoint": (PolicyConfig, "`config.json` of a checkpoint directory.")}
+
+
+def page() -> str:
+    """Return the text of the page."""
+    parts = ["# Reference", "Every option, parameter and field, with what is valid. `make "
+             "reference` writes this page from the models that validate the values; do not edit "
+             "it.", "## Commands"]
+    for name, (_, text) in COMMANDS.items():
+        parts += [f"### tinyvla {name}", text, _table(load_command(name)[1], "option", _option)]
+    parts += ["## ROS parameters", "Set one with `--ros-args -p name:=value` or in a launch "
+              "file. Parameters are read-only while a node runs."]
+    for name, model in NODES.items():
+        parts += [f"### {name}", _table(model, "parameter")]
+    parts += ["## Launch arguments", "`ros2 launch tinyvla_ros FILE argument:=value`; several "
+              "values are separated by blanks."]
+    for name, model in LAUNCH_FILES.items():
+        parts += [f"### {name}", _table(model, "argument")]
+    described: set[type] = set()
+    for title, (model, text) in FILES.items():
+        parts += [f"## {title}", f"{text} {_summary(model)}", _table(model, "field")]
+        for nested in _nested(model):
+            if nested not in described and nested not in (m for m, _ in FILES.values()):
+                described.add(nested)
+                parts += [f"### {nested.__name__}", _summary(nested), _table(nested, "field")]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _table(model: type[BaseModel], kind: str, label=lambda name, field: name) -> str:
+    if not model.model_fields:
+        return ""
+    lines = [f"| {kind} | valid | default | |", "|---|---|---|---|"]
+    for name, field in model.model_fields.items():
+        cells = (f"`{label(name, field)}`", _valid(field), _default(field),
+                 field.description or _attribute(model, name))
+        lines.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |")
+    return "\n".join(lines)
+
+
+def _option(name: str, field: FieldInfo) -> str:
+    return flag_of(name, field).name
+
+
+def _valid(field: FieldInfo) -> str:
+    kind, several = value_type(field)
+    models = list(dict.fromkeys(_models(field.annotation)))
+    text = " or ".join(f"[{m.__name__}](#{m.__name__.lower()})" for m in models)
+    if get_origin(kind) is dict:
+        several_texts = get_origin(get_args(kind)[1]) is tuple
+        return f"by name: {text or ('texts' if several_texts else 'text')}"
+    return ("several: " if several else "") + (text or valid_values(field))
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    if isinstance(field.default, BaseModel):
+        return "its defaults" if type(field.default)() == field.default else f"`{field.default}`"
+    if value_type(field)[0] is bool:
+        return "`true`" if field.default else "`false`"
+    text = default_text(field)
+    return f"`{text}`" if text else ""
+
+
+def _summary(model: type[BaseModel]) -> str:
+    """Return the docstring up to its attributes; what is drawn in it stays as it is."""
+    text = inspect.getdoc(model).partition("\n\nAttributes:")[0]
+    return text.replace("``", "`").replace("::\n\n", "")
+
+
+def _attribute(model: type[BaseModel], name: str) -> str:
+    """Return what the docstring of a model, or of what it is derived from, has about a field."""
+    for base in model.__mro__:
+        text = (inspect.getdoc(base) or "") if issubclass(base, BaseModel) else ""
+        for match in re.finditer(r"^    (\w[\w, ]*): (.*(?:\n        .*)*)",
+                                 text.partition("Attributes:\n")[2], re.M):
+            if name in match[1].split(", "):
+                return " ".join(match[2].split()).replace("``", "`")
+    return ""
+
+
+def _models(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)
+
+
+def _nested(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """Yield the models below one, each before those below it."""
+    for field in model.model_fields.values():
+        for inner in _models(field.annotation):
+            yield inner
+            yield from _nested(inner)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE)
