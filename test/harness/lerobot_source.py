@@ -128,8 +128,8 @@ def _shapes(config: dict) -> dict[str, tuple[int, ...]]:
     import torch
 
     from tinyvla_ros.policy.config import PolicyConfig
-    from tinyvla_ros.policy.lerobot.config import LeRobotDiffusionConfig
     from tinyvla_ros.policy.lerobot.network import LeRobotDiffusionNetwork
+    from tinyvla_ros.policy.lerobot_config import LeRobotDiffusionConfig
 
     known = LeRobotDiffusionConfig.model_fields
     model = {"kind": "lerobot_diffusion"} | {k: v for k, v in config.items() if k in known}

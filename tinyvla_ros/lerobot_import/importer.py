@@ -20,7 +20,7 @@ from tinyvla_ros.lerobot_import.naming import DatasetFacts, choose_names, read_d
 from tinyvla_ros.lerobot_import.source import ACTION, STATE, LeRobotSource, read_source
 from tinyvla_ros.policy.checkpoint import build_network, load_checkpoint, save_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig
-from tinyvla_ros.policy.lerobot.config import LeRobotDiffusionConfig
+from tinyvla_ros.policy.lerobot_config import LeRobotDiffusionConfig
 from tinyvla_ros.policy.normalizer import Normalizer
 
 # Limits of a normalized action that nothing else bounds: five deviations of the demonstrations.

@@ -19,7 +19,7 @@ from tinyvla_ros.core.errors import (
 from tinyvla_ros.core.files import CONFIG
 from tinyvla_ros.policy.encoder_config import EncoderConfig, TinyEncoderConfig, check_language
 from tinyvla_ros.policy.language_config import LanguageConfig, LearnedTable, check_text, fold
-from tinyvla_ros.policy.lerobot.config import LeRobotDiffusionConfig
+from tinyvla_ros.policy.lerobot_config import LeRobotDiffusionConfig
 
 # Format 1, of release 0.1.0, says ``action.execute_steps`` in place of ``n_action_steps``.
 FORMAT = 2

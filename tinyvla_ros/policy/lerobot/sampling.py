@@ -13,7 +13,7 @@ from diffusers import DDPMScheduler
 
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.config import DiffusionConfig
-from tinyvla_ros.policy.lerobot.config import LeRobotDiffusionConfig
+from tinyvla_ros.policy.lerobot_config import LeRobotDiffusionConfig
 
 LEAST_VARIANCE = 1e-20  # diffusers' bound
 

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import nn
 
-from tinyvla_ros.policy.lerobot.config import LeRobotDiffusionConfig
+from tinyvla_ros.policy.lerobot_config import LeRobotDiffusionConfig
 
 LAST_GROUPS = 8  # of the last block, whatever n_groups says
 

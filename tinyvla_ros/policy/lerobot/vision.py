@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tinyvla_ros.policy.lerobot.config import LeRobotDiffusionConfig
 from tinyvla_ros.policy.lerobot.resnet import resnet_trunk
+from tinyvla_ros.policy.lerobot_config import LeRobotDiffusionConfig
 
 
 class SpatialSoftmax(nn.Module):
