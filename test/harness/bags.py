@@ -189,7 +189,7 @@ def arm_contract(tmp_path: Path, output: dict | None = None, **actions) -> Path:
     actions = actions or {
         n: {"unit": "rad", "low": -10.0, "high": 10.0, "state": n, "jump": 1.0}
         for n in ("joint_1", "elbow")}
-    contract = {**CONTRACT, "ee_pose": None, "actions": actions,
+    contract = {**CONTRACT, "ee_pose": None, "actions": actions, "stamps": {"tolerance": 0.02},
                 "cameras": {c: {"topic": f"/camera/{c}/image_raw", "rate": 30}
                             for c in CAMERAS},
                 "outputs": [output or {"type": "joint_trajectory",

@@ -70,7 +70,7 @@ def _observation(stamp: int, log: int) -> list[bags.Sent]:
     (_go_back, {}, "stamps of /camera/front/image_raw go back by"),
     (_jump_ahead, {}, "jump ahead by"),
     (lambda sent: [], {}, "Unknown topic of camera front"),
-    (lambda sent: [s for s in sent if s.topic != "/ee_pose"], {}, "end effector's pose"),
+    (lambda sent: [s for s in sent if s.topic != "/ee_pose"], {}, "topic of ee_pose"),
     (lambda sent: [s for s in sent if s.topic != "/action_chunk"], {},
      "no measured 'state' for action channel 'dx' and nothing was recorded on action_chunk"),
     (lambda sent: [s for s in sent if s.topic != "/action_chunk"

@@ -79,14 +79,15 @@ def test_each_frame_has_the_message_that_belongs_to_its_time(tmp_path, pick, tol
                 channels=("joint_1", "elbow"))
     begin = read_json(tmp_path / "data/meta/bags.json")["episodes"][0]["first_stamp_ns"]
     assert len(data.images) > 30
-    for j, camera in enumerate(bags.CAMERAS):
-        stamps = np.array([bags.stamp_of(s) for s in sent if camera in s.topic])
-        for i, number in enumerate(bags.numbers(data.images)[j]):
-            now = begin + i * 50_000_000
-            wanted = np.abs(stamps - now).argmin() if pick == "nearest" else \
-                np.flatnonzero(stamps <= now)[-1]
-            assert number == wanted
-            assert abs(stamps[number] - now) <= tolerance * 1e9
+    front, wrist = (np.array([bags.stamp_of(s) for s in sent if camera in s.topic])
+                    for camera in bags.CAMERAS)
+    for i, (image, other) in enumerate(zip(*bags.numbers(data.images), strict=True)):
+        now = begin + i * 50_000_000
+        assert image == (np.abs(front - now).argmin() if pick == "nearest" else
+                         np.flatnonzero(front <= now)[-1])
+        # The rest of a frame is what the policy node has with that image.
+        assert other == np.abs(wrist - front[image]).argmin()
+        assert abs(wrist[other] - front[image]) <= tolerance * 1e9
 
 
 def test_a_hole_inside_refuses_the_episode_and_one_at_an_end_is_cut(tmp_path, capsys):

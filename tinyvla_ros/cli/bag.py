@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from tinyvla_ros.cli.common import STOPPED
 from tinyvla_ros.core.configuration import Config
@@ -18,6 +18,7 @@ from tinyvla_ros.core.options import Flag
 
 if TYPE_CHECKING:
     from tinyvla_ros.bags.reader import Bag
+    from tinyvla_ros.policy.config import CameraSpec
     from tinyvla_ros.policy.policy import Policy
 
 LARGEST_IMAGE = 4096
@@ -173,12 +174,17 @@ class BagExportArguments(BagsArguments):
     robot: Path | None = Field(None, description="robot contract; default: the one in each bag")
     fps: int = Field(20, ge=1, le=1000, description="frames per second")
     pick: Literal["nearest", "hold"] = Field(
-        "nearest", description="the message of a frame: the nearest one, or the last before it")
-    tolerance: float = Field(0.02, ge=0, le=1, description="largest difference between the "
-                             "stamps of frame and message, s")
+        "nearest", description="the first camera's image of a frame: the nearest one, or the last "
+        "before it")
+    tolerance: float | None = Field(
+        None, ge=0, le=1, description="largest difference between the stamps of that image and "
+        "the frame's other messages, s; default: stamps.tolerance of the robot contract")
     images: Literal["image", "video"] = Field("image", description="store lossless PNG, or video")
+    config: Path | None = Field(
+        None, description="training configuration or checkpoint whose policy the images are for: "
+        "its cameras, with their crop and size")
     size: Annotated[str, Flag(metavar="N|WxH")] = Field(
-        "96", description="of the stored images")
+        "", description="of the stored images; default: 96, or that of --config")
     actions: Literal["auto", "chunk", "trajectory", "state"] = Field(
         "auto", description="what the arm did: executed chunks, commands to its controllers, or "
         "the states it reached; auto: what was recorded, in this order")
@@ -196,6 +202,8 @@ class BagExportArguments(BagsArguments):
     @field_validator("size")
     @classmethod
     def _two_numbers(cls, size: str) -> str:
+        if not size:
+            return size
         numbers = size.lower().split("x")
         if len(numbers) > 2 or not all(n.isdigit() and 1 <= int(n) <= LARGEST_IMAGE
                                        for n in numbers):
@@ -203,10 +211,17 @@ class BagExportArguments(BagsArguments):
                              f"{LARGEST_IMAGE}")
         return size
 
+    @model_validator(mode="after")
+    def _one_size(self):
+        if self.size and self.config:
+            raise ValueError(f"--size {self.size} and --config {self.config} both give a size; "
+                             "leave one out")
+        return self
+
     @property
     def width_height(self) -> tuple[int, int]:
-        """Width and height of the stored images."""
-        numbers = self.size.lower().split("x")
+        """Width and height of the stored images, without a configuration."""
+        numbers = (self.size or "96").lower().split("x")
         return int(numbers[0]), int(numbers[-1])
 
 
@@ -216,17 +231,20 @@ def export(options: BagExportArguments) -> int:
     Returns:
         0; 1 if something was wrong with a bag, the others being exported; 143 if stopped.
     """
-    from training.bag_export.episode import Settings
+    from training.bag_export.episode import ExportSettings
     from training.bag_export.export import export_bags
-    from training.bag_export.images import PictureFormat
+    from training.bag_export.images import ImageFormat
     from training.bag_export.sampling import Sampling
     from training.jobs.pool import Stopped
 
     width, height = options.width_height
-    settings = Settings(Sampling(options.fps, options.pick, options.tolerance),
-                        PictureFormat(height, width, options.images == "video"),
-                        options.actions, options.dt, options.robot, options.instruction,
-                        options.outcome, options.tasks)
+    video = options.images == "video"
+    cameras = {name: ImageFormat(spec.height, spec.width, video, spec.crop)
+               for name, spec in _cameras(options.config).items()}
+    settings = ExportSettings(Sampling(options.fps, options.pick, options.tolerance),
+                              ImageFormat(height, width, video), cameras,
+                              options.actions, options.dt, options.robot, options.instruction,
+                              options.outcome, options.tasks)
     try:
         exported = export_bags(options.bags, options.out, settings, options.workers,
                                options.resume)
@@ -243,3 +261,16 @@ def export(options: BagExportArguments) -> int:
     print(f"{exported.episodes} episodes, {exported.frames} frames at {options.fps} fps,"
           f" actions from {exported.actions}: {options.out}")
     return 1 if exported.refused else 0
+
+
+def _cameras(config: Path | None) -> dict[str, CameraSpec]:
+    """Return the cameras of a training configuration or of a checkpoint directory."""
+    if config is None:
+        return {}
+    if config.is_dir():
+        from tinyvla_ros.policy.config import PolicyConfig
+
+        return PolicyConfig.load(config).cameras
+    from training.learning.recipe import Recipe
+
+    return Recipe.load(config).cameras

@@ -7,24 +7,32 @@ import cv2
 import numpy as np
 
 
-def crop_and_shrink(image: np.ndarray, crop: tuple[float, float, float, float] | None,
+def crop_and_shrink(image: np.ndarray, box: tuple[float, float, float, float] | None,
                     height: int, width: int) -> np.ndarray:
-    """Cut out the part a policy looks at and bring it to the policy's size.
+    """Cut out the part that a policy sees and bring it to the policy's size.
 
     Args:
         image: (h, w, 3) uint8.
-        crop: (left, top, right, bottom) as fractions of width and height, or None for all.
+        box: see ``crop``.
         height: rows of the result.
         width: columns of the result.
 
     Returns:
         (height, width, 3) uint8.
     """
-    if crop is not None:
-        h, w = image.shape[:2]
-        left, top, right, bottom = crop
-        image = image[round(top * h):round(bottom * h), round(left * w):round(right * w)]
-    return shrink(image, height, width)
+    return shrink(crop(image, box), height, width)
+
+
+def crop(image: np.ndarray, box: tuple[float, float, float, float] | None) -> np.ndarray:
+    """Return the part of (h, w, 3) within (left, top, right, bottom), or all of it for None.
+
+    The box is in fractions of width and height.
+    """
+    if box is None:
+        return image
+    h, w = image.shape[:2]
+    left, top, right, bottom = box
+    return image[round(top * h):round(bottom * h), round(left * w):round(right * w)]
 
 
 def shrink(image: np.ndarray, height: int, width: int) -> np.ndarray:

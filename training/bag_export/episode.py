@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,10 +18,10 @@ from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.bags.topics import contract_of
 from tinyvla_ros.core.configuration import read_json
-from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.core.files import write_json
 from training.bag_export.actions import Actions, choose_source, find_actions
-from training.bag_export.images import PictureFormat, store_pictures
+from training.bag_export.images import ImageFormat, store_images
 from training.bag_export.sampling import Frames, Sampling, check_rates, find_frames
 from training.bag_export.streams import Recording, read_recording
 from training.data.lerobot_writer import DatasetEpisode
@@ -30,22 +30,25 @@ ABOUT, ARRAYS = "episode.json", "arrays.npz"
 
 
 @dataclass(frozen=True)
-class Settings:
+class ExportSettings:
     """How bags become episodes; all bags of a dataset alike.
 
     Attributes:
-        sampling: frame rate, and which message belongs to a frame.
-        pictures: how images are stored.
+        sampling: frame rate, and which messages belong to a frame.
+        images: how images are stored, of all cameras of the robot.
+        cameras: camera -> how its images are stored; other cameras are left out. Empty for
+            ``images``.
         actions: ``auto`` or one of ``training.bag_export.actions.SOURCES``.
         dt: control period for trajectories and states, s; None to find it out.
         robot: contract file; None for the one in each bag.
-        instruction: for bags that do not say it; empty to refuse those.
+        instruction: for bags without one; empty to refuse those.
         outcome: ``success`` or ``all``.
         tasks: tasks or instructions to take; empty for all.
     """
 
     sampling: Sampling
-    pictures: PictureFormat
+    images: ImageFormat
+    cameras: dict[str, ImageFormat] = field(default_factory=dict)
     actions: str = "auto"
     dt: float | None = None
     robot: Path | None = None
@@ -53,8 +56,20 @@ class Settings:
     outcome: str = "success"
     tasks: tuple[str, ...] = ()
 
+    def formats(self, contract: RobotContract) -> dict[str, ImageFormat]:
+        """Return how the images of each camera are stored.
 
-class EpisodeJob(NamedTuple):
+        Raises:
+            InputError: the robot lacks a camera.
+        """
+        for name in self.cameras:
+            if name not in contract.cameras:
+                raise InputError(f"Robot contract {contract.name!r}: "
+                                 + unknown("camera of --config", name, contract.cameras))
+        return self.cameras or dict.fromkeys(contract.cameras, self.images)
+
+
+class BagJob(NamedTuple):
     """A bag to work on.
 
     Attributes:
@@ -65,10 +80,10 @@ class EpisodeJob(NamedTuple):
 
     bag: Path
     place: Path
-    settings: Settings
+    settings: ExportSettings
 
 
-class Outcome(NamedTuple):
+class BagOutcome(NamedTuple):
     """What became of a bag.
 
     Attributes:
@@ -91,7 +106,7 @@ def episode_key(bag: Path) -> str:
     return hashlib.sha256(repr((str(bag.resolve()), about)).encode()).hexdigest()[:16]
 
 
-def export_episode(job: EpisodeJob) -> Outcome:
+def export_episode(job: BagJob) -> BagOutcome:
     """Make the episode of a bag, if that has not been done before; the bag is only read."""
     bag, place, settings = job
     try:
@@ -99,18 +114,18 @@ def export_episode(job: EpisodeJob) -> Outcome:
             with Bag(bag) as opened:
                 unwanted = _unwanted(opened, settings)
                 if unwanted:
-                    return Outcome(bag, None, False, unwanted)
+                    return BagOutcome(bag, None, False, unwanted)
                 part = place.with_name(place.name + ".part")
                 shutil.rmtree(part, ignore_errors=True)
                 part.mkdir(parents=True)
                 _make(opened, part, settings)
                 os.replace(part, place)
-        return Outcome(bag, place, False, read_json(place / ABOUT)["note"])
+        return BagOutcome(bag, place, False, read_json(place / ABOUT)["note"])
     except InputError as err:
-        return Outcome(bag, None, True, str(err))
+        return BagOutcome(bag, None, True, str(err))
 
 
-def _unwanted(bag: Bag, settings: Settings) -> str:
+def _unwanted(bag: Bag, settings: ExportSettings) -> str:
     outcome = bag.custom.get("outcome")
     if settings.outcome == "success" and outcome not in (None, "success"):
         return f"its outcome is {outcome}"
@@ -120,48 +135,51 @@ def _unwanted(bag: Bag, settings: Settings) -> str:
     return ""
 
 
-def _make(bag: Bag, part: Path, settings: Settings) -> None:
+def _make(bag: Bag, part: Path, settings: ExportSettings) -> None:
     contract = contract_of(bag, settings.robot)
-    recording = read_recording(bag, contract)
+    formats = settings.formats(contract)
+    recording = read_recording(bag, contract, formats)
     recorded, instruction = _instruction(bag, recording, settings)
-    fps = settings.sampling.fps
+    sampling = settings.sampling.for_robot(contract)
+    fps = sampling.fps
     check_rates(recording, contract, fps)
-    frames = find_frames(recording, settings.sampling)
+    frames = find_frames(recording, sampling)
     source = choose_source(recording, contract, settings.actions)
     if source == "chunk":
         _refuse_lost(bag, contract)
     actions = find_actions(recording, contract, source, frames.times, fps, recorded, settings.dt)
     first, last = actions.span
     if first == last:
-        raise InputError(f"{bag.path} has no frame of which is known what the arm was told; leave "
-                         "it out.")
+        raise InputError(f"{bag.path} has no frame with a known command; leave it out.")
     frames, values = frames.select(first, last), actions.values[first:last]
     held = actions.held[first:last]
     arrays = {"action": values.reshape(len(values), -1)}
     arrays["observation.state"] = np.stack(
         [s.values[frames.picks[f"state {n}"]] for n, s in recording.states.items()],
         axis=1).astype(np.float32)
-    arrays |= store_pictures(bag, recording, frames, fps, settings.pictures, part)
-    np.savez(part / ARRAYS, **arrays)
+    images, stored = store_images(bag, recording, frames, fps, formats, part)
+    np.savez(part / ARRAYS, **arrays, **images)
     # Last: an episode without it is recognisably unfinished.
     write_json(part / ABOUT, {
         "task": instruction, "robot": contract.name, "source": source,
-        "features": _features(contract, recording, settings, actions),
-        "note": _note(bag, actions, held),
-        "bag": _about(bag, recording, frames, actions, held)})
+        "features": _features(contract, recording, formats, actions, fps),
+        "images": {name: made.model_dump() for name, made in stored.items()},
+        "note": _note(bag, held),
+        "bag": _about(bag, recording, frames, actions, held, sampling)})
 
 
-def _instruction(bag: Bag, recording: Recording, settings: Settings) -> tuple[str | None, str]:
+def _instruction(bag: Bag, recording: Recording, settings: ExportSettings
+                 ) -> tuple[str | None, str]:
     """Return the recorded instruction, None if there is none, and the one for the dataset."""
-    said = recording.instructions
+    published = recording.instructions
     recorded = bag.custom.get("instruction")
-    if recorded is None and len(said) > 1:
-        raise InputError(f"{bag.path}: the instruction changes from {said[0]!r} to {said[1]!r}; "
-                         "an episode has one, split this bag or leave it out.")
-    if recorded is None and said:
-        recorded = said[0]
+    if recorded is None and len(published) > 1:
+        raise InputError(f"{bag.path}: the instruction changes from {published[0]!r} to "
+                         f"{published[1]!r}; an episode has one, split this bag or leave it out.")
+    if recorded is None and published:
+        recorded = published[0]
     if not recorded and not settings.instruction:
-        raise InputError(f"{bag.path} does not say what was to be done; give --instruction TEXT.")
+        raise InputError(f"{bag.path} has no instruction; give --instruction TEXT.")
     return recorded, recorded or settings.instruction
 
 
@@ -175,10 +193,9 @@ def _refuse_lost(bag: Bag, contract: RobotContract) -> None:
                                      "out.")
 
 
-def _features(contract: RobotContract, recording: Recording, settings: Settings,
-              actions: Actions) -> dict:
-    camera = settings.pictures.feature(settings.sampling.fps)
-    features = {f"observation.images.{name}": camera for name in contract.cameras}
+def _features(contract: RobotContract, recording: Recording, formats: dict[str, ImageFormat],
+              actions: Actions, fps: int) -> dict:
+    features = {f"observation.images.{name}": form.feature(fps) for name, form in formats.items()}
     states = list(recording.states)
     features["observation.state"] = {"dtype": "float32", "shape": [len(states)], "names": states}
     names = [f"{c}.{step}" for step in range(actions.values.shape[1]) for c in contract.actions]
@@ -186,7 +203,7 @@ def _features(contract: RobotContract, recording: Recording, settings: Settings,
     return features
 
 
-def _note(bag: Bag, actions: Actions, held: np.ndarray) -> str:
+def _note(bag: Bag, held: np.ndarray) -> str:
     notes = []
     if "outcome" not in bag.custom:
         notes.append("its outcome was not recorded")
@@ -195,8 +212,8 @@ def _note(bag: Bag, actions: Actions, held: np.ndarray) -> str:
     return "; ".join(notes)
 
 
-def _about(bag: Bag, recording: Recording, frames: Frames, actions: Actions,
-           held: np.ndarray) -> dict:
+def _about(bag: Bag, recording: Recording, frames: Frames, actions: Actions, held: np.ndarray,
+           sampling: Sampling) -> dict:
     """Return where the episode comes from, for ``meta/bags.json``."""
     lead = next(iter(recording.cameras.values())).stamps
     offsets = {n: np.abs(s.stamps[frames.picks[n]] - frames.times).max() / 1e9
@@ -208,7 +225,7 @@ def _about(bag: Bag, recording: Recording, frames: Frames, actions: Actions,
         "images_before": int((lead < frames.times[0]).sum()),
         "images_after": int((lead > frames.times[-1]).sum()),
         "largest_offset_s": round(float(max(offsets.values())), 6),
-        "largest_offset_of": max(offsets, key=offsets.get),
+        "largest_offset_of": max(offsets, key=offsets.get), "tolerance_s": sampling.tolerance,
         "actions": actions.source, "control_period_s": actions.dt,
         "held_steps": int(held.sum())}
 

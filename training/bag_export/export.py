@@ -8,6 +8,7 @@ of the arguments or on interruptions, and ``OUT`` appears whole or not at all.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterable, Sequence
@@ -21,15 +22,16 @@ from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import write_json
 from training.bag_export.episode import (
-    EpisodeJob,
-    Outcome,
-    Settings,
+    BagJob,
+    BagOutcome,
+    ExportSettings,
     describe,
     episode_key,
     export_episode,
     load_episode,
 )
 from training.data.lerobot_writer import LeRobotDatasetWriter
+from training.data.stored_images import StoredImages, write_stored_images
 from training.jobs.pool import Job, Progress, work_through
 from training.jobs.progress import progress_bar
 
@@ -54,7 +56,7 @@ class Exported:
     refused: bool
 
 
-def export_bags(paths: Sequence[Path], out: Path, settings: Settings,
+def export_bags(paths: Sequence[Path], out: Path, settings: ExportSettings,
                 workers: int | None = None, resume: bool = False) -> Exported | None:
     """Make a LeRobotDataset of bags.
 
@@ -74,7 +76,8 @@ def export_bags(paths: Sequence[Path], out: Path, settings: Settings,
     """
     if settings.robot is not None:
         RobotContract.load(settings.robot)
-    settings.pictures.feature(settings.sampling.fps)
+    for form in settings.cameras.values() or [settings.images]:
+        form.feature(settings.sampling.fps)
     bags, foreign = _find(paths)
     work = out.with_name(out.name + ".export")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -84,7 +87,7 @@ def export_bags(paths: Sequence[Path], out: Path, settings: Settings,
         raise InputError(f"Output {out} exists and is not an empty directory; choose a new "
                          "directory, nothing was overwritten.")
     _prepare(work, settings, resume)
-    jobs = [EpisodeJob(bag, work / episode_key(bag), settings) for bag in bags]
+    jobs = [BagJob(bag, work / episode_key(bag), settings) for bag in bags]
     try:
         outcomes = _work(jobs, min(workers or len(os.sched_getaffinity(0)), len(jobs)))
         outcomes = _join(out, work, outcomes, settings)
@@ -114,10 +117,10 @@ def _find(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return ordered, sorted(foreign.values())
 
 
-def _prepare(work: Path, settings: Settings, resume: bool) -> None:
+def _prepare(work: Path, settings: ExportSettings, resume: bool) -> None:
     """Make the directory for unfinished work, or check that it is of the same export."""
-    wanted = {**asdict(settings), "tasks": list(settings.tasks),
-              "robot": settings.robot and settings.robot.read_text()}
+    wanted = asdict(settings) | {"robot": settings.robot and settings.robot.read_text()}
+    wanted = json.loads(json.dumps(wanted))
     if (work / SETTINGS).is_file():
         if not resume:
             raise InputError(f"{work} holds an export that was interrupted; go on with --resume, "
@@ -136,13 +139,13 @@ def _prepare(work: Path, settings: Settings, resume: bool) -> None:
                          ) from None
 
 
-def _work(jobs: list[EpisodeJob], workers: int) -> list[Outcome]:
+def _work(jobs: list[BagJob], workers: int) -> list[BagOutcome]:
     """Do all jobs; outcomes come in the order of the jobs."""
     if workers == 1:
         return [export_episode(job) for job in progress_bar(jobs, unit="bag", desc="export")]
-    outcomes: dict[Path, Outcome] = {}
+    outcomes: dict[Path, BagOutcome] = {}
 
-    def finished(job: Job, outcome: Outcome) -> list[Job]:
+    def finished(job: Job, outcome: BagOutcome) -> list[Job]:
         outcomes[outcome.bag] = outcome
         return []
 
@@ -151,11 +154,12 @@ def _work(jobs: list[EpisodeJob], workers: int) -> list[Outcome]:
     return [outcomes[job.bag] for job in jobs]
 
 
-def _join(out: Path, work: Path, outcomes: list[Outcome], settings: Settings) -> list[Outcome]:
+def _join(out: Path, work: Path, outcomes: list[BagOutcome], settings: ExportSettings
+          ) -> list[BagOutcome]:
     """Put the episodes together; one unlike the first is refused."""
     part = work / "dataset"
     shutil.rmtree(part, ignore_errors=True)
-    writer, alike, about, bags, result = None, "", {}, [], []
+    writer, alike, about, bags, images, result = None, "", {}, [], {}, []
     for outcome in progress_bar(outcomes, unit="bag", desc="join"):
         if outcome.place is not None:
             about, episode = load_episode(outcome.place)
@@ -164,16 +168,20 @@ def _join(out: Path, work: Path, outcomes: list[Outcome], settings: Settings) ->
                 writer = LeRobotDatasetWriter(part, settings.sampling.fps, about["features"],
                                               about["robot"])
             if describe(about) != alike:
-                result.append(Outcome(outcome.bag, None, True, _difference(outcome.bag, about,
+                result.append(BagOutcome(outcome.bag, None, True, _difference(outcome.bag, about,
                                                                            first)))
                 continue
             writer.add(episode)
             bags.append(about["bag"])
+            for name, made in about["images"].items():
+                resized = made["resized"] or (name in images and images[name].resized)
+                images[name] = StoredImages(crop=made["crop"], resized=resized)
         result.append(outcome)
     if writer is not None:
         write_json(part / "meta/bags.json", {
             "actions": first["source"], "pick": settings.sampling.pick,
-            "tolerance_s": settings.sampling.tolerance, "episodes": bags})
+            "tolerance_s": max(b["tolerance_s"] for b in bags), "episodes": bags})
+        write_stored_images(part, images)
         writer.close()
         os.replace(part, out)
         shutil.rmtree(work)
@@ -192,7 +200,7 @@ def _difference(bag: Path, about: dict, first: dict) -> str:
             f"{first['bag']['control_period_s']} s; export them to datasets of their own.")
 
 
-def _summary(outcomes: Iterable[Outcome], foreign: list[Path]) -> list[str]:
+def _summary(outcomes: Iterable[BagOutcome], foreign: list[Path]) -> list[str]:
     lines = []
     for outcome in outcomes:
         if outcome.refused:

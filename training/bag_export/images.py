@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,26 +13,29 @@ import numpy as np
 
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.core.errors import InputError, MessageError
-from tinyvla_ros.core.images import shrink
+from tinyvla_ros.core.images import crop, shrink
 from tinyvla_ros.core.messages import image_to_array
 from training.bag_export.sampling import Frames
 from training.bag_export.streams import Recording
 from training.data.lerobot_video import VideoEncoder, video_feature
 from training.data.lerobot_writer import thinned, thinned_stats
+from training.data.stored_images import StoredImages
 
 
 @dataclass(frozen=True)
-class PictureFormat:
-    """How images are stored.
+class ImageFormat:
+    """How the images of a camera are stored.
 
     Attributes:
         height, width: in pixels.
         video: as video instead of PNG.
+        crop: (left, top, right, bottom) as fractions of the recorded image, None for all of it.
     """
 
     height: int = 96
     width: int = 96
     video: bool = False
+    crop: tuple[float, float, float, float] | None = None
 
     def feature(self, fps: int) -> dict:
         """Return the entry of ``info.json`` for a camera.
@@ -45,59 +49,66 @@ class PictureFormat:
                 "names": ["height", "width", "channels"]}
 
 
-def store_pictures(bag: Bag, recording: Recording, frames: Frames, fps: int,
-                   pictures: PictureFormat, place: Path) -> dict[str, np.ndarray]:
-    """Decode the images of the frames, one at a time, and store them small.
+def store_images(bag: Bag, recording: Recording, frames: Frames, fps: int,
+                 formats: Mapping[str, ImageFormat], place: Path
+                 ) -> tuple[dict[str, np.ndarray], dict[str, StoredImages]]:
+    """Decode the images of the frames, one at a time, and store them as the policy sees them.
 
     Args:
         bag: where they are.
         recording: what else is in it.
         frames: which are wanted.
         fps: frames per second of a video.
-        pictures: how to store them.
+        formats: camera -> how to store its images.
         place: directory for videos.
 
     Returns:
         Arrays to keep: ``png/FEATURE`` and ``ends/FEATURE`` (all files as one, and where each
-        ends), and ``stats/FEATURE/...``.
+        ends), and ``stats/FEATURE/...``. For every camera, how its images were made.
 
     Raises:
         InputError: an image cannot be decoded.
     """
-    wanted, stores = {}, defaultdict(list)
+    wanted, stores = defaultdict(list), {}
     for name, topic in recording.topics.items():
         numbers = recording.cameras[name].values[frames.picks[f"camera {name}"]]
-        wanted[topic] = Counter(numbers.tolist())  # a message may serve several frames
-        stores[topic].append(_Store(f"observation.images.{name}", pictures, fps, place))
+        stores[name] = _Store(f"observation.images.{name}", formats[name], fps, place)
+        # A message may serve several frames, and several cameras.
+        wanted[topic].append((stores[name], Counter(numbers.tolist())))
     seen = Counter()
     for message in bag.messages(wanted):
         topic = message.topic.name
-        count = wanted[topic][seen[topic]]
+        number = seen[topic]
         seen[topic] += 1
-        if not count:
+        counts = [(store, count[number]) for store, count in wanted[topic] if count[number]]
+        if not counts:
             continue
         try:
             image = image_to_array(bag.decode(message))
         except MessageError as err:
-            raise InputError(f"{bag.path}: image {seen[topic] - 1} of {topic}: {err}") from None
-        image = shrink(image, pictures.height, pictures.width)
-        for store in stores[topic]:
+            raise InputError(f"{bag.path}: image {number} of {topic}: {err}") from None
+        for store, count in counts:
             store.add(image, count)
-    return {key: array for same in stores.values() for store in same
-            for key, array in store.close().items()}
+    arrays = {key: array for store in stores.values() for key, array in store.close().items()}
+    return arrays, {name: store.stored_images() for name, store in stores.items()}
 
 
 class _Store:
-    """The pictures of one camera, as PNG or as video."""
+    """The images of one camera, as PNG or as video."""
 
-    def __init__(self, feature: str, pictures: PictureFormat, fps: int, place: Path):
-        self._feature = feature
-        self._video = VideoEncoder(place / f"{feature}.mp4", fps) if pictures.video else None
+    def __init__(self, feature: str, form: ImageFormat, fps: int, place: Path):
+        self._feature, self._format = feature, form
+        self._video = VideoEncoder(place / f"{feature}.mp4", fps) if form.video else None
         self._png: list[np.ndarray] = []
         self._thin: list[np.ndarray] = []
+        self._resized = False
 
     def add(self, image: np.ndarray, count: int) -> None:
-        """Take (height, width, 3) uint8 RGB for as many frames in a row."""
+        """Take an image of the robot, (h, w, 3) uint8 RGB, for as many frames in a row."""
+        size = self._format.height, self._format.width
+        image = crop(image, self._format.crop)
+        self._resized |= image.shape[:2] != size
+        image = shrink(image, *size)
         self._thin += [thinned(image).copy()] * count
         if self._video is not None:
             for _ in range(count):
@@ -107,8 +118,12 @@ class _Store:
             _, png = cv2.imencode(".png", image[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
             self._png += [png.reshape(-1)] * count
 
+    def stored_images(self) -> StoredImages:
+        """Return how the images were made."""
+        return StoredImages(crop=self._format.crop, resized=self._resized)
+
     def close(self) -> dict[str, np.ndarray]:
-        """Finish; see ``store_pictures``."""
+        """Finish; see ``store_images``."""
         name = self._feature
         stats = thinned_stats(np.stack(self._thin))
         arrays = {f"stats/{name}/{key}": value for key, value in stats.items()}

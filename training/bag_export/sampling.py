@@ -3,10 +3,13 @@
 
 ::
 
-    camera    |     |     |      |     |     |    |     |     (stamps)
-    frames    ^    ^    ^    ^    ^    ^    ^    ^    ^       (first stamp + i / fps)
-    nearest   the message whose stamp is nearest to the frame, within the tolerance
-    hold      the last message stamped at or before the frame, within the tolerance
+    first camera   |     |     |      |     |     |    |     |     (stamps)
+    frames         ^    ^    ^    ^    ^    ^    ^    ^    ^       (first stamp + i / fps)
+    nearest        the image whose stamp is nearest to the frame
+    hold           the last image stamped at or before the frame
+
+Everything else of a frame is what the policy node would put together with that image: the
+messages nearest to its stamp, within the tolerance (``stamp_matching``).
 
 Nothing is filled: a frame that lacks a message is cut at the ends of an episode and refuses it
 anywhere else.
@@ -14,22 +17,24 @@ anywhere else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from bisect import bisect_right
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.arm.stamp_matching import nearest_index
 from tinyvla_ros.core.errors import InputError
 from training.bag_export.streams import Recording, Series
 
 # A camera's measured rate may differ from the declared one by this share.
 RATE_TOLERANCE = 0.1
-# Cameras said to run at 30 Hz run at 29.97.
+# Cameras that are declared with 30 Hz run at 29.97.
 FPS_TOLERANCE = 0.02
-# A rate is spoken of from so many messages on.
+# Fewer messages have no rate.
 LEAST_MESSAGES = 5
-# A piece at an end that is cut off by a hole and has less frames goes: stray messages of the
+# A piece at an end that a hole cuts off is dropped if it has fewer frames: stray messages of the
 # episode before or after.
 LEAST_FRAMES = 3
 # More frames than this per image of a camera mean that its stamps jump.
@@ -40,41 +45,70 @@ ROUNDING_NS = 1000
 
 @dataclass(frozen=True)
 class Sampling:
-    """Which message belongs to a frame.
+    """Which messages belong to a frame.
 
     Attributes:
         fps: frames per second.
-        pick: ``nearest`` or ``hold``.
-        tolerance: largest difference between the stamps of frame and message, s.
+        pick: the image of the first camera: ``nearest`` or ``hold``.
+        tolerance: largest difference between the stamps of that image and the other messages, s;
+            None for the contract's.
     """
 
     fps: int
     pick: str = "nearest"
-    tolerance: float = 0.02
+    tolerance: float | None = None
+
+    def for_robot(self, contract: RobotContract) -> Sampling:
+        """Return these settings with the contract's tolerance, if they have none."""
+        return self if self.tolerance is not None else \
+            replace(self, tolerance=contract.stamps.tolerance)
 
     @property
     def period_ns(self) -> float:
         """Time between two frames."""
         return 1e9 / self.fps
 
-    def match(self, stamps: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Find the message of every frame.
+    @property
+    def tolerance_ns(self) -> int:
+        """The tolerance in nanoseconds."""
+        return round(self.tolerance * 1e9)
+
+    @property
+    def reach_ns(self) -> int:
+        """Largest difference between a frame and its image: half a frame, or one for ``hold``.
+
+        At least the tolerance, and a little more for cameras somewhat slower than the frames.
+        """
+        share = 0.5 if self.pick == "nearest" else 1.0
+        return max(self.tolerance_ns, round(share * (1 + FPS_TOLERANCE) * self.period_ns))
+
+    def match(self, recording: Recording, times: np.ndarray) -> dict[str, np.ndarray]:
+        """Find the messages of every frame.
 
         Args:
-            stamps: (n,) int64 ns, ascending.
+            recording: the bag.
             times: (frames,) int64 ns.
 
         Returns:
-            (frames,) index of the message, and whether it is within the tolerance.
+            Name as in ``Recording.measured`` -> (frames,) index of its message, -1 for none.
         """
-        index = np.searchsorted(stamps, times, "right") - 1
+        (lead, images), *others = recording.measured.items()
+        stamps = images.stamps.tolist()
+        of_frame = [self._image(stamps, at) for at in times.tolist()]
+        picks = {lead: of_frame}
+        for name, series in others:
+            known = series.stamps.tolist()
+            picks[name] = [None if i is None else nearest_index(known, stamps[i],
+                                                                self.tolerance_ns)
+                           for i in of_frame]
+        return {name: np.array([-1 if i is None else i for i in found], np.int64)
+                for name, found in picks.items()}
+
+    def _image(self, stamps: list[int], at_ns: int) -> int | None:
         if self.pick == "nearest":
-            after = np.clip(index + 1, 0, len(stamps) - 1)
-            before = np.clip(index, 0, len(stamps) - 1)
-            nearer = np.abs(stamps[after] - times) < np.abs(stamps[before] - times)
-            index = np.where(nearer, after, before)
-        found = (index >= 0) & (np.abs(stamps[index] - times) <= self.tolerance * 1e9)
-        return np.maximum(index, 0), found
+            return nearest_index(stamps, at_ns, self.reach_ns)
+        index = bisect_right(stamps, at_ns) - 1
+        return index if index >= 0 and at_ns - stamps[index] <= self.reach_ns else None
 
 
 @dataclass(frozen=True)
@@ -142,14 +176,13 @@ def find_frames(recording: Recording, sampling: Sampling) -> Frames:
     lead = next(iter(recording.cameras.values()))
     from_ns = 0
     while True:
-        start = _first_frame(recording.path, lead, measured, sampling, from_ns)
+        start = _first_frame(recording, lead.stamps[lead.stamps >= from_ns], sampling)
         count = int((stamps[-1] - start) / sampling.period_ns + 1e-6)
         if count > FRAMES_PER_IMAGE * len(lead.stamps):
             raise _jump(recording.path, measured)
         times = start + np.rint(np.arange(count) * sampling.period_ns).astype(np.int64)
-        found = {n: sampling.match(s.stamps, times) for n, s in measured.items()}
-        complete = np.logical_and.reduce([ok for _, ok in found.values()])
-        complete &= _goes_on(stamps, times, sampling)
+        picks = sampling.match(recording, times)
+        complete = _complete(picks) & _goes_on(stamps, times, sampling)
         pieces = _pieces(complete)
         if len(pieces) > 1 and pieces[0][1] - pieces[0][0] < LEAST_FRAMES:
             from_ns = int(times[pieces[0][1] - 1]) + 1  # another grid: stamps of the real start
@@ -160,26 +193,26 @@ def find_frames(recording: Recording, sampling: Sampling) -> Frames:
     if not pieces:
         raise _no_frame(recording.path)
     first, last = pieces[0][0], pieces[-1][1]
-    _refuse_holes(recording.path, measured, times[first:last],
-                  {n: ok[first:last] for n, (_, ok) in found.items()}, sampling)
-    return Frames(times, {n: index for n, (index, _) in found.items()}).select(first, last)
+    frames = Frames(times, picks).select(first, last)
+    _refuse_holes(recording, frames, sampling)
+    return frames
 
 
-def _first_frame(path: Path, lead: Series, measured: dict[str, Series], sampling: Sampling,
-                 from_ns: int) -> int:
-    stamps = lead.stamps[lead.stamps >= from_ns]
-    complete = np.ones(len(stamps), bool)
-    for series in measured.values():
-        complete &= sampling.match(series.stamps, stamps)[1]
+def _complete(picks: dict[str, np.ndarray]) -> np.ndarray:
+    return np.logical_and.reduce([index >= 0 for index in picks.values()])
+
+
+def _first_frame(recording: Recording, images: np.ndarray, sampling: Sampling) -> int:
+    complete = _complete(sampling.match(recording, images)) if len(images) else images
     if not complete.any():
-        raise _no_frame(path)
-    return int(stamps[np.argmax(complete)])
+        raise _no_frame(recording.path)
+    return int(images[np.argmax(complete)])
 
 
 def _goes_on(stamps: np.ndarray, times: np.ndarray, sampling: Sampling) -> np.ndarray:
     """Return whether there is a measurement in the period after each frame's own."""
     begin = times + sampling.period_ns - ROUNDING_NS
-    end = times + 2.0 * sampling.period_ns + sampling.tolerance * 1e9
+    end = times + 2.0 * sampling.period_ns + sampling.tolerance_ns
     return np.searchsorted(stamps, begin) < np.searchsorted(stamps, end, "right")
 
 
@@ -189,28 +222,31 @@ def _pieces(complete: np.ndarray) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
-def _refuse_holes(path: Path, measured: dict[str, Series], times: np.ndarray,
-                  found: dict[str, np.ndarray], sampling: Sampling) -> None:
-    holes = {n: np.flatnonzero(~ok) for n, ok in found.items() if not ok.all()}
-    if not holes:
+def _refuse_holes(recording: Recording, frames: Frames, sampling: Sampling) -> None:
+    complete = _complete(frames.picks)
+    if complete.all():
         return
-    name = min(holes, key=lambda n: holes[n][0])
-    stamps, at = measured[name].stamps, times[holes[name][0]]
-    after = int(np.searchsorted(stamps, at, "right"))
-    begin, end = stamps[max(after - 1, 0)], stamps[min(after, len(stamps) - 1)]
-    missing = len(np.unique(np.concatenate(list(holes.values()))))
+    hole = int(np.argmin(complete))
+    name = next(n for n, index in frames.picks.items() if index[hole] < 0)
+    series = recording.measured[name]
+    is_lead = name == next(iter(frames.picks))
+    limit = sampling.reach_ns if is_lead else sampling.tolerance_ns
+    after = int(np.searchsorted(series.stamps, frames.times[hole], "right"))
+    begin, end = series.stamps[max(after - 1, 0)], series.stamps[min(after,
+                                                                     len(series.stamps) - 1)]
     raise InputError(
-        f"{path}: {measured[name].name} is silent from {begin / 1e9:.3f} s to {end / 1e9:.3f} s "
-        f"({(end - begin) / 1e9:.3f} s), so that {missing} of {len(times)} frames have no message "
-        f"within {1e3 * sampling.tolerance:g} ms ({sampling.pick}); leave this bag out, or if "
-        "that is how the topic runs, raise --tolerance.")
+        f"{recording.path}: {series.name} is silent from {begin / 1e9:.3f} s to {end / 1e9:.3f} s "
+        f"({(end - begin) / 1e9:.3f} s), so that {(~complete).sum()} of {len(complete)} frames "
+        f"have no message within {limit / 1e6:g} ms of "
+        f"{'their time' if is_lead else 'their image'}; leave this bag out, or if that is how the "
+        "topic runs, raise --tolerance.")
 
 
 def _jump(path: Path, measured: dict[str, Series]) -> InputError:
     series = max(measured.values(), key=lambda s: np.diff(s.stamps).max(initial=0))
     steps = np.diff(series.stamps)
     at = int(np.argmax(steps)) if len(steps) else 0
-    jump = f"{steps[at] / 1e9:.3f} s" if len(steps) else "out of sight"
+    jump = f"{steps[at] / 1e9:.3f} s" if len(steps) else "hours"
     return InputError(f"{path}: the stamps of {series.name} jump ahead by {jump} after "
                       f"{series.stamps[at] / 1e9:.3f} s, as when a clock is set; split or leave "
                       "out this bag.")
@@ -218,4 +254,4 @@ def _jump(path: Path, measured: dict[str, Series]) -> InputError:
 
 def _no_frame(path: Path) -> InputError:
     return InputError(f"{path} has no moment with a message of every camera and state within the "
-                      "tolerance; look at the stamps, raise --tolerance, or leave this bag out.")
+                      "tolerance; check the stamps, raise --tolerance, or leave this bag out.")

@@ -20,9 +20,11 @@ from training.data.lerobot_reader import (
     camera_features,
     channel_names,
     feature_size,
+    image_size,
     is_depth,
     read_tables,
 )
+from training.data.stored_images import remaining_transform
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,9 @@ def load_demonstrations(root: str | Path, cameras: dict[str, CameraSpec], state:
         cache: directory for decoded images; default: beside the dataset.
 
     Raises:
-        InputError: not a dataset, features that do not match, tables that do not fit each other,
-            files that are missing or damaged, non-finite values, empty.
+        InputError: not a dataset, features that do not match, images of other pixels than the
+            policy gets on the robot, tables that do not fit each other, files that are missing or
+            damaged, non-finite values, empty.
     """
     tables = read_tables(root)
     root = tables.root
@@ -101,7 +104,7 @@ def load_demonstrations(root: str | Path, cameras: dict[str, CameraSpec], state:
     actions = _finite(tables, "action").reshape(tables.frames, -1, len(action.channels))
     cache = Path(cache) if cache else root.with_name(root.name + ".cache")
     identity = fingerprint(root, cache)
-    wanted = {n: c.model_dump() for n, c in cameras.items()}
+    wanted = {n: spec.model_dump() for n, (_, spec) in views.items()}
     key = hashlib.sha256(json.dumps([identity, wanted]).encode()).hexdigest()[:16]
     return Demonstrations(
         root=root, tasks=tables.tasks, images=cached_images(cache / key, tables, views),
@@ -111,14 +114,17 @@ def load_demonstrations(root: str | Path, cameras: dict[str, CameraSpec], state:
 
 
 def _views(tables: Tables, cameras: dict[str, CameraSpec]) -> dict[str, tuple[str, CameraSpec]]:
-    available = camera_features(tables.info)
-    for name in cameras:
+    available, views = camera_features(tables.info), {}
+    for name, wanted in cameras.items():
         if name not in available:
             raise InputError(f"{tables.root}: {unknown('camera', name, available)}")
-        if is_depth(tables.info["features"][available[name]]):
+        feature = tables.info["features"][available[name]]
+        if is_depth(feature):
             raise InputError(f"{tables.root}: camera {name!r} is a depth map; name a color "
                              "camera.")
-    return {name: (available[name], spec) for name, spec in cameras.items()}
+        views[name] = (available[name], remaining_transform(tables.root, name,
+                                                            image_size(feature), wanted))
+    return views
 
 
 def _numeric(tables: Tables, name: str) -> dict:

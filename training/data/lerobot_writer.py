@@ -195,8 +195,8 @@ class LeRobotDatasetWriter:
 
 
 def _column(array: np.ndarray, kind: pa.DataType) -> pa.Array:
-    if array.ndim == 1:
-        return pa.array(array, kind)
+    if not pa.types.is_fixed_size_list(kind):  # a feature of shape [1]
+        return pa.array(array.reshape(-1), kind)
     return pa.array(array.tolist(), kind)
 
 
