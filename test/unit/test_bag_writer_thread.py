@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from harness.ros_messages import STORE
 from tinyvla_ros.bags.jpeg import as_jpeg
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.bags.recover import recover
+from tinyvla_ros.bags.writer import BagWriter
 from tinyvla_ros.bags.writer_thread import WriterThread
 from tinyvla_ros.core.errors import InputError, MessageError
 
@@ -50,14 +52,19 @@ def test_nothing_is_overwritten(tmp_path):
     assert texts_in(tmp_path / "episode-2", "/a") == ["second"]
 
 
-def test_messages_beyond_the_buffer_are_dropped_and_counted(tmp_path):
+def test_messages_beyond_the_buffer_are_dropped_and_counted(tmp_path, monkeypatch):
+    free, write = threading.Event(), BagWriter.write
+
+    def stuck(*arguments) -> None:
+        free.wait(60.0)
+        write(*arguments)
+    monkeypatch.setattr(BagWriter, "write", stuck)
     writer = writer_for(tmp_path, buffer_bytes=10_000)
     writer.begin(0, "episode", {})
     text = "x" * 1000
-    writer._wake.acquire()  # as while the disk is stuck
     for i in range(20):
         writer.write(0, raw(text, i))
-    writer._wake.release()
+    free.set()
     writer.end(0, {})
     writer.close()
     kept = len(texts_in(tmp_path / "episode", "/a"))
