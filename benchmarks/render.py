@@ -12,9 +12,9 @@ import argparse
 import os
 from contextlib import closing
 
-from sim_bridge.gl import choose_gl
+from sim_bridge.opengl import choose_opengl
 
-choose_gl()
+choose_opengl()
 
 import metaworld  # noqa: E402  (the GL library must be chosen before MuJoCo is imported)
 import mujoco  # noqa: E402
@@ -22,7 +22,7 @@ from _figures import alternate, print_heading, print_table  # noqa: E402
 from OpenGL.GL import GL_RENDERER, glGetString  # noqa: E402
 
 from sim_bridge.metaworld_env import MetaWorldEnv, make_camera  # noqa: E402
-from sim_bridge.robot_config import CameraPose, RobotConfig  # noqa: E402
+from sim_bridge.simulated_robot import CameraPose, SimulatedRobotConfig  # noqa: E402
 
 SIZES = (96, 192)
 
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--warmup", type=int, default=3, help="frames per setting, not counted")
     parser.add_argument("--limit", type=float, default=30.0, help="seconds to stop after")
     args = parser.parse_args()
-    config = RobotConfig.load()
+    config = SimulatedRobotConfig.load()
     pose = config.cameras[args.camera]
     poses = {f"{size}x{size}": pose.model_copy(update={"width": size, "height": size})
              for size in SIZES}

@@ -75,6 +75,6 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || ! "$venv/bin/python" -V >/d
 fi
 
 # MuJoCo draws without a screen through EGL or OSMesa.
-if ! "$venv/bin/python" -c 'from sim_bridge.gl import choose_gl; choose_gl()' 2>/dev/null; then
+if ! "$venv/bin/python" -c 'from sim_bridge.opengl import choose_opengl; choose_opengl()' 2>/dev/null; then
   root_or_die libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri libopengl0
 fi

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real time with a latency of one's choice, without a clock: the simulation waits for nobody.
+"""Real time with a given latency, in simulated time: the speed of the machine does not matter.
 
-What the bridge and the policy node do in real time, in steps of the simulation and through the
-same supervisor: cameras show a picture every few steps, one inference at a time takes the
-latency, chunks are joined, checked and followed by time. The machine's speed plays no part.
+The same as the bridge and the policy node in real time, with the same supervisor: an image every
+few control steps, one inference at a time, chunks blended, checked and followed by time.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class DelayedResult:
 
     Attributes:
         episode: outcome.
-        seams: joins.
+        seams: where one chunk followed another.
         held_steps: control steps without a command, in which the arm held.
     """
 
@@ -39,20 +38,20 @@ class DelayedResult:
 
 def delayed_rollout(policy, episode: Episode, join: str, latency_ns: int,
                     replan_every: int = 0) -> DelayedResult:
-    """Run an episode whose chunks are ready some time after their observation.
+    """Run an episode in which a chunk is ready some time after its observation.
 
     Args:
         policy: has ``infer(observation, prefix, past)`` and ``config``.
         episode: a fresh episode.
-        join: ``replace``, ``ensemble`` or ``rtc``.
+        join: how chunks are blended: ``replace``, ``ensemble`` or ``rtc``.
         latency_ns: from the start of an inference to the chunk, simulated time.
-        replan_every: rows between two observations acted on; 0 for every picture.
+        replan_every: rows between the observations of two inferences; 0 for every image.
     """
     contract = RobotContract.load(default_robot())
     execution = contract.execution.model_copy(update={"join": join})
     supervisor = Supervisor(contract.model_copy(update={"execution": execution}), policy.config)
     supervisor.activate(True)
-    done: int | None = None
+    last: int | None = None  # stamp of the last observation used
     ready: tuple[int, ActionChunk] | None = None
     seen: deque[Observation] = deque(maxlen=PAST)
     hold, held = np.zeros(len(ACTION_CHANNELS)), 0
@@ -64,10 +63,10 @@ def delayed_rollout(policy, episode: Episode, join: str, latency_ns: int,
         if episode.steps % episode.env.config.camera_every == 0:
             frame = (now, episode.observe())
             seen.append(frame[1])
-        if ready is None and frame[0] != done and (
-                done is None or frame[0] - done >= replan_every * DT_NS):
-            # A picture may be older than now: it was taken while the one before was looked at.
-            done, prefix = frame[0], supervisor.prefix(frame[0], now + latency_ns)
+        if ready is None and frame[0] != last and (
+                last is None or frame[0] - last >= replan_every * DT_NS):
+            # The image may be older than now: it came during the inference before.
+            last, prefix = frame[0], supervisor.prefix(frame[0], now + latency_ns)
             chunk = policy.infer(frame[1], prefix, seen)
             if latency_ns:
                 ready = (now + latency_ns, chunk)

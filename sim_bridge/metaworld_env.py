@@ -9,17 +9,17 @@ observation, and renders each named camera with the settings that cost least (fa
 
 from __future__ import annotations
 
-from sim_bridge.gl import choose_gl
+from sim_bridge.opengl import choose_opengl
 
-choose_gl()
+choose_opengl()
 
 import gymnasium  # noqa: E402  (the GL library must be chosen before MuJoCo is imported)
 import mujoco  # noqa: E402
 import numpy as np  # noqa: E402
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS  # noqa: E402
 
-from sim_bridge.robot_config import CameraPose, RobotConfig  # noqa: E402
 from sim_bridge.shared_scenes import begin_alike, look_alike  # noqa: E402
+from sim_bridge.simulated_robot import CameraPose, SimulatedRobotConfig  # noqa: E402
 from tinyvla_ros.core.errors import InputError, unknown  # noqa: E402
 from tinyvla_ros.core.types import Observation  # noqa: E402
 
@@ -27,7 +27,7 @@ JOINT_NAMES = (*(f"right_j{i}" for i in range(7)), "r_close", "l_close")
 EE_NAMES = ("ee_x", "ee_y", "ee_z")
 ACTION_CHANNELS = ("ee_dx", "ee_dy", "ee_dz", "gripper")
 CONTROL_DT = 0.0125
-# What of MuJoCo's data a picture depends on.
+# The fields of MuJoCo's data that an image depends on.
 SCENE = ("xpos", "xquat", "xmat", "xipos", "ximat", "geom_xpos", "geom_xmat", "site_xpos",
          "site_xmat", "cam_xpos", "cam_xmat", "light_xpos", "light_xdir")
 
@@ -48,12 +48,12 @@ class MetaWorldEnv(gymnasium.Env):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 80}
 
-    def __init__(self, task: str, config: RobotConfig | None = None,
+    def __init__(self, task: str, config: SimulatedRobotConfig | None = None,
                  render_mode: str | None = None):
         if task not in ALL_V3_ENVIRONMENTS:
             raise InputError(unknown("task", task, ALL_V3_ENVIRONMENTS))
         self.task = task
-        self.config = config or RobotConfig.load()
+        self.config = config or SimulatedRobotConfig.load()
         self.render_mode = render_mode
         self._env = ALL_V3_ENVIRONMENTS[task]()
         # Goals beyond MetaWorld's 50 per seed: every reset draws a fresh one from `seed`.
@@ -103,7 +103,7 @@ class MetaWorldEnv(gymnasium.Env):
         if self.config.scenes == "shared":
             self._metaworld_observation = begin_alike(self._env, self.task)
         # MetaWorld moves the goal marker after its last forward pass; without another one the
-        # first picture of an episode shows a goal that is not the episode's.
+        # first image of an episode shows a goal that is not the episode's.
         mujoco.mj_forward(self._env.model, self._env.data)
 
     def step(self, action):
@@ -146,11 +146,11 @@ class MetaWorldEnv(gymnasium.Env):
         return renderer.render()
 
     def scene(self) -> dict[str, np.ndarray]:
-        """Return all that a picture of this moment needs, to be drawn later with ``show``."""
+        """Return what an image of this moment depends on, to be rendered later with ``show``."""
         return {name: getattr(self._env.data, name).copy() for name in SCENE}
 
     def show(self, scene: dict[str, np.ndarray]) -> None:
-        """Let ``render_camera`` draw an earlier moment; the episode cannot go on after that."""
+        """Let ``render_camera`` render an earlier moment; the episode cannot continue after it."""
         for name, values in scene.items():
             getattr(self._env.data, name)[:] = values
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from sim_bridge.episodes import HORIZON, SUCCESS
-from sim_bridge.robot_config import RobotConfig
+from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.files import prepare_output_directory, write_json
 from tinyvla_ros.core.intervals import wilson_interval
 from tinyvla_ros.core.provenance import provenance
@@ -45,8 +45,8 @@ class EpisodeRecord:
 class ResultsWriter:
     """Collect episode records in a directory.
 
-    ``episodes.jsonl`` grows by a line as each episode ends, so that an interrupted run keeps
-    what it had; ``results.json`` is written by ``finish``.
+    ``episodes.jsonl`` gets a line as each episode ends, so that an interrupted run keeps its
+    results; ``results.json`` is written by ``finish``.
 
     Args:
         out: directory, created if needed; one that holds results already is refused.
@@ -77,8 +77,9 @@ class ResultsWriter:
         return results
 
 
-def protocol(config: PolicyConfig, digest: str, robot: RobotConfig, *, tasks: Iterable[str],
-             episodes: int, seed: int, mode: str, policy_seed: int, **more) -> dict:
+def protocol(config: PolicyConfig, digest: str, robot: SimulatedRobotConfig, *,
+             tasks: Iterable[str], episodes: int, seed: int, mode: str, policy_seed: int,
+             **more) -> dict:
     """Return everything needed to repeat an evaluation."""
     return {
         **provenance(), "mode": mode,

@@ -17,7 +17,7 @@ from sim_bridge.metaworld_env import CONTROL_DT, MetaWorldEnv
 from tinyvla_ros.core.types import ActionChunk, Observation
 
 DT_NS = round(CONTROL_DT * 1e9)
-# Observations kept for a policy that looks at past ones.
+# Observations kept for a policy that uses past ones.
 PAST = 32
 
 
@@ -44,7 +44,7 @@ class Episode:
     Args:
         env: of the episode's task.
         spec: which episode.
-        instruction: what the policy is told, None for the task's own instruction.
+        instruction: for the policy, None for the task's own.
     """
 
     def __init__(self, env: MetaWorldEnv, spec: EpisodeSpec, instruction: str | None = None):
@@ -72,13 +72,13 @@ class Episode:
         self.done = success or self.steps >= HORIZON
 
     def execute(self, chunk: ActionChunk, steps: int,
-                look_at: Sequence[int] = ()) -> list[Observation]:
+                observe_at: Sequence[int] = ()) -> list[Observation]:
         """Execute the first ``steps`` actions of a chunk, fewer if the episode ends.
 
         Args:
             chunk: of actions.
             steps: how many.
-            look_at: stamps to observe at on the way.
+            observe_at: stamps of observations to make on the way.
 
         Returns:
             These observations.
@@ -87,7 +87,7 @@ class Episode:
         for action in chunk.actions[:steps]:
             if self.done:
                 break
-            if any(2 * abs(self.stamp_ns - stamp) <= DT_NS for stamp in look_at):
+            if any(2 * abs(self.stamp_ns - stamp) <= DT_NS for stamp in observe_at):
                 seen.append(self.observe())
             self.control(action)
         return seen
@@ -114,7 +114,7 @@ def rollout(policy, episode: Episode) -> Iterator[tuple[Observation, ActionChunk
         chunk = policy.infer(observation, past=past)
         yield observation, chunk
         steps = config.action.n_action_steps
-        # What it will look at besides the next observation; nothing, for most.
+        # Stamps the policy will use besides the next observation; most use none.
         wanted = config.past_stamps(observation.stamp_ns + steps * DT_NS)
         seen = episode.execute(chunk, steps, wanted)
         past = [*past, observation, *seen][-PAST:] if wanted else []

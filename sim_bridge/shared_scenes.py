@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scenes in which only the words say what is to be done.
+"""Scenes in which only the instruction distinguishes two tasks.
 
-MetaWorld gives every task a goal marker of its own color or objects in a state of their own, so a
-policy can do without words. Here two pairs of tasks begin with the same picture for the same seed:
+In MetaWorld a policy can recognize the task from the image: by the color of the goal marker, or by
+the state of the objects. Here two pairs of tasks begin with the same image for the same seed:
 
 * ``reach-v3`` and ``pick-place-v3``: a puck and a marker of one color for both;
 * ``drawer-open-v3`` and ``drawer-close-v3``: a drawer that is half open, and no marker.
@@ -21,7 +21,7 @@ HALF_OPEN_M = -0.1
 
 
 def partner(task: str) -> str:
-    """Return the task that begins with the same picture; raises as ``check_task``."""
+    """Return the task that begins with the same image; raises as ``check_task``."""
     check_task(task)
     pair = MARKED if task in MARKED else DRAWERS
     return pair[1 - pair.index(task)]
@@ -34,14 +34,14 @@ def check_task(task: str) -> None:
 
 
 def look_alike(env, task: str) -> None:
-    """Make a new MetaWorld environment look as its partner does."""
+    """Give a new MetaWorld environment the look of its partner."""
     check_task(task)
-    # Invisible where it would show how far the drawer is to move.
+    # For drawers it is invisible: it would show the direction to move.
     env.model.site("goal").rgba = MAGENTA if task in MARKED else (0.0, 0.0, 0.0, 0.0)
 
 
 def begin_alike(env, task: str) -> np.ndarray:
-    """Bring a MetaWorld environment that was just reset to where its partner begins, too.
+    """Bring a MetaWorld environment, just reset, into the state in which its partner begins.
 
     Returns:
         Its observation, (39,) float64.
@@ -51,6 +51,6 @@ def begin_alike(env, task: str) -> np.ndarray:
         joint = env.model.joint("goal_slidey")
         positions[joint.qposadr[0]], velocities[joint.dofadr[0]] = HALF_OPEN_M, 0.0
         env.set_state(positions, velocities)
-    # Twice: it holds the positions of the moment before as well.
+    # Twice, because an observation also holds the positions of the one before.
     env._get_obs()
     return env._get_obs()

@@ -11,9 +11,9 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 
 from sim_bridge.episodes import EPISODE_SLOT_NS, RunParameters
-from sim_bridge.nodes.robot_publisher import SENSOR_QOS
+from sim_bridge.nodes.sensor_publisher import SENSOR_QOS
 from sim_bridge.results import EpisodeRecord, ResultsWriter, protocol, table
-from sim_bridge.robot_config import RobotConfig
+from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.episode_event import END, EpisodeEvent
 from tinyvla_ros.core.errors import MessageError
 from tinyvla_ros.core.files import checkpoint_digest
@@ -49,7 +49,7 @@ class EvalNode(Node):
         path = self._options.checkpoint or str(default_checkpoint())
         self._config = PolicyConfig.load(path)
         self._digest = checkpoint_digest(path)
-        self._robot = RobotConfig.load()
+        self._robot = SimulatedRobotConfig.load()
         self._plan = self._options.plan()
         self._writer = ResultsWriter(self._options.out)
         self._factors: list[float] = []

@@ -7,6 +7,8 @@ import math
 import sys
 import threading
 import time
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
@@ -18,9 +20,9 @@ from trajectory_msgs.msg import JointTrajectory
 
 from sim_bridge.episodes import EpisodeSpec, RunParameters
 from sim_bridge.metaworld_env import ACTION_CHANNELS, CONTROL_DT, MetaWorldEnv
-from sim_bridge.nodes.robot_publisher import RobotPublisher
-from sim_bridge.robot_config import RobotConfig
+from sim_bridge.nodes.sensor_publisher import SensorPublisher
 from sim_bridge.rollout import Episode
+from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.arm.chunk_follower import ChunkFollower
 from tinyvla_ros.core.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.core.errors import InputError, MessageError
@@ -37,6 +39,8 @@ MAX_LAG_S = 0.5
 
 class BridgeParameters(RunParameters):
     """Parameters of ``sim_bridge_node``."""
+
+    old_names: ClassVar[Mapping[str, str]] = {"execute_steps": "n_action_steps"}
 
     n_action_steps: int = Field(8, ge=1, le=256, description="Actions of a chunk executed in "
                                "lock-step; the checkpoint's config.json says how many.")
@@ -64,7 +68,7 @@ class SimBridgeNode(Node):
         super().__init__("sim_bridge_node")
         self.exit_code: int | None = None
         self._options = declare_parameters(self, BridgeParameters)
-        self._config = RobotConfig.load(self._options.config or None)
+        self._config = SimulatedRobotConfig.load(self._options.config or None)
         self._plan = self._options.plan()
         for task in self._options.tasks:
             self._config.instruction(task)
@@ -78,7 +82,7 @@ class SimBridgeNode(Node):
         self._rejected = 0
         self._state = (WARN, "waiting for a policy")
         self._factors: list[float] = []
-        self._publisher = RobotPublisher(self, self._config)
+        self._publisher = SensorPublisher(self, self._config)
         self._instruction_publisher = self.create_publisher(String, "instruction", LATCHED)
         self._episode_publisher = self.create_publisher(DiagnosticStatus, "episode", EPISODE_QOS)
         self.create_subscription(JointTrajectory, "action_chunk", self._on_chunk, 10)

@@ -13,10 +13,10 @@ TASKS = ("reach-v3", "button-press-v3", "pick-place-v3")
 def tiny_policy_config(**changes):
     """Return a policy configuration small enough to infer in milliseconds."""
     from sim_bridge.metaworld_env import ACTION_CHANNELS, EE_NAMES, JOINT_NAMES
-    from sim_bridge.robot_config import RobotConfig
+    from sim_bridge.simulated_robot import SimulatedRobotConfig
     from tinyvla_ros.policy.config import PolicyConfig
 
-    robot = RobotConfig.load()
+    robot = SimulatedRobotConfig.load()
     data = {
         "cameras": {name: {"height": 48, "width": 48} for name in robot.cameras},
         "state": [*JOINT_NAMES, *EE_NAMES],

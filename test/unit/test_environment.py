@@ -145,9 +145,9 @@ def test_the_wrist_camera_rides_on_the_hand(envs):
     ({"model_camera": "gripperPOV", "fovy": 45.0, "distance": 1.0}, "lookat, distance"),
 ])
 def test_a_camera_that_cannot_be_is_one_sentence(change, words):
-    from sim_bridge.robot_config import RobotConfig
+    from sim_bridge.simulated_robot import SimulatedRobotConfig
     from tinyvla_ros.core.configuration import parse
-    data = RobotConfig.load().model_dump()
+    data = SimulatedRobotConfig.load().model_dump()
     data["cameras"]["wrist"] = {"width": 64, "height": 64, **change}
     with pytest.raises(InputError, match=words):
-        MetaWorldEnv("reach-v3", parse(RobotConfig, data, "test.yaml"))
+        MetaWorldEnv("reach-v3", parse(SimulatedRobotConfig, data, "test.yaml"))

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from sim_bridge.episodes import plan_episodes
-from sim_bridge.robot_config import RobotConfig
+from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.errors import CheckpointError, InputError
 from training.experiments.evaluate import EvaluationOptions, evaluate
 from training.jobs.episodes import EpisodeRun, PolicySource, run_episode
@@ -100,7 +100,7 @@ def test_an_evaluation_on_a_missing_device_ends_before_it_begins(tiny_checkpoint
 
 def test_the_outcome_of_an_episode_holds_the_error_of_the_policy(tmp_path):
     spec = plan_episodes(["reach-v3"], 1, 60000)[0]
-    outcome = run_episode(EpisodeRun(PolicySource(tmp_path), spec, RobotConfig.load(), {"a": 1}))
+    outcome = run_episode(EpisodeRun(PolicySource(tmp_path), spec, SimulatedRobotConfig.load()))
     assert isinstance(outcome.error, CheckpointError)
     assert outcome.result.steps == 0
 

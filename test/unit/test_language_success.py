@@ -10,7 +10,7 @@ import pytest
 from harness.policies import tiny_policy_config, write_random_checkpoint
 from harness.tables import table_cells
 from sim_bridge.episodes import EpisodeSpec
-from sim_bridge.robot_config import RobotConfig
+from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.resources import share_directory
 from training.experiments.language_success import check_wordings, choose_instruction, read_wordings
@@ -22,7 +22,7 @@ WORDINGS = {"reach-v3": ["go to the red target", "sing me a song"]}
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    path = tmp_path_factory.mktemp("told") / "checkpoint"
+    path = tmp_path_factory.mktemp("language") / "checkpoint"
     write_random_checkpoint(path, tiny_policy_config(language={"kind": "hashed", "dim": 128}))
     return path
 
@@ -42,7 +42,7 @@ def test_the_shipped_unseen_wordings_were_never_trained_on():
     config = share_directory() / "config"
     recipe = Recipe.load(config / "train" / "mt10.yaml")
     wordings = read_wordings(config / "mt10_unseen_wordings.yaml")
-    robot = RobotConfig.load()
+    robot = SimulatedRobotConfig.load()
     assert [robot.instruction(task) for task in wordings] == list(recipe.paraphrases)
     check_wordings(wordings, list(wordings), recipe.policy_config(tuple(recipe.paraphrases)),
                    unseen=True)

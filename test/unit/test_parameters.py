@@ -22,6 +22,8 @@ from tinyvla_ros.nodes.parameters import declare_parameters  # noqa: E402
 class ExampleParameters(Config):
     """One parameter of every kind."""
 
+    old_names = {"size": "width"}
+
     rate: float = Field(10.0, ge=0.0, le=100.0, description="Hz.")
     width: int = Field(320, ge=64, le=4096, description="Pixels.")
     mode: Literal["slow", "fast"] = Field("slow", description="How.")
@@ -67,7 +69,15 @@ def test_a_parameter_is_typed_ranged_and_read_only(node):
     assert made.get_parameter("topics").value == ["a"]
 
 
+def test_an_old_name_is_accepted_and_leaves_no_parameter(node):
+    made = node(size=640)
+    assert declare_parameters(made, ExampleParameters).width == 640
+    assert made.get_parameter("width").value == 640
+    assert not made.has_parameter("size")
+
+
 @pytest.mark.parametrize(("overrides", "named"), [
+    ({"size": 1}, ("'width'", "1", "64", "4096")),
     ({"width": 1}, ("'width'", "1", "64", "4096")),
     ({"rate": "fast"}, ("'rate'", "fast", "number", "100")),
     ({"mode": "quick"}, ("'mode'", "quick", "slow", "fast")),

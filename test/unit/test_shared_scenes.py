@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scenes in which only the words say what is to be done."""
+"""Scenes in which only the instruction distinguishes two tasks."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 from sim_bridge.episodes import EpisodeSpec
 from sim_bridge.metaworld_env import MetaWorldEnv
-from sim_bridge.robot_config import RobotConfig
 from sim_bridge.shared_scenes import DRAWERS, MARKED, SHARED_TASKS, partner
+from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import share_directory
 from training.data.collect import CollectOptions, demonstrate
@@ -19,10 +19,10 @@ from training.learning.recipe import Recipe
 
 @pytest.fixture(scope="module")
 def shared():
-    return RobotConfig.load(scenes="shared")
+    return SimulatedRobotConfig.load(scenes="shared")
 
 
-def _first(task: str, config: RobotConfig, seed: int):
+def _first(task: str, config: SimulatedRobotConfig, seed: int):
     env = MetaWorldEnv(task, config)
     env.reset_unseen(seed)
     return env.observe(0, ""), env
@@ -34,7 +34,7 @@ def test_two_tasks_begin_with_the_same_image_and_different_instructions(pair, sh
     assert all(np.array_equal(one.images[name], other.images[name]) for name in one.images)
     assert one.state == other.state
     assert shared.instruction(pair[0]) != shared.instruction(pair[1])
-    usual = RobotConfig.load()
+    usual = SimulatedRobotConfig.load()
     (one, _), (other, _) = (_first(task, usual, 5) for task in pair)
     assert any(not np.array_equal(one.images[name], other.images[name]) for name in one.images)
 

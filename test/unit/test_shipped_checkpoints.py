@@ -8,7 +8,7 @@ import json
 import pytest
 
 from sim_bridge.episodes import MT10, plan_episodes
-from sim_bridge.robot_config import RobotConfig
+from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.resources import default_checkpoint, mt10_checkpoint, share_directory
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig
@@ -29,7 +29,7 @@ def test_results_are_the_checkpoints_own(path):
     (default_checkpoint(), ("reach-v3", "button-press-v3", "pick-place-v3")),
     (mt10_checkpoint(), MT10)], ids=["3task", "mt10"])
 def test_it_knows_its_tasks(path, tasks):
-    config, robot = PolicyConfig.load(path), RobotConfig.load()
+    config, robot = PolicyConfig.load(path), SimulatedRobotConfig.load()
     assert sorted(robot.instruction(t) for t in tasks) == sorted(config.instructions)
 
 

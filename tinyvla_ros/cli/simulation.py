@@ -18,17 +18,17 @@ from tinyvla_ros.start.graph import SimEvalOptions, sim_eval_graph
 def sim_eval(options: SimEvalOptions) -> int:
     """Run the evaluation over ROS 2 topics; everything that can be checked is checked first."""
     from sim_bridge.episodes import expand_tasks, plan_episodes
-    from sim_bridge.gl import choose_gl
-    from sim_bridge.robot_config import RobotConfig
+    from sim_bridge.opengl import choose_opengl
+    from sim_bridge.simulated_robot import SimulatedRobotConfig
     from tinyvla_ros.core.files import prepare_output_directory
     from tinyvla_ros.start.local_launch import run_graph
 
     options = options.model_copy(update={"tasks": tuple(expand_tasks(options.tasks))})
     plan_episodes(list(options.tasks), options.episodes, options.seed)
-    robot = RobotConfig.load()
+    robot = SimulatedRobotConfig.load()
     for task in options.tasks:
         robot.instruction(task)
-    choose_gl()
+    choose_opengl()
     nodes = sim_eval_graph(options)
     prepare_output_directory(options.out)
     return run_graph(nodes)

@@ -26,13 +26,28 @@ def declare_parameters(node: Node, model: type[ConfigT]) -> ConfigT:
     values = {name: node.declare_parameter(name, _plain(field.default),
                                            ParameterDescriptor(dynamic_typing=True)).value
               for name, field in model.model_fields.items()}
+    values |= _with_old_names(node, model)
     parameters = validate(model, values, lambda name: f"Parameter '{name}'")
     for name, field in model.model_fields.items():
         parameter = Parameter(name, value=_plain(getattr(parameters, name)))
-        if node.get_parameter(name).type_ is not parameter.type_:  # e.g. 1 for 1.0
+        # Different if it was given by its old name, or as 1 for 1.0.
+        if node.get_parameter(name).get_parameter_value() != parameter.get_parameter_value():
             node.set_parameters([parameter])
         node.set_descriptor(name, _descriptor(parameter, field))
     return parameters
+
+
+def _with_old_names(node: Node, model: type[ConfigT]) -> dict[str, object]:
+    """Return the values given by the names that fields had in the release before."""
+    values = {}
+    for old, name in model.old_names.items():
+        given = node.declare_parameter(old, None, ParameterDescriptor(dynamic_typing=True)).value
+        node.undeclare_parameter(old)
+        if given is not None:
+            values[name] = given
+            node.get_logger().warning(f"Parameter '{old}' is now called '{name}'; the next "
+                                      "release will not accept the old name.")
+    return values
 
 
 def _plain(value: object) -> object:

@@ -25,7 +25,7 @@ from sim_bridge.metaworld_env import (
     JOINT_NAMES,
     MetaWorldEnv,
 )
-from sim_bridge.robot_config import RobotConfig
+from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.images import shrink
 from training.data.lerobot_writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
@@ -55,7 +55,7 @@ class CollectOptions:
 
 def collect(tasks: list[str], episodes: int, seed: int, out: Path,
             options: CollectOptions = CollectOptions(), workers: int | None = None,
-            config: RobotConfig | None = None) -> None:
+            config: SimulatedRobotConfig | None = None) -> None:
     """Write ``episodes`` successful demonstrations of every task to ``out``.
 
     The result depends on tasks, episodes, seed and options only, not on ``workers``.
@@ -63,7 +63,7 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path,
     Raises:
         InputError: unknown task, episodes below 1, negative seed, or ``out`` not writable.
     """
-    config = config or RobotConfig.load()
+    config = config or SimulatedRobotConfig.load()
     for task in tasks:
         config.instruction(task)
     if episodes < 1:
@@ -112,7 +112,7 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path,
 class _Demonstration:
     task: str
     seed: int
-    config: RobotConfig
+    config: SimulatedRobotConfig
     options: CollectOptions
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from sim_bridge.episodes import plan_episodes
-from sim_bridge.robot_config import RobotConfig
+from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.config import PolicyConfig
 from training.jobs.episodes import EpisodeOutcome, EpisodeRun, PolicySource, run_episode
@@ -17,7 +17,7 @@ FINAL_SEEDS = 50  # seeds 0 to 49 are for published results; no decision may res
 
 
 def check_evaluation(tasks: Sequence[str], episodes: int, seed: int, config: PolicyConfig,
-                     robot: RobotConfig, n_action_steps: int | None = None) -> None:
+                     robot: SimulatedRobotConfig, n_action_steps: int | None = None) -> None:
     """Check an evaluation before anything starts.
 
     Raises:
@@ -42,7 +42,7 @@ def check_evaluation(tasks: Sequence[str], episodes: int, seed: int, config: Pol
 def checkpoint_runs(policy: PolicySource, tasks: Sequence[str], episodes: int, seed: int,
                     labels: Mapping[str, object]) -> list[EpisodeRun]:
     """Return the episodes of a checkpoint, the same ones for every checkpoint."""
-    robot = RobotConfig.load()
+    robot = SimulatedRobotConfig.load()
     return [EpisodeRun(policy, spec, robot,
                        {**labels, "task": spec.task, "episode_seed": spec.seed})
             for spec in plan_episodes(list(tasks), episodes, seed)]

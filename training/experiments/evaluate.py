@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sim_bridge.episodes import POLICY_SEED, plan_episodes
 from sim_bridge.results import EpisodeRecord, ResultsWriter, protocol
-from sim_bridge.robot_config import RobotConfig
+from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.policy import find_device
 from training.jobs.episodes import EpisodeOutcome, EpisodeRun, PolicySource, run_episode
@@ -49,7 +49,7 @@ def evaluate(options: EvaluationOptions, out: Path, workers: int | None = None) 
         InputError: an option, the checkpoint or the output directory cannot be used.
     """
     plan = plan_episodes(list(options.tasks), options.episodes, options.seed)
-    robot = RobotConfig.load(scenes=options.scenes)
+    robot = SimulatedRobotConfig.load(scenes=options.scenes)
     find_device(options.device)
     checkpoint = load_checkpoint(options.checkpoint)
     for task in options.tasks:

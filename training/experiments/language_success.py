@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from sim_bridge.episodes import EpisodeSpec, expand_tasks, plan_episodes
-from sim_bridge.robot_config import RobotConfig
 from sim_bridge.shared_scenes import partner
+from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.configuration import read_yaml
 from tinyvla_ros.core.errors import InputError, UnknownInstructionError
 from tinyvla_ros.core.resources import mt10_checkpoint, share_directory
@@ -36,7 +36,7 @@ def compare_instructions(options: LanguageStudyOptions) -> str | None:
     wordings = read_wordings(options.wordings or
                              share_directory() / "config" / f"{shipped}_unseen_wordings.yaml")
     tasks = list(expand_tasks(options.tasks or wordings))
-    robot = RobotConfig.load(scenes=options.scenes)
+    robot = SimulatedRobotConfig.load(scenes=options.scenes)
     check_evaluation(tasks, options.episodes, options.seed, loaded.config, robot)
     check_wordings(wordings, tasks, loaded.config, "unseen" in options.told)
     if "other" in options.told and len(tasks) < 2:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from sim_bridge.episodes import plan_episodes
-from sim_bridge.robot_config import RobotConfig
+from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.resources import default_checkpoint
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from training.experiments.episodes import check_evaluation, run_missing
@@ -21,7 +21,7 @@ def compare_latencies(options: LatencyStudyOptions) -> str | None:
         The report; None if it was stopped, to be continued with the same options.
     """
     checkpoint = (options.checkpoint or default_checkpoint()).resolve()
-    loaded, robot = load_checkpoint(checkpoint), RobotConfig.load()
+    loaded, robot = load_checkpoint(checkpoint), SimulatedRobotConfig.load()
     check_evaluation(options.tasks, options.episodes, options.seed, loaded.config, robot)
     plan = {"checkpoint": loaded.digest, "tasks": options.tasks, "joins": options.joins,
             "latencies_ms": options.latencies, "episodes": options.episodes,

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from sim_bridge.robot_config import RobotConfig
+from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.configuration import parse
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import checkpoint_digest
@@ -75,7 +75,7 @@ def _prepare(options: LossStudyOptions, report: dict) -> tuple[dict, tuple]:
                          f"on {expected}; give --data with the same directories in the same "
                          "order.")
     config, fixed = recipe.policy_config(data.tasks), fixed_draws(recipe)
-    robot = RobotConfig.load()
+    robot = SimulatedRobotConfig.load()
     check_evaluation(options.tasks, options.episodes, options.seed, config, robot,
                      options.n_action_steps)
     _, held_out = split_episodes(recipe, len(data.starts))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sim_bridge.episodes import POLICY_SEED, EpisodeSpec
-from sim_bridge.robot_config import RobotConfig
+from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.film_strip import FilmStrip
 from tinyvla_ros.policy.checkpoint import load_checkpoint
@@ -76,7 +76,7 @@ class EpisodeRun:
 
     policy: PolicySource
     spec: EpisodeSpec
-    robot: RobotConfig
+    robot: SimulatedRobotConfig
     labels: Mapping[str, object] = field(default_factory=dict)
     instruction: str | None = None
     delay: Delay | None = None
@@ -101,7 +101,7 @@ class EpisodeOutcome:
     error: InputError | None = None
 
 
-def environment(task: str, robot: RobotConfig) -> MetaWorldEnv:
+def environment(task: str, robot: SimulatedRobotConfig) -> MetaWorldEnv:
     """Return this process's environment for a task."""
     from sim_bridge.metaworld_env import MetaWorldEnv
 

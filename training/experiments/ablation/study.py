@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from sim_bridge.robot_config import RobotConfig
+from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import share_directory
 from training.experiments.ablation.cells import RUNS, make_cells, run_path, with_budget
@@ -90,7 +90,7 @@ def _plan(options: AblationOptions, cells: dict[str, Recipe], sources) -> dict:
         config = recipe.policy_config(data.tasks)
         if options.episodes:
             check_evaluation(options.tasks, options.episodes, options.eval_seed, config,
-                             RobotConfig.load(), options.n_action_steps)
+                             SimulatedRobotConfig.load(), options.n_action_steps)
         if not len(split_episodes(recipe, len(data.starts))[1]):
             raise InputError(f"A validation fraction of {recipe.optimization.validation_fraction} "
                              f"holds out none of {len(data.starts)} episodes; raise it or give "

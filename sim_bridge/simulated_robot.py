@@ -38,7 +38,7 @@ class CameraPose(Config):
     fovy: float | None = Field(None, gt=1.0, lt=170.0)
 
     @model_validator(mode="after")
-    def _either_free_or_of_the_model(self):
+    def _check_free_or_model_camera(self):
         free = [v is not None for v in (self.lookat, self.distance, self.azimuth, self.elevation)]
         of_model = [v is not None for v in (self.model_camera, self.fovy)]
         if (all(free), any(of_model)) != (True, False) and \
@@ -48,16 +48,16 @@ class CameraPose(Config):
         return self
 
 
-class RobotConfig(Config):
-    """What the simulated robot shows on its topics.
+class SimulatedRobotConfig(Config):
+    """Cameras and instructions of the simulated robot; its joints are those of the model.
 
     Attributes:
         fovy: vertical field of view of the free cameras, degrees.
         camera_every: control steps between two camera frames.
         cameras: camera name -> pose.
-        instructions: task -> words.
-        shared_instructions: task -> words in shared scenes.
-        scenes: ``shared`` for scenes in which only the words tell two tasks apart
+        instructions: task -> instruction.
+        shared_instructions: task -> instruction in shared scenes.
+        scenes: ``shared`` for scenes in which only the instruction distinguishes two tasks
             (``sim_bridge.shared_scenes``).
     """
 
@@ -69,12 +69,13 @@ class RobotConfig(Config):
     scenes: Literal["standard", "shared"] = "standard"
 
     @classmethod
-    def load(cls, path: str | Path | None = None, scenes: str | None = None) -> RobotConfig:
+    def load(cls, path: str | Path | None = None, scenes: str | None = None
+             ) -> SimulatedRobotConfig:
         """Read a configuration file; without a path, the one shipped with the package.
 
         Args:
             path: YAML file.
-            scenes: ``standard`` or ``shared`` in place of what the file says.
+            scenes: ``standard`` or ``shared``, in place of the value in the file.
         """
         path = Path(path) if path else share_directory() / "config" / "metaworld.yaml"
         data = read_yaml(path)
@@ -83,7 +84,7 @@ class RobotConfig(Config):
         return parse(cls, data, str(path))
 
     def instruction(self, task: str) -> str:
-        """Return the words for a task, or raise ``InputError`` listing the known tasks."""
+        """Return the instruction of a task; raises ``InputError`` for an unknown one."""
         known = self.instructions if self.scenes == "standard" else self.shared_instructions
         if task not in known:
             raise InputError(unknown("task", task, known))

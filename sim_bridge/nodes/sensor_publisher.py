@@ -10,17 +10,17 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
 from sim_bridge.metaworld_env import EE_NAMES, JOINT_NAMES, MetaWorldEnv
-from sim_bridge.robot_config import RobotConfig
+from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.messages import fill_image, set_stamp
 
 # Reliable also serves best-effort subscribers.
 SENSOR_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 
-class RobotPublisher:
+class SensorPublisher:
     """The sensor topics of the simulated arm, all parts of a moment with one stamp."""
 
-    def __init__(self, node: Node, config: RobotConfig):
+    def __init__(self, node: Node, config: SimulatedRobotConfig):
         self._images = {n: node.create_publisher(Image, f"camera/{n}/image_raw", SENSOR_QOS)
                         for n in config.cameras}
         self._infos = {n: node.create_publisher(CameraInfo, f"camera/{n}/camera_info", SENSOR_QOS)
@@ -73,7 +73,7 @@ class RobotPublisher:
             self._infos[name].publish(info)
 
 
-def _camera_info(config: RobotConfig, name: str) -> CameraInfo:
+def _camera_info(config: SimulatedRobotConfig, name: str) -> CameraInfo:
     pose = config.cameras[name]
     focal, cx, cy = config.intrinsics(name)
     info = CameraInfo(height=pose.height, width=pose.width, distortion_model="plumb_bob",
