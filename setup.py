@@ -38,12 +38,9 @@ setup(
     entry_points={
         "console_scripts": [
             "tinyvla = tinyvla_ros.cli.main:main",
-            "policy_node = tinyvla_ros.start.executables:policy_node",
-            "sim_bridge_node = tinyvla_ros.start.executables:sim_bridge_node",
-            "eval_node = tinyvla_ros.start.executables:eval_node",
-            "episode_recorder_node = tinyvla_ros.start.executables:episode_recorder_node",
-            "dry_run_arm_node = tinyvla_ros.start.executables:dry_run_arm_node",
-            "dry_run_report_node = tinyvla_ros.start.executables:dry_run_report_node",
+            *(f"{node} = tinyvla_ros.start.executables:main" for node in (
+                "policy_node", "sim_bridge_node", "eval_node", "episode_recorder_node",
+                "dry_run_arm_node", "dry_run_report_node")),
         ],
     },
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run a policy on a kinematic arm that stands in for the robot, before touching hardware.
+"""Run a policy on a kinematic arm in place of the robot, before touching hardware.
 
 ros2 launch tinyvla_ros dry_run.launch.py robot:=config/robots/ur5e.yaml checkpoint:=DIR
 """
@@ -7,9 +7,9 @@ ros2 launch tinyvla_ros dry_run.launch.py robot:=config/robots/ur5e.yaml checkpo
 from launch import LaunchDescription
 
 from tinyvla_ros.start.graph import DryRunOptions, dry_run_graph
-from tinyvla_ros.start.launch_graph import describe
+from tinyvla_ros.start.launch_graph import describe_graph
 
 
 def generate_launch_description() -> LaunchDescription:
     """Return the policy, enabled, and the dry-run arm."""
-    return describe(DryRunOptions, dry_run_graph, "dry_run.launch.py")
+    return describe_graph(DryRunOptions, dry_run_graph, "dry_run.launch.py")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run a policy on a robot that is there already. It commands nothing until it is enabled.
+"""Run a policy on a robot that runs already. It commands nothing until it is enabled.
 
 ros2 launch tinyvla_ros policy.launch.py robot:=config/robots/ur5e.yaml checkpoint:=DIR
 ros2 service call /policy_node/enable std_srvs/srv/SetBool "{data: true}"
@@ -8,9 +8,9 @@ ros2 service call /policy_node/enable std_srvs/srv/SetBool "{data: true}"
 from launch import LaunchDescription
 
 from tinyvla_ros.start.graph import PolicyOptions, policy_graph
-from tinyvla_ros.start.launch_graph import describe
+from tinyvla_ros.start.launch_graph import describe_graph
 
 
 def generate_launch_description() -> LaunchDescription:
     """Return the policy alone."""
-    return describe(PolicyOptions, policy_graph, "policy.launch.py")
+    return describe_graph(PolicyOptions, policy_graph, "policy.launch.py")

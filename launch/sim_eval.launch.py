@@ -7,9 +7,9 @@ ros2 launch tinyvla_ros sim_eval.launch.py tasks:="reach-v3 pick-place-v3" episo
 from launch import LaunchDescription
 
 from tinyvla_ros.start.graph import SimEvalOptions, sim_eval_graph
-from tinyvla_ros.start.launch_graph import describe
+from tinyvla_ros.start.launch_graph import describe_graph
 
 
 def generate_launch_description() -> LaunchDescription:
     """Bridge, policy and evaluation; the launch ends with the evaluation."""
-    return describe(SimEvalOptions, sim_eval_graph, "sim_eval.launch.py")
+    return describe_graph(SimEvalOptions, sim_eval_graph, "sim_eval.launch.py")

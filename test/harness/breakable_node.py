@@ -33,7 +33,7 @@ def main() -> int:
     Policy.infer = breakable
     for number in (signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, lambda number, _: pending.append(number))
-    return executables.policy_node()
+    return executables.run("policy_node")
 
 
 if __name__ == "__main__":

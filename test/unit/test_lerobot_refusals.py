@@ -82,7 +82,7 @@ def test_configurations(source, capsys, change, words):
 def test_unknown_processor_steps(source, capsys):
     edit(source / "policy_preprocessor.json", lambda p: p["steps"].insert(
         0, {"registry_name": "relative_actions_processor", "config": {}}))
-    refused(source, capsys, "relative_actions_processor", "cannot be taken over")
+    refused(source, capsys, "relative_actions_processor", "normalizer_processor")
 
 
 def test_missing_processor(source, capsys):
@@ -137,7 +137,7 @@ def test_no_directory_and_the_one_above(source, capsys):
     ([*REST], ["action", "--action-names"]),
     ([*NAMES, "--instruction", "go"], ["--fps"]),
     ([*NAMES, "--fps", "10"], ["--instruction"]),
-    ([*NAMES, *REST, "--fps", "0"], ["0 Hz"]),
+    ([*NAMES, *REST, "--fps", "0"], ["--fps is 0", "1000"]),
     ([*REST, "--state-names", "a,b", "--action-names", "x,y"], ["2 names", "3 entries"]),
     ([*REST, "--state-names", "a,b,b", "--action-names", "x,y"], ["once"]),
     ([*NAMES, *REST, "--sample-steps", "0"], ["--sample-steps is 0"]),

@@ -31,6 +31,7 @@ class Example(Config):
     tasks: Annotated[tuple[str, ...], Flag(metavar="TASK")] = Field(("a", "b"), description="what")
     delays: tuple[Annotated[float, Field(ge=0)], ...] = Field((), description="when")
     settings: Annotated[tuple[str, ...], Flag("--set", metavar="K=V", repeated=True)] = ()
+    names: Annotated[tuple[str, ...], Flag(separator=",")] = Field((), description="which")
     record: bool = Field(False, description="record it")
     size: str = Field("96", description="of what")
 
@@ -62,9 +63,9 @@ def test_defaults_and_types():
     assert read() == Example(place=Path("here"))
     assert read("--steps", "7", "--share", "0.25", "--rate", "2", "--mode", "fast", "--tasks",
                 "x", "y", "z", "--delays", "0", "1.5", "--set", "a=1", "--set", "b=2",
-                "--record", "--size", "4") == Example(
+                "--names", "p, q", "--record", "--size", "4") == Example(
         place=Path("here"), steps=7, share=0.25, rate=2.0, mode="fast", tasks=("x", "y", "z"),
-        delays=(0.0, 1.5), settings=("a=1", "b=2"), record=True, size="4")
+        delays=(0.0, 1.5), settings=("a=1", "b=2"), names=("p", "q"), record=True, size="4")
 
 
 @pytest.mark.parametrize(("arguments", "named"), [

@@ -82,10 +82,10 @@ def override(data: object, settings: Iterable[str], model: type[Config]) -> obje
     Args:
         data: what the file held; not changed.
         settings: e.g. ``optimization.steps=100``.
-        model: the class the data is for: names the keys there are.
+        model: the class the data is for; its keys are the known ones.
 
     Raises:
-        InputError: a setting without ``=``, a value that is not YAML, or a key there is not.
+        InputError: a setting without ``=``, a value that is not YAML, or an unknown key.
     """
     data = copy.deepcopy(data)
     if settings:

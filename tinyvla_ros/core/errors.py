@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one exception type shown to users, and the wording helpers it is built with."""
+"""The exception shown to users, and helpers for its message."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 class InputError(ValueError):
     """Input from outside (file, message, parameter, command line) that cannot be used.
 
-    The message is one sentence that names the value, says what would be valid and what to do.
+    The message is one sentence that names the value, what would be valid and what to do.
     Command lines and nodes print it without a traceback; everything else is a bug and raises
     ordinary exceptions.
     """

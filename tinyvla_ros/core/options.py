@@ -6,7 +6,8 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -33,19 +34,21 @@ class Flag:
         metavar: what stands for the value in the help.
         positional: without a flag, by its place.
         repeated: one value each time the flag is given, not several after one flag.
+        separator: between several values in one argument.
     """
 
     name: str | None = None
     metavar: str | None = None
     positional: bool = False
     repeated: bool = False
+    separator: str | None = None
 
 
 def flag_of(name: str, field: FieldInfo) -> Flag:
     """Return a field's flag with its name filled in; a positional one has its metavar as name."""
     flag = next((m for m in field.metadata if isinstance(m, Flag)), Flag())
     default = flag.metavar or name if flag.positional else f"--{name.replace('_', '-')}"
-    return Flag(flag.name or default, flag.metavar, flag.positional, flag.repeated)
+    return replace(flag, name=flag.name or default)
 
 
 def add_options(parser: argparse.ArgumentParser, model: type[pydantic.BaseModel]) -> None:
@@ -60,7 +63,9 @@ def add_options(parser: argparse.ArgumentParser, model: type[pydantic.BaseModel]
         else:
             choices = get_args(kind) if get_origin(kind) is Literal else ()
             how["metavar"] = flag.metavar or ("{" + ",".join(choices) + "}" if choices else None)
-            if several:
+            if flag.separator:
+                how["type"] = partial(_split, flag.separator)
+            elif several:
                 how |= {"action": "append"} if flag.repeated else {"nargs": "+"}
         if flag.positional:
             parser.add_argument(name, **how)
@@ -69,6 +74,10 @@ def add_options(parser: argparse.ArgumentParser, model: type[pydantic.BaseModel]
         for old in [o for o, new in model.old_names.items() if new == name]:
             parser.add_argument(f"--{old.replace('_', '-')}", dest=old,
                                 **how | {"help": argparse.SUPPRESS})
+
+
+def _split(separator: str, text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(separator)) if text else ()
 
 
 def read_options(model: type[ConfigT], namespace: argparse.Namespace) -> ConfigT:

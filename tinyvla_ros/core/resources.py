@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where launch files, configurations and checkpoints lie, however the package was installed."""
+"""Where launch files, configurations and checkpoints are, however the package was installed."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A thread that lives as long as the process and works when it is told to."""
+"""A thread that lives as long as the process and runs one task after the other."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Callable
 
 
 class Worker:
-    """Runs one thing after the other in a thread of its own, which never ends.
+    """Runs one task after the other in a thread of its own, which never ends.
 
-    torch and its OpenMP keep memory for every thread that ever ran a network: a node that is
-    activated again and again must not start a new one each time. The thread does not keep the
-    process from ending.
+    torch and its OpenMP keep memory for every thread that ever ran a network, so a node that is
+    activated again and again must not start a new one each time. It is a daemon thread: it does
+    not keep the process alive.
 
     Args:
-        name: of the thread.
+        name: name of the thread.
     """
 
     def __init__(self, name: str):
@@ -28,12 +28,12 @@ class Worker:
         self._thread.start()
 
     def start(self, work: Callable[[], None]) -> None:
-        """Run ``work`` once what ran before has returned."""
+        """Run ``work`` after the earlier tasks."""
         self._idle.clear()
         self._tasks.put(work)
 
     def wait(self, timeout: float) -> bool:
-        """Wait until ``work`` has returned, at most ``timeout`` seconds; at once from within."""
+        """Return whether all tasks ended within ``timeout`` seconds; True from inside a task."""
         return threading.current_thread() is self._thread or self._idle.wait(timeout)
 
     def _run(self) -> None:

@@ -13,13 +13,13 @@ def model_card(name: str, source: LeRobotSource, config: PolicyConfig) -> str:
     Args:
         name: of the checkpoint.
         source: what was imported.
-        config: what it became.
+        config: of the new checkpoint.
     """
-    model, action, theirs = config.model, config.action, source.config
+    model, action, lerobot = config.model, config.action, source.config
     size = sum(tensor.numel() for tensor in source.weights.values())
     sampler = f"{model.noise_scheduler_type}, {config.diffusion.sample_steps} steps"
-    own_steps = theirs.num_inference_steps or theirs.num_train_timesteps
-    trained = f"{theirs.noise_scheduler_type}, {own_steps} steps"
+    own_steps = lerobot.num_inference_steps or lerobot.num_train_timesteps
+    trained = f"{lerobot.noise_scheduler_type}, {own_steps} steps"
     changed = "" if sampler == trained else (
         f" LeRobot's own setting is {trained}: chunks differ from LeRobot's.")
     cameras = ", ".join(f"{n} ({c.width}x{c.height})" for n, c in config.cameras.items())
@@ -29,11 +29,11 @@ def model_card(name: str, source: LeRobotSource, config: PolicyConfig) -> str:
 
 Imported from LeRobot by `tinyvla import`.
 
-- **What it is.** A DiffusionPolicy of LeRobot, {size / 1e6:.1f} million parameters:
+- **Policy.** A DiffusionPolicy of LeRobot, {size / 1e6:.1f} million parameters:
   {model.vision_backbone}, U-Net {list(model.down_dims)}. The weights are unchanged.
-- **What it sees.** Cameras {cameras}; state {', '.join(config.state)}; {model.n_obs_steps}
-  observations, {action.dt:.4g} s apart. Words make no difference to it.
-- **What it says.** {action.horizon} actions {action.dt:.4g} s apart, of which
+- **Inputs.** Cameras {cameras}; state {', '.join(config.state)}; {model.n_obs_steps}
+  observations, {action.dt:.4g} s apart. It ignores the instruction.
+- **Outputs.** {action.horizon} actions {action.dt:.4g} s apart, of which
   {action.n_action_steps} are executed in lock-step. Units: {action.units[0]}.
 - **Sampler.** {sampler}, {config.diffusion.prediction} prediction.{changed}
 - **Data, training, results, license.** Those of its source, {source.path}; nothing was evaluated

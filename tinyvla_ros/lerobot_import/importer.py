@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Make a checkpoint directory of ours from a LeRobot checkpoint; no number changes."""
+"""Make a checkpoint directory from a LeRobot checkpoint; the weights stay as they are."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,6 +16,7 @@ from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.core.files import replace_file
 from tinyvla_ros.lerobot_import.card import model_card
 from tinyvla_ros.lerobot_import.naming import DatasetFacts, choose_names, read_dataset
+from tinyvla_ros.lerobot_import.options import ImportOptions
 from tinyvla_ros.lerobot_import.source import ACTION, STATE, LeRobotSource, read_source
 from tinyvla_ros.policy.checkpoint import build_network, load_checkpoint, save_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig
@@ -27,51 +27,20 @@ from tinyvla_ros.policy.normalizer import Normalizer
 UNBOUNDED = 5.0
 
 
-@dataclass(frozen=True)
-class ImportOptions:
-    """What the command line adds to a LeRobot checkpoint; None for what the dataset says.
-
-    Attributes:
-        dataset: root of the LeRobotDataset it was trained on.
-        state_names, action_names: separated by commas.
-        fps: control rate, Hz.
-        instructions: what the policy may be told to do.
-        degrees: names of state and action entries that the dataset has in degrees: the
-            checkpoint takes and gives radians, as ROS does.
-        unit: of the other actions, for people.
-        sampler: ``DDPM`` or ``DDIM`` instead of the checkpoint's own.
-        sample_steps: steps of the sampler instead of the checkpoint's own.
-    """
-
-    dataset: Path | None = None
-    state_names: str | None = None
-    action_names: str | None = None
-    fps: float | None = None
-    instructions: tuple[str, ...] = ()
-    degrees: tuple[str, ...] = ()
-    unit: str = "as in the dataset"
-    sampler: str | None = None
-    sample_steps: int | None = None
-
-
-def import_checkpoint(source_path: Path, out: Path, options: ImportOptions) -> str:
+def import_checkpoint(options: ImportOptions) -> str:
     """Write a checkpoint directory and load it once.
-
-    Args:
-        source_path: directory of LeRobot's ``save_pretrained``.
-        out: new or empty directory.
-        options: what the source does not say.
 
     Returns:
         The digest of the new checkpoint.
 
     Raises:
-        InputError: the source cannot be imported, or something it does not say is missing.
+        InputError: the source cannot be imported, or a name, the rate or the task is unknown.
     """
+    out = options.out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"Output {out} exists and is not an empty directory; choose a new one, "
                          "nothing was overwritten.")
-    source = read_source(source_path)
+    source = read_source(options.source)
     facts = DatasetFacts() if options.dataset is None else read_dataset(options.dataset)
     config = _config(source, facts, options)
     training = {"imported_from": {
@@ -92,47 +61,47 @@ def import_checkpoint(source_path: Path, out: Path, options: ImportOptions) -> s
 
 
 def _config(source: LeRobotSource, facts: DatasetFacts, options: ImportOptions) -> PolicyConfig:
-    theirs = source.config
+    lerobot = source.config
     fps = facts.fps if options.fps is None else options.fps
     if fps is None:
-        raise InputError("LeRobot's config.json does not say how often actions follow each other; "
-                         "give --dataset DIR, or --fps HZ.")
+        raise InputError("LeRobot's config.json does not contain the control rate; give "
+                         "--dataset DIR, or --fps HZ.")
     if not 0.1 <= fps <= 1000:
-        raise InputError(f"The rate is {fps:g} Hz; give --fps from 0.1 to 1000.")
+        raise InputError(f"The dataset's rate is {fps:g} Hz; give --fps from 0.1 to 1000.")
     instructions = options.instructions or facts.tasks
     if not instructions:
-        raise InputError("Nothing says what the policy does; give --instruction TEXT, which is "
-                         "what it must be told on the instruction topic.")
-    actions = theirs.output_features[ACTION].shape[0]
+        raise InputError("The task is unknown; give --instruction TEXT, which is then to be "
+                         "published on the instruction topic.")
+    actions = lerobot.output_features[ACTION].shape[0]
     channels = choose_names("action", options.action_names, facts, ACTION, actions)
     state = choose_names("state", options.state_names, facts, STATE,
-                         theirs.input_features[STATE].shape[0])
+                         lerobot.input_features[STATE].shape[0])
     for name in options.degrees:
         if name not in (*state, *channels):
             raise InputError(unknown("entry in --degrees", name, dict.fromkeys(
                 (*state, *channels))))
-    _, height, width = next(iter(theirs.images.values())).shape
-    fields = LeRobotDiffusionConfig.model_fields.keys() & type(theirs).model_fields.keys()
-    model = {name: getattr(theirs, name) for name in fields}
+    _, height, width = next(iter(lerobot.images.values())).shape
+    fields = LeRobotDiffusionConfig.model_fields.keys() & type(lerobot).model_fields.keys()
+    model = {name: getattr(lerobot, name) for name in fields}
     if options.sampler is not None:
-        model["noise_scheduler_type"] = options.sampler
+        model["noise_scheduler_type"] = options.sampler.upper()
     where = f"{source.path / 'config.json'}"
     model = parse(LeRobotDiffusionConfig, model, where)
     _check_crop(model, height, width, where)
-    turn = _to_robot(channels, options)
-    low, high = ((bound * turn).tolist() for bound in _limits(source, facts, model))
-    steps = options.sample_steps or theirs.num_inference_steps or theirs.num_train_timesteps
+    scale = _scale_to_robot(channels, options)
+    low, high = ((bound * scale).tolist() for bound in _limits(source, facts, model))
+    steps = options.sample_steps or lerobot.num_inference_steps or lerobot.num_train_timesteps
     data = {
-        "cameras": {camera_name(n): {"height": height, "width": width} for n in theirs.images},
+        "cameras": {camera_name(n): {"height": height, "width": width} for n in lerobot.images},
         "state": state, "instructions": instructions, "model": model,
         "action": {"channels": channels, "low": low, "high": high,
                    "units": ["rad" if n in options.degrees else options.unit for n in channels],
                    "dt": 1.0 / fps, "horizon": model.rows,
-                   "n_action_steps": theirs.n_action_steps},
-        "diffusion": {"prediction": theirs.prediction_type, "schedule": theirs.beta_schedule,
-                      "train_steps": theirs.num_train_timesteps, "sample_steps": steps}}
-    if len(data["cameras"]) < len(theirs.images):
-        raise InputError(f"{where} has cameras of the same name: {', '.join(theirs.images)}; "
+                   "n_action_steps": lerobot.n_action_steps},
+        "diffusion": {"prediction": lerobot.prediction_type, "schedule": lerobot.beta_schedule,
+                      "train_steps": lerobot.num_train_timesteps, "sample_steps": steps}}
+    if len(data["cameras"]) < len(lerobot.images):
+        raise InputError(f"{where} has cameras of the same name: {', '.join(lerobot.images)}; "
                          "rename one and its entries in the weights' statistics.")
     return parse(PolicyConfig, data, where)
 
@@ -152,7 +121,7 @@ def _check_crop(model: LeRobotDiffusionConfig, height: int, width: int, where: s
 
 def _limits(source: LeRobotSource, facts: DatasetFacts,
             model: LeRobotDiffusionConfig) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the limits of the actions: what was demonstrated, else what can come out."""
+    """Return the limits of the actions: those demonstrated, else those of the network."""
     action = source.maps[ACTION]
     stats = source.stats.get(ACTION, {})
     if {"min", "max"} <= stats.keys():
@@ -171,21 +140,22 @@ def _limits(source: LeRobotSource, facts: DatasetFacts,
     return torch.where(flat, action.low, low), torch.where(flat, action.high, high)
 
 
-def _to_robot(names: Sequence[str], options: ImportOptions) -> torch.Tensor:
-    """Return what the dataset's values are multiplied by to be the robot's."""
+def _scale_to_robot(names: Sequence[str], options: ImportOptions) -> torch.Tensor:
+    """Return the factors from the dataset's units to the robot's."""
     return torch.tensor([math.pi / 180 if n in options.degrees else 1.0 for n in names])
 
 
 def _normalizer(source: LeRobotSource, config: PolicyConfig,
                 options: ImportOptions) -> Normalizer:
     state, action = source.maps[STATE], source.maps[ACTION]
-    turn, turn_actions = (_to_robot(n, options) for n in (config.state, config.action.channels))
-    return Normalizer(state.origin * turn, state.spread * turn, action.low * turn_actions,
-                      action.high * turn_actions)
+    of_state, of_actions = (_scale_to_robot(names, options)
+                            for names in (config.state, config.action.channels))
+    return Normalizer(state.origin * of_state, state.spread * of_state, action.low * of_actions,
+                      action.high * of_actions)
 
 
 def _weights(source: LeRobotSource, config: PolicyConfig) -> dict[str, torch.Tensor]:
-    """Check names and shapes of the weights, and add what the network normalizes by."""
+    """Check names and shapes of the weights, and add the constants of the normalization."""
     with torch.device("meta"):
         wanted = {name: tuple(tensor.shape)
                   for name, tensor in build_network(config).state_dict().items()}
@@ -194,7 +164,7 @@ def _weights(source: LeRobotSource, config: PolicyConfig) -> dict[str, torch.Ten
     for field in ("origin", "spread", "offset"):
         weights[f"image_{field}"] = torch.stack([getattr(m, field) for m in maps])[..., None, None]
     weights["state_offset"] = source.maps[STATE].offset
-    _same_names(source.path, wanted.keys(), weights.keys())
+    _check_names(source.path, wanted.keys(), weights.keys())
     for name, shape in wanted.items():
         if tuple(weights[name].shape) != shape:
             raise InputError(f"{source.path / 'model.safetensors'}: {name!r} has shape "
@@ -206,7 +176,7 @@ def _weights(source: LeRobotSource, config: PolicyConfig) -> dict[str, torch.Ten
     return weights
 
 
-def _same_names(path: Path, wanted: Sequence[str], found: Sequence[str]) -> None:
+def _check_names(path: Path, wanted: Sequence[str], found: Sequence[str]) -> None:
     missing, extra = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
     if missing or extra:
         what = f"lacks {missing[0]!r}" if missing else f"has unknown {extra[0]!r}"

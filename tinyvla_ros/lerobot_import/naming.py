@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What LeRobot's config.json does not say: names, rate, limits, tasks. Its dataset does."""
+"""Names, rate, limits and tasks, which LeRobot keeps in the dataset and not in config.json."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INFO, STATS, TASKS = "meta/info.json", "meta/stats.json", "meta/tasks.jsonl"
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What a LeRobotDataset says; None or empty where it does not.
+    """What is used of a LeRobotDataset; None or empty where it is missing.
 
     Attributes:
         fps: frames per second.
@@ -93,22 +93,22 @@ def _tasks(root: Path) -> tuple[str, ...]:
     return () if column is None else tuple(dict.fromkeys(map(str, table[column].to_pylist())))
 
 
-def choose_names(what: str, given: str | None, dataset: DatasetFacts, feature: str,
+def choose_names(what: str, given: tuple[str, ...], dataset: DatasetFacts, feature: str,
                  size: int) -> tuple[str, ...]:
     """Return the names of a vector's entries, from the command line or the dataset.
 
     Args:
         what: ``state`` or ``action``, as in the option.
-        given: names separated by commas, or None.
-        dataset: what the dataset says.
+        given: names from the command line; empty for those of the dataset.
+        dataset: what is known of the dataset.
         feature: its name there.
         size: entries.
 
     Raises:
-        InputError: nobody says, or there are not ``size`` different ones.
+        InputError: there are no names, or not ``size`` different ones.
     """
-    if given is not None:
-        names = tuple(name.strip() for name in given.split(","))
+    if given:
+        names = given
         source = f"--{what}-names"
     else:
         names = (dataset.names or {}).get(feature, ())
@@ -119,8 +119,8 @@ def choose_names(what: str, given: str | None, dataset: DatasetFacts, feature: s
                              "A,B,...")
     if len(names) != size:
         raise InputError(f"{source} has {len(names)} names, {', '.join(names)}; the policy's "
-                         f"{feature} has {size} entries, name each.")
+                         f"{feature} has {size} entries, name each of them.")
     if len(set(names)) != len(names) or not all(names):
-        raise InputError(f"{source} is {', '.join(names)}; every name must be there once, give "
+        raise InputError(f"{source} is {', '.join(names)}; give each name once in "
                          f"--{what}-names A,B,...")
     return names

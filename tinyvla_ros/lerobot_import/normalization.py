@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LeRobot's normalization modes as linear maps: all of them are."""
+"""LeRobot's normalization modes, all of which are linear maps."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ STATISTICS = {"MEAN_STD": ("mean", "std"), "MIN_MAX": ("min", "max"),
 
 
 @dataclass(frozen=True)
-class Linear:
+class LinearMap:
     """``normalized = (value - origin) / spread - offset``, and back from [-1, 1] to [low, high].
 
-    Both are kept: LeRobot adds a small number to what it divides by, and not on the way back. The
-    offset is apart to round as LeRobot does: early steps of the sampler magnify a last bit a
-    hundred times.
+    Both directions are kept: LeRobot adds a small number to the divisor, but only on the way in.
+    The offset is separate so that rounding is LeRobot's: early steps of the sampler magnify a
+    difference in the last bit a hundred times.
 
     Attributes:
         origin: (n,) float32.
         spread: (n,) float32, positive.
         offset: (n,) float32, 0 or 1.
-        low: (n,) float32, what -1 stands for.
-        high: (n,) float32, what 1 stands for; above ``low`` by at least a few steps of float32.
+        low: (n,) float32, the value of -1.
+        high: (n,) float32, the value of 1; above ``low`` by at least a few steps of float32.
     """
 
     origin: torch.Tensor
@@ -41,7 +41,7 @@ class Linear:
 
 
 def linear(mode: str, stats: Mapping[str, torch.Tensor], size: int, where: str, eps: float,
-           old: bool) -> Linear:
+           old: bool) -> LinearMap:
     """Return the map of a feature.
 
     Args:
@@ -57,7 +57,7 @@ def linear(mode: str, stats: Mapping[str, torch.Tensor], size: int, where: str, 
     """
     zeros, ones = torch.zeros(size), torch.ones(size)
     if mode == "IDENTITY":
-        return Linear(zeros, ones, zeros, -ones, ones)
+        return LinearMap(zeros, ones, zeros, -ones, ones)
     if mode not in STATISTICS:
         raise InputError(f"{where} is normalized by {mode!r}; only IDENTITY, "
                          f"{', '.join(STATISTICS)} can be imported.")
@@ -66,8 +66,8 @@ def linear(mode: str, stats: Mapping[str, torch.Tensor], size: int, where: str, 
         origin, spread, offset = first, second + eps, zeros
         low, high = first - second, first + second
     else:
-        # An entry that never changed in the data is -1, as in LeRobot; any other value of it
-        # would make hundreds of millions there, and stays small here.
+        # A constant entry becomes -1, as in LeRobot. Other values of it stay small; in LeRobot
+        # they become hundreds of millions.
         spread = (second - first + (eps if old else 0.0)) / 2
         spread = torch.where(second == first, ones, spread)
         origin, offset, low, high = first, ones, first, second
@@ -75,9 +75,9 @@ def linear(mode: str, stats: Mapping[str, torch.Tensor], size: int, where: str, 
         raise InputError(f"{where} has statistics {STATISTICS[mode][0]} and "
                          f"{STATISTICS[mode][1]} that are not finite or out of order; copy the "
                          "checkpoint again.")
-    # Actions of which all are the same still need a range to be mapped to.
+    # A constant action still needs a range.
     steps = 4 * torch.from_numpy(np.spacing(torch.maximum(low.abs(), high.abs()).numpy()))
-    return Linear(origin, spread, offset, low, torch.maximum(high, low + steps))
+    return LinearMap(origin, spread, offset, low, torch.maximum(high, low + steps))
 
 
 def _values(stats: Mapping[str, torch.Tensor], name: str, size: int,

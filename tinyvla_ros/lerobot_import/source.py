@@ -15,13 +15,13 @@ from safetensors.torch import load_file
 from tinyvla_ros.core.configuration import Config, parse, read_json
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import CONFIG, WEIGHTS
-from tinyvla_ros.lerobot_import.normalization import EPS, Linear, linear
+from tinyvla_ros.lerobot_import.normalization import EPS, LinearMap, linear
 
 STATE, ACTION = "observation.state", "action"
 PREPROCESSOR, POSTPROCESSOR = "policy_preprocessor.json", "policy_postprocessor.json"
-# Steps of a processor that change no number the policy computes with, by the key that names them.
+# Steps of a processor that do not change any number, by their registry name.
 NEUTRAL = ("rename_observations_processor", "to_batch_processor", "device_processor")
-# Parts of model.safetensors up to LeRobot 0.3; the targets' is for training.
+# Prefixes in model.safetensors up to LeRobot 0.3; that of the targets is for training.
 OLD_INPUTS, OLD_OUTPUTS, OLD_TARGETS = ("normalize_inputs.buffer_", "unnormalize_outputs.buffer_",
                                         "normalize_targets.buffer_")
 
@@ -34,7 +34,7 @@ class Feature(Config):
 
 
 class LeRobotConfig(Config):
-    """What is used of LeRobot's ``config.json``; the names are LeRobot's, other fields pass."""
+    """What is used of LeRobot's ``config.json``, by LeRobot's names; other fields are ignored."""
 
     model_config = pydantic.ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
 
@@ -96,14 +96,14 @@ class LeRobotSource:
         config: its settings.
         weights: of the network, without the leading ``diffusion.``.
         maps: feature -> normalization; inputs and the action.
-        stats: feature -> statistic -> values, all there are.
+        stats: feature -> statistic -> values.
         layout: ``processors`` or ``buffers``: where the statistics were.
     """
 
     path: Path
     config: LeRobotConfig
     weights: dict[str, torch.Tensor]
-    maps: dict[str, Linear]
+    maps: dict[str, LinearMap]
     stats: dict[str, dict[str, torch.Tensor]]
     layout: str
 
@@ -112,7 +112,7 @@ def read_source(path: str | Path) -> LeRobotSource:
     """Read a LeRobot checkpoint directory.
 
     Raises:
-        InputError: it is none, of another policy, or has parts that cannot be taken over.
+        InputError: it is not one, is of another policy, or has parts that cannot be imported.
     """
     path = Path(path)
     config = _read_config(path)
@@ -127,7 +127,7 @@ def read_source(path: str | Path) -> LeRobotSource:
     weights = {}
     for name, tensor in tensors.items():
         if name.startswith("diffusion."):
-            # torch.compile puts a level of its own into the names.
+            # torch.compile adds a level to the names.
             weights[name.removeprefix("diffusion.").replace("_orig_mod.", "")] = tensor
         elif not name.startswith(old):
             raise InputError(f"{path / WEIGHTS} holds {name!r}, which no DiffusionPolicy of "
@@ -192,7 +192,7 @@ def _load(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _from_processors(path: Path, config: LeRobotConfig):
-    maps: dict[str, Linear] = {}
+    maps: dict[str, LinearMap] = {}
     stats: dict[str, dict[str, torch.Tensor]] = {}
     wanted = ((PREPROCESSOR, "normalizer_processor", config.input_features),
               (POSTPROCESSOR, "unnormalizer_processor", config.output_features))
@@ -201,7 +201,7 @@ def _from_processors(path: Path, config: LeRobotConfig):
         for step in processor.steps:
             if step.registry_name not in (*NEUTRAL, kind):
                 what = step.registry_name or "of own code"
-                raise InputError(f"{path / file} has a step {what!r}, which cannot be taken over; "
+                raise InputError(f"{path / file} has a step {what!r}, which cannot be imported; "
                                  f"only {', '.join(NEUTRAL)} and {kind} can, train without it.")
         steps = [s for s in processor.steps if s.registry_name == kind]
         if len(steps) != 1:
@@ -215,7 +215,7 @@ def _from_processors(path: Path, config: LeRobotConfig):
         only = settings.get("normalize_observation_keys")
         for name, feature in features.items():
             mode = settings.get("norm_map", {}).get(feature.type, "IDENTITY")
-            # LeRobot leaves alone what it has no statistics of.
+            # LeRobot does not normalize features without statistics.
             if name not in held or (only is not None and name != ACTION and name not in only):
                 mode = "IDENTITY"
             maps[name] = linear(mode, held.get(name, {}), feature.shape[0],

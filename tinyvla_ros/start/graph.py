@@ -27,7 +27,7 @@ class NodeDescription:
     Attributes:
         executable: name under ``lib/tinyvla_ros`` and in ``tinyvla_ros.start.executables``.
         parameters: ROS parameters.
-        ends_run: whether the run is over when this node exits with 0.
+        ends_run: whether the run ends when this node exits with 0.
     """
 
     executable: str
@@ -102,7 +102,7 @@ class PolicyOptions(Config):
 
 
 def policy_graph(options: PolicyOptions) -> list[NodeDescription]:
-    """Return the policy alone, for a robot that is there already.
+    """Return the policy alone, for a robot that runs already.
 
     Raises:
         InputError: contract or checkpoint cannot be read or do not fit each other.
@@ -120,15 +120,15 @@ class DryRunOptions(Config):
                                        "empty for config/robots/ur5e.yaml.")
     checkpoint: str = Field("", description="Checkpoint directory; empty for a small untrained "
                                             "one made to fit the robot.")
-    instruction: str = Field("", description="What to tell the policy; empty for the "
-                                             "checkpoint's first instruction.")
+    instruction: str = Field("", description="Instruction for the policy; empty for the "
+                                             "checkpoint's first one.")
     device: str = Field("cpu", description="Torch device: cpu, cuda or cuda:N.")
 
 
 def dry_run_graph(options: DryRunOptions) -> list[NodeDescription]:
-    """Return the policy, enabled, and a kinematic arm in the place of the robot.
+    """Return the policy, enabled, and a kinematic arm in place of the robot.
 
-    An untrained checkpoint lasts as long as this process.
+    Without a checkpoint, an untrained one is made; it is deleted when this process ends.
 
     Raises:
         InputError: contract or checkpoint cannot be read or do not fit each other, the contract
@@ -142,11 +142,11 @@ def dry_run_graph(options: DryRunOptions) -> list[NodeDescription]:
     checkpoint = options.checkpoint or str(temporary_checkpoint(contract))
     policy = policy_graph(PolicyOptions(robot=robot, checkpoint=checkpoint,
                                         device=options.device, enabled=True))
-    # What the arm would find out is said at once, before anything starts.
+    # The checks of the arm node, before anything starts.
     config = PolicyConfig.load(checkpoint)
     DryRunArm(contract, config, start_state(contract, config, Path(checkpoint)), 0)
     if options.instruction:
         config.check_instruction(options.instruction)
-    same = {name: policy[0].parameters[name] for name in ("robot", "checkpoint")}
-    arm = NodeDescription("dry_run_arm_node", {**same, "instruction": options.instruction})
+    files = {name: policy[0].parameters[name] for name in ("robot", "checkpoint")}
+    arm = NodeDescription("dry_run_arm_node", {**files, "instruction": options.instruction})
     return [*policy, arm]

@@ -17,12 +17,13 @@ from tinyvla_ros.core.configuration import Config, parse
 from tinyvla_ros.start.graph import PACKAGE, NodeDescription
 
 
-def describe(options: type[Config], graph: Callable[[Config], Sequence[NodeDescription]],
-             source: str) -> LaunchDescription:
+def describe_graph(options: type[Config],
+                   graph: Callable[[Config], Sequence[NodeDescription]],
+                   source: str) -> LaunchDescription:
     """Declare one argument per option, then start the nodes of the graph.
 
-    Nodes of a graph end together. A node alone may be part of a larger launch, with the robot's
-    driver in it, and ends nothing but itself.
+    Nodes of a graph end together. A single node may be part of a larger launch, with the robot's
+    driver in it, and does not end it.
 
     Args:
         options: fields without a default are required arguments; tuples are separated by blanks.
@@ -31,9 +32,14 @@ def describe(options: type[Config], graph: Callable[[Config], Sequence[NodeDescr
     """
     arguments = [DeclareLaunchArgument(
         name, default_value=None if field.is_required() else _text(field.default),
-        description=field.description) for name, field in options.model_fields.items()]
+        description=f"{field.description} Separated by blanks." if _is_tuple(field)
+        else field.description) for name, field in options.model_fields.items()]
     return LaunchDescription([*arguments, OpaqueFunction(
         function=lambda context: _start(context, options, graph, source))])
+
+
+def _is_tuple(field) -> bool:
+    return isinstance(field.default, tuple)
 
 
 def _text(default) -> str:
@@ -44,7 +50,7 @@ def _start(context, options, graph, source: str) -> list:
     values = {}
     for name, field in options.model_fields.items():
         value = LaunchConfiguration(name).perform(context)
-        values[name] = tuple(value.split()) if isinstance(field.default, tuple) else value
+        values[name] = tuple(value.split()) if _is_tuple(field) else value
     nodes = graph(parse(options, values, source))
     actions = []
     for node in nodes:
@@ -59,7 +65,7 @@ def _start(context, options, graph, source: str) -> list:
 
 def _ended(event, context, node: NodeDescription) -> list:
     if context.is_shutdown:
-        return []  # stopped by launch: Ctrl-C, or another node ended the run
+        return []  # launch stops it: Ctrl-C, or another node ended the run
     if node.ends_run and event.returncode == 0:
         return [EmitEvent(event=Shutdown(reason="the run is complete"))]
     # launch itself stops on an exception with a non-zero exit code.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Start a node graph on a machine without ``ros2 launch``: processes, output, clean stop."""
+"""Start a node graph without ``ros2 launch``: one process per node, all stopped together."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import yaml
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.start.graph import NodeDescription
 
-# Seconds a node gets to stop after SIGINT, then after SIGTERM, before SIGKILL.
-PATIENCE_S = 8.0
+# Time for a node to stop after SIGINT, and again after SIGTERM, before SIGKILL.
+STOP_TIMEOUT_S = 8.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -26,15 +26,15 @@ def run_graph(nodes: Sequence[NodeDescription]) -> int:
     """Run all nodes until the one that ends the run exits, one dies, or Ctrl-C.
 
     Returns:
-        0 when the run ended as it should, 130 after Ctrl-C, otherwise the exit code of the node
-        that died first, whose name is printed.
+        0 if the node that ends the run exited with 0, 130 after Ctrl-C, else the exit code of the
+        node that ended first; its name is printed.
 
     Raises:
-        InputError: there is no rclpy here.
+        InputError: rclpy cannot be imported.
     """
     require_rclpy()
     environment = dict(os.environ)
-    # A simulated robot has no business on the network unless the user says so.
+    # A simulated robot stays off the network unless the user sets a range.
     environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     environment["PYTHONUNBUFFERED"] = "1"
     stop = threading.Event()
@@ -59,7 +59,7 @@ def run_graph(nodes: Sequence[NodeDescription]) -> int:
 
 
 def require_rclpy() -> None:
-    """Raise ``InputError`` if there is no rclpy here."""
+    """Raise ``InputError`` if rclpy cannot be imported."""
     try:
         import rclpy  # noqa: F401
     except ImportError as err:
@@ -79,7 +79,7 @@ def node_command(node: NodeDescription) -> list[str]:
 
 def _start(node: NodeDescription, environment: dict[str, str]) -> subprocess.Popen:
     command = node_command(node)
-    # An own session: Ctrl-C reaches this process alone, which then stops the nodes once each.
+    # In a session of its own: Ctrl-C reaches only this process, which then stops every node.
     process = subprocess.Popen(command, env=environment, start_new_session=True,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                preexec_fn=_die_with_parent)
@@ -111,7 +111,7 @@ def _stop(processes: list[subprocess.Popen]) -> None:
         for process in processes:
             if process.poll() is None:
                 process.send_signal(number)
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + STOP_TIMEOUT_S
         for process in processes:
             try:
                 process.wait(max(0.0, deadline - time.monotonic()))
