@@ -219,6 +219,27 @@ def test_video_shows_the_newest_picture_of_every_camera(tmp_path):
     assert np.abs(np.array(shades) - (20 + 4 * np.arange(40))).max() < 6
 
 
+def test_every_bag_is_read_once(tmp_path, monkeypatch):
+    write_run(tmp_path / "run")
+    read_bags, messages = [], Bag.messages
+    monkeypatch.setattr(Bag, "messages", lambda bag, *topics: (
+        read_bags.append(bag.name), messages(bag, *topics))[1])
+    report(tmp_path, tmp_path / "run")
+    assert sorted(read_bags) == ["0000_lift_seed0", "0001_lift_seed1"]
+
+
+def test_no_more_images_are_kept_than_a_video_shows(tmp_path):
+    messages = [("/camera/front/image_raw", START_NS + i * 10_000_000,
+                 image(START_NS + i * 10_000_000, i)) for i in range(100)]
+    with Bag(write(tmp_path / "bag", messages)) as bag, ImageStore() as store:
+        data = read_episode(bag, store)
+        made = make_film(store, data.cameras, data.duration_s, 3, 1_000_000)
+    assert len(data.cameras[0].times) == 100
+    assert 25 <= len(data.cameras[0].kept) <= 34
+    assert made.fps == 30
+    assert [t for t, _ in made.strips["front"]] == pytest.approx([0.0, 0.49, 0.99], abs=0.04)
+
+
 def test_a_page_stays_below_its_size_and_says_what_it_lacks(tmp_path):
     rng = np.random.default_rng(0)
     messages = []

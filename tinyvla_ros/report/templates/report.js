@@ -131,7 +131,7 @@ function plotLane(place, episode, lane, last, key, takeovers) {
     g.textAlign = "left";
     g.textBaseline = "alphabetic";
     g.strokeStyle = color("seam");
-    g.globalAlpha = Math.min(0.8, width / px / Math.max(1, takeovers.length * 8));
+    g.globalAlpha = Math.min(0.7, width / px / Math.max(1, takeovers.length * 16));
     g.setLineDash([px, 3 * px]);
     g.beginPath();
     for (const t of takeovers) { g.moveTo(x(t), top); g.lineTo(x(t), top + height); }
@@ -142,7 +142,7 @@ function plotLane(place, episode, lane, last, key, takeovers) {
     g.restore();
   }
   return new uPlot({
-    width: place.clientWidth, height: lane.height + (last ? 22 : 0), padding: [4, 12, 4, 0],
+    width: place.clientWidth, height: lane.height + (last ? 22 : 0), padding: [7, 12, 4, 0],
     scales: { x: { time: false, range: (_, low, high) =>
       [Math.max(0, low), Math.min(episode.duration || 1, high)] }, y: lane.range ? { range: pad(lane.range) } : {} },
     axes: [{ ...axis, show: last, size: 22, values: (_, ticks) => ticks.map((t) => `${t} s`) },
