@@ -49,7 +49,7 @@ class Source:
         self.node = rclpy.create_node("source", context=self._context)
         qos = QoSProfile(depth=10)
         rng = np.random.default_rng(0)
-        self._pictures = rng.integers(0, 256, (4, size[1], size[0], 3), np.uint8)
+        self._images = rng.integers(0, 256, (4, size[1], size[0], 3), np.uint8)
         self._cameras = [self.node.create_publisher(Image, f"camera/{n}/image_raw", qos)
                          for n in ("front", "wrist")]
         self._joints = self.node.create_publisher(JointState, "joint_states", qos)
@@ -96,7 +96,7 @@ class Source:
             if self.running and now >= due["camera"]:
                 for publisher in self._cameras:
                     msg, count = Image(), count + 1
-                    fill_image(msg, self._pictures[count % len(self._pictures)])
+                    fill_image(msg, self._images[count % len(self._images)])
                     self._stamp(msg)
                     publisher.publish(msg)
                     self.published[publisher.topic_name] += 1

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a policy node does when things fail: a table of faults, each repeated many times.
 
-A real node in its own process drives a rig made of messages (``test/harness/arm_rig.py``). Each
-repetition waits until the arm is being moved, breaks something, waits until commands have ended,
-repairs it, and waits until the arm moves again where it should.
+A real node in its own process drives a simulated arm (``test/harness/arm_rig.py``). Each
+repetition waits until the arm moves, causes the fault, waits until no more commands come, repairs
+it, and waits until the arm moves again.
 
 Time to hold: from the first message that is bad or missing, or from the call, to the hold command.
-Judged of every command: finite, within position, velocity and jump limits, accepted by the rules
-of joint_trajectory_controller; and after the time to hold nothing but holds may come.
+Every command is checked: finite, within the limits of position, velocity and jump, and accepted by
+the rules of joint_trajectory_controller. After the hold no chunk may come.
 """
 
 from __future__ import annotations

@@ -102,13 +102,13 @@ def receive(frames: int, publisher: multiprocessing.Process) -> dict[str, list[f
 
 
 def publish(frames: int, rate: float) -> None:
-    """Publish random pictures of every size in turn; runs in a process of its own."""
+    """Publish random images of every size in turn; runs in a process of its own."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("image_hop_publisher")
-    pictures = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     streams = [(node.create_publisher(Image, _topic(size), QOS),
-                pictures.integers(0, 256, (size[1], size[0], 3), np.uint8)) for size in SIZES]
+                rng.integers(0, 256, (size[1], size[0], 3), np.uint8)) for size in SIZES]
     deadline = time.monotonic() + PATIENCE_S
     while not all(publisher.get_subscription_count() for publisher, _ in streams):
         if time.monotonic() > deadline:
@@ -118,12 +118,12 @@ def publish(frames: int, rate: float) -> None:
     for _ in range(frames):
         if not multiprocessing.parent_process().is_alive():
             return  # killed without a chance to end this process
-        for publisher, picture in streams:
+        for publisher, image in streams:
             due += 1.0 / rate / len(streams)
             time.sleep(max(0.0, due - time.monotonic()))
             stamp_ns = time.monotonic_ns()
             msg = Image()
-            fill_image(msg, picture)
+            fill_image(msg, image)
             set_stamp(msg.header.stamp, stamp_ns)
             publisher.publish(msg)
     for publisher, _ in streams:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Half an hour of a policy node at camera rate: memory, missed deadlines, latency by stage.
 
-Two cameras at 30 Hz. A deadline is a picture: either a chunk comes of it, or it is accounted for,
-because inference was still busy with one before, or because the node was holding.
+Two cameras at 30 Hz. Every image is a deadline: it leads to a plan, or the node says why not: a
+newer image was taken, or the arm was held.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ def main() -> int:
         seconds = time.monotonic() - start
         commands = rig.since(start)
         time.sleep(1.5)
-    pictures = CAMERA_HZ * seconds
+    images = CAMERA_HZ * seconds
     chunks = [c for c in commands if not c.is_hold]
     gaps = np.diff([c.time_s for c in chunks])
     tenth = max(1, len(memory) // 10)
     first, last = np.median(memory[tenth:2 * tenth]), np.median(memory[-tenth:])
-    print(f"\npictures per camera {pictures:.0f}, chunks {len(chunks)} "
-          f"({100 * len(chunks) / pictures:.1f} %), holds {len(commands) - len(chunks)}, wrong "
+    print(f"\nimages per camera {images:.0f}, chunks {len(chunks)} "
+          f"({100 * len(chunks) / images:.1f} %), holds {len(commands) - len(chunks)}, wrong "
           f"{sum(bool(c.wrong) for c in commands)}")
     for wrong, count in Counter(c.wrong for c in commands if c.wrong).items():
         print(f"  wrong: {wrong}: {count}")
@@ -81,9 +81,9 @@ def main() -> int:
         print(f"| {stage} | {values.get(f'{stage}_ms_p50', '-')} | "
               f"{values.get(f'{stage}_ms_p99', '-')} |")
     missed = sum(int(v) for k, v in values.items() if k.startswith("missed "))
-    print(f"\nof {values['pictures']} pictures that arrived {values['plans']} became plans, "
+    print(f"\nof {values['images']} images that arrived {values['plans']} became plans, "
           f"{missed} are accounted for, "
-          f"{int(values['pictures']) - int(values['plans']) - missed} are not (one may be on its "
+          f"{int(values['images']) - int(values['plans']) - missed} are not (one may be on its "
           "way)")
     for key, value in values.items():
         if key.startswith(("hold ", "rejected ", "missed ")):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A six-axis arm made of messages, with a real policy node in its own process, to be tormented.
+"""A simulated six-axis arm, and a real policy node in its own process that drives it.
 
-The rig publishes two cameras and joint states, follows the commands with the rules of
-joint_trajectory_controller, and judges every command. Importable only; running it does nothing.
+The rig publishes two cameras and joint states, follows commands by the rules of
+joint_trajectory_controller, and judges every command. Tests and benchmarks break its messages.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ JOINTS = ("shoulder_pan_joint", "shoulder_lift_joint", "elbow_joint", "wrist_1_j
 CAMERAS = ("front", "wrist")
 CAMERA_HZ, JOINT_HZ = 30.0, 100.0
 TOPIC = "joint_trajectory_controller/joint_trajectory"
-# A hold has only the rows it takes to brake; a chunk that is still of use has more.
+# A hold has only the rows that it takes to brake; a chunk has more.
 HOLD_ROWS = 4
 TOLERANCE = 1e-6
 LIMIT_S = 60.0
 
 
 def robot(**changes) -> dict:
-    """Return the contract as plain data."""
+    """Return the rig's contract as plain data, with changes."""
     limits = {"unit": "rad", "low": -1.0, "high": 1.0, "velocity": 1.0, "acceleration": 20.0,
               "jump": 0.15}
     return {
@@ -70,11 +70,10 @@ def robot(**changes) -> dict:
 
 
 @dataclass(frozen=True)
-class Command:
-    """A command as it came: steady seconds, ROS nanoseconds, rows, and what is wrong with it."""
+class ReceivedCommand:
+    """A command: steady seconds, number of rows, and what is wrong with it (empty: nothing)."""
 
     time_s: float
-    ros_ns: int
     rows: int
     wrong: str
 
@@ -84,8 +83,8 @@ class Command:
         return self.rows <= HOLD_ROWS
 
 
-class Faults:
-    """What happens to messages on their way; a fault replaces one of these functions."""
+class MessageFilters:
+    """What becomes of each message that is published; a fault replaces one of the functions."""
 
     def __init__(self):
         self.image: Callable[[str, Image], Iterable[Image]] = lambda camera, msg: [msg]
@@ -96,13 +95,16 @@ class Rig:
     """The arm, and the policy node that drives it.
 
     Attributes:
-        faults: exchanged by a fault, with a fresh one to recover.
-        commands: everything the node sent so far.
-        position: joints as they are.
-        cameras, joints, instruction: publishers, for messages of one's own.
+        filters: changed by a fault; a new ``MessageFilters`` ends the fault.
+        commands: all commands received so far.
+        statuses: the newest messages of the node on /diagnostics.
+        longest_gap_s: longest time without a joint state since it was set to 0; the period is
+            10 ms, so a longer gap means that this machine paused.
+        position: of the joints.
+        cameras, joints, instruction: publishers, for additional messages.
 
     Args:
-        place: directory for contract and checkpoint.
+        place: directory for contract, checkpoint and log.
         size: (width, height) of the images.
         contract: plain data, default ``robot()``.
         full_size: a network of the shipped checkpoint's size instead of a tiny one.
@@ -123,7 +125,8 @@ class Rig:
         self._rng = np.random.default_rng(0)
         self._noise = self._rng.integers(0, 256, (8, size[1], size[0], 3), np.uint8)
         self._follower = TrajectoryFollower(JOINTS, np.zeros(len(JOINTS)))
-        self.faults, self.commands, self.statuses = Faults(), [], []
+        self.filters, self.commands, self.statuses = MessageFilters(), [], []
+        self.longest_gap_s = 0.0
         self.glitch = np.zeros(len(JOINTS))
         use_middleware_profile()
         self._context = rclpy.Context()
@@ -165,7 +168,7 @@ class Rig:
         parameters = {"robot": str(self._robot), "checkpoint": str(self._checkpoint),
                       "enabled": enabled, **self._parameters}
         command = node_command(NodeDescription("policy_node", parameters))
-        # The same node, with an inference that can be broken.
+        # The same node, with an inference that signals can break.
         arguments = command[command.index("--ros-args"):]
         command = [command[0], str(Path(__file__).with_name("breakable_node.py")), *arguments]
         log = (self._robot.parent / "node.log").open("a")
@@ -202,19 +205,19 @@ class Rig:
         finally:
             self.node.destroy_client(client)
 
-    # ---- what comes back ------------------------------------------------------------------
+    # ---- what the node sends --------------------------------------------------------------
 
     def subscribe(self) -> None:
-        """Listen to commands."""
+        """Subscribe to commands, as a controller does."""
         self._subscription = self.node.create_subscription(
             JointTrajectory, TOPIC, self._on_command, 50)
 
     def unsubscribe(self) -> None:
-        """Leave the commands to nobody."""
+        """Unsubscribe: the node has no controller."""
         self.node.destroy_subscription(self._subscription)
 
-    def since(self, time_s: float) -> list[Command]:
-        """Commands that came after a steady time."""
+    def since(self, time_s: float) -> list[ReceivedCommand]:
+        """Return the commands received after a steady time."""
         return [c for c in list(self.commands) if c.time_s > time_s]
 
     def wait(self, condition: Callable[[], bool], what: str, limit_s: float = LIMIT_S) -> None:
@@ -223,27 +226,29 @@ class Rig:
         while not condition():
             if time.monotonic() > deadline:
                 state = self.statuses[-1] if self.statuses else "unknown"
-                raise TimeoutError(f"{what} never came; the node's state is {state!r}")
+                raise TimeoutError(f"{what} did not come within {limit_s:g} s; the node's state: "
+                                   f"{state!r}")
             time.sleep(0.002)
 
     def wait_running(self) -> None:
-        """Wait until the arm is being moved."""
+        """Wait until the arm is being moved: two new chunks, and no hold after them."""
         start = time.monotonic()
-        self.wait(lambda: sum(not c.is_hold for c in self.since(start)) >= 2, "a chunk")
+        self.wait(lambda: sum(not c.is_hold for c in self.since(start)) >= 2
+                  and not self.commands[-1].is_hold, "a chunk")
 
     @property
     def position(self) -> np.ndarray:
-        """Where the joints are."""
+        """Positions of the joints."""
         with self._lock:
             return self._follower.sample(self._now_ns())[0]
 
     def moving(self) -> bool:
-        """Whether a command is still being followed."""
+        """Return whether the arm is moving."""
         with self._lock:
             return bool(np.abs(self._follower.sample(self._now_ns())[1]).max() > 1e-6)
 
     def instruct(self, text: str) -> None:
-        """Tell the policy what to do."""
+        """Publish an instruction."""
         self.instruction.publish(String(data=text))
 
     def _now_ns(self) -> int:
@@ -253,10 +258,10 @@ class Rig:
         time_s, now_ns = time.monotonic(), self._now_ns()
         with self._lock:
             wrong = self._judge(msg, now_ns)
-            self.commands.append(Command(time_s, now_ns, len(msg.points), wrong))
+            self.commands.append(ReceivedCommand(time_s, len(msg.points), wrong))
 
     def _judge(self, msg: JointTrajectory, now_ns: int) -> str:
-        """Follow a command; say what is wrong with it."""
+        """Follow a command; return what is wrong with it, empty if nothing is."""
         before = self._follower.sample(now_ns)[0]
         try:
             self._follower.accept(msg, now_ns)
@@ -285,27 +290,29 @@ class Rig:
         while not self._closing:
             self._executor.spin_once(timeout_sec=0.05)
 
-    # ---- what goes out --------------------------------------------------------------------
+    # ---- what the arm sends ---------------------------------------------------------------
 
     def _publish_forever(self) -> None:
         start = time.monotonic()
         next_image = dict.fromkeys(CAMERAS, start)
-        next_joints = start
+        next_joints = last_joints = start
         while not self._closing:
             now = time.monotonic()
             for name in CAMERAS:
                 if now >= next_image[name]:
                     next_image[name] = max(next_image[name] + 1 / CAMERA_HZ, now - 0.1)
-                    for msg in self.faults.image(name, self.image(name)):
+                    for msg in self.filters.image(name, self.image(name)):
                         self.cameras[name].publish(msg)
             if now >= next_joints:
                 next_joints = max(next_joints + 1 / JOINT_HZ, now - 0.1)
-                for msg in self.faults.joints(self.joint_state()):
+                self.longest_gap_s = max(self.longest_gap_s, now - last_joints)
+                last_joints = now
+                for msg in self.filters.joints(self.joint_state()):
                     self.joints.publish(msg)
             time.sleep(max(0.0, min(*next_image.values(), next_joints) - time.monotonic()))
 
     def image(self, name: str, stamp_ns: int | None = None) -> Image:
-        """Make a good image of now."""
+        """Return a good image, stamped now by default."""
         msg = Image()
         pixels = self._noise[random.randrange(len(self._noise))]
         fill_image(msg, pixels)
@@ -314,7 +321,7 @@ class Rig:
         return msg
 
     def joint_state(self, stamp_ns: int | None = None) -> JointState:
-        """Make a good joint state of now."""
+        """Return a good joint state, stamped now by default."""
         msg = JointState(name=list(JOINTS), position=(self.position + self.glitch).tolist())
         set_stamp(msg.header.stamp, stamp_ns or self._now_ns())
         return msg

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Break something, wait, repair it, and note what the arm was commanded meanwhile."""
+"""Cause a fault, wait, repair it, and note what was commanded meanwhile."""
 
 from __future__ import annotations
 
@@ -7,16 +7,27 @@ import math
 import time
 from dataclasses import dataclass, field
 
-from harness.arm_rig import Faults, Rig
-from harness.faults import Fault
+from harness.arm_rig import MessageFilters, Rig
+from harness.faults import GO_ON, HOLD, NO_COMMANDS, REST, Fault
 
-# A fault's silence: no command for so long means that the arm was let come to rest.
+# After so long without a command, none is on its way.
 QUIET_S = 0.3
+# An arm that must go on has done so when so many chunks came.
+CHUNKS = 15
 
 
 @dataclass
 class Outcome:
-    """What happened in all repetitions of a fault."""
+    """What happened in all repetitions of a fault.
+
+    Attributes:
+        holds_ms: from the fault to the hold, for every repetition that must hold; infinite where
+            no hold came.
+        commands: number of all commands.
+        wrong: what was wrong with commands.
+        stale: chunks that came although the arm had to be at rest.
+        recovered: repetitions after which the arm moved again.
+    """
 
     holds_ms: list[float] = field(default_factory=list)
     commands: int = 0
@@ -26,36 +37,32 @@ class Outcome:
 
 
 def repeat(rig: Rig, fault: Fault, outcome: Outcome) -> None:
-    """Break, wait, repair, and note what happened."""
+    """Cause a fault while the arm moves, wait, repair it, and add what happened.
+
+    Raises:
+        TimeoutError: the arm did not do what it must, or does not move again.
+    """
     rig.wait_running()
-    time.sleep(0.1)
-    while rig.commands[-1].is_hold:  # a busy machine held up the rig's own messages
-        rig.wait_running()
     begun = len(rig.commands)
     start = fault.begin(rig)
-    if fault.expect == "run":
-        time.sleep(0.7)
-        outcome.stale += all(c.is_hold for c in rig.since(start + 0.3))
-    elif fault.expect == "no listener":
-        time.sleep(0.7)
+    if fault.expect == GO_ON:
+        rig.wait(lambda: sum(not c.is_hold for c in rig.since(start)) >= CHUNKS, "chunks")
+    elif fault.expect == NO_COMMANDS:
+        rig.wait(lambda: "nobody subscribes" in rig.statuses[-1], "the reason")
     else:
-        rig.wait(lambda: not rig.since(time.monotonic() - QUIET_S)
-                 and time.monotonic() > start + QUIET_S + 0.2, "silence")
+        rig.wait(lambda: time.monotonic() > start + max(QUIET_S + 0.2, fault.lasts_s)
+                 and not rig.since(time.monotonic() - QUIET_S), "silence")
         rig.wait(lambda: not rig.moving(), "rest", 5.0)
-        if fault.expect == "run-out":
-            time.sleep(max(0.0, start + 1.0 - time.monotonic()))
     after = rig.since(start)
-    if fault.expect == "hold":
+    if fault.expect == HOLD:
         # A hold for another reason may come just before, on a busy machine.
         holds = [c for c in rig.commands[begun:] if c.is_hold]
-        outcome.holds_ms.append(
-            1e3 * max(0.0, holds[-1].time_s - start) if holds else math.inf)
-        limit = start + 0.5 * QUIET_S
-        outcome.stale += sum(not c.is_hold for c in after if c.time_s > limit)
-    elif fault.expect == "run-out":
-        # Nobody is left to hold: the last command is where the arm stops by itself.
+        held = max(start, holds[-1].time_s) if holds else math.inf
+        outcome.holds_ms.append(1e3 * (held - start))
+        outcome.stale += sum(not c.is_hold and c.time_s > held for c in after)
+    elif fault.expect == REST:
         outcome.stale += sum(not c.is_hold and c.time_s > start + 0.1 for c in after)
-    rig.faults = Faults()
+    rig.filters = MessageFilters()
     fault.end(rig)
     rig.wait_running()
     outcome.recovered += 1

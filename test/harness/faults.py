@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ways to fail: what ``fault_matrix.py`` and the tests do to an arm and its policy node.
-
-Importable only; running it does nothing.
-"""
+"""The faults that ``benchmarks/fault_matrix.py`` and the tests cause on an arm and its node."""
 
 from __future__ import annotations
 
@@ -23,22 +20,28 @@ from harness.arm_rig import CAMERA_HZ, JOINTS, Rig
 from tinyvla_ros.core.messages import set_stamp
 from tinyvla_ros.dry_run.untrained import INSTRUCTION
 
+# What the arm must do: be held by the node; go on; come to rest by itself, because nobody can hold
+# it; get no commands, because it has no controller.
+HOLD, GO_ON, REST, NO_COMMANDS = "hold", "go on", "come to rest", "get no commands"
+
 
 @dataclass(frozen=True)
 class Fault:
-    """A way to fail.
+    """Something that fails.
 
     Attributes:
         name: for the table.
         begin: breaks something; returns the steady time of the first bad or missing message.
         end: repairs it.
-        expect: ``hold``; ``run`` (the arm must go on); ``run-out`` (nobody is left to hold).
+        expect: what the arm must do.
+        lasts_s: shortest time until it is repaired.
     """
 
     name: str
     begin: Callable[[Rig], float]
     end: Callable[[Rig], None] = lambda rig: None
-    expect: str = "hold"
+    expect: str = HOLD
+    lasts_s: float = 0.0
 
 
 def on_images(change, cameras=("front",)) -> Callable[[Rig], float]:
@@ -51,7 +54,7 @@ def on_images(change, cameras=("front",)) -> Callable[[Rig], float]:
                 return [msg]
             first.append(time.monotonic())
             return change(msg, rig)
-        rig.faults.image = image
+        rig.filters.image = image
         rig.wait(lambda: first, "an image")
         return first[0]
     return begin
@@ -65,7 +68,7 @@ def on_joints(change) -> Callable[[Rig], float]:
         def joints(msg):
             first.append(time.monotonic())
             return change(msg)
-        rig.faults.joints = joints
+        rig.filters.joints = joints
         rig.wait(lambda: first, "a joint state")
         return first[0]
     return begin
@@ -98,7 +101,7 @@ def shifted(seconds: float):
 
 
 def unstamped(msg, rig=None):
-    """Take the stamp away."""
+    """Remove the stamp."""
     set_stamp(msg.header.stamp, 0)
     return [msg]
 
@@ -118,7 +121,7 @@ def frozen() -> Callable[[Rig], float]:
 
 
 def repeated() -> Callable[[Rig], float]:
-    """The same message again and again, stamp included."""
+    """The same message again and again, with its stamp."""
     def begin(rig: Rig) -> float:
         kept: list = []
 
@@ -138,20 +141,20 @@ def burst(rig: Rig) -> float:
             return [msg]
         sent.append(time.monotonic())
         return [msg] * 30 if len(sent) == 1 else []
-    rig.faults.image = image
+    rig.filters.image = image
     rig.wait(lambda: len(sent) >= 2, "an image")
     return sent[1]
 
 
 def tenfold(rig: Rig) -> float:
     """Ten times the messages of every stream."""
-    rig.faults.image = lambda name, msg: [rig.image(name) for _ in range(10)]
-    rig.faults.joints = lambda msg: [rig.joint_state() for _ in range(10)]
+    rig.filters.image = lambda name, msg: [rig.image(name) for _ in range(10)]
+    rig.filters.joints = lambda msg: [rig.joint_state() for _ in range(10)]
     return time.monotonic()
 
 
-def time_goes_back(rig: Rig) -> float:
-    """All stamps ten seconds earlier, as after a clock step of the robot."""
+def stamps_set_back(rig: Rig) -> float:
+    """All stamps ten seconds earlier, as if the robot's clock was set back."""
     on_joints(shifted(-10.0))(rig)
     return on_images(shifted(-10.0), ("front", "wrist"))(rig)
 
@@ -166,7 +169,7 @@ def called(name: str, request) -> Callable[[Rig], float]:
 
 
 def instructed(text: str) -> Callable[[Rig], float]:
-    """Say something else."""
+    """Publish another instruction."""
     def begin(rig: Rig) -> float:
         start = time.monotonic()
         rig.instruct(text)
@@ -204,19 +207,19 @@ def signalled(number: int) -> Callable[[Rig], float]:
 
 
 def inference_raises(rig: Rig) -> float:
-    """An exception that nobody foresaw; it ends the node."""
+    """An unexpected exception; it ends the node."""
     start = signalled(signal.SIGUSR2)(rig)
-    assert rig.process.wait(30.0) == 1, "the node went on, or did not say that it failed"
+    assert rig.process.wait(30.0) == 1, "the node must end with an error"
     return start
 
 
 def encoder_glitch(rig: Rig) -> float:
-    """A joint that is suddenly somewhere else."""
+    """A joint is suddenly measured elsewhere."""
     rig.glitch = np.array([0.0, 0.5, 0.0, 0.0, 0.0, 0.0])
     return time.monotonic()
 
 
-def nobody_listens(rig: Rig) -> float:
+def no_controller(rig: Rig) -> float:
     """The controller goes away."""
     start = time.monotonic()
     rig.unsubscribe()
@@ -224,7 +227,7 @@ def nobody_listens(rig: Rig) -> float:
 
 
 def end_glitch(rig: Rig) -> None:
-    """The joint is back."""
+    """The joint is measured correctly again."""
     rig.glitch = np.zeros(len(JOINTS))
 
 
@@ -239,7 +242,7 @@ FAULTS = [
     Fault("image: unstamped", on_images(unstamped)),
     Fault("image: stamp 5 s in the future", on_images(shifted(5.0))),
     Fault("image: stamp 0.5 s old", on_images(shifted(-0.5), ("front", "wrist"))),
-    Fault("joint stamps 0.1 s behind the images", on_joints(shifted(-0.1)), expect="run"),
+    Fault("joint stamps 0.1 s behind the images", on_joints(shifted(-0.1)), expect=GO_ON),
     Fault("burst of 30 images, then silence", burst),
     Fault("joint_states die", on_joints(lambda msg: [])),
     Fault("joint: NaN", on_joints(value(math.nan))),
@@ -251,9 +254,9 @@ FAULTS = [
     Fault("joint: wrong size", on_joints(lambda msg: edited(position=msg.position[:3])(msg))),
     Fault("joint states unstamped", on_joints(unstamped)),
     Fault("joint jumps by 0.5 rad", encoder_glitch, end_glitch),
-    Fault("all stamps go back 10 s", time_goes_back),
+    Fault("all stamps go back 10 s", stamps_set_back),
     Fault("unknown instruction", instructed("fly"), lambda rig: rig.instruct(INSTRUCTION)),
-    Fault("controller goes away", nobody_listens, lambda rig: rig.subscribe(), "no listener"),
+    Fault("controller goes away", no_controller, lambda rig: rig.subscribe(), NO_COMMANDS),
     Fault("disabled by the operator", called("enable", SetBool.Request(data=False)),
           lambda rig: rig.call("enable", SetBool.Request(data=True))),
     Fault("stopped by the operator", called("stop", Trigger.Request()),
@@ -261,19 +264,19 @@ FAULTS = [
                        rig.call("enable", SetBool.Request(data=True)))),
     Fault("deactivated mid-chunk", transition(Transition.TRANSITION_DEACTIVATE),
           lambda rig: transition(Transition.TRANSITION_ACTIVATE)(rig)),
-    Fault("inference takes 2 s", signalled(signal.SIGUSR1), expect="run-out"),
+    Fault("inference takes 2 s", signalled(signal.SIGUSR1), expect=REST),
     Fault("inference raises", inference_raises, lambda rig: rig.start()),
     Fault("SIGTERM", signalled(signal.SIGTERM), lambda rig: rig.start()),
     Fault("SIGSTOP, SIGCONT after 1 s", signalled(signal.SIGSTOP),
-          lambda rig: rig.kill(signal.SIGCONT), "run-out"),
-    Fault("SIGKILL and respawn", signalled(signal.SIGKILL), lambda rig: rig.start(), "run-out"),
+          lambda rig: rig.kill(signal.SIGCONT), REST, lasts_s=1.0),
+    Fault("SIGKILL and respawn", signalled(signal.SIGKILL), lambda rig: rig.start(), REST),
     Fault("joints reordered", on_joints(lambda msg: edited(
-        name=msg.name[::-1], position=msg.position[::-1])(msg)), expect="run"),
+        name=msg.name[::-1], position=msg.position[::-1])(msg)), expect=GO_ON),
     Fault("joints in two messages", on_joints(lambda msg: [
         *edited(name=msg.name[:3], position=msg.position[:3])(_copy(msg)),
-        *edited(name=msg.name[3:], position=msg.position[3:])(_copy(msg))]), expect="run"),
-    Fault("ten times the rate", tenfold, expect="run"),
-    Fault("parameter changed at run time", change_parameter, expect="run"),
+        *edited(name=msg.name[3:], position=msg.position[3:])(_copy(msg))]), expect=GO_ON),
+    Fault("ten times the rate", tenfold, expect=GO_ON),
+    Fault("parameter changed at run time", change_parameter, expect=GO_ON),
 ]
 
 
