@@ -20,6 +20,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from sim_bridge.episodes import EpisodeSpec, RunParameters
 from sim_bridge.metaworld_env import ACTION_CHANNELS, CONTROL_DT, MetaWorldEnv
+from sim_bridge.nodes.recorder_watch import RecorderWatch
 from sim_bridge.nodes.sensor_publisher import SensorPublisher
 from sim_bridge.rollout import Episode
 from sim_bridge.simulated_robot import SimulatedRobotConfig
@@ -32,7 +33,6 @@ from tinyvla_ros.nodes.parameters import declare_parameters
 from tinyvla_ros.nodes.runner import EPISODE_QOS, LATCHED, OK, WARN, Diagnostics, run_node
 
 RESEND_AFTER_S = 1.0
-RECORDER = "episode_recorder_node"
 # A pause longer than this (suspend, debugger) is not caught up by stepping faster.
 MAX_LAG_S = 0.5
 
@@ -49,7 +49,7 @@ class BridgeParameters(RunParameters):
     start_timeout: float = Field(120.0, ge=1.0, le=3600.0, description="Seconds to wait for a "
                                  "policy to appear before the run fails.")
     wait_for_recorder: bool = Field(False, description="Begin only when an episode_recorder_node "
-                                    "listens to every topic.")
+                                    "gets the messages of every topic.")
     config: str = Field("", description="Robot configuration; empty for config/metaworld.yaml.")
 
 
@@ -88,6 +88,9 @@ class SimBridgeNode(Node):
         self.create_subscription(JointTrajectory, "action_chunk", self._on_chunk, 10)
         self.create_service(SetBool, "~/enable", self._on_enable)
         self.create_service(Trigger, "~/reset", self._on_reset)
+        self._recorder = RecorderWatch(
+            self, [*self._publisher.topics, "instruction", "episode", "action_chunk"]) \
+            if self._options.wait_for_recorder else None
         self._diagnostics = Diagnostics(self, "simulation", "metaworld", self._describe)
         self._worker = threading.Thread(target=self._work, name="simulation", daemon=True)
         self._worker.start()
@@ -163,18 +166,12 @@ class SimBridgeNode(Node):
                 raise InputError(f"No policy appeared within {self._options.start_timeout} s; "
                                  "start policy_node in the same ROS_DOMAIN_ID, enabled.")
             self._pause(0.05)
-        while self._options.wait_for_recorder and not self._recorded():
+        while self._recorder is not None and not self._recorder.is_complete():
             if time.monotonic() > deadline:
-                raise InputError(f"No recorder listened to every topic within "
+                raise InputError(f"No recorder subscribed to every topic within "
                                  f"{self._options.start_timeout} s; start "
                                  "episode_recorder_node, or leave wait_for_recorder out.")
             self._pause(0.05)
-
-    def _recorded(self) -> bool:
-        """Return whether a recorder subscribes to every topic of this node and of the policy."""
-        topics = [*self._publisher.topics, "instruction", "episode", "action_chunk"]
-        return all(any(s.node_name == RECORDER for s in self.get_subscriptions_info_by_topic(t))
-                   for t in topics)
 
     def _run_episode(self, spec: EpisodeSpec) -> None:
         with self._changed:

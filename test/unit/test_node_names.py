@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MODULES = sorted(ROOT.glob("tinyvla_ros/nodes/*.py"))
+MODULES = sorted([*ROOT.glob("tinyvla_ros/nodes/*.py"), *ROOT.glob("sim_bridge/nodes/*.py")])
 BASES = ("Node", "LifecycleNode")
 # LifecycleNode documents these as the way to react to a transition.
 TRANSITIONS = {f"on_{name}" for name in ("configure", "activate", "deactivate", "cleanup",
@@ -50,7 +50,7 @@ def taken():
 
 
 def test_the_nodes_are_found():
-    assert {"PolicyNode", "EpisodeRecorderNode", "DryRunArmNode"} <= set(node_classes())
+    assert {"PolicyNode", "EpisodeRecorderNode", "SimBridgeNode"} <= set(node_classes())
 
 
 @pytest.mark.parametrize("name", node_classes())

@@ -31,6 +31,9 @@ FLUSH_S = 0.1
 class OutputPublisher:
     """Publishes the channels of one output.
 
+    Attributes:
+        publisher: of the commands.
+
     Args:
         node: creates the publisher.
         output: from the contract.
@@ -43,21 +46,21 @@ class OutputPublisher:
         self._columns = [channels.index(name) for name in output.channels]
         self._scale = np.array([c.scale for c in output.channels.values()])
         self._offset = np.array([c.offset for c in output.channels.values()])
-        self._publisher = node.create_publisher(message, output.topic, DEPTH)
+        self.publisher = node.create_publisher(message, output.topic, DEPTH)
         self._node = node
 
     def close(self) -> None:
         """Destroy the publisher."""
-        self._node.destroy_publisher(self._publisher)
+        self._node.destroy_publisher(self.publisher)
 
     def problem(self) -> str:
         """Return why commands would get lost, empty if there is a subscriber."""
-        return "" if self._publisher.get_subscription_count() else \
-            f"nobody subscribes to {self._publisher.topic_name}"
+        return "" if self.publisher.get_subscription_count() else \
+            f"nobody subscribes to {self.publisher.topic_name}"
 
     def flush(self) -> None:
         """Wait until subscribers have acknowledged all messages, at most ``FLUSH_S``."""
-        self._publisher.wait_for_all_acked(Duration(seconds=FLUSH_S))
+        self.publisher.wait_for_all_acked(Duration(seconds=FLUSH_S))
 
     def send(self, plan: Plan) -> None:
         """Publish a new plan, or nothing; called once per plan."""
@@ -101,7 +104,7 @@ class JointTrajectoryPublisher(OutputPublisher):
             set_stamp(last.time_from_start,
                       len(positions) * plan.dt_ns + round(HOLD_VALID_S * 1e9))
             msg.points.append(last)
-        self._publisher.publish(msg)
+        self.publisher.publish(msg)
 
 
 class ChunkPublisher(OutputPublisher):
@@ -118,7 +121,7 @@ class ChunkPublisher(OutputPublisher):
                                           plan.commands.astype(np.float32), plan.dt_ns / 1e9)
         msg = self._message()
         fill_trajectory(msg, chunk, plan.instruction, self._point)
-        self._publisher.publish(msg)
+        self.publisher.publish(msg)
 
 
 class TwistPublisher(OutputPublisher):
@@ -142,7 +145,7 @@ class TwistPublisher(OutputPublisher):
         set_stamp(msg.header.stamp, now_ns)
         for (part, axis), value in zip(self._axes, self._values(commands), strict=True):
             setattr(getattr(msg.twist, part), axis, float(value))
-        self._publisher.publish(msg)
+        self.publisher.publish(msg)
 
 
 class PositionsPublisher(OutputPublisher):
@@ -156,7 +159,7 @@ class PositionsPublisher(OutputPublisher):
         """Publish the row for now."""
         commands = plan.values(now_ns)
         if commands is not None:
-            self._publisher.publish(self._message(data=self._values(commands).tolist()))
+            self.publisher.publish(self._message(data=self._values(commands).tolist()))
 
 
 _PUBLISHERS = {"joint_trajectory": JointTrajectoryPublisher, "chunk": ChunkPublisher,

@@ -26,7 +26,7 @@ from tinyvla_ros.nodes.outputs import OutputPublisher, make_outputs
 from tinyvla_ros.nodes.parameters import declare_parameters
 from tinyvla_ros.nodes.policy_inputs import PolicyInputs
 from tinyvla_ros.nodes.policy_loop import PolicyLoop
-from tinyvla_ros.nodes.runner import ERROR, OK, WARN, Diagnostics, run_node
+from tinyvla_ros.nodes.runner import ERROR, OK, SUBSCRIBERS, WARN, Diagnostics, run_node
 from tinyvla_ros.policy.policy import Policy
 
 _LEVELS = {"running": OK, "stopped": ERROR}
@@ -239,7 +239,9 @@ class PolicyNode(LifecycleNode):
                              ("hold", supervisor.holds), ("missed", loop.unused)):
             # dict() copies at once; another thread may add a key during the loop.
             values |= {f"{kind} {k}": n for k, n in dict(counts).items()}
-        values |= {"pictures": self._inputs.images}
+        values |= {"images": self._inputs.images}
+        publishers = [*(o.publisher for o in self._outputs), self._raw_chunk_publisher]
+        values |= {f"{SUBSCRIBERS}{p.topic_name}": p.get_subscription_count() for p in publishers}
         values |= self._inputs.describe(time.monotonic())
         if plans > self._plans_before:
             self._problem = ""

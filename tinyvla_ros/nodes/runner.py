@@ -24,6 +24,8 @@ EPISODE_QOS = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL,
                          reliability=ReliabilityPolicy.RELIABLE)
 # Longest wait for messages before a signal is handled, s.
 SIGNAL_PERIOD_S = 0.05
+# Diagnostic values with this prefix: topic -> subscribers that its publisher has discovered.
+SUBSCRIBERS = "subscribers "
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
 

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Find out when a recorder gets every message of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.node import Node
+
+from tinyvla_ros.nodes.runner import SUBSCRIBERS
+
+RECORDER = "episode_recorder_node"
+
+
+class RecorderWatch:
+    """Watches the subscriptions of the recorder.
+
+    That a subscription exists is not enough: until the process of a publisher has discovered it,
+    messages do not reach it. For its own publishers a node knows; the policy reports on
+    /diagnostics how many subscribers its publishers have discovered.
+
+    Args:
+        node: of the caller; its callbacks must run.
+        topics: every one needs a subscription of the recorder.
+    """
+
+    def __init__(self, node: Node, topics: Sequence[str]):
+        self._node, self._topics = node, topics
+        self._discovered: dict[str, int] = {}  # by the policy: topic -> subscribers
+        node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+
+    def is_complete(self) -> bool:
+        """Return whether the recorder gets everything that is published from now on."""
+        return (bool(self._discovered) and all(map(self._is_recorded, self._topics))
+                and all(number >= self._node.count_subscribers(topic)
+                        for topic, number in self._discovered.items()))
+
+    def _is_recorded(self, topic: str) -> bool:
+        return any(s.node_name == RECORDER
+                   for s in self._node.get_subscriptions_info_by_topic(topic))
+
+    def _on_diagnostics(self, msg: DiagnosticArray) -> None:
+        found = {v.key.removeprefix(SUBSCRIBERS): int(v.value) for status in msg.status
+                 for v in status.values if v.key.startswith(SUBSCRIBERS)}
+        self._discovered = self._discovered | found

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When the bridge takes a run as recorded: what the graph shows and what the policy has found."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from diagnostic_msgs.msg import DiagnosticArray
+
+from sim_bridge.nodes.recorder_watch import RECORDER, RecorderWatch
+from tinyvla_ros.nodes.runner import OK, SUBSCRIBERS, status
+
+
+class Graph:
+    """A graph: topic -> names of the nodes that subscribe to it."""
+
+    def __init__(self, **subscribers):
+        self.subscribers = {f"/{topic}": names for topic, names in subscribers.items()}
+        self.receive = None
+
+    def create_subscription(self, kind, topic, callback, qos) -> None:
+        self.receive = callback
+
+    def count_subscribers(self, topic: str) -> int:
+        return len(self.subscribers[topic])
+
+    def get_subscriptions_info_by_topic(self, topic: str) -> list:
+        return [SimpleNamespace(node_name=name) for name in self.subscribers[topic]]
+
+    def report(self, **discovered) -> None:
+        values = {f"{SUBSCRIBERS}/{topic}": number for topic, number in discovered.items()}
+        self.receive(DiagnosticArray(status=[status("policy_node: policy", OK, "", values),
+                                             status("other: part", OK, "", {"age_s": "1"})]))
+
+
+def test_a_subscription_that_the_policy_has_not_discovered_does_not_count():
+    graph = Graph(clock=[RECORDER, "policy_node"], action_chunk=["sim_bridge_node", RECORDER])
+    watch = RecorderWatch(graph, ["/clock", "/action_chunk"])
+    assert not watch.is_complete(), "the policy has reported nothing"
+    graph.report(action_chunk=1)
+    assert not watch.is_complete(), "it knows of the bridge alone"
+    graph.report(action_chunk=2)
+    assert watch.is_complete()
+
+
+def test_every_topic_needs_a_recorder():
+    graph = Graph(clock=["policy_node"], action_chunk=[RECORDER])
+    watch = RecorderWatch(graph, ["/clock", "/action_chunk"])
+    graph.report(action_chunk=1)
+    assert not watch.is_complete()
+    graph.subscribers["/clock"].append(RECORDER)
+    assert watch.is_complete()
