@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The dry-run arm without ROS: the states, the images, the report."""
+"""The dry-run arm without ROS: states, images, summary."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tinyvla_ros.arm.supervisor import Supervisor
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.types import Observation
 from tinyvla_ros.dry_run.arm import DryRunArm
-from tinyvla_ros.dry_run.report import ARM, POLICY, Report
 from tinyvla_ros.dry_run.sketch import Sketch
+from tinyvla_ros.dry_run.summary import ARM, POLICY, DryRunSummary
 from tinyvla_ros.dry_run.trajectory import Refused
 from tinyvla_ros.dry_run.untrained import start_state, untrained_config, write_untrained_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig
@@ -171,7 +171,7 @@ def test_a_robot_that_measures_nothing_has_no_checkpoint():
         untrained_config(contract)
 
 
-# ---- graph and report ---------------------------------------------------------------------
+# ---- graph and summary --------------------------------------------------------------------
 
 
 def test_the_policy_of_a_real_arm_starts_disabled_with_whole_paths(tmp_path, monkeypatch):
@@ -204,25 +204,25 @@ def test_what_a_dry_run_cannot_do_is_said_before_it_starts(options, words):
         dry_run_graph(DryRunOptions(**options))
 
 
-def test_the_report_adds_up():
-    report = Report(0.0)
-    assert report.problem().startswith("the arm was never commanded")
-    report.add(POLICY, "waiting for camera/front", {"state": "waiting", "plans": "0"}, 2.0)
-    report.add("other_node: part", "broken", {"state": "x"}, 2.5)
-    report.add(POLICY, "running", {"state": "running", "plans": "1"}, 3.0)
-    report.add(POLICY, "running", {"state": "running", "plans": "30", "hold stale": "2"}, 4.0)
-    report.add(ARM, "ok", {"accepted": "31", "refused": "0", "last_refusal": "",
+def test_the_summary_adds_up():
+    summary = DryRunSummary(0.0)
+    assert summary.problem().startswith("the arm was never commanded")
+    summary.add(POLICY, "waiting for camera/front", {"state": "waiting", "plans": "0"}, 2.0)
+    summary.add("other_node: part", "broken", {"state": "x"}, 2.5)
+    summary.add(POLICY, "running", {"state": "running", "plans": "1"}, 3.0)
+    summary.add(POLICY, "running", {"state": "running", "plans": "30", "hold stale": "2"}, 4.0)
+    summary.add(ARM, "ok", {"accepted": "31", "refused": "0", "last_refusal": "",
                            "largest_velocity": "elbow 0.1 rad/s (10 % of the limit)",
                            "largest_velocity elbow": "0.1 rad/s (10 % of the limit)"}, 4.0)
-    assert report.problem() == ""
-    assert report.line(4.0) == (
+    assert summary.problem() == ""
+    assert summary.line(4.0) == (
         "   4 s  policy running, 30 plans | arm 31 commands followed, 0 refused, fastest: "
         "elbow 0.1 rad/s (10 % of the limit)")
-    summary = report.summary(5.0)
+    table = summary.table(5.0)
     for words in ("starting 2.0 s, waiting 1.0 s, running 2.0 s", "stale (2)",
                   "largest velocity elbow  0.1 rad/s"):
-        assert words in summary
-    report.add(ARM, "refused", {"accepted": "31", "refused": "1", "last_refusal": "a: past",
+        assert words in table
+    summary.add(ARM, "refused", {"accepted": "31", "refused": "1", "last_refusal": "a: past",
                                 "refused a: in the past": "1"}, 5.0)
-    assert "1: a: in the past (1)" in report.summary(5.0)
-    assert report.problem() == "the arm refused commands: a: in the past (1)"
+    assert "1: a: in the past (1)" in summary.table(5.0)
+    assert summary.problem() == "the arm refused commands: a: in the past (1)"

@@ -22,9 +22,9 @@ from tinyvla_ros.dry_run.followers import PositionsFollower, TwistFollower
 from tinyvla_ros.dry_run.trajectory import Refused, TrajectoryFollower
 from tinyvla_ros.policy.config import PolicyConfig
 
-# Standard deviation of what nothing drives: real sensors are never quite still.
+# Standard deviation of states that no channel drives: real sensors are noisy.
 SENSOR_NOISE = 1e-4
-# Speeds are taken over this time at least: a busy machine measures twice at nearly the same time.
+# Shortest time to take a speed over: on a busy machine two measurements may come close together.
 SPEED_WINDOW_S = 0.005
 
 
@@ -33,7 +33,7 @@ class Moment:
     """The arm at one time.
 
     Attributes:
-        channels: action channel -> what it is at, in the contract's unit.
+        channels: action channel -> position or velocity, in the contract's unit.
         state: state name of the checkpoint -> value.
         orientation: (4,) x, y, z, w of the end effector.
     """
@@ -44,25 +44,25 @@ class Moment:
 
 
 class DryRunArm:
-    """Follows every output of a contract and measures what its states are then.
+    """Follows every output of a contract and measures the resulting states.
 
-    A channel drives the state it names; a twist drives the position of the end effector. All
-    other states keep their value, but for a little noise.
+    A channel drives the state that it names; a twist drives the position of the end effector. All
+    other states keep their start value, with a little noise.
 
     Attributes:
-        accepted: commands followed so far by topic.
-        refused: commands refused so far by ``<topic>: <cause>``.
-        last_refusal: one sentence, empty if there was none.
-        speeds: channel -> largest so far, ``unit/s``; for twists the largest value.
+        accepted: number of commands followed, by topic.
+        refused: number of commands refused, by ``<topic>: <cause>``.
+        last_refusal: one sentence; empty if there was none.
+        speeds: channel -> largest speed so far, ``unit/s``; for twists the largest value.
 
     Args:
-        contract: the robot's.
-        config: the checkpoint's, already checked against the contract.
-        start: state name -> value to start from, for every state of the checkpoint.
+        contract: of the robot.
+        config: of the checkpoint, already checked against the contract.
+        start: state name -> start value, for every state of the checkpoint.
         now_ns: ROS time.
 
     Raises:
-        InputError: the contract has an output that is no arm's.
+        InputError: the contract has an output of type ``chunk``.
     """
 
     def __init__(self, contract: RobotContract, config: PolicyConfig,
@@ -86,7 +86,7 @@ class DryRunArm:
         """Follow a message of the contract's output ``index``.
 
         Raises:
-            Refused: the arm goes on with what it did before.
+            Refused: the arm continues with the command before.
         """
         topic = self._outputs[index].topic
         try:
@@ -124,12 +124,12 @@ class DryRunArm:
                 speed = abs(value) if name in self._twists else \
                     abs(value - before[name]) / seconds
                 self.speeds[name] = max(self.speeds[name], speed)
-        if not 0 <= seconds < SPEED_WINDOW_S:  # time may go back, too
+        if not 0 <= seconds < SPEED_WINDOW_S:  # the clock may also be set back
             self._last = (now_ns, moment.channels)
         return moment
 
     def speed(self, channel: str) -> str:
-        """Say how fast a channel has been, and what that is of its limit."""
+        """Return the largest speed of a channel, with its share of the limit, as text."""
         limits = self._actions[channel]
         speed = self.speeds[channel]
         unit = limits.unit if channel in self._twists else f"{limits.unit}/s"
@@ -138,7 +138,7 @@ class DryRunArm:
         return f"{speed:.3g} {unit} ({share})"
 
     def fastest(self) -> str:
-        """Name the channel that came nearest to its limit (fastest, if none has one)."""
+        """Return the channel that came nearest to its limit (fastest, if none has one)."""
         return max(self.speeds, key=lambda n: (self.speeds[n] / (self._speed_limit(n) or np.inf),
                                                self.speeds[n]))
 
@@ -150,8 +150,8 @@ class DryRunArm:
                   now_ns: int) -> TrajectoryFollower | TwistFollower:
         if isinstance(output, ChunkOutput):
             raise InputError(f"Output {output.topic} is of type 'chunk', which no controller "
-                             "understands; use 'tinyvla sim-eval' for the simulated arm, or give "
-                             "a contract with joint_trajectory, positions or twist.")
+                             "follows; use 'tinyvla sim-eval' for the simulated arm, or a "
+                             "contract with outputs joint_trajectory, positions or twist.")
         if isinstance(output, TwistOutput):
             position = [self._start.get(name, 0.0) for name in EE_STATE]
             return TwistFollower(output.targets, position, now_ns)
@@ -162,12 +162,12 @@ class DryRunArm:
 
 
 def rest_value(channel: Channel) -> float:
-    """Where a channel is at home: the middle of its range, zero for velocities and increments."""
+    """Return the middle of a channel's range; zero for velocities and increments."""
     return 0.0 if channel.hold == "zero" else (channel.low + channel.high) / 2
 
 
 def _start_of(channel: Channel, start: Mapping[str, float]) -> float:
-    """What a channel is at before the first command."""
+    """Return the value of a channel before the first command."""
     if channel.state is None:
         return rest_value(channel)
     return min(max(start[channel.state], channel.low), channel.high)

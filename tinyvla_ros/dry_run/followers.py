@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Follow arrays of positions and twists, as forward_command_controller and MoveIt Servo do."""
+"""Followers of position arrays (forward_command_controller) and twists (MoveIt Servo)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _TIMEOUT_NS = round(SERVO_TIMEOUT_S * 1e9)
 
 
 class PositionsFollower(TrajectoryFollower):
-    """Joints behind a forward_command_controller, which reach each new position within a period.
+    """Joints of a forward_command_controller, which reach each new position within a period.
 
     Args:
         joints: names, in the order of the array.
-        start: (joints,) where they are.
-        period_ns: time between two positions.
+        start: (joints,) positions.
+        period_ns: time between two commands.
     """
 
     def __init__(self, joints: Sequence[str], start: Sequence[float], period_ns: int):
@@ -32,31 +32,32 @@ class PositionsFollower(TrajectoryFollower):
         """Go to the positions of a std_msgs/Float64MultiArray.
 
         Raises:
-            Refused: wrong length, which the controller would refuse too, or not finite.
+            Refused: the length is wrong, which the controller would refuse too, or a value is not
+                finite.
         """
         if len(msg.data) != self._count:
             raise Refused("wrong length", f"The array has {len(msg.data)} values for "
                           f"{self._count} joints.")
         if not np.isfinite(msg.data).all():
-            raise Refused("not finite", f"The array holds {list(msg.data)}; a controller would "
-                          "pass it on to the motors.")
-        if list(msg.data) != self.target.tolist():  # the same again: on the way already
+            raise Refused("not finite", f"The array holds {list(msg.data)}, which a controller "
+                          "would pass on to the motors; send finite values.")
+        if list(msg.data) != self.target.tolist():  # the same again changes nothing
             self.go_to(np.array(msg.data), now_ns, self._period_ns)
 
 
 class TwistFollower:
     """An end effector that moves with the last twist until 0.1 s after its stamp.
 
-    The twist's frame is taken to be the frame of the pose.
+    The twist is taken in the frame of the pose.
 
     Attributes:
         position: (3,) m, at the time of the last call.
-        orientation: (4,) x, y, z, w likewise.
+        orientation: (4,) quaternion x, y, z, w, at that time.
 
     Args:
         axes: components to report, names of ``TWIST_AXES``.
-        position: (3,) where it is.
-        now_ns: when.
+        position: (3,) m at the start.
+        now_ns: ROS time of the start.
     """
 
     def __init__(self, axes: Sequence[str], position: Sequence[float], now_ns: int):
@@ -70,22 +71,22 @@ class TwistFollower:
         """Move with a geometry_msgs/TwistStamped.
 
         Raises:
-            Refused: a stamp older than 0.1 s (a zero stamp always is), or not finite: Servo
-                would ignore it too.
+            Refused: the stamp is older than 0.1 s (zero always is), or a value is not finite;
+                Servo would ignore it too.
         """
         linear, angular = msg.twist.linear, msg.twist.angular
         twist = np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z])
         if not np.isfinite(twist).all():
-            raise Refused("not finite", f"The twist is {twist.tolist()}; it must be finite.")
+            raise Refused("not finite", f"The twist is {twist.tolist()}; send finite values.")
         stamp_ns = time_to_ns(msg.header.stamp)
         if now_ns - stamp_ns > _TIMEOUT_NS:
             raise Refused("stale", f"The twist is {(now_ns - stamp_ns) / 1e9:.3f} s old; Servo "
-                          f"follows none older than {SERVO_TIMEOUT_S} s.")
+                          f"follows twists up to {SERVO_TIMEOUT_S} s old.")
         self.sample(now_ns)
         self._twist, self._until_ns = twist, stamp_ns + _TIMEOUT_NS
 
     def sample(self, now_ns: int) -> tuple[np.ndarray, np.ndarray]:
-        """Move on to now; return the (axes,) twist in force, and zeros: it has no slope."""
+        """Move up to now; return the (axes,) current twist and zeros as its (axes,) derivative."""
         moving_ns = min(now_ns, self._until_ns) - self._now_ns
         if moving_ns > 0:
             seconds = moving_ns / 1e9

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the cameras of the dry-run arm see: a sketch from the side and from the top."""
+"""Images of the dry-run arm's cameras: a sketch from the side and from the top."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ REACH_M = 0.9
 # Meters from the base to the edge of a view.
 VIEW_M = 1.1
 BACKGROUND, LINK, JOINT, TEXT = (205, 205, 200), (70, 90, 130), (200, 80, 40), (30, 30, 30)
-# Largest value added to a pixel: no two frames of a real camera are identical either.
+# Largest value added to a pixel; a real camera never gives two identical frames.
 PIXEL_NOISE = 4
 
 
 class Sketch:
     """Draws an arm as links, with a bar per action channel.
 
-    The first angle turns the arm about the vertical, all others bend it: not the kinematics of
-    any real arm. Where the end effector is what moves, two links lead to it.
+    The first angle turns the arm about the vertical axis, all others bend it; these are not the
+    kinematics of a real arm. For contracts that move the end effector, two links lead to it.
 
     Args:
         actions: of the contract.
-        width: of the pictures, pixels.
+        width: of the images, pixels.
         height: likewise.
     """
 
@@ -39,11 +39,11 @@ class Sketch:
                         if c.unit in ("rad", "deg", "degree", "degrees")}
 
     def draw(self, camera: str, frame: int, moment: Moment) -> np.ndarray:
-        """Return (height, width, 3) uint8 RGB; the same arguments give the same picture.
+        """Return (height, width, 3) uint8 RGB; the same arguments give the same image.
 
         Args:
-            camera: name, written into the picture.
-            frame: number of the picture, written into it; seeds the noise.
+            camera: name, drawn into the image.
+            frame: number of the image, drawn into it; seeds the noise.
             moment: the arm.
         """
         height, width = self._size
@@ -63,7 +63,7 @@ class Sketch:
         return cv2.add(image, noise)
 
     def _points(self, moment: Moment) -> np.ndarray:
-        """Return (n, 3) meters from the base to the end effector."""
+        """Return (n, 3) points from the base to the end effector, m."""
         angles = [moment.channels[n] * unit for n, unit in self._angles.items()]
         if len(angles) >= 2:
             bends = np.cumsum(angles[1:])
@@ -77,7 +77,7 @@ class Sketch:
         return np.stack([np.zeros(3), hand / 2 + [0.0, 0.0, REACH_M / 4], hand])
 
     def _bars(self, image: np.ndarray, moment: Moment) -> None:
-        """Draw where each channel is in its range along the lower edge."""
+        """Draw a slider per channel along the lower edge: its value in its range."""
         height, width = self._size
         for i, (name, channel) in enumerate(self._actions.items()):
             share = (moment.channels[name] - channel.low) / (channel.high - channel.low)

@@ -21,10 +21,10 @@ AT_REST = float(np.finfo(np.float32).eps)
 
 
 class Refused(MessageError):
-    """A command the arm does not follow.
+    """A command that the arm does not follow.
 
     Attributes:
-        cause: the kind of fault, a few words that stay the same.
+        cause: kind of fault, to count by.
     """
 
     def __init__(self, cause: str, sentence: str):
@@ -33,7 +33,7 @@ class Refused(MessageError):
 
 
 class TrajectoryFollower:
-    """A controller's joints, moved without dynamics: they are where they should be.
+    """The joints of a controller, without dynamics: they are where the trajectory says.
 
     ::
 
@@ -46,8 +46,8 @@ class TrajectoryFollower:
                  (from where the joints are now)
 
     Args:
-        joints: names, all of which every trajectory must hold.
-        start: (joints,) where they are.
+        joints: names; every trajectory must have all of them.
+        start: (joints,) positions.
     """
 
     def __init__(self, joints: Sequence[str], start: Sequence[float]):
@@ -60,15 +60,15 @@ class TrajectoryFollower:
 
     @property
     def target(self) -> np.ndarray:
-        """(joints,) where they will be in the end."""
+        """(joints,) positions at the end of the trajectory."""
         return self._positions[-1]
 
     def accept(self, msg, now_ns: int) -> None:
-        """Follow a trajectory_msgs/JointTrajectory from now on, from where the joints are.
+        """Follow a trajectory_msgs/JointTrajectory from now on, from the present positions.
 
         Raises:
             Refused: the controller would refuse it too, or a value is not finite, which the
-                controller would not notice. What was followed before goes on.
+                controller does not check. The trajectory before is continued.
         """
         order = self._order(msg)
         if not msg.points:
@@ -92,7 +92,7 @@ class TrajectoryFollower:
         self._cubic = has_velocity[:-1] & has_velocity[1:]
 
     def go_to(self, positions: np.ndarray, now_ns: int, duration_ns: int) -> None:
-        """Go straight to (joints,) positions from where the joints are now."""
+        """Go straight from the present positions to (joints,) others."""
         position, _ = self.sample(now_ns)
         self._accepted_ns, self._times = now_ns, np.array([now_ns, now_ns + duration_ns])
         self._positions = np.stack([position, positions])
@@ -100,9 +100,9 @@ class TrajectoryFollower:
         self._cubic = np.zeros(1, bool)
 
     def sample(self, now_ns: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return (joints,) positions and (joints,) velocities per second for now.
+        """Return (joints,) positions and (joints,) velocities at ``now_ns``.
 
-        Times before the trajectory was accepted count as the time it was.
+        Before the time at which the trajectory was accepted: those of that time.
         """
         now_ns = max(now_ns, self._accepted_ns)
         i = int(np.searchsorted(self._times, now_ns, side="right")) - 1
@@ -113,12 +113,12 @@ class TrajectoryFollower:
         (p, q), (v, w) = self._positions[i:i + 2], self._velocities[i:i + 2] * span
         if not self._cubic[i]:
             return p + s * (q - p), (q - p) / span
-        # The cubic with these positions and slopes at both ends (Hermite).
+        # The cubic with these positions and velocities at both ends (Hermite).
         b, c = 3 * (q - p) - 2 * v - w, 2 * (p - q) + v + w
         return p + s * (v + s * (b + s * c)), (v + s * (2 * b + s * 3 * c)) / span
 
     def _order(self, msg) -> list[int]:
-        """Columns of the message in the order of the joints."""
+        """Return the columns of the message in the order of the joints."""
         names = list(msg.joint_names)
         if sorted(names) != sorted(self._joints):
             raise Refused("wrong joints", f"The trajectory names {', '.join(names) or 'nothing'}; "
@@ -138,14 +138,14 @@ def _times(msg) -> np.ndarray:
 
 
 def _values(msg, order: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (points, joints) positions and velocities, and (points,) whether there are any."""
+    """Return (points, joints) positions and velocities, and (points,) has velocities."""
     shape = (len(msg.points), len(order))
     positions, velocities = np.empty(shape), np.zeros(shape)
     has_velocity = np.zeros(len(msg.points), bool)
     for i, point in enumerate(msg.points):
         if len(point.effort):
-            raise Refused("effort", f"Point {i} of the trajectory has efforts, and the joints "
-                          "take positions; leave them out.")
+            raise Refused("effort", f"Point {i} of the trajectory has efforts, and these joints "
+                          "take positions; leave the efforts out.")
         for name, needed in (("positions", True), ("velocities", False),
                              ("accelerations", False)):
             values = getattr(point, name)
@@ -154,8 +154,8 @@ def _values(msg, order: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
                               f"{name} for {len(order)} joints.")
             if not np.isfinite(values).all():
                 raise Refused("not finite", f"Point {i} of the trajectory has {name} "
-                              f"{list(values)}; a controller would not notice and pass it on to "
-                              "the motors.")
+                              f"{list(values)}, which a controller would pass on to the motors; "
+                              "send finite values.")
         positions[i] = np.array(point.positions)[order]
         has_velocity[i] = len(point.velocities) > 0
         if has_velocity[i]:
@@ -164,5 +164,5 @@ def _values(msg, order: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if abs(velocities[-1, fastest]) > AT_REST:
         raise Refused("moving at the end", "The last point of the trajectory has velocity "
                       f"{velocities[-1, fastest]:g} for {msg.joint_names[order[fastest]]}; a "
-                      "controller wants zero there.")
+                      "controller requires 0 there.")
     return positions, velocities, has_velocity

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the dry-run arm starts, and a checkpoint for users who have none."""
+"""The start position of the dry-run arm, and a checkpoint for users who have none."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tinyvla_ros.policy.config import PolicyConfig
 
 INSTRUCTION = "dry run"
 DT_S, HORIZON, N_ACTION_STEPS = 1 / 30, 16, 8
-# Where nothing else says so, the end effector is in front of the base, m.
+# Default position of the end effector, in front of the base, m.
 EE_START = dict(zip(EE_STATE, (0.4, 0.0, 0.3), strict=True))
 # Share of a channel's range that untrained actions use at most.
 SHARE = 0.05
@@ -30,12 +30,12 @@ def start_state(contract: RobotContract, config: PolicyConfig,
                 checkpoint: Path) -> dict[str, float]:
     """Return state name -> value to start from.
 
-    The mean of the data the checkpoint was trained on, if its normalizer is there: a policy
-    whose first action lies far from the measured joints is refused by the ``jump`` limit.
-    Otherwise the middle of the range of the channel that drives the state, or 0.
+    The mean of the training data, if the checkpoint has a normalizer: the ``jump`` limit refuses a
+    first action that is far from the measured joints. Otherwise the middle of the range of the
+    channel that drives the state, or 0.
 
     Raises:
-        CheckpointError: there is a normalizer and it cannot be used.
+        CheckpointError: the normalizer is damaged or does not fit the checkpoint.
     """
     middle = {c.state: rest_value(c) for c in contract.actions.values() if c.state}
     start = {n: middle.get(n, EE_START.get(n, 0.0)) for n in config.state}
@@ -55,13 +55,13 @@ def start_state(contract: RobotContract, config: PolicyConfig,
 
 def write_untrained_checkpoint(contract: RobotContract, directory: str | Path,
                                config: PolicyConfig | None = None) -> None:
-    """Write a small random network that fits a robot and moves it by next to nothing.
+    """Write a small random network that fits a robot and hardly moves it.
 
     Its actions lie around the middle of each range (around zero for velocities and increments),
-    so close that none of the contract's limits is touched, however they are drawn.
+    so close to it that no sample violates a limit of the contract.
 
     Args:
-        contract: the robot's.
+        contract: of the robot.
         directory: created if needed.
         config: of the network; default: ``untrained_config``.
 
@@ -126,12 +126,12 @@ def temporary_checkpoint(contract: RobotContract) -> Path:
 
 
 def _reach(channel: Channel) -> float:
-    """How far actions may lie from the middle without touching a limit."""
+    """Return how far actions may lie from the middle without violating a limit."""
     middle = rest_value(channel)
     reach = SHARE * (channel.high - channel.low)
-    room = min(channel.high - middle, middle - channel.low)
-    bounds = [reach, room if room > 0 else reach]
-    # From one end to the other within a period; and back again in the next.
+    distance = min(channel.high - middle, middle - channel.low)
+    bounds = [reach, distance if distance > 0 else reach]
+    # Actions may go from one end to the other within a period, and back in the next.
     if channel.velocity is not None:
         bounds.append(channel.velocity * DT_S / 2)
     if channel.acceleration is not None:

@@ -42,8 +42,8 @@ class DryRunArmParameters(Config):
 
     robot: str = Field("", description="Robot contract, a file as in config/robots.")
     checkpoint: str = Field("", description="Checkpoint directory: names the states to measure.")
-    instruction: str = Field("", description="What to tell the policy; empty for the "
-                                             "checkpoint's first instruction.")
+    instruction: str = Field("", description="Instruction for the policy; empty for the "
+                                             "checkpoint's first one.")
     rate: float = Field(0.0, ge=0.0, le=1000.0, description="Joint states per second; 0 for the "
                         "contract's rate, but at most 100.")
     width: int = Field(320, ge=64, le=4096, description="Width of camera images.")
@@ -69,20 +69,20 @@ class DryRunArmNode(Node):
         self._sketch = Sketch(contract.actions, parameters.width, parameters.height)
         self._frames = 0
         self._joint_names = [n for n in config.state if n not in EE_STATE]
-        self._publish_sensors(parameters.rate)
+        self._create_sensors(parameters.rate)
         for index, output in enumerate(contract.outputs):
             self.create_subscription(COMMANDS[output.type], output.topic,
                                      lambda m, i=index: self._on_command(i, m), QOS)
         self._diagnostics = Diagnostics(self, "arm", contract.name, self._describe)
-        self._instruct(parameters.instruction or config.instructions[0], config)
+        self._publish_instruction(parameters.instruction or config.instructions[0], config)
 
-    def _instruct(self, instruction: str, config: PolicyConfig) -> None:
+    def _publish_instruction(self, instruction: str, config: PolicyConfig) -> None:
         config.check_instruction(instruction)
         self._instruction = self.create_publisher(String, self._contract.instruction, LATCHED)
         self._instruction.publish(String(data=instruction))
-        self.get_logger().info(f"{self._contract.name} ready; the policy is told {instruction!r}")
+        self.get_logger().info(f"{self._contract.name} is ready; instruction: {instruction!r}")
 
-    def _publish_sensors(self, rate: float) -> None:
+    def _create_sensors(self, rate: float) -> None:
         contract = self._contract
         self._joints = self._pose = None
         rates = [rate]
@@ -93,16 +93,16 @@ class DryRunArmNode(Node):
             self._pose = self.create_publisher(PoseStamped, contract.ee_pose.topic, QOS)
             rates.append(contract.ee_pose.rate)
         rate = rate or min(max(filter(None, rates), default=LARGEST_RATE), LARGEST_RATE)
-        self.create_timer(1.0 / rate, self._measure)
+        self.create_timer(1.0 / rate, self._publish_state)
         groups: dict[float, list] = {}
         for name, camera in contract.cameras.items():
             message = CompressedImage if camera.compressed else Image
             publisher = self.create_publisher(message, camera.topic, QOS)
             groups.setdefault(camera.rate or CAMERA_RATE, []).append((name, publisher))
         for rate, cameras in groups.items():
-            self.create_timer(1.0 / rate, lambda cameras=cameras: self._see(cameras))
+            self.create_timer(1.0 / rate, lambda cameras=cameras: self._publish_images(cameras))
 
-    def _measure(self) -> None:
+    def _publish_state(self) -> None:
         now_ns = self.get_clock().now().nanoseconds
         moment = self._arm.update(now_ns)
         if self._joints is not None:
@@ -114,7 +114,7 @@ class DryRunArmNode(Node):
         if self._pose is not None:
             self._pose.publish(_pose(moment, now_ns))
 
-    def _see(self, cameras: list) -> None:
+    def _publish_images(self, cameras: list) -> None:
         now_ns = self.get_clock().now().nanoseconds
         moment = self._arm.observe(now_ns)
         self._frames += 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prints what happens in a dry run, every two seconds and at the end."""
+"""Print what happens in a dry run: a line every two seconds, a summary at the end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from tinyvla_ros.core.configuration import Config
-from tinyvla_ros.dry_run.report import POLICY, Report
+from tinyvla_ros.dry_run.summary import POLICY, DryRunSummary
 from tinyvla_ros.nodes.parameters import declare_parameters
 from tinyvla_ros.nodes.runner import run_node
 
@@ -22,38 +22,38 @@ PERIOD_S = 2.0
 class DryRunReportParameters(Config):
     """Parameters of ``dry_run_report_node``."""
 
-    seconds: float = Field(0.0, ge=0.0, le=1e6, description="End when the policy has been "
-                           "there for this time; 0 to go on until interrupted.")
+    seconds: float = Field(0.0, ge=0.0, le=1e6, description="End so long after the "
+                           "policy's first status; 0 to run until interrupted.")
 
 
 class DryRunReportNode(Node):
-    """Listens to ``/diagnostics``; ends with 0 if the arm followed the policy, with 1 if not."""
+    """Reads ``/diagnostics``; ends with 0 if the arm followed the policy, otherwise with 1."""
 
     def __init__(self):
         super().__init__("dry_run_report_node")
         self.exit_code: int | None = None
         self._seconds = declare_parameters(self, DryRunReportParameters).seconds
         self._end_timer = None
-        self._report = Report(time.monotonic())
+        self._summary = DryRunSummary(time.monotonic())
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 100)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(PERIOD_S, lambda: _print(self._report.line(time.monotonic())),
+        self.create_timer(PERIOD_S, lambda: _print(self._summary.line(time.monotonic())),
                           clock=self._steady)
 
     def close(self) -> None:
         """Print the summary."""
-        _print(self._report.summary(time.monotonic()))
+        _print(self._summary.table(time.monotonic()))
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
         for status in msg.status:
-            self._report.add(status.name, status.message,
+            self._summary.add(status.name, status.message,
                              {v.key: v.value for v in status.values}, time.monotonic())
             if status.name == POLICY and self._seconds and self._end_timer is None:
-                # Loading the policy does not count.
+                # The time to load the policy does not count.
                 self._end_timer = self.create_timer(self._seconds, self._end, clock=self._steady)
 
     def _end(self) -> None:
-        problem = self._report.problem()
+        problem = self._summary.problem()
         if problem:
             _print(f"error: {problem}")
         self.exit_code = 1 if problem else 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens in a dry run, gathered from ``/diagnostics``."""
+"""What happened in a dry run, collected from ``/diagnostics``."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 POLICY, ARM = "policy_node: policy", "dry_run_arm_node: arm"
-# Enough to read, in a line.
+# Longest message in a line, characters.
 LONGEST = 60
 
 
-class Report:
-    """The newest status of policy and arm, and how long the policy was in each state.
+class DryRunSummary:
+    """The newest status of policy and arm, and the time that the policy spent in each state.
 
     Args:
-        now_s: steady time at which the run begins.
+        now_s: steady time at the start of the run.
     """
 
     def __init__(self, now_s: float):
@@ -26,7 +26,7 @@ class Report:
         self._seconds: dict[str, float] = defaultdict(float)
 
     def add(self, name: str, message: str, values: Mapping[str, str], now_s: float) -> None:
-        """Take a status; those of other nodes are ignored."""
+        """Add a status; those of other nodes are ignored."""
         if name in self._status:
             self._status[name] = values
         if name == POLICY:
@@ -34,7 +34,7 @@ class Report:
             self._state, self._message = values.get("state", "inactive"), message
 
     def line(self, now_s: float) -> str:
-        """Say what is happening."""
+        """Return one line about the present."""
         message = self._message if len(self._message) <= LONGEST else \
             self._message[:LONGEST - 3] + "..."
         state = message if message.startswith(self._state) else f"{self._state}: {message}"
@@ -44,7 +44,7 @@ class Report:
                 f"commands followed, {arm.get('refused', 0)} refused, fastest: "
                 f"{arm.get('largest_velocity', 'nothing')}")
 
-    def summary(self, now_s: float) -> str:
+    def table(self, now_s: float) -> str:
         """Return a table of the whole run."""
         self._count(now_s)
         policy, arm = self._status[POLICY], self._status[ARM]
@@ -65,7 +65,7 @@ class Report:
         return "\n".join(["dry run", *(f"  {n:{width}}  {v}" for n, v in rows.items())])
 
     def problem(self) -> str:
-        """Say why the run was no success, nothing if it was one."""
+        """Return why the run was no success, empty if it was one."""
         arm = self._status[ARM]
         if int(arm.get("refused", 0)):
             return f"the arm refused commands: {_listing(arm, 'refused ')}"
