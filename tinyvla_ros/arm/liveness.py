@@ -42,8 +42,10 @@ class StreamHealth:
         written to.
         """
         before = self._image
-        return self._frozen_after is not None and before is not None and \
-            np.array_equal(before, image)
+        if self._frozen_after is None or before is None or before.shape != image.shape:
+            return False
+        # A living camera's images differ in some of the rows already.
+        return np.array_equal(before[::16], image[::16]) and np.array_equal(before, image)
 
     def arrived(self, now_s: float, stamp_ns: int, image: np.ndarray | None = None,
                 is_same_image: bool = False) -> None:
