@@ -18,7 +18,7 @@ SENSOR_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 
 class SensorPublisher:
-    """The sensor topics of the simulated arm, all parts of a moment with one stamp."""
+    """Topics of the simulated robot: what is published together has one stamp."""
 
     def __init__(self, node: Node, config: SimulatedRobotConfig):
         self._images = {n: node.create_publisher(Image, f"camera/{n}/image_raw", SENSOR_QOS)
@@ -37,18 +37,15 @@ class SensorPublisher:
                       self._clock)
         return [p.topic_name for p in publishers]
 
-    def watched(self) -> bool:
-        """Whether somebody subscribes to every camera."""
+    def all_cameras_subscribed(self) -> bool:
+        """Return whether every camera has a subscriber."""
         return all(p.get_subscription_count() > 0 for p in self._images.values())
 
-    def clock(self, stamp_ns: int) -> None:
-        """Publish the simulation time."""
-        msg = Clock()
-        set_stamp(msg.clock, stamp_ns)
-        self._clock.publish(msg)
-
-    def state(self, env: MetaWorldEnv, stamp_ns: int) -> None:
-        """Publish joint positions and end-effector pose."""
+    def publish(self, env: MetaWorldEnv, stamp_ns: int, images: bool = True) -> None:
+        """Publish clock, joint positions and end-effector pose; then render the cameras too."""
+        clock = Clock()
+        set_stamp(clock.clock, stamp_ns)
+        self._clock.publish(clock)
         state = env.state()
         joints = JointState(name=list(JOINT_NAMES), position=[state[n] for n in JOINT_NAMES])
         set_stamp(joints.header.stamp, stamp_ns)
@@ -60,9 +57,10 @@ class SensorPublisher:
         point.x, point.y, point.z = (state[n] for n in EE_NAMES)
         turn.x, turn.y, turn.z, turn.w = env.ee_quaternion()
         self._pose.publish(pose)
+        if images:
+            self._publish_images(env, stamp_ns)
 
-    def images(self, env: MetaWorldEnv, stamp_ns: int) -> None:
-        """Render and publish every camera with its CameraInfo."""
+    def _publish_images(self, env: MetaWorldEnv, stamp_ns: int) -> None:
         for name, publisher in self._images.items():
             msg, info = Image(), self._info_messages[name]
             fill_image(msg, env.render_camera(name))

@@ -161,7 +161,8 @@ class SimBridgeNode(Node):
 
     def _wait_for_policy(self) -> None:
         deadline = time.monotonic() + self._options.start_timeout
-        while not (self._publisher.watched() and self.count_publishers("action_chunk")):
+        while not (self._publisher.all_cameras_subscribed()
+                   and self.count_publishers("action_chunk")):
             if time.monotonic() > deadline:
                 raise InputError(f"No policy appeared within {self._options.start_timeout} s; "
                                  "start policy_node in the same ROS_DOMAIN_ID, enabled.")
@@ -184,7 +185,7 @@ class SimBridgeNode(Node):
         episode = Episode(self._envs[spec.task], spec)
         run = self._lockstep if self._options.mode == "lockstep" else self._realtime
         values, latencies = run(episode)
-        self._publish_observation(episode)
+        self._publisher.publish(episode.env, episode.stamp_ns)
         result = episode.result()
         self._publish_event(spec, END, {
             "success": result.success, "steps": result.steps, "return": result.episode_return,
@@ -194,22 +195,22 @@ class SimBridgeNode(Node):
         latencies = []
         while not episode.done:
             sent = time.perf_counter()
-            chunk = self._exchange(episode)
-            latencies.append(1e3 * (self._chunk_time - sent))
+            chunk, received = self._exchange(episode)
+            latencies.append(1e3 * (received - sent))
             episode.execute(chunk, self._options.n_action_steps)
         return {}, latencies
 
-    def _exchange(self, episode: Episode) -> ActionChunk:
-        """Publish an observation and wait for its chunk; publish it again if none comes."""
+    def _exchange(self, episode: Episode) -> tuple[ActionChunk, float]:
+        """Publish an observation, again if no chunk comes; return its chunk and arrival time."""
         deadline = time.monotonic() + self._options.chunk_timeout
         while time.monotonic() < deadline:
-            self._publish_observation(episode)
+            self._publisher.publish(episode.env, episode.stamp_ns)
             resend = time.monotonic() + RESEND_AFTER_S
             with self._changed:
                 while True:
                     self._check_requests()
                     if self._chunk is not None and self._chunk.stamp_ns == episode.stamp_ns:
-                        return self._chunk
+                        return self._chunk, self._chunk_time
                     left = resend - time.monotonic()
                     if left <= 0:
                         break
@@ -231,10 +232,8 @@ class SimBridgeNode(Node):
                 lag_from += time.perf_counter() - due
             now = episode.stamp_ns
             published[now] = time.perf_counter()
-            self._publisher.clock(now)
-            self._publisher.state(episode.env, now)
-            if episode.steps % self._config.camera_every == 0:
-                self._publisher.images(episode.env, now)
+            self._publisher.publish(episode.env, now,
+                                    images=episode.steps % self._config.camera_every == 0)
             with self._changed:
                 chunk, received = self._chunk, self._chunk_time
             if chunk is not None and chunk is not taken:
@@ -252,12 +251,6 @@ class SimBridgeNode(Node):
         factor = episode.steps * CONTROL_DT / (time.perf_counter() - start)
         self._factors.append(factor)
         return {"real_time_factor": round(factor, 4), "held_steps": held}, latencies
-
-    def _publish_observation(self, episode: Episode) -> None:
-        stamp = episode.stamp_ns
-        self._publisher.clock(stamp)
-        self._publisher.state(episode.env, stamp)
-        self._publisher.images(episode.env, stamp)
 
     def _pause(self, seconds: float) -> None:
         """Check the operator's requests, then wait."""

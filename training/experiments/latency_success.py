@@ -10,7 +10,7 @@ from tinyvla_ros.policy.checkpoint import load_checkpoint
 from training.experiments.episodes import check_evaluation, run_missing
 from training.experiments.latency_report import write_report
 from training.experiments.options import LatencyStudyOptions
-from training.jobs.episodes import Delay, EpisodeOutcome, EpisodeRun, PolicySource
+from training.jobs.episodes import EpisodeOutcome, EpisodeRun, PolicySource
 from training.jobs.results_log import EPISODES, ResultsLog
 
 
@@ -29,7 +29,7 @@ def compare_latencies(options: LatencyStudyOptions) -> str | None:
             "dt": loaded.config.action.dt}
     runs = [EpisodeRun(PolicySource(checkpoint), spec, robot,
                        {"join": join, "latency_ms": latency, "task": spec.task, "seed": spec.seed},
-                       delay=Delay(join, round(latency * 1e6)))
+                       delay=(join, round(latency * 1e6)))
             for spec in plan_episodes(list(options.tasks), options.episodes, options.seed)
             for join in options.joins for latency in options.latencies]
     with ResultsLog(options.out, plan, (EPISODES,)) as log:

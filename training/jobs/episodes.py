@@ -48,19 +48,6 @@ class PolicySource:
 
 
 @dataclass(frozen=True)
-class Delay:
-    """Simulated real time in place of lock-step; see ``sim_bridge.delayed_rollout``.
-
-    Attributes:
-        join: how chunks are blended: ``replace``, ``ensemble`` or ``rtc``.
-        latency_ns: from an observation to its chunk.
-    """
-
-    join: str
-    latency_ns: int
-
-
-@dataclass(frozen=True)
 class EpisodeRun:
     """An episode to run.
 
@@ -70,8 +57,9 @@ class EpisodeRun:
         robot: the simulated robot.
         labels: what identifies the episode in a file of results, plain data.
         instruction: for the policy, None for the task's own.
-        delay: latency, None for lock-step.
-        film_strip: PNG to write of the episode, None for none; in lock-step only.
+        delay: blending of chunks and latency in ns, for ``sim_bridge.delayed_rollout``; None for
+            lock-step.
+        film_strip: PNG to write of the episode, in lock-step only.
     """
 
     policy: PolicySource
@@ -79,7 +67,7 @@ class EpisodeRun:
     robot: SimulatedRobotConfig
     labels: Mapping[str, object] = field(default_factory=dict)
     instruction: str | None = None
-    delay: Delay | None = None
+    delay: tuple[str, int] | None = None
     film_strip: Path | None = None
 
 
@@ -133,7 +121,7 @@ def run_episode(run: EpisodeRun) -> EpisodeOutcome:
     try:
         policy = load_policy(run.policy)
         if run.delay is not None:
-            delayed = delayed_rollout(policy, episode, run.delay.join, run.delay.latency_ns)
+            delayed = delayed_rollout(policy, episode, *run.delay)
         else:
             for observation, chunk in rollout(policy, episode):
                 latencies.append(1e3 * chunk.latency_s)

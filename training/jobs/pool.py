@@ -130,12 +130,12 @@ def work_through(jobs: Iterable[Job], finished: Callable[[Job, Any], Iterable[Jo
                 for future in done:
                     number, job = running.pop(future)
                     results[number] = (job, *future.result())
-                while results and (not in_order or handled in results):
-                    job, seconds, result = results.pop(handled if in_order else min(results))
-                    handled += 1
-                    next_jobs.extendleft(reversed(list(finished(job, result))))
-                    if progress is not None:
-                        progress.done(job.kind, seconds)
+                    while results and (not in_order or handled in results):
+                        job, seconds, result = results.pop(handled if in_order else number)
+                        handled += 1
+                        next_jobs.extendleft(reversed(list(finished(job, result))))
+                        if progress is not None:
+                            progress.done(job.kind, seconds)
                 if progress is not None and sys.stderr.isatty():
                     progress.show()  # a running clock; a file gets a line per job
     except BaseException as err:
