@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from tinyvla_ros.core.files import replace_file
 from tinyvla_ros.core.intervals import wilson_interval
 
 # The palette of Okabe and Ito, which color-blind readers can distinguish.
@@ -57,6 +58,4 @@ def success_percent(groups: Sequence[Sequence[bool]]) -> tuple[np.ndarray, np.nd
 
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG that appears whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    figure.savefig(part, format="png", dpi=130)
-    part.replace(path)
+    replace_file(path, lambda part: figure.savefig(part, format="png", dpi=130))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read back the curves of a training run from its TensorBoard events."""
+"""Read the curves of a training run from its TensorBoard events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LAST_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Curve:
-    """A figure over training; points that were not finite are not in it.
+    """A metric over training; points that were not finite are left out.
 
     Attributes:
         steps: (n,) int64, rising.
@@ -46,7 +46,7 @@ class Curve:
 
 
 def read_curves(run: Path, names: Sequence[str]) -> dict[str, Curve]:
-    """Return figures of a run; an empty curve for one that was never logged.
+    """Return metrics of a run; an empty curve for one that was never logged.
 
     Args:
         run: run directory.

@@ -41,8 +41,8 @@ class RunResult:
     gradient_norm: Curve
     batch_size: int
 
-    def figures(self) -> dict[str, float | None]:
-        """Return the figures of the table; None where the run did not get so far."""
+    def metrics(self) -> dict[str, float | None]:
+        """Return the metrics of the table; None where the run ended too early."""
         record, after = self.record, self.record["after"]
         return {
             "output_std_before": record["before"]["output_std"],
@@ -81,7 +81,7 @@ def write_report(log: ResultsLog) -> str:
 
 def summarize_cell(runs: Sequence[RunResult], episodes: Sequence[dict], tasks: Sequence[str]
                    ) -> dict:
-    """Return what the runs of a cell have in common.
+    """Return the metrics and success of a cell over its runs.
 
     Args:
         runs: one per seed.
@@ -89,13 +89,13 @@ def summarize_cell(runs: Sequence[RunResult], episodes: Sequence[dict], tasks: S
         tasks: in the order of the tables.
 
     Returns:
-        ``figures``: per figure its value per seed, median, smallest and largest; ``success``: per
+        ``figures``: per metric its value per seed, median, smallest and largest; ``success``: per
         task, and over ``all`` of them, the counts pooled over seeds with their 95 % interval, and
         the rate of each seed; ``diverged``: number of runs that did.
     """
     figures = {}
-    for name in runs[0].figures() if runs else ():
-        values = {str(r.record["seed"]): r.figures()[name] for r in runs}
+    for name in runs[0].metrics() if runs else ():
+        values = {str(r.record["seed"]): r.metrics()[name] for r in runs}
         known = [v for v in values.values() if v is not None]
         figures[name] = {"seeds": values,
                          "median": float(np.median(known)) if known else None,

@@ -34,7 +34,7 @@ def fix_shares(cells: Mapping[str, dict]) -> dict:
 
 
 def _log_losses(cell: dict, name: str) -> dict[str, float]:
-    """Return the decimal logarithm per seed, of the seeds that have the figure."""
+    """Return the decimal logarithm per seed, of the seeds that have the metric."""
     seeds = cell["figures"].get(name, {}).get("seeds", {})
     return {seed: math.log10(v) for seed, v in seeds.items() if v}
 

@@ -71,12 +71,12 @@ def _share_rows(shares: dict) -> list[list[str]]:
     return rows
 
 
-def _spread(figure: dict | None) -> str:
-    if figure is None or figure["median"] is None:
+def _spread(metric: dict | None) -> str:
+    if metric is None or metric["median"] is None:
         return "-"
-    if figure["low"] == figure["high"]:
-        return number(figure["median"])
-    return f"{number(figure['median'])} ({number(figure['low'])} to {number(figure['high'])})"
+    if metric["low"] == metric["high"]:
+        return number(metric["median"])
+    return f"{number(metric['median'])} ({number(metric['low'])} to {number(metric['high'])})"
 
 
 def _success(row: dict | None) -> str:
