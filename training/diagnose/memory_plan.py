@@ -151,9 +151,6 @@ def measure_peak(work: Callable[[], object], device: str) -> float:
 
 
 def _megabytes(tensors: Iterable[torch.Tensor]) -> float:
-    """Return the memory of the tensors' storages."""
-    total = 0
-    for tensor in tensors:
-        size = tensor.untyped_storage().nbytes()
-        total += -(-size // CUDA_BLOCK) * CUDA_BLOCK if tensor.is_cuda else size
-    return total / MB
+    """Return the memory of tensors that share none."""
+    return sum(-(-t.nbytes // CUDA_BLOCK) * CUDA_BLOCK if t.is_cuda else t.nbytes
+               for t in tensors) / MB
