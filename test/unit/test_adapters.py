@@ -18,9 +18,8 @@ from tinyvla_ros.core.errors import CheckpointError, InputError
 from tinyvla_ros.core.files import checkpoint_digest
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.policy import Policy
-from training.learning.learner import Learner
+from training.learning.learner import Learner, count_parameters, parameter_table
 from training.learning.mixture import load_mixture
-from training.learning.parameter_counts import count_parameters, parameter_table
 from training.learning.processes import Process
 from training.learning.train import fit_normalizer, resume, train
 from training.learning.trainer import Trainer

@@ -18,8 +18,8 @@ from tinyvla_ros.core.errors import CheckpointError, InputError
 from tinyvla_ros.core.resources import default_checkpoint
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig
-from tinyvla_ros.policy.encoder_config import TinyEncoderConfig
 from tinyvla_ros.policy.model import PolicyNetwork
+from tinyvla_ros.policy.model_config import TinyEncoderConfig
 from tinyvla_ros.policy.policy import Policy
 from training.diagnose.diagnosis import Request, Subject, diagnose
 from training.learning.recipe import Recipe

@@ -23,9 +23,9 @@ from tinyvla_ros.core.files import (
     write_json,
 )
 from tinyvla_ros.policy.config import PolicyConfig
-from tinyvla_ros.policy.encoder_config import needs_base
 from tinyvla_ros.policy.lerobot.network import LeRobotDiffusionNetwork
 from tinyvla_ros.policy.model import PolicyNetwork, adapters
+from tinyvla_ros.policy.model_config import needs_base
 from tinyvla_ros.policy.normalizer import Normalizer
 from tinyvla_ros.policy.pretrained import BaseModelSource, copy_description
 

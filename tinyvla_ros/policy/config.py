@@ -17,9 +17,9 @@ from tinyvla_ros.core.errors import (
     unknown,
 )
 from tinyvla_ros.core.files import CONFIG
-from tinyvla_ros.policy.encoder_config import EncoderConfig, TinyEncoderConfig, check_language
 from tinyvla_ros.policy.language_config import LanguageConfig, LearnedTable, check_text, fold
 from tinyvla_ros.policy.lerobot_config import LeRobotDiffusionConfig
+from tinyvla_ros.policy.model_config import ModelConfig, check_language
 
 # Format 1, of release 0.1.0, says ``action.execute_steps`` in place of ``n_action_steps``.
 FORMAT = 2
@@ -87,39 +87,6 @@ class ActionSpec(Config):
         if self.n_action_steps > self.horizon:
             raise ValueError(f"n_action_steps {self.n_action_steps} exceeds horizon "
                              f"{self.horizon}")
-        return self
-
-
-class ModelConfig(Config):
-    """Sizes of the network (see ``tinyvla_ros.policy.model``).
-
-    Attributes:
-        kind: tells the networks apart.
-        image_channels: feature channels at 1/4 resolution; twice as many at 1/8.
-        keypoints: spatial-softmax keypoints per camera.
-        instruction_dim: size of the vector of an instruction, learned or projected.
-        condition_dim: size of the vector that conditions the denoiser.
-        denoiser_channels: channels of the U-Net at full, half and quarter horizon.
-        kernel_size: odd kernel of its convolutions.
-        encoder: which encoder; ``image_channels`` and ``keypoints`` are sizes of what ``tiny``
-            and ``vision`` have of their own.
-    """
-
-    kind: Literal["tinyvla"] = "tinyvla"
-    image_channels: int = Field(32, ge=8, le=512, multiple_of=8)
-    keypoints: int = Field(32, ge=1, le=512)
-    instruction_dim: int = Field(32, ge=1, le=1024)
-    condition_dim: int = Field(256, ge=8, le=4096)
-    denoiser_channels: tuple[int, int, int] = (64, 128, 256)
-    kernel_size: int = Field(3, ge=1, le=15)
-    encoder: EncoderConfig = TinyEncoderConfig()
-
-    @model_validator(mode="after")
-    def _sizes_fit(self):
-        if self.kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size {self.kernel_size} must be odd")
-        if any(c < 8 or c % 8 for c in self.denoiser_channels):
-            raise ValueError("denoiser_channels must be multiples of 8")
         return self
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import nn
 
@@ -11,7 +13,7 @@ from tinyvla_ros.policy.language import embed
 from tinyvla_ros.policy.language_config import TokenizedWords
 from tinyvla_ros.policy.model import PolicyNetwork
 from tinyvla_ros.policy.model.condition import Condition, vector_of
-from tinyvla_ros.policy.model.initialization import initialize_as_torch
+from tinyvla_ros.policy.model.denoiser import initialize_as_torch
 from tinyvla_ros.policy.normalizer import Normalizer
 from tinyvla_ros.policy.policy import to_network_image
 from tinyvla_ros.policy.pretrained import BaseModelSource
@@ -90,3 +92,47 @@ class Learner(nn.Module):
         repeats = self.options.noise_samples
         return tuple(t.repeat_interleave(repeats, 0)
                      for t in (self.normalizer.action(batch.actions), batch.valid, condition))
+
+
+@dataclass(frozen=True)
+class Part:
+    """Parameters of one part.
+
+    Attributes:
+        name: of the part.
+        total: all of them.
+        trainable: those that training changes.
+    """
+
+    name: str
+    total: int
+    trainable: int
+
+
+def count_parameters(learner: Learner) -> list[Part]:
+    """Return the parts of the encoder, the denoiser, the training-only head and their sum.
+
+    The last two rows are ``policy``, without that head, and ``all``.
+    """
+    network = learner.network
+    parts = [_count(f"encoder.{name}", child) for name, child in network.encoder.named_children()]
+    parts.append(_count("denoiser", network.denoiser))
+    policy = _count("policy", network)
+    head = [] if learner.auxiliary_head is None else [
+        _count("auxiliary head (training only)", learner.auxiliary_head)]
+    everything = Part("all", policy.total + sum(p.total for p in head),
+                      policy.trainable + sum(p.trainable for p in head))
+    return [p for p in parts if p.total] + head + [policy, everything]
+
+
+def parameter_table(parts: list[Part]) -> str:
+    """Return a table for people."""
+    width = max(len(p.name) for p in parts)
+    lines = [f"{'parameters':{width}} {'total':>13} {'trainable':>13}"]
+    lines += [f"{p.name:{width}} {p.total:>13,} {p.trainable:>13,}" for p in parts]
+    return "\n".join(lines)
+
+
+def _count(name: str, module: nn.Module) -> Part:
+    sizes = [(p.numel(), p.requires_grad) for p in module.parameters()]
+    return Part(name, sum(n for n, _ in sizes), sum(n for n, trained in sizes if trained))

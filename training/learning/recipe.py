@@ -14,19 +14,18 @@ from tinyvla_ros.policy.config import (
     ActionSpec,
     CameraSpec,
     DiffusionConfig,
-    ModelConfig,
     PolicyConfig,
     check_sizes,
 )
-from tinyvla_ros.policy.encoder_config import check_language
 from tinyvla_ros.policy.language_config import LanguageConfig, LearnedTable
+from tinyvla_ros.policy.model_config import ModelConfig, check_language
 
 
 class Initialization(Config):
     """How the denoiser starts; the encoder always starts as torch does.
 
     Attributes:
-        kind: ``unit`` gives outputs of unit scale (``tinyvla_ros.policy.model.initialization``);
+        kind: ``unit`` gives outputs of unit scale (``tinyvla_ros.policy.model.denoiser``);
             ``torch`` is what torch's layers do by themselves.
         head_scale: factor on the weights and bias of the last layer; other than 1 only to repeat
             the historical recipe.

@@ -20,13 +20,12 @@ from tinyvla_ros.core.files import checkpoint_digest
 from tinyvla_ros.core.provenance import provenance
 from tinyvla_ros.policy.checkpoint import load_checkpoint, save_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig
-from tinyvla_ros.policy.model.encoders import with_fingerprint
+from tinyvla_ros.policy.model.base_model import with_fingerprint
 from tinyvla_ros.policy.normalizer import Normalizer
 from tinyvla_ros.policy.pretrained import BaseModelSource
 from training.data.fingerprint import is_same_data
-from training.learning.learner import Learner
+from training.learning.learner import Learner, count_parameters, parameter_table
 from training.learning.mixture import Mixture, load_mixture
-from training.learning.parameter_counts import count_parameters, parameter_table
 from training.learning.processes import Process, join_processes
 from training.learning.recipe import Recipe
 from training.learning.run_directory import RunDirectory

@@ -15,7 +15,7 @@ from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import CheckpointError, InputError
 from tinyvla_ros.core.files import ADAPTER, replace_file, write_json
 from tinyvla_ros.policy.config import PolicyConfig
-from tinyvla_ros.policy.encoder_config import PretrainedConfig
+from tinyvla_ros.policy.model_config import PretrainedConfig
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 # Where the adapted model is among a policy network's tensors.

@@ -12,6 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.policy.model import adapters
+from tinyvla_ros.policy.model_config import PretrainedConfig
 
 
 class Backbone(nn.Module):
@@ -60,6 +62,20 @@ class Backbone(nn.Module):
         state = self.model.state_dict().keys() if buffers else ()
         names |= set(state) - {n for n, _ in self.model.named_parameters()}
         self._kept = frozenset(f"model.{n}" for n in names)
+
+    def train_as(self, encoder: PretrainedConfig, all_names: Iterable[str]) -> None:
+        """Train what a configuration says: nothing, new adapters, or all of a model.
+
+        Args:
+            encoder: its field ``adapt`` decides.
+            all_names: the parameters that ``full`` stands for.
+        """
+        if encoder.adapt == "lora":
+            self.model = adapters.attach(self.model, encoder)
+            self.adapt(n for n, _ in self.model.named_parameters() if "lora_" in n)
+        elif encoder.adapt == "full":
+            self.adapt(all_names, buffers=True)
+        self.train(self.training)
 
     def freeze_unused_parameters(self, output: torch.Tensor) -> None:
         """Do not train what an output does not depend on: an optimizer would never see it."""

@@ -12,7 +12,8 @@ from torch import nn
 
 from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import CheckpointError, InputError
-from tinyvla_ros.policy.encoder_config import PretrainedConfig
+from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.policy.model_config import PretrainedConfig, needs_base
 from tinyvla_ros.policy.pretrained import BaseModelSource, fingerprint
 
 INSTALL = "type: pip install -r requirements-vlm.txt"
@@ -38,6 +39,20 @@ def find(settings: PretrainedConfig, source: BaseModelSource) -> Path:
                                   "say where it is by the environment variable "
                                   "TINYVLA_BASE_MODELS.")
     return path
+
+
+def with_fingerprint(config: PolicyConfig, source: BaseModelSource) -> PolicyConfig:
+    """Return a configuration that says by its fingerprint which base model it leaves weights to.
+
+    Raises:
+        InputError: the base model is not to be had, or has another fingerprint than is said.
+    """
+    settings = config.model.encoder
+    if not needs_base(settings):
+        return config
+    encoder = settings.model_copy(update={"base": fingerprint(find(settings, source))})
+    return config.model_copy(
+        update={"model": config.model.model_copy(update={"encoder": encoder})})
 
 
 def load_transformers(settings: PretrainedConfig, path: Path, weights: bool) -> nn.Module:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 
 class AttendedCondition(NamedTuple):
@@ -38,3 +39,9 @@ Condition = torch.Tensor | AttendedCondition
 def vector_of(condition: Condition) -> torch.Tensor:
     """Return the (B, condition_dim) vector of any condition."""
     return condition.vector if isinstance(condition, AttendedCondition) else condition
+
+
+def join_layers(width: int, condition_dim: int) -> nn.Sequential:
+    """Return the last layers of every encoder: (B, width) to (B, condition_dim)."""
+    return nn.Sequential(nn.Linear(width, condition_dim), nn.SiLU(),
+                         nn.Linear(condition_dim, condition_dim))

@@ -10,11 +10,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from tinyvla_ros.policy.model.condition import AttendedCondition, Condition, vector_of
-from tinyvla_ros.policy.model.initialization import initialize_head
 
 GROUPS = 8
 STEP_DIM = 64
 HEAD_DIM = 64
+# Of linear layers at the start: the output then has unit scale from the first step.
+LINEAR_GAIN = 0.5
 
 
 class StepEmbedding(nn.Module):
@@ -133,3 +134,27 @@ class ConditionalUnet1d(nn.Module):
         half = self.up_half(torch.cat([self.from_quarter(deep), half], 1), condition)
         full = self.up_full(torch.cat([self.from_half(half), full], 1), condition)
         return self.head(full.transpose(1, 2))
+
+
+def initialize_head(module: nn.Module) -> None:
+    """Initialize a denoiser in place.
+
+    Linear layers: Xavier uniform with gain 0.5 (Glorot & Bengio 2010). 1-D convolutions: Kaiming
+    normal, fan-out (He et al. 2015). All biases zero; normalization layers keep scale 1, shift 0.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight, gain=LINEAR_GAIN)
+        elif isinstance(layer, (nn.Conv1d, nn.ConvTranspose1d)):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="linear")
+        else:
+            continue
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
+def initialize_as_torch(module: nn.Module) -> None:
+    """Initialize a denoiser in place as torch does by itself (Kaiming uniform, a = sqrt 5)."""
+    for layer in module.modules():
+        if isinstance(layer, (nn.Linear, nn.Conv1d, nn.ConvTranspose1d)):
+            layer.reset_parameters()

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.policy.model.condition import join_layers
 from tinyvla_ros.policy.model.instruction import make_instruction_embedding
 
 GROUPS = 4
@@ -98,8 +99,7 @@ class ObservationEncoder(nn.Module):
             CameraEncoder(model.image_channels, model.keypoints, model.instruction_dim)
             for _ in self.camera_names)
         width = sum(c.features for c in self.cameras) + len(config.state) + model.instruction_dim
-        self.join = nn.Sequential(nn.Linear(width, model.condition_dim), nn.SiLU(),
-                                  nn.Linear(model.condition_dim, model.condition_dim))
+        self.join = join_layers(width, model.condition_dim)
 
     def forward(self, images: list[torch.Tensor], state: torch.Tensor,
                 instruction: torch.Tensor) -> torch.Tensor:

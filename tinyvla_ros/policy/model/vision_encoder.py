@@ -12,8 +12,7 @@ from torch.nn import functional as F
 
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.config import PolicyConfig
-from tinyvla_ros.policy.encoder_config import VisionEncoderConfig
-from tinyvla_ros.policy.model import adapters, base_model
+from tinyvla_ros.policy.model import base_model
 from tinyvla_ros.policy.model.backbone import (
     Backbone,
     check_patches,
@@ -21,8 +20,10 @@ from tinyvla_ros.policy.model.backbone import (
     trained_size,
     try_out,
 )
+from tinyvla_ros.policy.model.condition import join_layers
 from tinyvla_ros.policy.model.encoder import SHARPNESS, ResidualBlock, spatial_softmax
 from tinyvla_ros.policy.model.instruction import make_instruction_embedding
+from tinyvla_ros.policy.model_config import VisionEncoderConfig
 from tinyvla_ros.policy.pretrained import BaseModelSource
 
 
@@ -60,12 +61,7 @@ class ImageBackbone(Backbone):
         self._options = {}
         if self.size != size and _interpolates(model):
             self._options = {"interpolate_pos_encoding": True}
-        if settings.adapt == "lora":
-            self.model = adapters.attach(self.model, settings)
-            self.adapt(n for n, _ in self.model.named_parameters() if "lora_" in n)
-        elif settings.adapt == "full":
-            self.adapt((n for n, _ in self.model.named_parameters()), buffers=True)
-        self.train(self.training)
+        self.train_as(settings, [n for n, _ in self.model.named_parameters()])
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Map (B, 3, H, W) in [-1, 1] to features (B, channels, h, w) float32."""
@@ -156,8 +152,7 @@ class VisionEncoder(nn.Module):
                         model.keypoints if settings.pool == "keypoints" else 0,
                         model.instruction_dim) for _ in self.camera_names)
         width = sum(c.features for c in self.cameras) + len(config.state) + model.instruction_dim
-        self.join = nn.Sequential(nn.Linear(width, model.condition_dim), nn.SiLU(),
-                                  nn.Linear(model.condition_dim, model.condition_dim))
+        self.join = join_layers(width, model.condition_dim)
 
     def forward(self, images: list[torch.Tensor], state: torch.Tensor,
                 instruction: torch.Tensor) -> torch.Tensor:

@@ -13,8 +13,7 @@ from torch import nn
 
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.config import PolicyConfig
-from tinyvla_ros.policy.encoder_config import VlmEncoderConfig
-from tinyvla_ros.policy.model import adapters, base_model
+from tinyvla_ros.policy.model import base_model
 from tinyvla_ros.policy.model.backbone import (
     Backbone,
     check_patches,
@@ -22,7 +21,8 @@ from tinyvla_ros.policy.model.backbone import (
     trained_size,
     try_out,
 )
-from tinyvla_ros.policy.model.condition import AttendedCondition, Condition
+from tinyvla_ros.policy.model.condition import AttendedCondition, Condition, join_layers
+from tinyvla_ros.policy.model_config import VlmEncoderConfig
 from tinyvla_ros.policy.pretrained import BaseModelSource
 
 # These take several images per row and look at their content to find out which are padding.
@@ -76,13 +76,8 @@ class VlmBackbone(Backbone):
         self.size = settings.image_size or size
         check_patches(self.size, patch, path)
         self.family, self.channels = config.model_type, config.get_text_config().hidden_size
-        if settings.adapt == "lora":
-            self.model = adapters.attach(self.model, settings)
-            self.adapt(n for n, _ in self.model.named_parameters() if "lora_" in n)
-        elif settings.adapt == "full":
-            self.adapt((n for n, _ in self.model.named_parameters()
-                        if settings.train_vision or not n.startswith(VISION_PARTS)), buffers=True)
-        self.train(self.training)
+        self.train_as(settings, [n for n, _ in self.model.named_parameters()
+                                 if settings.train_vision or not n.startswith(VISION_PARTS)])
 
     @staticmethod
     def _check_kind(config, path) -> None:
@@ -160,9 +155,7 @@ class VlmEncoder(nn.Module):
                 f"the vlm model {settings.model}", images,
                 torch.zeros(1, config.language.max_tokens, dtype=torch.int64))
         self.norm = nn.LayerNorm(width)
-        self.join = nn.Sequential(
-            nn.Linear(width + len(config.state), model.condition_dim), nn.SiLU(),
-            nn.Linear(model.condition_dim, model.condition_dim))
+        self.join = join_layers(width + len(config.state), model.condition_dim)
 
     def forward(self, images: list[torch.Tensor], state: torch.Tensor,
                 instruction: torch.Tensor) -> Condition:
