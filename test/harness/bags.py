@@ -54,7 +54,7 @@ def custom(**more: str) -> dict[str, str]:
             "outcome": "success", "seed": "7", **more}
 
 
-def picture(number: int, camera: str) -> np.ndarray:
+def numbered_image(number: int, camera: str) -> np.ndarray:
     """Return (SIZE, SIZE, 3) uint8: its brightness is its number, a corner tells the camera."""
     image = np.full((SIZE, SIZE, 3), number % 200 + 20, np.uint8)
     image[:4, :4] = CAMERAS.index(camera) * 100
@@ -64,7 +64,7 @@ def picture(number: int, camera: str) -> np.ndarray:
 def image(camera: str, stamp_ns: int, number: int, log_ns: int) -> Sent:
     """Return an image message."""
     return Sent(f"/camera/{camera}/image_raw", "sensor_msgs/msg/Image", log_ns,
-                ros_messages.image(stamp_ns, picture(number, camera)))
+                ros_messages.image(stamp_ns, numbered_image(number, camera)))
 
 
 def joints(stamp_ns: int, values: Mapping[str, float], log_ns: int) -> Sent:
@@ -208,7 +208,7 @@ def stamp_of(sent: Sent) -> int:
 
 
 def export(out: Path, *arguments: object) -> int:
-    """Run the command: small images, one process unless said otherwise."""
+    """Run the command: small images, one process unless given otherwise."""
     from tinyvla_ros.cli.main import run_command
 
     defaults = ["--out", out, "--size", SIZE, "--workers", 1]
@@ -229,7 +229,7 @@ def load(root: Path, dt: float = 0.0125, state: tuple[str, ...] = STATE,
 
 
 def numbers(images: np.ndarray) -> list[list[int]]:
-    """Return which picture each frame of each camera shows."""
+    """Return which image each frame of each camera shows."""
     return (images[:, :, -1, -1, 0].astype(int) - 20).T.tolist()
 
 
@@ -240,7 +240,7 @@ def contents(root: Path) -> dict[str, str]:
 
 
 def refusal(bag: Path, tmp_path: Path, capsys, *arguments: object) -> str:
-    """Export a bag that cannot be, and return what is said."""
+    """Export a bag that is refused, and return the sentence."""
     with pytest.raises(InputError, match="No bag was exported"):
         export(tmp_path / "refused", bag, *arguments)
     assert not (tmp_path / "refused").exists()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bags are what rosbag2 writes, other people's readers read them, and damage costs only itself."""
+"""Bags are what rosbag2 writes, other readers read them, and damage stays local."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def digest(path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("compression", ["none", "zstd", "lz4"])
-def test_other_peoples_readers_read_it(tmp_path, compression):
+def test_other_readers_read_it(tmp_path, compression):
     path = write_bag(tmp_path / "bag", TEXTS, {"task": "t"}, compression)
     with AnyReader([path]) as reader:  # definitions and their hashes are checked by it
         assert reader.message_count == 75
@@ -219,7 +219,7 @@ def test_what_is_no_bag_is_one_sentence(tmp_path):
         find_bags(tmp_path)
 
 
-def test_a_folder_gives_its_bags_and_passes_over_other_files(tmp_path):
+def test_a_folder_gives_its_bags_and_other_files_are_ignored(tmp_path):
     for name in ("b", "a"):
         write_bag(tmp_path / "episodes" / name, TEXTS)
     (tmp_path / "episodes" / "notes.txt").write_text("hello")
@@ -227,7 +227,7 @@ def test_a_folder_gives_its_bags_and_passes_over_other_files(tmp_path):
     assert [p.name for p in find_bags(tmp_path)] == ["a", "b"]
 
 
-def test_an_empty_bag_can_be_looked_at(tmp_path):
+def test_an_empty_bag_can_be_read(tmp_path):
     path = write_bag(tmp_path / "bag", {"/a": []})
     with Bag(path) as bag:
         assert list(bag.messages()) == []
@@ -235,7 +235,7 @@ def test_an_empty_bag_can_be_looked_at(tmp_path):
         assert bag_info(bag).topics[0].rate_hz == 0.0
 
 
-def test_bytes_that_are_no_message_and_types_nobody_defines(tmp_path):
+def test_bytes_that_are_not_a_message_and_undefined_types(tmp_path):
     from tinyvla_ros.bags.metadata import TopicMetadata
     from tinyvla_ros.bags.writer import BagWriter
 

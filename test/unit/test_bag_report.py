@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The episode report tells what happened, whatever a bag has and lacks."""
+"""The episode report shows what happened, whatever a bag has and lacks."""
 
 from __future__ import annotations
 
@@ -86,16 +86,16 @@ def test_seams_latency_and_events_are_where_they_happened(tmp_path):
     assert data.duration_s == pytest.approx(1.95)
     assert len(data.chunks) == 10
     assert data.latency_ms == pytest.approx([30.0] * 10)
-    # Chunks rise by 0.05 a picture and by 0.01 a row: four rows on, the old one lacks 0.16.
+    # Chunks rise by 0.05 an image and by 0.01 a row: four rows on, the old one lacks 0.16.
     seams = [c.seam for c in data.chunks]
     assert seams[0] is None
     assert seams[1:] == pytest.approx([0.16 / 4.0] * 9, abs=1e-6)
     assert [c.t for c in data.chunks] == pytest.approx([0.2 * i + 0.03 for i in range(10)])
     assert data.chunks[1].begin == pytest.approx(0.2)
     assert data.units == {"lift": "cm"}
-    told = [(e.t, e.kind, e.text) for e in data.events]
-    assert told == [(0.5, "intervention", "velocity lift (2 times)"),
-                    (1.0, "state", "holding: front is stale"), (1.0, "hold", "stale"),
+    events = [(e.t, e.kind, e.text) for e in data.events]
+    assert events == [(0.5, "intervention", "velocity lift (2 times)"),
+                      (1.0, "state", "holding: front is stale"), (1.0, "hold", "stale"),
                     (1.4, "state", "running")]
     assert [s[:2] for s in data.states] == [(0.0, "running"), (1.0, "holding"), (1.4, "running")]
 
@@ -111,7 +111,7 @@ def test_a_hold_is_no_seam_and_has_no_latency(tmp_path):
     assert [c.latency_ms for c in data.chunks] == [0.0, None, 0.0]
 
 
-def test_latency_of_an_arm_is_the_policys(tmp_path):
+def test_latency_of_trajectories_is_that_of_the_policys_chunks(tmp_path):
     messages = []
     for topic, log, message in episode_messages():
         if topic == "/action_chunk":  # an arm gets trajectories that begin a little later
@@ -140,7 +140,7 @@ def test_lockstep_is_shown_in_simulation_time(tmp_path):
     assert data.latency_ms == pytest.approx([300.0] * 10, abs=0.01)
 
 
-def test_stamps_that_jump_are_not_believed(tmp_path):
+def test_receive_times_replace_stamps_that_jump(tmp_path):
     messages = [("/joint_states", START_NS + i * 10_000_000,
                  joints(START_NS + (i if i < 50 else i - 90) * 10_000_000, 0.1))
                 for i in range(100)]
@@ -155,7 +155,7 @@ def test_stamps_that_jump_are_not_believed(tmp_path):
     (("/camera/front/image_raw",), ("joint states", "action chunks", "diagnostics of a policy")),
     (("/diagnostics",), ("images", "joint states", "action chunks"))])
 @pytest.mark.parametrize("sqlite", [False, True])
-def test_what_a_bag_lacks_is_said(tmp_path, kept, missing, sqlite):
+def test_the_page_names_what_a_bag_lacks(tmp_path, kept, missing, sqlite):
     messages = [m for m in episode_messages() if m[0] in kept]
     code, html = report(tmp_path, write(tmp_path / "bag", messages, sqlite=sqlite))
     assert code == 0
@@ -175,7 +175,7 @@ def test_an_empty_bag_and_a_bag_of_others_are_shown(tmp_path):
     assert "Times are receive times, because nothing in this bag has a stamp." in html
 
 
-def test_compressed_pictures_and_those_nobody_can_read(tmp_path):
+def test_compressed_and_unreadable_images(tmp_path):
     messages = []
     for i in range(20):
         at = START_NS + i * 50_000_000
@@ -187,7 +187,7 @@ def test_compressed_pictures_and_those_nobody_can_read(tmp_path):
     assert "20 images cannot be shown. /depth/image: Unknown image encoding" in html
 
 
-def test_an_episode_topic_says_the_outcome_where_metadata_does_not(tmp_path):
+def test_the_outcome_is_that_of_the_episode_topic_where_metadata_has_none(tmp_path):
     begin = status("bridge: episode", "begin", {"task": "lift", "seed": 4})
     end = status("bridge: episode", "end", {"success": True, "steps": 9})
     assert begin.__msgtype__ == STATUS
@@ -201,7 +201,7 @@ def test_an_episode_topic_says_the_outcome_where_metadata_does_not(tmp_path):
     assert "The recording spans 2 episodes; they are shown as one." in data.notes
 
 
-def test_video_shows_the_newest_picture_of_every_camera(tmp_path):
+def test_a_video_shows_the_newest_image_of_every_camera(tmp_path):
     with Bag(write(tmp_path / "bag", episode_messages(), CUSTOM)) as bag, ImageStore() as store:
         data = read_episode(bag, store)
         made = make_film(store, data.cameras, data.duration_s, 5, 2_000_000)
@@ -240,10 +240,10 @@ def test_no_more_images_are_kept_than_a_video_shows(tmp_path):
     assert [t for t, _ in made.strips["front"]] == pytest.approx([0.0, 0.49, 0.99], abs=0.04)
 
 
-def test_a_page_stays_below_its_size_and_says_what_it_lacks(tmp_path):
+def test_a_page_stays_below_its_size_and_names_what_it_lacks(tmp_path):
     rng = np.random.default_rng(0)
     messages = []
-    for i in range(40):  # noise is as large as pictures get
+    for i in range(40):  # noise compresses worst
         at = START_NS + i * 50_000_000
         noisy = image(at, 0, (240, 320))
         noisy.data = rng.integers(0, 256, noisy.data.shape, np.uint8)
@@ -271,7 +271,7 @@ def test_only_so_many_episodes_are_shown_in_detail(tmp_path):
     assert "3 episodes" in html
 
 
-def test_what_cannot_be_is_one_sentence(tmp_path):
+def test_invalid_options_are_one_sentence(tmp_path):
     bag = write(tmp_path / "bag", episode_messages(0.2), CUSTOM)
     for more, sentence in ((("--max-mb", "0"), "--max-mb is 0"),
                            (("--episodes", "0"), "--episodes is 0")):
@@ -300,6 +300,6 @@ def test_a_run_of_damaged_bags_has_a_page_and_an_error(tmp_path):
 @pytest.mark.parametrize(("topic", "name"), [
     ("/camera/front/image_raw", "front"), ("/left/camera/front/image_raw/compressed",
                                            "left/front"),
-    ("/wrist_cam/color/image_raw", "wrist_cam/color"), ("/pictures", "pictures")])
-def test_cameras_have_the_names_people_gave_them(topic, name):
+    ("/wrist_cam/color/image_raw", "wrist_cam/color"), ("/images", "images")])
+def test_camera_names_come_from_topics(topic, name):
     assert camera_name(topic) == name

@@ -95,7 +95,7 @@ def test_an_episode_without_an_end_is_interrupted_by_the_next():
     assert sorter.recording == "two"
 
 
-def test_publishers_whose_clocks_are_wrong_are_judged_by_arrival():
+def test_receive_times_count_for_publishers_whose_clocks_are_wrong():
     sink = Kept()
     sorter = Sorter(sink)
     sorter.begin("e", at(0), 0.0, {})
@@ -122,7 +122,7 @@ def test_latched_messages_begin_every_episode():
     assert sink.messages[1][0].log_ns == at(100), "not before the episode began"
 
 
-def test_an_episode_of_which_nothing_came_has_no_bag():
+def test_an_episode_without_messages_has_no_bag():
     sink = Kept()
     sorter = Sorter(sink, quiet=("/episode",))
     sorter.begin("e", at(0), 0.0, {})

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Episodes as rosbag2 directories: written, read, mended, replayed and shown, without ROS."""
+"""Episodes as rosbag2 directories: written, read, recovered and replayed, without ROS."""

@@ -38,6 +38,6 @@ class FilmStrip:
         label = np.full((LABEL_HEIGHT, width, 3), 255, np.uint8)
         cv2.putText(label, title, (6, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1,
                     cv2.LINE_AA)
-        picture = np.vstack([label, *rows])
-        if not cv2.imwrite(str(path), picture[:, :, ::-1]):
+        image = np.vstack([label, *rows])
+        if not cv2.imwrite(str(path), image[:, :, ::-1]):
             raise OSError(f"cannot write {path}")

@@ -19,7 +19,7 @@ from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.messages import image_to_array, time_to_ns
 from tinyvla_ros.report.chunks import ChunkView, chunk_of, view_chunks
 from tinyvla_ros.report.events import ReportEvent, episode_events, policy_events
-from tinyvla_ros.report.film import CameraStream, ImageStore
+from tinyvla_ros.report.film import FilmCamera, ImageStore
 from tinyvla_ros.report.time_axis import TimeAxis
 
 IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
@@ -55,7 +55,7 @@ class EpisodeData:
     custom: Mapping[str, str]
     info: BagInfo
     duration_s: float = 0.0
-    cameras: list[CameraStream] = field(default_factory=list)
+    cameras: list[FilmCamera] = field(default_factory=list)
     joints: list[dict] = field(default_factory=list)
     chunks: list[ChunkView] = field(default_factory=list)
     units: dict[str, str] = field(default_factory=dict)
@@ -125,13 +125,13 @@ def read_episode(bag: Bag, images: ImageStore | None = None) -> EpisodeData:
 
 
 def _cameras(messages: _Messages, axis: TimeAxis, images: ImageStore | None
-             ) -> list[CameraStream]:
+             ) -> list[FilmCamera]:
     cameras = []
     for topic, pairs in messages.images.items():
         if pairs:
             times = np.maximum.accumulate([axis.stamped(stamp, log) for log, stamp in pairs])
             kept = images.kept.get(topic, []) if images else []
-            cameras.append(CameraStream(camera_name(topic), topic, times,
+            cameras.append(FilmCamera(camera_name(topic), topic, times,
                                         np.array(kept, np.int64)))
     return cameras
 

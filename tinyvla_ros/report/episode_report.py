@@ -88,7 +88,7 @@ def _check_out(out: Path) -> None:
         raise InputError(f"--out {out} is a directory; give the name of a file, for example "
                          f"{out / 'report.html'}.")
     try:
-        ours = not out.exists() or GENERATOR in out.read_text(encoding="utf-8", errors="replace")
+        ours = not out.exists() or GENERATOR.encode() in out.open("rb").read(500)
         out.parent.mkdir(parents=True, exist_ok=True)
         replace_file(out.with_name(out.name + ".test"), Path.touch)
         out.with_name(out.name + ".test").unlink()

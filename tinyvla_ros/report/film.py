@@ -29,7 +29,7 @@ GRAY = 40
 
 
 @dataclass
-class CameraStream:
+class FilmCamera:
     """The images of a camera that a film is made of.
 
     Attributes:
@@ -129,7 +129,7 @@ class Film:
             self.thinned = True
 
 
-def make_film(store: ImageStore, cameras: Sequence[CameraStream], duration_s: float,
+def make_film(store: ImageStore, cameras: Sequence[FilmCamera], duration_s: float,
               images: int, max_bytes: int) -> Film:
     """Make the film of an episode.
 
@@ -170,13 +170,13 @@ def _jpeg(image: np.ndarray, max_height: int, quality: int) -> bytes:
     return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
-def _fps(cameras: Sequence[CameraStream]) -> int:
+def _fps(cameras: Sequence[FilmCamera]) -> int:
     period = min((float(np.median(np.diff(c.times))) for c in cameras if len(c.times) > 1),
                  default=1.0)
     return int(np.clip(round(1.0 / max(period, 1e-3)), MIN_FPS, MAX_FPS))
 
 
-def _video(store: ImageStore, cameras: Sequence[CameraStream], duration_s: float, fps: int,
+def _video(store: ImageStore, cameras: Sequence[FilmCamera], duration_s: float, fps: int,
            max_bytes: int) -> bytes:
     """Return an MP4 of the cameras side by side, each showing its newest image.
 
