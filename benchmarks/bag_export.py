@@ -98,8 +98,7 @@ def write_bag(path: Path, seconds: float, size: int, seed: int) -> Path:
     messages = [*_images(seconds, size, seed), *_joints(seconds), *_chunks(seconds)]
     for topic, kind, stamp_ns, make in sorted(messages, key=lambda m: m[2]):
         if topic not in writer.topics:
-            known = definition(kind)
-            writer.add_topic(TopicMetadata(topic, kind, [], known.type_hash), known.text)
+            writer.add_topic(TopicMetadata(topic, kind, definition(kind)))
         sent = stamp_ns + (60_000_000 if kind == CHUNK else 2_000_000)
         writer.write(topic, sent, sent, bytes(STORE.serialize_cdr(make(), kind)))
     writer.close()

@@ -14,8 +14,7 @@ from tinyvla_ros.bags.writer_thread import WriterThread
 
 def writer_for(out: Path, **options) -> WriterThread:
     writer = WriterThread(out, **options)
-    known = definition(STRING)
-    writer.topic("/a", TopicMetadata("/a", STRING, [], known.type_hash), known.text)
+    writer.topic("/a", TopicMetadata("/a", STRING, definition(STRING)))
     return writer
 
 

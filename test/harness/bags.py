@@ -160,9 +160,8 @@ def write(path: Path, sent: Iterable[Sent], about: Mapping[str, str] | None = No
     writer = BagWriter(path, custom() if about is None else about)
     for topic, kind, log_ns, message in sorted(sent, key=lambda s: s.log_ns):
         if topic not in writer.topics:
-            known = definition(kind)
-            writer.add_topic(TopicMetadata(topic, kind, QOS * (publishers or {}).get(topic, 1),
-                                           known.type_hash), known.text)
+            writer.add_topic(TopicMetadata(topic, kind, definition(kind),
+                                           QOS * (publishers or {}).get(topic, 1)))
         late = late_ns if topic == "/action_chunk" else 0
         writer.write(topic, log_ns + late, log_ns - 1_000_000,
                      serialize(message))

@@ -38,13 +38,12 @@ def write_bag(path: Path, texts: dict[str, list[str]], custom: dict[str, str] | 
     from tinyvla_ros.bags.metadata import TopicMetadata, qos_profile
     from tinyvla_ros.bags.writer import BagWriter
 
-    known = definition(STRING)
     qos = [qos_profile("keep_last", 10, "reliable", "volatile")]
     with tempfile.TemporaryDirectory() as elsewhere:
         place = path if close else Path(elsewhere) / path.name
         writer = BagWriter(place, custom or {}, compression)
         for topic in texts:
-            writer.add_topic(TopicMetadata(topic, STRING, qos, known.type_hash), known.text)
+            writer.add_topic(TopicMetadata(topic, STRING, definition(STRING), qos))
         for i in range(max(map(len, texts.values()), default=0)):
             for topic, lines in texts.items():
                 if i < len(lines):

@@ -17,10 +17,13 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 
 from harness.recordings import STRING, text_message, texts_in, write_bag
 from harness.ros_messages import STORE
+from tinyvla_ros.bags.definitions import MessageDefinition
 from tinyvla_ros.bags.info import bag_info
+from tinyvla_ros.bags.metadata import TopicMetadata
 from tinyvla_ros.bags.reader import Bag, find_bags
 from tinyvla_ros.bags.recorded_message import BagMessage, BagTopic
 from tinyvla_ros.bags.recover import recover
+from tinyvla_ros.bags.writer import BagWriter
 from tinyvla_ros.cli.main import run_command
 from tinyvla_ros.core.errors import InputError
 
@@ -236,12 +239,9 @@ def test_an_empty_bag_can_be_read(tmp_path):
 
 
 def test_bytes_that_are_not_a_message_and_undefined_types(tmp_path):
-    from tinyvla_ros.bags.metadata import TopicMetadata
-    from tinyvla_ros.bags.writer import BagWriter
-
     writer = BagWriter(tmp_path / "bag", {})
-    writer.add_topic(TopicMetadata("/a", STRING), "string data")
-    writer.add_topic(TopicMetadata("/b", "our_msgs/msg/Secret"), "")
+    writer.add_topic(TopicMetadata("/a", STRING, MessageDefinition("string data")))
+    writer.add_topic(TopicMetadata("/b", "our_msgs/msg/Secret"))
     writer.write("/a", 1, 1, b"\x00\x01\x00\x00\xff\xff\xff\xff")
     writer.write("/b", 2, 2, b"\x00\x01\x00\x00")
     writer.close()
@@ -254,11 +254,8 @@ def test_bytes_that_are_not_a_message_and_undefined_types(tmp_path):
 
 
 def test_info_measures_rates_and_gaps(tmp_path):
-    from tinyvla_ros.bags.metadata import TopicMetadata
-    from tinyvla_ros.bags.writer import BagWriter
-
     writer = BagWriter(tmp_path / "bag", {"lost /a": "3"})
-    writer.add_topic(TopicMetadata("/a", STRING), "string data")
+    writer.add_topic(TopicMetadata("/a", STRING, MessageDefinition("string data")))
     times = [*range(0, 500, 10), *range(600, 1000, 10)]  # ms, one pause of 110
     for t in times:
         writer.write("/a", 10**9 + t * 10**6, 10**9, text_message("x"))

@@ -24,12 +24,14 @@ class MessageDefinition:
     """A message type.
 
     Attributes:
-        text: the definition and those of the types it contains, in MCAP's format ``ros2msg``.
-        type_hash: REP-2016, ``RIHS01_...``; empty if the package has none.
+        text: the definition and those of the types it contains; empty if unknown.
+        type_hash: REP-2016, ``RIHS01_...``; empty if unknown.
+        encoding: of the text, as MCAP names it: ``ros2msg`` or ``ros2idl``.
     """
 
-    text: str
-    type_hash: str
+    text: str = ""
+    type_hash: str = ""
+    encoding: str = "ros2msg"
 
 
 @functools.cache

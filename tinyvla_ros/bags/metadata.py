@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from tinyvla_ros.bags.definitions import MessageDefinition
 from tinyvla_ros.core.configuration import read_yaml
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import replace_file
@@ -26,15 +27,15 @@ class TopicMetadata:
     Attributes:
         name: with its namespace, ``/camera/front/image_raw``.
         type: ``sensor_msgs/msg/Image``.
+        definition: of the type.
         qos: offered profiles as rosbag2 names their parts, see ``qos_profile``.
-        type_hash: REP-2016 hash of the type, empty if unknown.
         count: messages.
     """
 
     name: str
     type: str
+    definition: MessageDefinition = field(default_factory=MessageDefinition)
     qos: list[dict] = field(default_factory=list)
-    type_hash: str = ""
     count: int = 0
 
     @property
@@ -145,7 +146,7 @@ def _topic(topic: TopicMetadata) -> dict:
     return {"topic_metadata": {"name": topic.name, "type": topic.type,
                                "serialization_format": "cdr",
                                "offered_qos_profiles": topic.qos,
-                               "type_description_hash": topic.type_hash},
+                               "type_description_hash": topic.definition.type_hash},
             "message_count": topic.count}
 
 

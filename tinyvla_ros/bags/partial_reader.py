@@ -21,6 +21,7 @@ from mcap.opcode import Opcode
 from mcap.records import Channel, Chunk, Message, Metadata, Schema
 from mcap.writer import MCAP0_MAGIC
 
+from tinyvla_ros.bags.definitions import MessageDefinition
 from tinyvla_ros.bags.metadata import TopicMetadata
 from tinyvla_ros.bags.writer import CUSTOM
 
@@ -30,19 +31,10 @@ HEAD = struct.Struct("<BQ")  # opcode and length of a record
 
 
 @dataclass(frozen=True)
-class StoredDefinition:
-    """The file's definition of a message type; both are empty if it has none."""
-
-    encoding: str = ""
-    text: str = ""
-
-
-@dataclass(frozen=True)
 class FoundMessage:
     """A message, and what the file contains about its topic."""
 
     topic: TopicMetadata
-    definition: StoredDefinition
     log_ns: int
     publish_ns: int
     data: bytes
@@ -111,7 +103,7 @@ class _Records:
 
     def __init__(self):
         self._schemas: dict[int, Schema] = {}
-        self._channels: dict[int, tuple[TopicMetadata, StoredDefinition]] = {}
+        self._topics: dict[int, TopicMetadata] = {}
 
     def read(self, opcode: int, payload: bytes) -> Iterator[Found]:
         stream = ReadDataStream(BytesIO(payload))
@@ -122,19 +114,16 @@ class _Records:
             self._schemas[schema.id] = schema
         elif opcode == Opcode.CHANNEL:
             channel = Channel.read(stream)
-            schema = self._schemas.get(channel.schema_id)
-            definition = StoredDefinition(schema.encoding, schema.data.decode()) if schema \
-                else StoredDefinition()
-            self._channels[channel.id] = (_topic(channel, schema), definition)
+            self._topics[channel.id] = _topic(channel, self._schemas.get(channel.schema_id))
         elif opcode == Opcode.METADATA:
             metadata = Metadata.read(stream)
             if metadata.name == CUSTOM:
                 yield CustomData(dict(metadata.metadata))
         elif opcode == Opcode.MESSAGE:
             message = Message.read(stream, len(payload))
-            if message.channel_id in self._channels:
-                yield FoundMessage(*self._channels[message.channel_id], message.log_time,
-                              message.publish_time, message.data, message.sequence)
+            if message.channel_id in self._topics:
+                yield FoundMessage(self._topics[message.channel_id], message.log_time,
+                                   message.publish_time, message.data, message.sequence)
 
     def _chunk(self, chunk: Chunk) -> Iterator[Found]:
         data = _decompress(chunk)
@@ -167,8 +156,11 @@ def _topic(channel: Channel, schema: Schema | None) -> TopicMetadata:
         qos = yaml.safe_load(channel.metadata.get("offered_qos_profiles", "")) or []
     except yaml.YAMLError:
         qos = []
-    return TopicMetadata(channel.topic, schema.name if schema else "", qos,
-                         channel.metadata.get("topic_type_hash", ""))
+    type_hash = channel.metadata.get("topic_type_hash", "")
+    if schema is None:
+        return TopicMetadata(channel.topic, "", MessageDefinition("", type_hash), qos)
+    definition = MessageDefinition(schema.data.decode(), type_hash, schema.encoding)
+    return TopicMetadata(channel.topic, schema.name, definition, qos)
 
 
 def _sqlite3(path: Path) -> Iterator[Found]:
@@ -177,18 +169,17 @@ def _sqlite3(path: Path) -> Iterator[Found]:
         for file in path.parent.glob(path.name + "*"):  # with its journal
             shutil.copy(file, folder)
         with sqlite3.connect(Path(folder) / path.name) as database:
-            definitions: dict[str, StoredDefinition] = {}
-            tables = {row[0] for row in database.execute(
-                "SELECT name FROM sqlite_master WHERE type = 'table'")}
-            if "message_definitions" in tables:
-                definitions = {kind: StoredDefinition(encoding, text) for kind, encoding, text in
-                               database.execute(
-                    "SELECT topic_type, encoding, encoded_message_definition "
+            definitions: dict[str, MessageDefinition] = {}
+            tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            if ("message_definitions",) in tables:
+                definitions = {kind: MessageDefinition(text, "", encoding)
+                               for kind, text, encoding in database.execute(
+                    "SELECT topic_type, encoded_message_definition, encoding "
                     "FROM message_definitions")}
-            topics = {number: (TopicMetadata(name, kind),
-                               definitions.get(kind, StoredDefinition())) for number, name, kind in
-                      database.execute("SELECT id, name, type FROM topics")}
+            topics = {number: TopicMetadata(name, kind, definitions.get(kind, MessageDefinition()))
+                      for number, name, kind in database.execute(
+                          "SELECT id, name, type FROM topics")}
             for number, stamp, data in database.execute(
                     "SELECT topic_id, timestamp, data FROM messages ORDER BY timestamp"):
                 if number in topics:
-                    yield FoundMessage(*topics[number], stamp, stamp, data)
+                    yield FoundMessage(topics[number], stamp, stamp, data)

@@ -110,7 +110,7 @@ class _Copy:
         self._open()
         topic = found.topic
         if topic.name not in self._writer.topics:
-            self._writer.add_topic(topic, found.definition.text, found.definition.encoding)
+            self._writer.add_topic(topic)
         self._writer.write(topic.name, found.log_ns, found.publish_ns, found.data, found.sequence)
         self.messages += 1
 

@@ -57,19 +57,15 @@ class BagWriter:
         self._writer.add_metadata(CUSTOM, self.custom)
         self._file.flush()
 
-    def add_topic(self, topic: TopicMetadata, definition: str,
-                  encoding: str = "ros2msg") -> None:
-        """Register a topic before its first message; ``count`` is increased from then on.
-
-        Args:
-            topic: name, type and profiles.
-            definition: of its type and the types it contains; empty if unknown.
-            encoding: of the definition: ``ros2msg`` or ``ros2idl``.
-        """
+    def add_topic(self, topic: TopicMetadata) -> None:
+        """Register a topic before its first message; ``count`` is increased from then on."""
+        definition = topic.definition
         if topic.type not in self._schemas:
             self._schemas[topic.type] = self._writer.register_schema(
-                topic.type, encoding if definition else "", definition.encode())
-        metadata = {"offered_qos_profiles": topic.qos_yaml, "topic_type_hash": topic.type_hash}
+                topic.type, definition.encoding if definition.text else "",
+                definition.text.encode())
+        metadata = {"offered_qos_profiles": topic.qos_yaml,
+                    "topic_type_hash": definition.type_hash}
         self._channels[topic.name] = self._writer.register_channel(
             topic.name, "cdr", self._schemas[topic.type], metadata)
         self.topics[topic.name] = topic

@@ -26,7 +26,6 @@ SPACE_CHECK_S = 1.0
 @dataclass(frozen=True)
 class _RecordedTopic:
     written: TopicMetadata
-    definition: str
     convert: Callable[[bytes], bytes] | None
 
 
@@ -77,17 +76,16 @@ class WriterThread:
 
     # ---- called by the thread that receives the messages -----------------------------------
 
-    def topic(self, name: str, written: TopicMetadata, definition: str,
+    def topic(self, name: str, written: TopicMetadata,
               convert: Callable[[bytes], bytes] | None = None) -> None:
         """Register a topic before its first message.
 
         Args:
             name: of the topic as received.
             written: the topic in the bag.
-            definition: of the message type in the bag and the types it contains.
             convert: turns a received message into one of the bag, in the writing thread.
         """
-        self._topics[name] = _RecordedTopic(written, definition, convert)
+        self._topics[name] = _RecordedTopic(written, convert)
 
     def begin(self, key: int, name: str, custom: Mapping[str, str]) -> None:
         """Start a bag."""
@@ -183,7 +181,7 @@ class WriterThread:
                 self.dropped[message.topic] += 1
                 return
         if name not in bag.topics:
-            bag.add_topic(replace(topic.written), topic.definition)
+            bag.add_topic(replace(topic.written))
         bag.write(name, message.log_ns, message.publish_ns, data, message.sequence)
         self.recorded[name] += 1
         self.bytes += len(data)

@@ -142,14 +142,12 @@ class EpisodeRecorderNode(Node):
         qos = matching_qos(types[0], publishers)
         offered = [offered_qos(p.qos_profile) for p in publishers]
         if self._options.jpeg_quality and types[0] == IMAGE:
-            jpeg = definition(COMPRESSED)
             self._writer.topic(
-                topic, TopicMetadata(f"{topic}/compressed", COMPRESSED, offered, jpeg.type_hash),
-                jpeg.text, lambda data: as_jpeg(data, self._options.jpeg_quality))
+                topic, TopicMetadata(f"{topic}/compressed", COMPRESSED, definition(COMPRESSED),
+                                     offered),
+                lambda data: as_jpeg(data, self._options.jpeg_quality))
         else:
-            self._writer.topic(
-                topic, TopicMetadata(topic, types[0], offered, described.type_hash),
-                described.text)
+            self._writer.topic(topic, TopicMetadata(topic, types[0], described, offered))
         if qos.durability == DurabilityPolicy.TRANSIENT_LOCAL and topic != self._events:
             self._sorter.latch(topic, max(1, len(publishers)))
 
