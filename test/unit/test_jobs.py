@@ -15,7 +15,8 @@ import torch
 from sim_bridge.episodes import plan_episodes
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.errors import CheckpointError, InputError
-from training.experiments.evaluate import EvaluationOptions, evaluate
+from training.experiments.evaluate import evaluate
+from training.experiments.options import EvaluationOptions
 from training.jobs.episodes import EpisodeRun, PolicySource, run_episode
 from training.jobs.pool import Job, Progress, Stopped, work_through
 from training.jobs.results_log import ResultsLog
@@ -92,9 +93,10 @@ def test_jobs_that_are_no_longer_needed_are_not_begun():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_an_evaluation_on_a_missing_device_ends_before_it_begins(tiny_checkpoint, tmp_path):
-    options = EvaluationOptions(("reach-v3",), 1, 0, tiny_checkpoint, device="cuda")
+    options = EvaluationOptions(tasks=("reach-v3",), episodes=1, device="cuda",
+                                checkpoint=str(tiny_checkpoint), out=tmp_path / "out")
     with pytest.raises(InputError, match=r"'cuda'.*'cpu'"):
-        evaluate(options, tmp_path / "out", workers=1)
+        evaluate(options)
     assert not (tmp_path / "out").exists()
 
 

@@ -20,7 +20,8 @@ from tinyvla_ros.core.resources import share_directory
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from training.data.collect import SEED_OFFSET, CollectOptions, collect
 from training.data.dataset import load_demonstrations
-from training.experiments.evaluate import EvaluationOptions, evaluate
+from training.experiments.evaluate import evaluate
+from training.experiments.options import EvaluationOptions
 from training.learning.batches import BatchSampler
 from training.learning.learner import Learner
 from training.learning.mixture import join, load_mixture, parse_sources
@@ -171,7 +172,8 @@ def test_train_writes_a_checkpoint_that_evaluates(dataset, tmp_path):
     assert str(dataset) in json.dumps(report)
     # A checkpoint is handed on: it must not tell where the data lay.
     assert str(dataset) not in (out / "training.json").read_text()
-    results = evaluate(EvaluationOptions(("reach-v3",), 1, 0, out), tmp_path / "eval", workers=1)
+    results = evaluate(EvaluationOptions(tasks=("reach-v3",), episodes=1, checkpoint=str(out),
+                                         out=tmp_path / "eval", workers=1))
     assert results["tasks"]["reach-v3"]["episodes"] == 1
     assert (tmp_path / "eval" / "reach-v3.png").is_file()
 

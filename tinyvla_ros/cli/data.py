@@ -8,23 +8,23 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tinyvla_ros.cli.common import Scenes, scenes_field, workers_field
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.options import Flag
+from training.experiments.options import Scenes, Tasks
 
 
 class CollectArguments(Config):
     """Options of ``tinyvla collect``."""
 
-    tasks: Annotated[tuple[str, ...], Flag(metavar="TASK")] = Field(
+    tasks: Tasks = Field(
         description="MetaWorld tasks; mt10 stands for ten")
     episodes: int = Field(ge=1, description="episodes per task")
     seed: int = Field(0, ge=0, description="seed of the first episode of every task")
     out: Path = Field(description="new LeRobotDataset directory")
-    scenes: Scenes = scenes_field()
+    scenes: Scenes = "standard"
     noise: float = Field(
         1.0, description="largest amplitude of the pushes that disturb the expert")
-    workers: int | None = workers_field()
+    workers: int | None = Field(None, ge=1, description="processes; default: cores")
 
 
 def collect(options: CollectArguments) -> int:

@@ -85,6 +85,8 @@ def _several_processes(count: int) -> int:
 class DiagnoseArguments(RecipeArguments):
     """Options of ``tinyvla diagnose``."""
 
+    old_names = {"utilisation": "utilization"}
+
     checkpoint: Path | None = Field(
         None, description="checkpoint directory, in place of --config")
     gpu_gb: float = Field(6.0, gt=0, allow_inf_nan=False, description="memory of the GPU the "

@@ -4,58 +4,39 @@
 from __future__ import annotations
 
 import multiprocessing
-from dataclasses import dataclass
-from pathlib import Path
 
-from sim_bridge.episodes import POLICY_SEED, plan_episodes
+from sim_bridge.episodes import POLICY_SEED, expand_tasks, plan_episodes
 from sim_bridge.results import EpisodeRecord, ResultsWriter, protocol
 from sim_bridge.simulated_robot import SimulatedRobotConfig
+from tinyvla_ros.core.resources import default_checkpoint
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.policy import find_device
+from training.experiments.options import EvaluationOptions
 from training.jobs.episodes import EpisodeOutcome, EpisodeRun, PolicySource, run_episode
 from training.jobs.pool import Job, work_through
 from training.jobs.progress import progress_bar
 
 
-@dataclass(frozen=True)
-class EvaluationOptions:
-    """What to evaluate; the same fields as ``tinyvla sim-eval``, without the mode.
+def evaluate(options: EvaluationOptions) -> dict:
+    """Run every episode and write ``results.json``, ``episodes.jsonl`` and images.
 
-    Attributes:
-        tasks: MetaWorld task names.
-        episodes: episodes per task.
-        seed: seed of the first episode of every task; the next ones count up.
-        checkpoint: checkpoint directory.
-        device: torch device.
-        policy_seed: seed of the sampler's noise.
-        scenes: ``standard``, or ``shared`` (``sim_bridge.shared_scenes``).
-    """
+    The outcome does not depend on ``options.workers``.
 
-    tasks: tuple[str, ...]
-    episodes: int
-    seed: int
-    checkpoint: Path
-    device: str = "cpu"
-    policy_seed: int = POLICY_SEED
-    scenes: str = "standard"
-
-
-def evaluate(options: EvaluationOptions, out: Path, workers: int | None = None) -> dict:
-    """Run every episode and write ``results.json``, ``episodes.jsonl`` and images to ``out``.
-
-    The outcome does not depend on ``workers``.
+    Returns:
+        The content of ``results.json``.
 
     Raises:
         InputError: an option, the checkpoint or the output directory cannot be used.
     """
-    plan = plan_episodes(list(options.tasks), options.episodes, options.seed)
+    tasks = expand_tasks(options.tasks)
+    plan = plan_episodes(list(tasks), options.episodes, options.seed)
     robot = SimulatedRobotConfig.load(scenes=options.scenes)
     find_device(options.device)
-    checkpoint = load_checkpoint(options.checkpoint)
-    for task in options.tasks:
+    checkpoint = load_checkpoint(options.checkpoint or default_checkpoint())
+    for task in tasks:
         checkpoint.config.check_instruction(robot.instruction(task))
-    writer = ResultsWriter(out)
-    policy = PolicySource(options.checkpoint, device=options.device, seed=options.policy_seed)
+    writer = ResultsWriter(options.out)
+    policy = PolicySource(checkpoint.path, device=options.device, seed=POLICY_SEED)
     jobs = [Job("episode", run_episode, EpisodeRun(
         policy, spec, robot,
         film_strip=writer.out / f"{spec.task}.png" if spec.seed == options.seed else None))
@@ -73,10 +54,10 @@ def evaluate(options: EvaluationOptions, out: Path, workers: int | None = None) 
                              f"/{len(writer.records)}")
         return ()
 
-    workers = min(workers or multiprocessing.cpu_count(), len(plan))
+    workers = min(options.workers or multiprocessing.cpu_count(), len(plan))
     with progress_bar(total=len(plan), unit="episode", desc="evaluate") as progress:
         work_through(jobs, finished, workers, in_order=True)
     return writer.finish(protocol(
-        checkpoint.config, checkpoint.digest, robot, tasks=options.tasks,
+        checkpoint.config, checkpoint.digest, robot, tasks=tasks,
         episodes=options.episodes, seed=options.seed, mode="in process, lock-step",
-        policy_seed=options.policy_seed, scenes=options.scenes))
+        policy_seed=POLICY_SEED, scenes=options.scenes))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the studies take; imports nothing heavy, so that the command line can read it."""
+"""What evaluations and studies take; imports nothing heavy, so that the help is quick."""
 
 from __future__ import annotations
 
@@ -11,13 +11,30 @@ from pydantic import Field, model_validator
 from tinyvla_ros.arm.contract import ChunkBlending
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.options import Flag
+from tinyvla_ros.start.graph import SimEvalOptions
 
 PromptCondition = Literal["right", "unseen", "other", "none"]
 PROMPT_CONDITIONS = {
     "right": "its instruction", "unseen": "a wording never trained on",
     "other": "another task's instruction", "none": "no instruction"}
 Tasks = Annotated[tuple[str, ...], Flag(metavar="TASK")]
+Scenes = Annotated[Literal["standard", "shared"], Field(
+    description="shared: two tasks begin with the same image, only words differ")]
+Settings = Annotated[tuple[str, ...], Flag("--set", metavar="KEY=VALUE", repeated=True)]
 DataSources = Annotated[tuple[str, ...], Flag(metavar="DIR[=WEIGHT]")]
+
+
+class EvaluationOptions(Config):
+    """Options of ``tinyvla evaluate``: those of ``tinyvla sim-eval``, without time and topics."""
+
+    tasks: Tasks = SimEvalOptions.model_fields["tasks"]
+    episodes: int = SimEvalOptions.model_fields["episodes"]
+    seed: int = SimEvalOptions.model_fields["seed"]
+    checkpoint: str = SimEvalOptions.model_fields["checkpoint"]
+    out: Path = Field(Path("results/evaluate"), description="directory for results and images")
+    device: str = SimEvalOptions.model_fields["device"]
+    workers: int | None = Field(None, ge=1, description="processes; default: cores")
+    scenes: Scenes = "standard"
 
 
 class StudyOptions(Config):
@@ -39,8 +56,8 @@ class AblationOptions(StudyOptions):
         None, description="recipe to arrive at; default: config/train/stable.yaml")
     reference: Path | None = Field(
         None, description="another recipe with the same budget, reported apart")
-    settings: Annotated[tuple[str, ...], Flag("--set", metavar="KEY=VALUE", repeated=True)] = \
-        Field((), description="replace a setting in all of these recipes, e.g. for smaller images")
+    settings: Settings = Field(
+        (), description="replace a setting in all of these recipes, e.g. for smaller images")
     samples: int = Field(description="observations every run trains on; steps = samples / batch "
                          "size")
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Flag(metavar="SEED")] = Field(
@@ -108,8 +125,7 @@ class LanguageStudyOptions(StudyOptions):
     wordings: Annotated[Path | None, Flag(metavar="FILE")] = Field(
         None, description="YAML: task -> wordings never trained on; default: "
         "config/mt10_unseen_wordings.yaml, or shared_unseen_wordings.yaml")
-    scenes: Literal["standard", "shared"] = Field(
-        "standard", description="shared: two tasks begin with the same image, only words differ")
+    scenes: Scenes = "standard"
     told: tuple[PromptCondition, ...] = Field(
         tuple(PROMPT_CONDITIONS),
         description="; ".join(f"{k}: {v}" for k, v in PROMPT_CONDITIONS.items()))
