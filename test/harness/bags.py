@@ -55,7 +55,7 @@ def custom(**more: str) -> dict[str, str]:
 
 
 def numbered_image(number: int, camera: str) -> np.ndarray:
-    """Return (SIZE, SIZE, 3) uint8: its brightness is its number, a corner tells the camera."""
+    """Return (SIZE, SIZE, 3) uint8: brightness by number, a corner by camera."""
     image = np.full((SIZE, SIZE, 3), number % 200 + 20, np.uint8)
     image[:4, :4] = CAMERAS.index(camera) * 100
     return image
@@ -84,7 +84,7 @@ def pose(stamp_ns: int, x: float, log_ns: int) -> Sent:
 
 
 def clock(stamp_ns: int, log_ns: int) -> Sent:
-    """Return what the clock tells."""
+    """Return a message of the clock."""
     kind = "rosgraph_msgs/msg/Clock"
     return Sent("/clock", kind, log_ns, make(kind, clock=time(stamp_ns)))
 
@@ -97,7 +97,7 @@ def trajectory(topic: str, stamp_ns: int, rows: np.ndarray, dt_ns: int, log_ns: 
 
 
 def chunk_rows(number: int, rows: int = 8) -> np.ndarray:
-    """Return (rows, 2) float32 that tell chunk and row."""
+    """Return (rows, 2) float32 by chunk and row."""
     return np.array([[number / 100 + row / 1000, -number / 100 - row / 1000]
                      for row in range(rows)], np.float32)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which bags become a dataset, what is said of the others, and that it is always the same one."""
+"""Which bags become a dataset, why others do not, and that the result is always the same."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def test_failures_are_left_out_and_a_bad_bag_does_not_stop_the_others(tmp_path, 
     (folder / "e_cut" / "e_cut_0.mcap").write_bytes(b"\x89MCAP0\r\n")
     (folder / "notes.txt").write_text("mine")
     assert bags.export(tmp_path / "data", folder, "--tasks", "push") == 1
-    said = capsys.readouterr().out
-    assert "left out: " in said
-    assert "its outcome is failure" in said
-    assert "2 publishers sent to /camera/front/image_raw" in said
-    assert "its task is other" in said
-    assert "'tinyvla bag recover" in said
-    assert f"passed over, no bags: {folder}/notes.txt" in said
+    output = capsys.readouterr().out
+    assert "left out: " in output
+    assert "its outcome is failure" in output
+    assert "2 publishers sent to /camera/front/image_raw" in output
+    assert "its task is other" in output
+    assert "'tinyvla bag recover" in output
+    assert f"passed over, no bags: {folder}/notes.txt" in output
     assert len(bags.load(tmp_path / "data").starts) == 1
     assert bags.export(tmp_path / "all", folder, "--outcome", "all") == 1
     assert len(bags.load(tmp_path / "all").starts) == 3
@@ -66,7 +66,7 @@ def _observation(stamp: int, log: int) -> list[bags.Sent]:
             *(bags.image(c, stamp, 0, log) for c in bags.CAMERAS)]
 
 
-@pytest.mark.parametrize("change, about, said", [
+@pytest.mark.parametrize("change, about, reason", [
     (_go_back, {}, "stamps of /camera/front/image_raw go back by"),
     (_jump_ahead, {}, "jump ahead by"),
     (lambda sent: [], {}, "Unknown topic of camera front"),
@@ -81,9 +81,9 @@ def _observation(stamp: int, log: int) -> list[bags.Sent]:
     (lambda sent: sent, {"robot_contract": "name: x"}, "robot_contract: field 'cameras'"),
     (lambda sent: [*sent, bags.image("front", 0, 0, WALL_NS)], {}, "without a stamp"),
 ])
-def test_what_is_wrong_with_a_bag_is_one_sentence(tmp_path, capsys, change, about, said):
+def test_what_is_wrong_with_a_bag_is_one_sentence(tmp_path, capsys, change, about, reason):
     bag = bags.write(tmp_path / "bag", change(bags.lockstep(12)), bags.custom(**about))
-    assert said in bags.refusal(bag, tmp_path, capsys)
+    assert reason in bags.refusal(bag, tmp_path, capsys)
 
 
 def test_without_contract_or_instruction_it_is_said_what_to_give(tmp_path, capsys):
@@ -95,7 +95,7 @@ def test_without_contract_or_instruction_it_is_said_what_to_give(tmp_path, capsy
     kind = "std_msgs/msg/String"
     words = [bags.Sent("/instruction", kind, WALL_NS + i, bags.make(kind, data=text))
              for i, text in enumerate((WORDS, WORDS))]
-    bag = bags.write(tmp_path / "said", [*bags.lockstep(12), *words], {})
+    bag = bags.write(tmp_path / "published", [*bags.lockstep(12), *words], {})
     assert bags.export(tmp_path / "data", bag, "--robot", path) == 0
     assert bags.load(tmp_path / "data").tasks == (WORDS,)
 
@@ -109,10 +109,10 @@ def test_bags_of_others_with_compressed_images_are_read(tmp_path):
         for s in sorted(sent, key=lambda s: s.log_ns):
             topic, type_, message = s.topic, s.type, s.message
             if "image_raw" in topic:
-                picture = message.data.reshape(SIZE, SIZE, 3)[:, :, ::-1]
+                image = message.data.reshape(SIZE, SIZE, 3)[:, :, ::-1]
                 topic, type_ = f"{topic}/compressed", kind
                 message = bags.make(kind, header=message.header, format="png",
-                                    data=cv2.imencode(".png", picture)[1].reshape(-1))
+                                    data=cv2.imencode(".png", image)[1].reshape(-1))
             if topic not in connections:
                 connections[topic] = writer.add_connection(topic, type_, typestore=STORE)
             writer.write(connections[topic], s.log_ns, STORE.serialize_cdr(message, type_))
@@ -209,18 +209,18 @@ def test_episodes_that_do_not_fit_the_first_are_refused(tmp_path, three_bags, ca
              for s in bags.lockstep(9)]
     bags.write(three_bags / "b2", other)
     assert bags.export(tmp_path / "data", three_bags) == 1
-    said = capsys.readouterr().out
-    assert "observation.state holds joint_1, joint_3, ee_x, ee_y, ee_z, that of a joint_1" in said
+    output = capsys.readouterr().out
+    assert "holds joint_1, joint_3, ee_x, ee_y, ee_z, that of a joint_1" in output
     assert len(bags.load(tmp_path / "data").starts) == 3
 
 
-@pytest.mark.parametrize("arguments, said", [
+@pytest.mark.parametrize("arguments, reason", [
     (("--fps", "0"), "--fps .*0.* 1000"),
     (("--size", "9x9x9"), "--size .*9x9x9.* 128x96"),
     (("--images", "video", "--size", "32"), "cannot be encoded"),
     (("--tolerance", "-1"), "--tolerance .*-1.* 0 to 1"),
     (("--workers", "0"), "--workers .*0.* 1"),
 ])
-def test_options_out_of_range_are_refused_before_any_work(tmp_path, arguments, said):
-    with pytest.raises(InputError, match=said):
+def test_options_out_of_range_are_refused_before_any_work(tmp_path, arguments, reason):
+    with pytest.raises(InputError, match=reason):
         bags.export(tmp_path / "data", tmp_path, *arguments)

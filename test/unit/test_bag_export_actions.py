@@ -17,19 +17,19 @@ def test_in_real_time_a_chunk_counts_from_when_it_arrived(tmp_path, capsys):
     bag = bags.write(tmp_path / "bag", bags.realtime(1.5))
     bags.export(tmp_path / "data", bag)
     data = bags.load(tmp_path / "data")
-    told = data.actions.reshape(-1, 2)
+    actions = data.actions.reshape(-1, 2)
     first = 8  # of the first frame that had a chunk for all of its steps
     assert bags.numbers(data.images)[0][0] == first // 4
-    for i, action in enumerate(told):
+    for i, action in enumerate(actions):
         step = first + i
         n = (step - 6) // 16
         row = step - 16 * n
         if row < 16:
             np.testing.assert_array_equal(action, bags.chunk_rows(n, 16)[row])
-        else:  # past its end: `hold` of the contract says zero for dx, the last for gripper
+        else:  # past its end: `hold` of the contract is zero for dx, the last for gripper
             np.testing.assert_array_equal(action, [0.0, bags.chunk_rows(n, 16)[15, 1]])
-    held = sum((first + i - 6) % 16 + 6 >= 16 for i in range(len(told)))
-    assert f"the arm held for {held} of {len(told)} control steps" in capsys.readouterr().out
+    held = sum((first + i - 6) % 16 + 6 >= 16 for i in range(len(actions)))
+    assert f"the arm held for {held} of {len(actions)} control steps" in capsys.readouterr().out
 
 
 def test_a_recorder_that_is_late_changes_nothing(tmp_path):
@@ -60,9 +60,9 @@ def test_states_reached_are_actions_of_a_hand_guided_demonstration(tmp_path, cap
     ends = (begin - WALL_NS) / 1e9 + np.arange(data.actions[:, :, 0].size) * 0.01 + 0.01
     np.testing.assert_allclose(data.actions[:, :, 0].reshape(-1), ends, atol=1e-5)
     np.testing.assert_allclose(data.actions[:, :, 1].reshape(-1), -ends, atol=1e-5)
-    said = capsys.readouterr().out
-    assert "its outcome was not recorded" in said
-    assert "actions from state" in said
+    output = capsys.readouterr().out
+    assert "its outcome was not recorded" in output
+    assert "actions from state" in output
 
 
 def test_trajectories_are_interpolated_and_replaced_when_the_next_arrives(tmp_path):
@@ -83,13 +83,13 @@ def test_trajectories_are_interpolated_and_replaced_when_the_next_arrives(tmp_pa
     data = bags.load(tmp_path / "data", dt=0.02, state=("joint_1", "elbow"),
                      channels=("joint_1", "elbow"))
     begin = read_json(tmp_path / "data/meta/bags.json")["episodes"][0]["first_stamp_ns"]
-    told = data.actions.reshape(-1, 2)
-    starts = begin - WALL_NS + np.arange(len(told)) * dt_ns
+    actions = data.actions.reshape(-1, 2)
+    starts = begin - WALL_NS + np.arange(len(actions)) * dt_ns
     n = (starts + dt_ns // 2) // 200_000_000
     inside = (starts + dt_ns) % 200_000_000 > dt_ns  # first points are approached from the last
     expected = 10 * n + (starts + dt_ns - n * 200_000_000) / 1e9
-    np.testing.assert_allclose(told[inside, 1], -expected[inside], atol=1e-5)
-    np.testing.assert_allclose(told[inside, 0], (expected[inside] - 1.0) / 2.0, atol=1e-5)
+    np.testing.assert_allclose(actions[inside, 1], -expected[inside], atol=1e-5)
+    np.testing.assert_allclose(actions[inside, 0], (expected[inside] - 1.0) / 2.0, atol=1e-5)
     assert read_json(tmp_path / "data/meta/bags.json")["actions"] == "trajectory"
 
 
@@ -111,13 +111,13 @@ def test_twists_count_until_the_next_and_for_as_long_as_servo_takes_them(tmp_pat
         vx={"unit": "m/s", "low": -1.0, "high": 1.0, "hold": "zero"})
     bags.export(tmp_path / "data", bags.write(tmp_path / "bag", sent), "--robot", contract,
                 "--dt", 0.01, "--tolerance", 0.03)
-    told = bags.load(tmp_path / "data", dt=0.01, state=("joint_1",), channels=("vx",)).actions
+    actions = bags.load(tmp_path / "data", dt=0.01, state=("joint_1",), channels=("vx",)).actions
     begin = read_json(tmp_path / "data/meta/bags.json")["episodes"][0]["first_stamp_ns"]
-    middle = (begin - WALL_NS + np.arange(told.size) * 10_000_000 + 5_000_000) / 1e9
-    told = told.reshape(-1)
+    middle = (begin - WALL_NS + np.arange(actions.size) * 10_000_000 + 5_000_000) / 1e9
+    actions = actions.reshape(-1)
     near = (middle > 0.02) & (middle < 0.39)
-    assert np.abs(told[near] - middle[near] / 2).max() < 0.0101
-    assert (told[(middle > 0.5) & (middle < 0.6)] == 0.0).all()
+    assert np.abs(actions[near] - middle[near] / 2).max() < 0.0101
+    assert (actions[(middle > 0.5) & (middle < 0.6)] == 0.0).all()
 
 
 def test_positions_count_until_the_next_in_the_units_of_the_policy(tmp_path):
@@ -133,8 +133,9 @@ def test_positions_count_until_the_next_in_the_units_of_the_policy(tmp_path):
         gripper={"unit": "m", "low": 0.0, "high": 1.0})
     bags.export(tmp_path / "data", bags.write(tmp_path / "bag", sent), "--robot", contract,
                 "--dt", 0.01)
-    told = bags.load(tmp_path / "data", dt=0.01, state=("joint_1",), channels=("gripper",)).actions
+    actions = bags.load(tmp_path / "data", dt=0.01, state=("joint_1",),
+                        channels=("gripper",)).actions
     begin = read_json(tmp_path / "data/meta/bags.json")["episodes"][0]["first_stamp_ns"]
-    middle = begin - WALL_NS + np.arange(told.size) * 10_000_000 + 5_000_000
-    np.testing.assert_allclose(told.reshape(-1), np.minimum(middle // 100_000_000, 19) / 100,
+    middle = begin - WALL_NS + np.arange(actions.size) * 10_000_000 + 5_000_000
+    np.testing.assert_allclose(actions.reshape(-1), np.minimum(middle // 100_000_000, 19) / 100,
                                atol=1e-6)

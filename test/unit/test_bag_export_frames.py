@@ -124,17 +124,17 @@ def test_a_tolerance_that_nothing_meets_is_one_sentence(tmp_path, capsys):
     assert bags.export(tmp_path / "data", bag, "--robot", contract, "--tolerance", 0.2) == 0
 
 
-@pytest.mark.parametrize("arguments, rate, said", [
+@pytest.mark.parametrize("arguments, rate, reason", [
     ((), 30, "ran at 20 Hz by its stamps, the robot contract declares 30 Hz"),
     (("--fps", 40), None, "--fps 40 is more than the 20 Hz"),
     (("--fps", 15), None, "5.33 control steps of 12.5 ms; give --fps 10 or 16 or 20"),
 ])
 def test_rates_that_disagree_are_refused_with_both_numbers(tmp_path, capsys, arguments, rate,
-                                                           said):
+                                                           reason):
     contract = json.loads(json.dumps(bags.CONTRACT))
     for camera in contract["cameras"].values():
         camera["rate"] = rate
     bag = bags.write(tmp_path / "bag", bags.lockstep(12),
                      bags.custom(robot_contract=json.dumps(contract)))
     sentence = bags.refusal(bag, tmp_path, capsys, "--tolerance", 0.05, *arguments)
-    assert said in sentence
+    assert reason in sentence

@@ -11,8 +11,8 @@ from tinyvla_ros.core.types import ActionChunk
 class ChunkFollower:
     """Action to execute now, from the newest chunk.
 
-    A new chunk replaces the old one at once, entered at the row for the current time: rows that
-    went by while it was computed are skipped. Past the last row the robot holds.
+    A new chunk replaces the old one at once and is followed from the row of the current time on.
+    Past the last row the robot holds.
     """
 
     def __init__(self):

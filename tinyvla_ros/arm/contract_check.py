@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does a checkpoint fit a robot? Answered before anything moves."""
+"""Whether a checkpoint fits a robot, checked before anything moves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SERVO_TIMEOUT_S = 0.1
 
 
 def check_contract(contract: RobotContract, config: PolicyConfig) -> list[str]:
-    """Check that the robot has what the checkpoint needs and takes what it gives.
+    """Check that the robot has the inputs and the outputs of the checkpoint.
 
     Returns:
         Sentences about what works and may surprise, for example limits narrower than the

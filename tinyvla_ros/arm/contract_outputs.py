@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The part of a robot contract that says where commands go."""
+"""The part of a robot contract about where commands go."""
 
 from __future__ import annotations
 

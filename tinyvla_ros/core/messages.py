@@ -147,7 +147,7 @@ def fill_trajectory(msg, chunk: ActionChunk, instruction: str, new_point) -> Non
     Args:
         msg: the message.
         chunk: what to write.
-        instruction: goes to ``header.frame_id``, so that a chunk says what it was computed for.
+        instruction: goes to ``header.frame_id``: what the chunk was computed for.
         new_point: makes an empty trajectory_msgs/JointTrajectoryPoint.
     """
     set_stamp(msg.header.stamp, chunk.stamp_ns)

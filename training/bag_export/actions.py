@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an arm did, control step by control step, from the messages it was told by.
+"""The actions of an arm, control step by control step, from the commands it got.
 
 A frame at time t has k control steps of dt; step j lasts from t + j dt to t + (j + 1) dt. Chunks
 are followed as the arm follows them (``ChunkFollower``): a new one counts from when it arrived.
@@ -22,8 +22,8 @@ from training.bag_export.commands import Arrivals, command_readers
 from training.bag_export.streams import Recording
 
 SOURCES = ("chunk", "trajectory", "state")
-# In lock-step every time the clock tells has its chunk, but for the last observation and for what
-# strays in from the next episode.
+# In lock-step every time on the clock has its chunk, except for the last observation and for stray
+# messages of the next episode.
 TICKS_WITHOUT_CHUNK = 2
 
 
@@ -34,7 +34,7 @@ class Actions:
     Attributes:
         source: one of ``SOURCES``.
         values: (frames, k, channels) float32; NaN where nothing was commanded.
-        held: (frames, k) whether the arm held because no chunk said anything about the step.
+        held: (frames, k) whether the arm held because no chunk covers the step.
         dt: control period, s.
     """
 
@@ -69,7 +69,7 @@ def choose_source(recording: Recording, contract: RobotContract, wanted: str) ->
             raise InputError(
                 f"{recording.path}: the robot contract names no measured 'state' for action "
                 f"channel {without[0]!r}{nothing}; name it in a contract for --robot, or record "
-                "what the arm is told.")
+                "the commands to the arm.")
         return source
     if chunks != (source == "chunk"):
         kinds = ", ".join(o.type for o in contract.outputs)
@@ -115,7 +115,7 @@ def find_actions(recording: Recording, contract: RobotContract, source: str, tim
             values[:, channels.index(channel)] = (rows[:, i] - place.offset) / place.scale
     if source == "state":
         for column, channel in enumerate(channels):
-            # Where the arm was at the end of a step stands for where it was told to go.
+            # Where the arm was at the end of a step stands for its command.
             values[:, column] = _measured(recording, channel, contract.actions[channel].state,
                                           starts + dt_ns)
     shape = (len(times), k)
@@ -172,7 +172,7 @@ def _from_chunks(recording: Recording, contract: RobotContract, times: np.ndarra
             follower.accept(waiting.pop()[1])
         action = follower.action(now)
         if action is None and last is not None:
-            # What the contract's `hold` says the arm does then.
+            # What the arm does then by `hold` of the contract.
             held[i], action = True, np.where(stays, last, np.float32(0.0))
         if action is not None:
             values[i] = last = action
@@ -184,17 +184,18 @@ def _chunks(recording: Recording, topic: str, channels: tuple[str, ...], instruc
             ) -> list[tuple[int, ActionChunk]]:
     """Return what the robot took, each chunk with the time from which it counts, in this order."""
     sent, holds = [], []
-    speaks = any(c.message.header.frame_id for c in recording.commands[topic])
+    has_instructions = any(c.message.header.frame_id for c in recording.commands[topic])
     for command in recording.commands[topic]:
-        words = command.message.header.frame_id
-        if words and instruction is not None and words != instruction:
+        computed_for = command.message.header.frame_id
+        if computed_for and instruction is not None and computed_for != instruction:
             continue  # computed for the episode before
         try:
             chunk = trajectory_to_chunk(command.message, channels)
         except MessageError as err:
             raise InputError(f"{recording.path}: {topic}: {err}") from None
         # A chunk without an instruction is a hold, of a policy that gives them with the others.
-        (sent if words or not speaks else holds).append((command.sent_ns, chunk))
+        (sent if computed_for or not has_instructions else holds).append((command.sent_ns,
+                                                                           chunk))
     if not sent:
         raise InputError(f"{recording.path}: no chunk on {topic} is for the instruction "
                          f"{instruction!r}; leave this bag out.")
@@ -209,7 +210,7 @@ def _chunks(recording: Recording, topic: str, channels: tuple[str, ...], instruc
         lost = alone[alone < max(c.stamp_ns for _, c in sent)]
         if len(lost):
             raise InputError(f"{recording.path}: the chunk for {lost[0] / 1e9:.4f} s was not "
-                             "recorded, so that nothing says what was executed then; leave this "
+                             "recorded, so that the command of that time is unknown; leave this "
                              "bag out.")
         return sorted(((c.stamp_ns, c) for _, c in sent), key=lambda t: t[0])
     taken = [(max(arrivals.effective(at, c.stamp_ns), c.stamp_ns), c) for at, c in sent + holds]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What controllers were told between two moments, from trajectories, positions and twists."""
+"""The commands to controllers between two moments: trajectories, positions and twists."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Arrivals:
     """When a command took effect, on the axis of the stamps.
 
     Attributes:
-        ticks: every time that a recorded clock told, in order; empty without one.
+        ticks: every time of a recorded clock, in order; empty without one.
     """
 
     def __init__(self, recording: Recording):
@@ -51,21 +51,21 @@ class Arrivals:
             if stamp_ns and abs(sent_ns - stamp_ns) > SAME_CLOCK_S * 1e9:
                 raise InputError(
                     f"{self._path}: stamps and receive times are {abs(sent_ns - stamp_ns) / 1e9:g}"
-                    " s apart and no /clock was recorded, so that nothing says when commands "
+                    " s apart and no /clock was recorded, so that it is unknown when commands "
                     "arrived; record /clock too, or set the clocks.")
             return sent_ns
         tick = int(np.searchsorted(self._clock[:, 0], sent_ns, "right")) - 1
         if tick >= 0 and self._clock[tick, 1] == stamp_ns:
             return stamp_ns  # the time has not gone on since the observation: it waited
-        # What comes between two ticks is looked at in the next one.
+        # What comes between two ticks counts from the next one.
         return int(self._clock[tick + 1, 1]) if tick + 1 < len(self._clock) else NEVER
 
 
 class Trajectories:
-    """Positions told to a joint_trajectory_controller, linear between the points.
+    """Positions sent to a joint_trajectory_controller, linear between the points.
 
     A new trajectory replaces the old one when it arrives; up to its first point the arm goes there
-    from what it was told then. Past its last point it stays.
+    from its command of that moment. Past its last point it stays.
 
     Attributes:
         dt: time between two points, s; None if no trajectory has two.
@@ -169,6 +169,6 @@ _READERS = {JointTrajectoryOutput: Trajectories, PositionsOutput: _positions, Tw
 
 
 def command_readers(recording: Recording, contract: RobotContract) -> list[tuple[Output, object]]:
-    """Return every output with what says (start_ns, dt_ns) -> values in its message's order."""
+    """Return every output with a function (start_ns, dt_ns) -> values in its message's order."""
     arrivals = Arrivals(recording)
     return [(o, _READERS[type(o)](recording, o, arrivals)) for o in contract.outputs]

@@ -189,8 +189,7 @@ def _refuse_lost(bag: Bag, contract: RobotContract) -> None:
             for name, count in bag.custom.items():
                 if name.startswith(f"{word} ") and name.endswith(output.topic.lstrip("/")):
                     raise InputError(f"{bag.path}: {count} messages of {output.topic} were {word},"
-                                     " so that nothing says what was executed; leave this bag "
-                                     "out.")
+                                     " so that some commands are unknown; leave this bag out.")
 
 
 def _features(contract: RobotContract, recording: Recording, formats: dict[str, ImageFormat],

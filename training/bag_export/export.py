@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``tinyvla bag export``: recorded episodes become a LeRobotDataset.
 
-Every bag is worked on by itself and put aside (``OUT.export``); when all are done they are joined
-in the order of their names. So the result does not depend on the number of processes, on the order
+Every bag becomes an episode in ``OUT.export``; when all are done they become one dataset, in the
+order of their names. So the result does not depend on the number of processes, on the order
 of the arguments or on interruptions, and ``OUT`` appears whole or not at all.
 """
 

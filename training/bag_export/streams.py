@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a bag has for a dataset: cameras, states and commands on the time axis of their stamps.
 
-Header stamps say when something was measured, in simulation or system time; receive times say
-only when the recorder got it. Where receive times count too, because a command takes effect when
+Header stamps are the times of measurement, in simulation or system time; receive times are those
+of the recorder. Where receive times count too, because a command takes effect when
 it arrives, they are brought to the axis of the stamps by the recorded ``/clock``.
 """
 
