@@ -54,7 +54,7 @@ def main() -> None:
         start = time.perf_counter()
         policy.infer(observation)
         latencies.append(1e3 * (time.perf_counter() - start))
-    parameters = sum(p.numel() for p in policy._network.parameters())
+    parameters = sum(p.numel() for p in policy.network.parameters())
     gpu = torch.cuda.max_memory_allocated() / 1e6 if args.device != "cpu" else None
     print(json.dumps({
         "p50": float(np.percentile(latencies[WARMUP:], 50)),

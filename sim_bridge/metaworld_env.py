@@ -57,12 +57,12 @@ class MetaWorldEnv(gymnasium.Env):
         self.render_mode = render_mode
         self._env = ALL_V3_ENVIRONMENTS[task]()
         # Goals beyond MetaWorld's 50 per seed: every reset draws a fresh one from `seed`.
-        self._env._freeze_rand_vec = False
+        self._env._freeze_rand_vec = False  # noqa: SLF001 (MetaWorld has no public name)
         self._env.seeded_rand_vec = True
-        self._env._set_task_called = True
+        self._env._set_task_called = True  # noqa: SLF001
         # The expert needs the goal in MetaWorld's own observation; it never leaves this class
         # except through `privileged_observation`.
-        self._env._partially_observable = False
+        self._env._partially_observable = False  # noqa: SLF001
         self._env.__dict__.pop("sawyer_observation_space", None)
         model = self._env.model
         model.vis.global_.fovy = self.config.fovy

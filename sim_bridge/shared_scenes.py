@@ -52,5 +52,5 @@ def begin_alike(env, task: str) -> np.ndarray:
         positions[joint.qposadr[0]], velocities[joint.dofadr[0]] = HALF_OPEN_M, 0.0
         env.set_state(positions, velocities)
     # Twice, because an observation also holds the positions of the one before.
-    env._get_obs()
-    return env._get_obs()
+    env._get_obs()  # noqa: SLF001 (MetaWorld has no public name)
+    return env._get_obs()  # noqa: SLF001

@@ -286,7 +286,7 @@ def noise(checkpoint: Path, case: dict) -> np.ndarray:
     from tinyvla_ros.policy.policy import Policy
 
     policy = Policy(checkpoint, seed=SEED)
-    drawn = [policy._noise(stamp(start)).numpy()[0] for start in range(0, FRAMES, EXECUTE)]
+    drawn = [policy.noise(stamp(start)).numpy()[0] for start in range(0, FRAMES, EXECUTE)]
     if lerobot_config(case)["noise_scheduler_type"] == "DDIM":
         return np.stack(drawn)
     return np.stack(drawn)[:, :-1]  # LeRobot draws none for the last step of DDPM

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,21 @@ def loaded_by(names: list[str]) -> set[str]:
     loaded = set(run.stdout.split())
     assert {n.split(".")[0] for n in names} <= loaded
     return loaded
+
+
+@pytest.mark.parametrize("room", ["tinyvla_ros", "sim_bridge", "training", "benchmarks", "test"])
+def test_nothing_imports_private_names_of_other_packages(room):
+    own = {"tinyvla_ros", "sim_bridge", "training", "harness"} | {
+        p.stem for p in (ROOT / "benchmarks").glob("_*.py")}
+    found = []
+    for path in (ROOT / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [
+                f"{node.module}.{a.name}" for a in node.names] \
+                if isinstance(node, ast.ImportFrom) else []
+            found += [f"{path}: {n}" for n in names if n.split(".")[0] not in own and
+                      any(p.startswith("_") and not p.startswith("__") for p in n.split("."))]
+    assert not found
 
 
 def test_the_command_and_all_that_reads_contracts_and_bags_load_nothing_heavy():

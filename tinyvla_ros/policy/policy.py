@@ -52,10 +52,10 @@ class Policy:
         self.config = checkpoint.config
         self.digest = checkpoint.digest
         self.seed = seed
-        self._network = checkpoint.network.to(self.device)
+        self.network = checkpoint.network.to(self.device)
         self._normalizer = checkpoint.normalizer.to(self.device)
         if sample_steps is not None:
-            self._network.set_sample_steps(sample_steps)
+            self.network.set_sample_steps(sample_steps)
         self._ignore_instruction = ignore_instruction
         self._read: dict[str, torch.Tensor] = {}
         self._low = np.array(self.config.action.low, np.float32)
@@ -92,10 +92,10 @@ class Policy:
         seen = [*self._past(observation, past), observation]
         state = torch.from_numpy(np.stack([self._state(o) for o in seen])).to(self.device)
         images = [torch.cat([self._image(o, name) for o in seen]) for name in config.cameras]
-        condition = self._network.encode(images, self._normalizer.state(state), words)
-        noise = self._noise(observation.stamp_ns).to(self.device)
+        condition = self.network.encode(images, self._normalizer.state(state), words)
+        noise = self.noise(observation.stamp_ns).to(self.device)
         known = () if prefix is None else self._known(prefix)
-        actions = self._normalizer.to_action(self._network.sample(condition, noise, *known))[0]
+        actions = self._normalizer.to_action(self.network.sample(condition, noise, *known))[0]
         actions = actions.float().cpu().numpy()
         if not np.isfinite(actions).all():
             raise InputError("The policy produced non-finite actions; the checkpoint "
@@ -123,7 +123,7 @@ class Policy:
             return self._match_tokens(instruction)
         from tinyvla_ros.policy.language import embed, nearest
 
-        language, known = self.config.language, self._network.encoder.instruction.weight
+        language, known = self.config.language, self.network.encoder.instruction.weight
         vector = embed(language, [instruction])[0]
         like, _ = nearest(language, instruction, vector, self.config.wordings,
                           known.cpu().numpy())
@@ -134,10 +134,17 @@ class Policy:
         """Take any words: a language model reads them."""
         from tinyvla_ros.policy.tokens import most_like, tokenize
 
-        path = self._network.encoder.backbone.path
+        path = self.network.encoder.backbone.path
         tokens = tokenize(self.config.language, path, [instruction])
         self._read[fold(instruction)] = tokens.to(self.device)
         return most_like(instruction, self.config.wordings)
+
+    def noise(self, stamp_ns: int) -> torch.Tensor:
+        """Return the (1, *noise_shape) float32 noise of the observation with this stamp."""
+        entropy = (self.seed & (2**64 - 1), stamp_ns & (2**64 - 1))
+        generator = np.random.Generator(np.random.PCG64(entropy))
+        shape = (1, *self.network.noise_shape)
+        return torch.from_numpy(generator.standard_normal(shape, np.float32))
 
     def _words(self, instruction: str) -> torch.Tensor:
         """Return what the network gets of an instruction."""
@@ -166,12 +173,6 @@ class Policy:
         # Of two at the same distance the older one, so that something moves.
         return [min(candidates, key=lambda o, at=stamp: abs(o.stamp_ns - at))
                 for stamp in self.config.past_stamps(now)]
-
-    def _noise(self, stamp_ns: int) -> torch.Tensor:
-        entropy = (self.seed & (2**64 - 1), stamp_ns & (2**64 - 1))
-        generator = np.random.Generator(np.random.PCG64(entropy))
-        shape = (1, *self._network.noise_shape)
-        return torch.from_numpy(generator.standard_normal(shape, np.float32))
 
     def _state(self, observation: Observation) -> np.ndarray:
         missing = [n for n in self.config.state if n not in observation.state]

@@ -15,15 +15,14 @@ from tinyvla_ros.policy.config import ActionSpec, CameraSpec
 from training.data.consistency import table_findings
 from training.data.fingerprint import fingerprint
 from training.data.image_cache import cached_images
-from training.data.lerobot_reader import (
-    Tables,
+from training.data.lerobot_format import (
     camera_features,
     channel_names,
     feature_size,
     image_size,
     is_depth,
-    read_tables,
 )
+from training.data.lerobot_reader import Tables, read_tables
 from training.data.stored_images import remaining_transform
 
 

@@ -14,11 +14,10 @@ import pyarrow.parquet as pq
 
 from tinyvla_ros.core.errors import InputError
 from training.data.consistency import time_tolerance
+from training.data.lerobot_format import VIDEO_PATH
 from training.data.lerobot_reader import Tables, unreadable
 
 BATCH_ROWS = 64
-# lerobot's DEFAULT_VIDEO_PATH.
-VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
 
 
 def _fail(error: InputError) -> None:

@@ -8,7 +8,6 @@ file is either read or refused in one sentence; whether the tables fit each othe
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,7 @@ import pyarrow.parquet as pq
 
 from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import InputError
-
-IMAGE_DTYPES = ("image", "video")
-# Longest first: the camera of 'observation.images.front' is 'front'.
-CAMERA_PREFIXES = ("observation.images.", "observation.")
-INDEX_COLUMNS = ("index", "episode_index", "frame_index", "timestamp", "task_index")
+from training.data.lerobot_format import INDEX_COLUMNS, feature_size
 
 
 @dataclass(frozen=True)
@@ -159,55 +154,6 @@ def read_info(root: Path) -> dict:
         raise InputError(f"{path}: 'features' must map each name to its 'dtype' and 'shape'; "
                          "write the dataset again with lerobot.")
     return info
-
-
-def camera_features(info: dict) -> dict[str, str]:
-    """Return camera name -> feature name, for features of dtype ``image`` or ``video``."""
-    cameras = {}
-    for feature, spec in info["features"].items():
-        if spec["dtype"] in IMAGE_DTYPES:
-            prefix = next((p for p in CAMERA_PREFIXES if feature.startswith(p)), "")
-            name = feature.removeprefix(prefix)
-            # 'observation.images.image' and 'observation.image' may both exist.
-            if name not in cameras or prefix == CAMERA_PREFIXES[0]:
-                cameras[name] = feature
-    return cameras
-
-
-def is_depth(feature: dict) -> bool:
-    """Tell whether an image feature is a depth map (lerobot stores those with 12 bits)."""
-    return bool((feature.get("info") or {}).get("is_depth_map", feature.get("is_depth_map")))
-
-
-def image_size(feature: dict) -> tuple[int, int]:
-    """Return (height, width) of an image feature, whichever order its shape is declared in."""
-    shape = list(feature["shape"])
-    names = feature.get("names")
-    if isinstance(names, list) and names and str(names[0]).startswith("channel"):
-        return shape[1], shape[2]
-    return shape[0], shape[1]
-
-
-def feature_size(feature: dict) -> int:
-    """Return the number of values of a numeric feature per frame; scalars count as one."""
-    return math.prod(feature["shape"])
-
-
-def channel_names(feature: dict) -> list[str] | None:
-    """Return the name of every value of a feature, or None if they are not all named.
-
-    lerobot writes lists, ``{"motors": [...]}`` (robots) and ``{"delta_x": 0, ...}``
-    (teleoperators).
-    """
-    names = feature.get("names")
-    if isinstance(names, dict):
-        if all(isinstance(v, list) for v in names.values()):
-            names = [name for group in names.values() for name in group]
-        elif all(isinstance(v, int) for v in names.values()):
-            names = sorted(names, key=names.get)
-    if not isinstance(names, list) or len(names) != feature_size(feature):
-        return None
-    return [str(name) for name in names]
 
 
 def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:

@@ -15,10 +15,8 @@ import av
 import numpy as np
 
 from tinyvla_ros.core.errors import InputError
+from training.data.lerobot_format import CHUNKS_SIZE, VIDEO_FILE_MB, VIDEO_PATH
 
-VIDEO_FILE_MB = 200
-PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
-CHUNKS_SIZE = 1000
 # One thread, so that the same pictures give the same bytes on every machine.
 ENCODERS = {
     "libsvtav1": ("av1", {"g": "2", "crf": "30", "preset": "8", "svtav1-params": "lp=1"}),
@@ -135,7 +133,7 @@ class VideoJoiner:
         self.close()
         self._number, self._bytes, self._frames = self._number + 1, 0, 0
         chunk, file = divmod(self._number, CHUNKS_SIZE)
-        path = self._root / PATH.format(video_key=self._feature, chunk_index=chunk,
+        path = self._root / VIDEO_PATH.format(video_key=self._feature, chunk_index=chunk,
                                         file_index=file)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._container = av.open(str(path), "w")

@@ -18,10 +18,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tinyvla_ros.core.errors import InputError
-from training.data.lerobot_video import CHUNKS_SIZE, PATH, VIDEO_FILE_MB, VideoJoiner
+from training.data.lerobot_format import (
+    CHUNKS_SIZE,
+    CODEBASE_VERSION,
+    DATA_FILE_MB,
+    DATA_PATH,
+    VIDEO_FILE_MB,
+    VIDEO_PATH,
+)
+from training.data.lerobot_video import VideoJoiner
 
-CODEBASE_VERSION = "v3.0"
-DATA_FILE_MB = 100
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 # What lerobot's DEFAULT_FEATURES name; every dataset has them.
@@ -152,8 +158,8 @@ class LeRobotDatasetWriter:
             "total_tasks": len(self._tasks), "chunks_size": CHUNKS_SIZE,
             "data_files_size_in_mb": DATA_FILE_MB, "video_files_size_in_mb": VIDEO_FILE_MB,
             "fps": self.fps, "splits": {"train": f"0:{len(self._episodes)}"},
-            "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
-            "video_path": PATH if self._videos else None, "features": self.features}
+            "data_path": DATA_PATH,
+            "video_path": VIDEO_PATH if self._videos else None, "features": self.features}
         # Last: a directory without info.json is recognisably unfinished.
         (meta / "info.json").write_text(json.dumps(info, indent=4))
 
@@ -165,7 +171,7 @@ class LeRobotDatasetWriter:
             self._file += 1
             if self._file == CHUNKS_SIZE:
                 self._chunk, self._file = self._chunk + 1, 0
-        path = self.root / f"data/chunk-{self._chunk:03d}/file-{self._file:03d}.parquet"
+        path = self.root / DATA_PATH.format(chunk_index=self._chunk, file_index=self._file)
         path.parent.mkdir(parents=True, exist_ok=True)
         # PNG is compressed already; snappy on the rest is lerobot's own choice.
         self._writer = pq.ParquetWriter(path, self._schema, compression="snappy",

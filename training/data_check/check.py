@@ -15,15 +15,14 @@ from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import prepare_output_directory, write_json
 from training.data.consistency import Finding, episode_starts, frame_findings, table_findings
 from training.data.fingerprint import fingerprint
-from training.data.lerobot_reader import (
+from training.data.lerobot_format import (
     IMAGE_DTYPES,
     INDEX_COLUMNS,
-    Tables,
     camera_features,
     image_size,
     is_depth,
-    read_tables,
 )
+from training.data.lerobot_reader import Tables, read_tables
 from training.data_check.contact_sheet import MAX_SHEETS, plan_sheets, write_sheet
 from training.data_check.data_statistics import (
     FeatureStatistics,

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.data.consistency import Finding, episode_starts
-from training.data.lerobot_reader import INDEX_COLUMNS, Tables, channel_names, feature_size
+from training.data.lerobot_format import INDEX_COLUMNS, channel_names, feature_size
+from training.data.lerobot_reader import Tables
 
 SHOWN = 5
 # A gripper that only opens and closes sits at its limits and is not saturated.

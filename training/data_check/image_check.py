@@ -13,7 +13,8 @@ from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.images import shrink
 from training.data.consistency import Finding
 from training.data.frames import camera_frames, video_files
-from training.data.lerobot_reader import Tables, image_size
+from training.data.lerobot_format import image_size
+from training.data.lerobot_reader import Tables
 from training.data_check.data_statistics import listed
 
 THUMBNAIL_HEIGHT = 120

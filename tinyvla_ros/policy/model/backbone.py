@@ -38,7 +38,8 @@ class Backbone(nn.Module):
         self.model, self.path = model, path
         self.register_buffer("mean", torch.tensor([*mean]).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor([*std]).view(3, 1, 1), persistent=False)
-        self._kept: frozenset[str] = frozenset()
+        # Of the state dict, without the prefix.
+        self.saved_names: frozenset[str] = frozenset()
         self.register_state_dict_post_hook(_keep)
         self.register_load_state_dict_pre_hook(_leave_the_rest)
         self.adapt(())
@@ -61,7 +62,7 @@ class Backbone(nn.Module):
             parameter.requires_grad_(name in names)
         state = self.model.state_dict().keys() if buffers else ()
         names |= set(state) - {n for n, _ in self.model.named_parameters()}
-        self._kept = frozenset(f"model.{n}" for n in names)
+        self.saved_names = frozenset(f"model.{n}" for n in names)
 
     def train_as(self, encoder: PretrainedConfig, all_names: Iterable[str]) -> None:
         """Train what a configuration says: nothing, new adapters, or all of a model.
@@ -92,7 +93,7 @@ class Backbone(nn.Module):
             if parameter.requires_grad and id(parameter) not in found:
                 parameter.requires_grad_(False)
                 unused.add(name)
-        self._kept -= unused
+        self.saved_names -= unused
 
     def merge(self) -> None:
         """Add the adapters' products to the weights they adapt; nothing is trained any more."""
@@ -124,14 +125,14 @@ class Backbone(nn.Module):
 
 def _keep(backbone: Backbone, state: dict, prefix: str, metadata: dict) -> None:
     for key in [k for k in state if k.startswith(prefix)]:
-        if key.removeprefix(prefix) not in backbone._kept:
+        if key.removeprefix(prefix) not in backbone.saved_names:
             del state[key]
 
 
 def _leave_the_rest(backbone: Backbone, state: dict, prefix: str, *rest) -> None:
     # Loading a tensor into itself does nothing, and satisfies the strict comparison of names.
     for name, tensor in backbone.model.state_dict(keep_vars=True).items():
-        if f"model.{name}" not in backbone._kept:
+        if f"model.{name}" not in backbone.saved_names:
             state.setdefault(f"{prefix}model.{name}", tensor)
 
 
