@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import queue
 import shutil
 import threading
 import time
@@ -61,9 +62,8 @@ class WriterThread:
         self._limit, self._min_free = buffer_bytes, min_free_bytes
         self._topics: dict[str, _RecordedTopic] = {}
         self._bags: dict[int, BagWriter | None] = {}  # None once it has failed
-        self._tasks: deque[tuple[Callable[..., None], tuple]] = deque()
-        self._wake = threading.Condition()
-        self._closing = False
+        self._tasks: queue.SimpleQueue[tuple | None] = queue.SimpleQueue()  # None to end
+        self._lock = threading.Lock()  # of ``buffered``
         self._flushed = self._space_checked = 0.0
         self._finished: deque[Path] = deque()
         self.recorded: Counter[str] = Counter()
@@ -90,7 +90,7 @@ class WriterThread:
     def begin(self, key: int, name: str, custom: Mapping[str, str]) -> None:
         """Start a bag."""
         self._dropped_in[key] = Counter()
-        self._put(self._begin, key, name, dict(custom))
+        self._tasks.put((self._begin, key, name, dict(custom)))
 
     def write(self, key: int, message: RawMessage) -> None:
         """Append a message to a bag, or drop it if the buffer is full."""
@@ -99,14 +99,14 @@ class WriterThread:
             self.dropped[message.topic] += 1
             self._dropped_in[key][message.topic] += 1
             return
-        with self._wake:
+        with self._lock:
             self.buffered += size
-        self._put(self._write, key, message)
+        self._tasks.put((self._write, key, message))
 
     def end(self, key: int, custom: Mapping[str, str]) -> None:
         """Complete a bag."""
         dropped = {f"dropped {t}": str(n) for t, n in self._dropped_in.pop(key).items()}
-        self._put(self._end, key, dict(custom) | dropped)
+        self._tasks.put((self._end, key, dict(custom) | dropped))
 
     def take_finished(self) -> list[Path]:
         """Return the bags that were completed since the last call."""
@@ -114,30 +114,23 @@ class WriterThread:
 
     def close(self) -> None:
         """Write what waits and end the thread."""
-        with self._wake:
-            self._closing = True
-            self._wake.notify()
+        self._tasks.put(None)
         self._worker.wait(timeout=60.0)
-
-    def _put(self, task: Callable[..., None], *arguments) -> None:
-        with self._wake:
-            self._tasks.append((task, arguments))
-            self._wake.notify()
 
     # ---- the writing thread ---------------------------------------------------------------
 
     def _write_forever(self) -> None:
         while True:
-            with self._wake:
-                if not self._tasks:
-                    if self._closing:
-                        return
-                    self._wake.wait(FLUSH_S)
-                task = self._tasks.popleft() if self._tasks else None
-            if task is not None:
-                key = task[1][0]
+            try:
+                task = self._tasks.get(timeout=FLUSH_S)
+            except queue.Empty:
+                task = ()
+            if task is None:
+                return
+            if task:
+                method, key, *arguments = task
                 try:
-                    task[0](*task[1])
+                    method(key, *arguments)
                 except OSError as err:
                     self._fail(key, f"cannot be written: {err.strerror or err}")
             self._flush_and_check_space()
@@ -165,7 +158,7 @@ class WriterThread:
         self._bags[key] = BagWriter(free_directory(self.out, name), custom, self._compression)
 
     def _write(self, key: int, message: RawMessage) -> None:
-        with self._wake:
+        with self._lock:
             self.buffered -= len(message.data)
         bag = self._bags[key]
         if bag is None:
