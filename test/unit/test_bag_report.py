@@ -33,6 +33,7 @@ from tinyvla_ros.cli.main import run_command
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.report.data import camera_name, read_episode
 from tinyvla_ros.report.film import ImageStore, make_film
+from tinyvla_ros.report.page import histogram
 
 
 def report(tmp_path: Path, bags: Path, *more: str) -> tuple[int, str]:
@@ -258,6 +259,17 @@ def test_a_page_stays_below_its_size_and_names_what_it_lacks(tmp_path):
         assert sizes[-1] < limit * 1e6
     assert sizes[0] > sizes[1] > sizes[2]
     assert "Left out to stay below 0.2 MB (--max-mb): the video of 2, 0, 1." in html
+
+
+def test_a_histogram_has_all_values_and_round_ticks():
+    shown = histogram([20.0] * 50 + [30.0] * 100 + [90.0])
+    assert shown["ticks"] == ["0", "15", "30", "45", "60 ms and more"]
+    heights = [height for height, _ in shown["bars"]]
+    assert [i for i, h in enumerate(heights) if h] == [10, 16, 31]
+    assert (heights[10], heights[16], heights[31]) == (50.0, 100.0, 1.0)
+    assert "151 chunks: p50 30 ms" in shown["text"]
+    assert histogram([]) is None
+    assert histogram([0.0])["ticks"][-1] == "1 ms"
 
 
 def test_only_so_many_episodes_are_shown_in_detail(tmp_path):

@@ -26,7 +26,7 @@ OUTCOME_WORDS = {"success": "succeeded", "failure": "failed", "unknown": "with u
 # Color of an outcome; its name is always shown as well.
 TONES = {"success": "good", "failure": "bad", "aborted": "bad", "interrupted": "bad",
          "cut short": "bad"}
-HISTOGRAM_BARS = 30
+HISTOGRAM_BARS, HISTOGRAM_TICKS = 32, 4
 STYLES = ("vendor/uplot/uPlot.min.css", "templates/report.css")
 SCRIPTS = ("vendor/uplot/uPlot.iife.min.js", "templates/report.js")
 
@@ -122,7 +122,10 @@ def histogram(latency_ms: Sequence[float]) -> dict | None:
     values = np.asarray(latency_ms)
     p50, p95, p99 = np.percentile(values, (50, 95, 99))
     # A few slow ones, such as the first, must not flatten the others: the last bar has them.
-    end = min(values.max(), 2 * p95) * 1.02 or 1.0
+    step = max(min(values.max(), 2 * p95), 1.0) / HISTOGRAM_TICKS
+    power = 10.0 ** np.floor(np.log10(step))
+    end = HISTOGRAM_TICKS * power * next(
+        m for m in (1, 1.5, 2, 3, 4, 5, 7.5, 10) if m * power >= step)
     counts, edges = np.histogram(np.minimum(values, end), HISTOGRAM_BARS, (0.0, end))
     return {
         "text": f"{number(len(values), 'chunk')}: p50 {p50:.0f} ms, p99 {p99:.0f} ms, longest "
@@ -131,8 +134,8 @@ def histogram(latency_ms: Sequence[float]) -> dict | None:
                  for n, low, high in zip(counts, edges, edges[1:], strict=False)],
         "marks": [(name, value, min(100.0, 100 * value / end))
                   for name, value in (("p50", p50), ("p99", p99))],
-        "ticks": [f"{tick:.0f}" for tick in np.linspace(0.0, end, 5)[:-1]]
-                 + [f"{end:.0f} ms" + (" and more" if values.max() > end else "")]}
+        "ticks": [f"{tick:g}" for tick in np.arange(HISTOGRAM_TICKS) * end / HISTOGRAM_TICKS]
+                 + [f"{end:g} ms" + (" and more" if values.max() > end else "")]}
 
 
 def _outcome_rows(entries: Sequence[ReportEntry]) -> list[dict]:
