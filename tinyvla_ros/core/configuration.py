@@ -48,32 +48,35 @@ def parse(model: type[ConfigT], data: object, where: str, error=InputError) -> C
     try:
         return model.model_validate(data)
     except pydantic.ValidationError as err:
-        first = err.errors()[0]
-        path = ".".join(str(p) for p in first["loc"]) or "the whole file"
         more = f" ({err.error_count() - 1} more problems)" if err.error_count() > 1 else ""
-        if first["type"] == "extra_forbidden":
-            holder = _model_at(model, first["loc"][:-1])
-            known = list(holder.model_fields) if holder else []
-            parent, _, name = path.rpartition(".")
-            within = f"{parent}: " if parent else ""
-            raise error(f"{where}: {within}{unknown('field', name, known)}{more}") from None
-        if first["type"] in ("union_tag_not_found", "union_tag_invalid"):
-            path += "." + first["ctx"]["discriminator"].strip("'")
-            if "tag" not in first["ctx"]:
-                raise error(f"{where}: field '{path}' is missing; add it.{more}") from None
-            tags = first["ctx"]["expected_tags"].replace("'", "").split(", ")
-            raise error(f"{where}: {unknown(path, first['ctx']['tag'], tags)}{more}") from None
-        message = first["msg"].removeprefix("Value error, ").removesuffix(".")
-        message += "" if message.endswith("?") else "."
-        if first["type"] == "value_error" and isinstance(first["input"], dict):
-            # A check of several fields names them itself.
-            within = f"{path}: " if first["loc"] else ""
-            raise error(f"{where}: {within}{message}{more}") from None
-        shown = repr(first["input"])
-        shown = shown if len(shown) <= 80 else shown[:77] + "..."
-        if first["type"] == "missing":
-            raise error(f"{where}: field '{path}' is missing; add it.{more}") from None
-        raise error(f"{where}: '{path}' is {shown}: {message}{more}") from None
+        raise error(f"{where}: {_problem(model, err.errors()[0])}{more}") from None
+
+
+def _problem(model: type[pydantic.BaseModel], error: Mapping) -> str:
+    """Return the sentence for one of pydantic's errors."""
+    kind, loc = error["type"], error["loc"]
+    path = ".".join(map(str, loc)) or "the whole file"
+    if kind == "missing":
+        return f"field '{path}' is missing; add it."
+    if kind == "extra_forbidden":
+        holder = _model_at(model, loc[:-1])
+        parent, _, name = path.rpartition(".")
+        sentence = unknown("field", name, holder.model_fields if holder else ())
+        return f"{parent}: {sentence}" if parent else sentence
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        path += "." + error["ctx"]["discriminator"].strip("'")
+        if "tag" not in error["ctx"]:
+            return f"field '{path}' is missing; add it."
+        tags = error["ctx"]["expected_tags"].replace("'", "").split(", ")
+        return unknown(path, error["ctx"]["tag"], tags)
+    message = error["msg"].removeprefix("Value error, ").removesuffix(".")
+    message += "" if message.endswith("?") else "."
+    if kind == "value_error" and isinstance(error["input"], dict):
+        # A check of several fields names them itself.
+        return f"{path}: {message}" if loc else message
+    shown = repr(error["input"])
+    shown = shown if len(shown) <= 80 else shown[:77] + "..."
+    return f"'{path}' is {shown}: {message}"
 
 
 def override(data: object, settings: Iterable[str], model: type[Config]) -> object:
