@@ -269,7 +269,7 @@ def test_a_histogram_has_all_values_and_round_ticks():
     assert (heights[10], heights[16], heights[31]) == (50.0, 100.0, 1.0)
     assert "151 chunks: p50 30 ms" in shown["text"]
     assert histogram([]) is None
-    assert histogram([0.0])["ticks"][-1] == "1 ms"
+    assert histogram([0.0])["ticks"][-1] == "1.2 ms"
 
 
 def test_only_so_many_episodes_are_shown_in_detail(tmp_path):
