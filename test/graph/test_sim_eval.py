@@ -174,9 +174,9 @@ def test_a_dead_node_ends_the_run_with_its_name(victim, tiny_checkpoint, tmp_pat
 
 @pytest.mark.parametrize(("arguments", "words"), [
     (["--tasks", "reach-v2"], ["'reach-v2'", "Did you mean 'reach-v3'"]),
-    (["--episodes", "-3"], ["Episodes is -3", "at least 1"]),
-    (["--episodes", "0"], ["Episodes is 0"]),
-    (["--seed", "-1"], ["Seed is -1"]),
+    (["--episodes", "-3"], ["--episodes", "-3", "from 1 to"]),
+    (["--episodes", "0"], ["--episodes", "0", "from 1 to"]),
+    (["--seed", "-1"], ["--seed", "-1", "from 0 to"]),
     (["--tasks", "reach-v3", "reach-v3"], ["each once"]),
     (["--checkpoint", "/nowhere"], ["/nowhere"]),
     (["--out", "/proc/nowhere"], ["/proc/nowhere", "cannot be written"]),
