@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 
 from tinyvla_ros.core.resources import share_directory
+from tinyvla_ros.policy.checkpoint import load_checkpoint
 from training.data.lerobot_writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
 from training.learning.recipe import Recipe
 from training.learning.train import RunOptions
@@ -68,3 +69,8 @@ def small_recipe(**optimization) -> Recipe:
 def run_options(*datasets: Path, **more) -> RunOptions:
     """Return a setting with these datasets at equal weights, on one thread."""
     return RunOptions([(d, 1.0) for d in datasets], **{"threads": 1, **more})
+
+
+def weights(run: Path) -> dict:
+    """Return the weights of a run's last save, by name."""
+    return load_checkpoint(run / "last").network.state_dict()

@@ -20,17 +20,6 @@ FRONT = "observation.images.front"
 DATA = "data/chunk-000/file-000.parquet"
 
 
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    return datasets.write_dataset(tmp_path_factory.mktemp("images") / "demos")
-
-
-@pytest.fixture
-def root(images, tmp_path):
-    """A copy of the image dataset that a test may break."""
-    return shutil.copytree(images, tmp_path / "demos")
-
-
 def check(root, *arguments):
     """Run the command; return its exit code and ``report.json``."""
     out = root.parent / "out"
@@ -193,17 +182,6 @@ def test_dark_and_blank_images(tmp_path):
     root = datasets.write_dataset(tmp_path / "demos", draw=dark_and_blank)
     finds(root, f"'{FRONT}'", "one single color", "frame 1 of episode 1", error=False)
     finds(root, f"'{FRONT}'", "darker", "frame 3 of episode 0", error=False)
-
-
-@pytest.fixture(scope="module")
-def videos(images, tmp_path_factory):
-    root = shutil.copytree(images, tmp_path_factory.mktemp("videos") / "demos")
-    return datasets.to_video(root, "front", "libx264")
-
-
-@pytest.fixture
-def video_root(videos, tmp_path):
-    return shutil.copytree(videos, tmp_path / "demos")
 
 
 def test_videos_pass_and_unused_frames_are_mentioned(video_root):

@@ -56,28 +56,6 @@ def has_encoder(codec):
     return True
 
 
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    return datasets.write_dataset(tmp_path_factory.mktemp("images") / "demos")
-
-
-@pytest.fixture
-def root(images, tmp_path):
-    """A copy of the image dataset that a test may break."""
-    return shutil.copytree(images, tmp_path / "demos")
-
-
-@pytest.fixture(scope="module")
-def videos(images, tmp_path_factory):
-    root = shutil.copytree(images, tmp_path_factory.mktemp("videos") / "demos")
-    return datasets.to_video(root, "front", "libx264")
-
-
-@pytest.fixture
-def video_root(videos, tmp_path):
-    return shutil.copytree(videos, tmp_path / "video" / "demos")
-
-
 def test_values_are_found_by_name(images, tmp_path):
     data = load_demonstrations(images, CAMERAS, STATE, ACTION, cache=tmp_path)
     table = pq.read_table(images / DATA)

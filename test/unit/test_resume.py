@@ -18,7 +18,7 @@ import yaml
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from harness.small_training import run_options, small_recipe, write_dataset
+from harness.small_training import run_options, small_recipe, weights, write_dataset
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from training.data.fingerprint import of_names_and_sizes
@@ -36,10 +36,6 @@ def whole(dataset, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "whole"
     assert train(small_recipe(steps=40, save_every=4), run_options(dataset), out)
     return out
-
-
-def weights(run):
-    return load_checkpoint(run / "last").network.state_dict()
 
 
 def same(a, b):

@@ -13,7 +13,8 @@ import pytest
 import torch
 import yaml
 
-from harness.small_training import run_options, small_recipe, write_dataset
+from harness.datasets import edit_info
+from harness.small_training import run_options, small_recipe, weights, write_dataset
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import share_directory
@@ -178,10 +179,6 @@ def test_train_writes_a_checkpoint_that_evaluates(dataset, tmp_path):
     assert (tmp_path / "eval" / "reach-v3.png").is_file()
 
 
-def weights(run):
-    return load_checkpoint(run / "last").network.state_dict()
-
-
 def test_fine_tuning_starts_from_the_checkpoint(dataset, tmp_path):
     start, tuned = tmp_path / "start", tmp_path / "tuned"
     train(recipe(steps=3), run_options(dataset), start)
@@ -268,13 +265,6 @@ def test_bad_collect_arguments(arguments, words, tmp_path):
     with pytest.raises(InputError, match=words):
         collect(*arguments, tmp_path / "x")
     assert not (tmp_path / "x").exists()
-
-
-def edit_info(root, change):
-    path = root / "meta/info.json"
-    info = json.loads(path.read_text())
-    change(info)
-    path.write_text(json.dumps(info))
 
 
 @pytest.mark.parametrize(("change", "words"), [
