@@ -18,8 +18,8 @@ import pytest
 from harness.bag_writers import raw, writer_for
 from harness.recordings import texts_in
 from harness.ros_messages import STORE
-from tinyvla_ros.bags.jpeg import as_jpeg
 from tinyvla_ros.bags.reader import Bag
+from tinyvla_ros.bags.recorded_message import as_jpeg
 from tinyvla_ros.bags.recover import recover
 from tinyvla_ros.bags.writer import BagWriter
 from tinyvla_ros.bags.writer_thread import WriterThread

@@ -55,6 +55,14 @@ def definition(name: str) -> MessageDefinition:
     return MessageDefinition("\n".join(texts), _hash(path.with_suffix(".json"), name))
 
 
+@functools.cache
+def typestore():
+    """Return the message types of ROS 2 Jazzy, a ``rosbags.typesys.store.Typestore``."""
+    from rosbags.typesys import Stores, get_typestore  # takes too long for a node that needs none
+
+    return get_typestore(Stores.ROS2_JAZZY)
+
+
 def _file(name: str) -> Path:
     package, _, kind = name.partition("/msg/")
     # The wheels of ROS are installed in the Python environment itself.

@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from mcap.reader import make_reader
 from rosbags.highlevel import AnyReader, AnyReaderError
-from rosbags.typesys import Stores, get_typestore
-from rosbags.typesys.store import Typestore
 
+from tinyvla_ros.bags.definitions import typestore
 from tinyvla_ros.bags.metadata import (
     METADATA,
     STORAGE,
@@ -132,22 +130,6 @@ class Bag(AbstractContextManager):
         except Exception as err:
             raise InputError(f"{self.path}: a message of {message.topic.name} is not a {kind} "
                              f"({_short(err)}).") from None
-
-
-@functools.cache
-def typestore() -> Typestore:
-    """Return the message types of ROS 2 Jazzy."""
-    return get_typestore(Stores.ROS2_JAZZY)
-
-
-def header_stamp(data: bytes) -> int:
-    """Return the stamp (ns) of a serialized message that begins with a std_msgs/Header.
-
-    Nothing else is decoded. Bytes that are too short for it give 0 or nonsense, and no error.
-    """
-    order = "little" if len(data) > 1 and data[1] & 1 else "big"
-    return (int.from_bytes(data[4:8], order, signed=True) * 1_000_000_000
-            + int.from_bytes(data[8:12], order))
 
 
 def find_bags(path: str | Path) -> list[Path]:

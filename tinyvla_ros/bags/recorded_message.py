@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Messages as they were recorded: serialized, with receive and publish times."""
+"""Serialized messages as they are recorded, with receive and publish times."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from tinyvla_ros.bags.definitions import typestore
+from tinyvla_ros.core.errors import MessageError
+from tinyvla_ros.core.messages import image_to_array
 
 # A publisher's clock that differs by more from the recorder's is not used, s.
 CLOCK_TRUST_S = 1.0
@@ -69,3 +76,36 @@ class BagMessage(_Timed):
     log_ns: int
     publish_ns: int
     data: bytes
+
+
+def header_stamp(data: bytes) -> int:
+    """Return the stamp (ns) of a serialized message that begins with a std_msgs/Header.
+
+    Nothing else is decoded. Bytes that are too short for it give 0 or nonsense, and no error.
+    """
+    order = "little" if len(data) > 1 and data[1] & 1 else "big"
+    return (int.from_bytes(data[4:8], order, signed=True) * 1_000_000_000
+            + int.from_bytes(data[8:12], order))
+
+
+def as_jpeg(data: bytes, quality: int) -> bytes:
+    """Return a serialized sensor_msgs/Image as a serialized sensor_msgs/CompressedImage.
+
+    Args:
+        data: CDR.
+        quality: 1 (smallest) to 100 (best).
+
+    Raises:
+        MessageError: the image cannot be read.
+    """
+    store = typestore()
+    try:
+        msg = store.deserialize_cdr(data, "sensor_msgs/msg/Image")
+    except Exception as err:
+        raise MessageError(f"The bytes are not a sensor_msgs/Image ({err}).") from None
+    image = image_to_array(msg)[:, :, ::-1]
+    _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    compressed = store.types["sensor_msgs/msg/CompressedImage"](
+        header=msg.header, format=f"{msg.encoding}; jpeg compressed bgr8",
+        data=np.ascontiguousarray(jpeg.reshape(-1)))
+    return bytes(store.serialize_cdr(compressed, "sensor_msgs/msg/CompressedImage"))

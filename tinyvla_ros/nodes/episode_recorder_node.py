@@ -21,9 +21,8 @@ from tinyvla_ros import __version__
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.bags.definitions import definition
 from tinyvla_ros.bags.episode_sorter import EpisodeSorter
-from tinyvla_ros.bags.jpeg import as_jpeg
 from tinyvla_ros.bags.metadata import TopicMetadata, safe_name
-from tinyvla_ros.bags.recorded_message import CLOCK_TRUST_S, RawMessage
+from tinyvla_ros.bags.recorded_message import CLOCK_TRUST_S, RawMessage, as_jpeg
 from tinyvla_ros.bags.writer_thread import WriterThread
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.episode_event import ABORT, BEGIN, END, EpisodeEvent

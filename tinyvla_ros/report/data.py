@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tinyvla_ros.bags.info import BagInfo, InfoCollector
-from tinyvla_ros.bags.reader import Bag, header_stamp
-from tinyvla_ros.bags.recorded_message import BagMessage
+from tinyvla_ros.bags.reader import Bag
+from tinyvla_ros.bags.recorded_message import BagMessage, header_stamp
 from tinyvla_ros.bags.topics import contract_of
 from tinyvla_ros.core.episode_event import EpisodeEvent
 from tinyvla_ros.core.errors import InputError

@@ -17,7 +17,8 @@ import numpy as np
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_streams import InputStream, contract_streams
-from tinyvla_ros.bags.reader import Bag, BagMessage, header_stamp
+from tinyvla_ros.bags.reader import Bag
+from tinyvla_ros.bags.recorded_message import BagMessage, header_stamp
 from tinyvla_ros.bags.topics import find_streams, find_topic
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.messages import time_to_ns
