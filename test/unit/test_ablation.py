@@ -63,7 +63,7 @@ def test_equal_budgets_are_equal_numbers_of_observations():
     cells = {name: with_budget(r, 1600, 3) for name, r in make_cells(BAD, GOOD).items()}
     assert {r.optimization.steps * r.optimization.batch_size for r in cells.values()} == {1600}
     assert {r.seed for r in cells.values()} == {3}
-    with pytest.raises(InputError, match="multiple of every batch size, one is 16"):
+    with pytest.raises(InputError, match=r"batch size.* 16"):
         with_budget(BAD, 1608, 0)
 
 
@@ -72,7 +72,7 @@ def test_equal_budgets_are_equal_numbers_of_observations():
 def test_recipes_that_differ_elsewhere_are_refused(part, field, value):
     data = GOOD.model_dump(mode="json")
     data[part][field] = value
-    with pytest.raises(InputError, match=f"differ in {part}.{field}, which belongs to no fix"):
+    with pytest.raises(InputError, match=rf"{part}\.{field}"):
         make_cells(BAD, Recipe.model_validate(data))
     with pytest.raises(InputError, match="do not differ"):
         make_cells(GOOD, GOOD)
@@ -167,7 +167,7 @@ def test_a_whole_ablation_and_its_repetition(options):
     assert run(options) == 0
     assert {p: p.stat().st_mtime_ns for p in (out / "runs").rglob("*")} == before
     assert (out / "runs.jsonl").read_text() == lines
-    with pytest.raises(InputError, match="was made with samples 160, now it is 320"):
+    with pytest.raises(InputError, match=r"samples 160.* 320"):
         run([*options, "--samples", "320"])
 
     # One run is stopped half way, another was killed before it saved anything.

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import av
@@ -41,7 +42,7 @@ def test_failures_are_left_out_and_a_bad_bag_does_not_stop_the_others(tmp_path, 
     output = capsys.readouterr().out
     assert "left out: " in output
     assert "its outcome is failure" in output
-    assert "2 publishers sent to /camera/front/image_raw" in output
+    assert re.search("2 publishers .*/camera/front/image_raw", output)
     assert "its task is other" in output
     assert "'tinyvla bag recover" in output
     assert f"passed over, no bags: {folder}/notes.txt" in output
@@ -182,7 +183,7 @@ def test_an_interrupted_export_goes_on_and_gives_the_same(tmp_path, three_bags, 
     assert done == ["a", "b"]
     assert not out.exists()
     monkeypatch.setattr(bag_export, "export_episode", export_episode)
-    with pytest.raises(InputError, match="go on with --resume"):
+    with pytest.raises(InputError, match="--resume"):
         bags.export(out, *how)
     with pytest.raises(InputError, match="begun with another sampling"):
         bags.export(out, *how, "--resume", "--fps", 10)
@@ -210,7 +211,7 @@ def test_episodes_that_do_not_fit_the_first_are_refused(tmp_path, three_bags, ca
     bags.write(three_bags / "b2", other)
     assert bags.export(tmp_path / "data", three_bags) == 1
     output = capsys.readouterr().out
-    assert "holds joint_1, joint_3, ee_x, ee_y, ee_z, that of a joint_1" in output
+    assert re.search("joint_1, joint_3, ee_x, ee_y, ee_z.* joint_1, ", output)
     assert len(bags.load(tmp_path / "data").starts) == 3
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -95,7 +96,7 @@ def test_a_hole_inside_refuses_the_episode_and_one_at_an_end_is_cut(tmp_path, ca
     inside = [s for s in sent if not (s.topic == "/camera/wrist/image_raw"
                                       and bags.stamp_of(s) in stamps(8, 10))]
     said = bags.refusal(bags.write(tmp_path / "a", inside), tmp_path, capsys)
-    assert "/camera/wrist/image_raw is silent from 10.350 s to 10.500 s (0.150 s)" in said
+    assert re.search(r"/camera/wrist/image_raw .*10\.350 s .*10\.500 s .*0\.150 s", said)
     assert "2 of 19 frames" in said
     ends = [s for s in sent if not (s.topic == "/camera/wrist/image_raw"
                                     and bags.stamp_of(s) in (*stamps(0, 2), *stamps(17, 20)))]

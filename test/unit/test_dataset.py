@@ -211,12 +211,12 @@ def test_one_task_and_two_data_files(tmp_path):
 
 
 @pytest.mark.parametrize(("column", "row", "value", "words"), [
-    ("action", 12, [0.0, float("nan")], "'action' is not finite in frame 2 of episode 2"),
-    ("observation.state", 7, [0.0, 0.0, float("inf")], "'observation.state' is not finite in "
+    ("action", 12, [0.0, float("nan")], "'action'.* finite.*frame 2 of episode 2"),
+    ("observation.state", 7, [0.0, 0.0, float("inf")], "'observation.state'.* finite.*"
                                                        "frame 1 of episode 1"),
-    ("task_index", 8, 2, "Frame 2 of episode 1 has task_index 2, meta/tasks.parquet names 0 to 1"),
-    ("index", 3, 7, "Row 3 of the sorted data files has index 7 instead of 3"),
-    ("episode_index", 5, 1, "Episode 0 covers row 5, whose episode_index is 1"),
+    ("task_index", 8, 2, "Frame 2 of episode 1 .*task_index 2.* 0 to 1"),
+    ("index", 3, 7, "Row 3 .*index 7.* 3"),
+    ("episode_index", 5, 1, "Episode 0 .*row 5.*episode_index is 1"),
 ])
 def test_bad_values(root, column, row, value, words):
     datasets.edit_column(root, column, datasets.set_value(row, value))
@@ -224,16 +224,14 @@ def test_bad_values(root, column, row, value, words):
 
 
 @pytest.mark.parametrize(("change", "words"), [
-    (lambda e: e[1].update(dataset_from_index=5), "Episode 1 begins at row 5 instead of 6 and "
-                                                  "overlaps"),
-    (lambda e: e[1].update(dataset_from_index=7), "Episode 1 begins at row 7 instead of 6 and "
-                                                  "leaves a gap"),
-    (lambda e: e[2].update(dataset_to_index=25), "Episode 2 ends at row 25, beyond the 19 frames"),
-    (lambda e: e[1].update(length=5), "Episode 1 has length 5, its rows 6 to 10 are 4"),
-    (lambda e: e[1].update(length=0, dataset_to_index=6), "Episode 1 has no frames"),
-    (lambda e: e[2].update(dataset_to_index=18, length=8), "Rows 18 to 18 belong to no episode"),
-    (lambda e: e[2].update(episode_index=1), "Episode 1 stands where episode 2 is expected"),
-    (lambda e: e.pop(), "says 3 episodes, the episode table has 2"),
+    (lambda e: e[1].update(dataset_from_index=5), "Episode 1 .*row 5 .*6.*overlap"),
+    (lambda e: e[1].update(dataset_from_index=7), "Episode 1 .*row 7 .*6.*gap"),
+    (lambda e: e[2].update(dataset_to_index=25), "Episode 2 .*row 25.*19 frames"),
+    (lambda e: e[1].update(length=5), "Episode 1 .*length 5.* 6 to 10 .*4"),
+    (lambda e: e[1].update(length=0, dataset_to_index=6), "Episode 1 .*no frames"),
+    (lambda e: e[2].update(dataset_to_index=18, length=8), "Rows 18 to 18 .*no episode"),
+    (lambda e: e[2].update(episode_index=1), "Episode 1 .*episode 2 "),
+    (lambda e: e.pop(), "3 episodes.* 2"),
 ])
 def test_an_episode_table_that_does_not_fit(root, change, words):
     datasets.edit_episodes(root, change)
@@ -241,7 +239,7 @@ def test_an_episode_table_that_does_not_fit(root, change, words):
 
 
 @pytest.mark.parametrize(("change", "words"), [
-    (lambda i: i.update(total_frames=20), "says 20 frames, the data files hold 19"),
+    (lambda i: i.update(total_frames=20), "20 frames.* 19"),
     (lambda i: i.update(fps=0), "'fps' is 0"),
     (lambda i: i.update(features=[]), "'features' must map"),
     (lambda i: i["features"]["observation.state"].update(names=None), "names None; name every"),
@@ -259,7 +257,7 @@ def test_info_that_does_not_fit(root, change, words):
 
 def test_a_shape_that_the_column_does_not_have(root):
     datasets.edit_info(root, lambda i: i["features"]["action"].update(shape=[4], names=None))
-    refused(root, "column 'action' holds 38 values in 19 rows, meta/info.json declares 4",
+    refused(root, "'action'.* 38 values .*19 rows.* 4",
             action=ACTION.model_copy(update={"dt": 0.05}))
 
 
@@ -268,7 +266,7 @@ def test_a_shape_that_the_column_does_not_have(root):
 def test_files_cut_short_or_missing(root, name):
     content = (root / name).read_bytes()
     (root / name).write_bytes(content[:len(content) // 2])
-    refused(root, f"{name} cannot be read .* copy the file again")
+    refused(root, f"{name} cannot be read .* copy ")
     (root / name).unlink()
     refused(root, "tasks.parquet is missing|no episode table|no data files")
 
@@ -281,39 +279,38 @@ def test_a_dataset_without_frames(root):
 def test_an_image_that_cannot_be_decoded(root):
     datasets.edit_column(root, "observation.images.wrist",
                          datasets.set_value(11, {"bytes": b"no image", "path": None}))
-    refused(root, "'observation.images.wrist' of frame 1 of episode 2 cannot be decoded")
+    refused(root, "'observation.images.wrist' .*frame 1 of episode 2 .*decoded")
 
 
 def test_a_missing_video(video_root):
     datasets.video_path(video_root, "front", 1).unlink()
-    refused(video_root, "file-001.mp4 is missing, it holds frame 0 of episode 2; copy")
+    refused(video_root, "file-001.mp4 .*missing.*frame 0 of episode 2")
 
 
 def test_a_video_cut_short(video_root):
     path = datasets.video_path(video_root, "front", 1)
     datasets.encode(path, [datasets.image(10 + i, "front") for i in range(6)], 10, "libx264")
-    refused(video_root, "file-001.mp4 has no frame at 0.6000 s for frame 6 of episode 2 "
-                        r"\(the nearest is at 0.5000 s\); copy")
+    refused(video_root, "file-001.mp4 .*0.6000 s .*frame 6 of episode 2 .*0.5000 s")
 
 
 def test_a_video_at_another_rate(video_root):
     path = datasets.video_path(video_root, "front", 1)
     datasets.encode(path, [datasets.image(10 + i, "front") for i in range(9)], 9, "libx264")
-    refused(video_root, "has no frame at 0.1000 s for frame 1 of episode 2")
+    refused(video_root, "no frame at 0.1000 s .*frame 1 of episode 2")
 
 
 def test_a_damaged_video(video_root):
     path = datasets.video_path(video_root, "front", 0)
     path.write_bytes(path.read_bytes()[:200])
-    refused(video_root, "file-000.mp4 cannot be decoded at frame 0 of episode 0")
+    refused(video_root, "file-000.mp4 .*decoded .*frame 0 of episode 0")
 
 
 def test_tasks_that_are_not_numbered_from_zero(root):
     tasks = pq.read_table(root / "meta/tasks.parquet")
     pq.write_table(tasks.slice(1), root / "meta/tasks.parquet")
-    refused(root, "task_index 1; they must be 0, 1, 2")
+    refused(root, "task_index 1.* 0, 1, 2")
 
 
 def test_a_missing_task_table(root):
     (root / "meta/tasks.parquet").unlink()
-    refused(root, "tasks.parquet is missing; copy the 'meta' directory again")
+    refused(root, "tasks.parquet .*missing.*'meta'")

@@ -118,7 +118,7 @@ def test_a_result_cut_by_a_kill_is_done_again(tmp_path):
             ResultsLog(tmp_path / "out", {"samples": 1}, ("runs",))
         log.add("runs", {"seed": 2})
     assert len((tmp_path / "out/runs.jsonl").read_text().splitlines()) == 2
-    with pytest.raises(InputError, match="samples 1, now it is 2"):
+    with pytest.raises(InputError, match=r"samples 1.* 2"):
         ResultsLog(tmp_path / "out", {"samples": 2}, ("runs",))
     (tmp_path / "other").mkdir()
     (tmp_path / "other/precious").write_text("data")

@@ -136,14 +136,14 @@ def test_a_whole_comparison_and_its_repetition(data, tmp_path):
     lines = {name: (out / name).read_text() for name in ("losses.jsonl", "episodes.jsonl")}
     assert run(*arguments) == 0
     assert lines == {name: (out / name).read_text() for name in lines}
-    with pytest.raises(InputError, match="was made with episodes 1, now it is 2"):
+    with pytest.raises(InputError, match=r"episodes 1.* 2"):
         run(*arguments, "--episodes", 2)
     with pytest.raises(InputError, match="kept for published results"):
         run(*arguments, "--seed", 0)
     report = json.loads((tmp_path / "run/train.json").read_text())
     report["data"][0]["fingerprint"] = "0" * 16
     (tmp_path / "run/train.json").write_text(json.dumps(report))
-    with pytest.raises(InputError, match="was trained on 0000000000000000"):
+    with pytest.raises(InputError, match="0000000000000000"):
         run(*arguments)
     with pytest.raises(InputError, match="not a training run"):
         run(tmp_path, *arguments[1:])

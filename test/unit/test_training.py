@@ -187,7 +187,7 @@ def test_fine_tuning_starts_from_the_checkpoint(dataset, tmp_path):
     assert all(torch.allclose(a[k], b[k], atol=1e-6) for k in a)
     assert json.loads((tuned / "train.json").read_text())["init"]
     other = recipe().model_copy(update={"state": recipe().state[:-1]})
-    with pytest.raises(InputError, match="differs from the recipe and data in 'state'"):
+    with pytest.raises(InputError, match="'state'"):
         train(other, run_options(dataset, init=start / "last"), tmp_path / "other")
 
 
