@@ -36,7 +36,7 @@ def test_words_change_between_chunks_and_nonsense_stops_them(node, config):
     assert known.points[0].positions != new.points[0].positions
     node.output.wait_for("nearest known: 'press the red button'")
     probe.instruct("sing me a song")
-    probe.until(lambda: any("'sing me a song' is like none" in s.message
+    probe.until(lambda: any("'sing me a song' is not similar" in s.message
                             for s in probe.diagnostics), "the refusal")
     probe.publish(probe.observation(11))
     probe.instruct(config.instructions[2])

@@ -25,7 +25,7 @@ from training.experiments.evaluate import evaluate
 from training.experiments.options import EvaluationOptions
 from training.learning.batches import BatchSampler
 from training.learning.learner import Learner
-from training.learning.mixture import join, load_mixture, parse_sources
+from training.learning.mixture import concatenate, load_mixture, parse_sources
 from training.learning.recipe import Recipe
 from training.learning.train import train
 
@@ -119,7 +119,7 @@ def test_chunks_end_with_their_episode(demonstrations):
 
 def test_batches_are_balanced_and_shifted_within_bounds(demonstrations):
     r = recipe(batch_size=64, shift_pixels=2, future_frames=(2, "gripper", "end"))
-    batch = BatchSampler(join([demonstrations], [1.0]), np.arange(4), r)[0]
+    batch = BatchSampler(concatenate([demonstrations], [1.0]), np.arange(4), r)[0]
     assert batch.images[0].shape == (64, 48, 48, 3)
     assert batch.actions.shape == (64, 16, 4)
     assert batch.future.shape == (64, 3, 12)
@@ -129,7 +129,7 @@ def test_batches_are_balanced_and_shifted_within_bounds(demonstrations):
 
 
 def test_a_batch_depends_on_its_number_alone(demonstrations):
-    data = join([demonstrations], [1.0])
+    data = concatenate([demonstrations], [1.0])
     first, second = (BatchSampler(data, np.arange(4), recipe(shift_pixels=2)) for _ in range(2))
     for _ in range(3):
         first[1]
@@ -139,7 +139,7 @@ def test_a_batch_depends_on_its_number_alone(demonstrations):
 
 
 def test_processes_share_a_batch(demonstrations):
-    data = join([demonstrations], [1.0])
+    data = concatenate([demonstrations], [1.0])
     whole = BatchSampler(data, np.arange(4), recipe())[3]
     parts = [BatchSampler(data, np.arange(4), recipe(), rank=r, world_size=2)[3] for r in (0, 1)]
     for name in ("state", "actions", "noise", "step", "future"):
@@ -149,7 +149,7 @@ def test_processes_share_a_batch(demonstrations):
 
 def test_later_states_are_those_of_the_demonstration(demonstrations):
     r = recipe(future_frames=(2, "gripper", "end"), batch_size=32)
-    data = join([demonstrations], [1.0])
+    data = concatenate([demonstrations], [1.0])
     batch = BatchSampler(data, np.array([0]), r)[0]
     end = int(data.ends[0])
     assert (batch.future[:, 2] == torch.from_numpy(data.states[end - 1])).all()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a checkpoint's ``config.json`` says: observations, actions, architecture, diffusion."""
+"""A checkpoint's ``config.json``: observations, actions, architecture, diffusion."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tinyvla_ros.policy.language_config import LanguageConfig, LearnedTable, che
 from tinyvla_ros.policy.lerobot_config import LeRobotDiffusionConfig
 from tinyvla_ros.policy.model_config import ModelConfig, check_language
 
-# Format 1, of release 0.1.0, says ``action.execute_steps`` in place of ``n_action_steps``.
+# Format 1, of release 0.1.0, has ``action.execute_steps`` in place of ``n_action_steps``.
 FORMAT = 2
 
 
@@ -140,7 +140,7 @@ class PolicyConfig(Config):
         instructions: what the policy was trained to do, one wording per task.
         paraphrases: instruction -> other wordings it was trained on.
         language: how instructions are read.
-        model: which network, and its sizes; ours if it does not say ``kind``.
+        model: which network, and its sizes; ours without a ``kind``.
         diffusion: noise schedule and sampling.
     """
 
@@ -213,7 +213,7 @@ class PolicyConfig(Config):
         return self
 
     def past_stamps(self, stamp_ns: int) -> tuple[int, ...]:
-        """Return when the past observations the policy looks at should be of, oldest first.
+        """Return the stamps of the past observations that the policy uses, oldest first.
 
         Args:
             stamp_ns: stamp of the observation to act on, nanoseconds.
@@ -230,18 +230,18 @@ class PolicyConfig(Config):
 
     @property
     def wording_owners(self) -> tuple[int, ...]:
-        """Per wording, the index of the instruction that it says."""
+        """Per wording, the index of its instruction."""
         return (*range(len(self.instructions)),
                 *(index for index, instruction in enumerate(self.instructions)
                   for _ in self.paraphrases.get(instruction, ())))
 
     @property
     def takes_new_wordings(self) -> bool:
-        """Whether words that were not trained on can be understood."""
+        """Whether the policy takes words that it was not trained on."""
         return not isinstance(self.language, LearnedTable)
 
     def instruction_index(self, instruction: str) -> int:
-        """Return which instruction a known wording says, ignoring case and extra blanks.
+        """Return the instruction of a known wording, ignoring case and extra blanks.
 
         Raises:
             UnknownInstructionError: lists the known instructions and suggests the nearest.

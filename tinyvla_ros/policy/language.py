@@ -32,7 +32,7 @@ def embed(language: LanguageConfig, texts: Sequence[str], download: bool = False
         (N, dim) float32, rows of unit length (or zero, where a text has no word).
 
     Raises:
-        InputError: the sentence encoder is not installed, not to be had or of another size.
+        InputError: the sentence encoder is not installed, unavailable or of another size.
     """
     if isinstance(language, HashedWords):
         return np.stack([_hashed(fold(text), language.dim) for text in texts])
@@ -41,32 +41,32 @@ def embed(language: LanguageConfig, texts: Sequence[str], download: bool = False
                              show_progress_bar=False, convert_to_numpy=True)
     if vectors.shape[1] != language.dim:
         raise InputError(f"The sentence encoder {language.model} has embeddings of "
-                         f"{vectors.shape[1]} values, language.dim says {language.dim}; make it "
+                         f"{vectors.shape[1]} values, language.dim is {language.dim}; make it "
                          f"{vectors.shape[1]}, or give the encoder the policy was trained with.")
     return vectors.astype(np.float32)
 
 
 def nearest(language: HashedWords | SentenceEmbedding, text: str, vector: np.ndarray,
             known: Sequence[str], vectors: np.ndarray) -> tuple[str, float]:
-    """Return the known wording most like a new one, and their cosine.
+    """Return the known wording most similar to a new one, and their cosine.
 
     Args:
-        language: says how like it must be.
+        language: its ``min_similarity``.
         text: the new wording, for the message.
         vector: (dim,) its embedding.
         known: N wordings.
         vectors: (N, dim) theirs.
 
     Raises:
-        UnknownInstructionError: no known wording is like it.
+        UnknownInstructionError: no known wording is similar.
     """
     similarity = vectors @ vector
     best = int(np.argmax(similarity))
     if similarity[best] < language.min_similarity:
         raise UnknownInstructionError(
-            f"The instruction {text!r} is like none the policy was trained on (nearest: "
+            f"The instruction {text!r} is not similar to any of the policy (nearest: "
             f"{known[best]!r}, similarity {similarity[best]:.2f}, at least "
-            f"{language.min_similarity:g} is needed); say it more like that one.")
+            f"{language.min_similarity:g} is needed); use words more like these.")
     return known[best], float(similarity[best])
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a policy reads its instruction, as a recipe and a checkpoint say it."""
+"""The section ``language`` of a recipe and a checkpoint: how a policy reads instructions."""
 
 from __future__ import annotations
 
@@ -79,11 +79,11 @@ def check_text(text: str) -> None:
         InputError: it is empty, too long, or holds control characters.
     """
     if not text.strip():
-        raise InputError("The instruction is empty; say what to do in words, for example "
+        raise InputError("The instruction is empty; give words, for example "
                          "'reach the red target'.")
     if len(text) > MAX_CHARACTERS:
-        raise InputError(f"The instruction has {len(text)} characters ({text[:30]!r}...); say it "
-                         f"in at most {MAX_CHARACTERS}.")
+        raise InputError(f"The instruction has {len(text)} characters ({text[:30]!r}...); give at "
+                         f"most {MAX_CHARACTERS}.")
     strange = next((c for c in text if unicodedata.category(c) in ("Cc", "Cs") and
                     not c.isspace()), None)
     if strange is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a checkpoint's ``config.json`` says of a network that was trained with LeRobot."""
+"""The section ``model`` of a checkpoint that was trained with LeRobot."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class LeRobotDiffusionConfig(Config):
         n_groups: of its group normalization.
         diffusion_step_embed_dim: size of the embedding of the diffusion step.
         use_film_scale_modulation: the condition scales as well as shifts.
-        n_obs_steps: observations the policy looks at, ``dt`` apart; the last one is now.
+        n_obs_steps: observations the policy uses, ``dt`` apart; the last one is now.
         horizon: steps that are denoised, counted from the oldest observation.
         noise_scheduler_type: DDPM draws noise at every step, DDIM does not.
         beta_start: first beta of the schedules that have one.

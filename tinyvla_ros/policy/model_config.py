@@ -45,7 +45,7 @@ class _PretrainedConfig(Config):
         adapt: what is trained of it: nothing, adapters, or all of it.
         lora: the adapters.
         image_size: rows and columns that images are resized to; null for what the base model was
-            trained with, or the cameras' own where it does not say.
+            trained with, or the cameras' own if that is unknown.
         dtype: type of the weights that are not trained.
     """
 
@@ -69,8 +69,8 @@ class VisionEncoderConfig(_PretrainedConfig):
 
     Attributes:
         library: whose it is.
-        pool: ``keypoints`` adds spatial-softmax keypoints, which say where, to the ``mean`` of
-            the features, which says what.
+        pool: ``keypoints`` adds spatial-softmax keypoints, which hold positions, to the
+            ``mean`` of the features.
     """
 
     kind: Literal["vision"]
@@ -98,7 +98,7 @@ class VlmEncoderConfig(_PretrainedConfig):
     def _vision_follows(self):
         if self.train_vision and self.adapt == "frozen":
             raise ValueError("train_vision is true with adapt 'frozen'; the vision tower is "
-                             "adapted as the language model is, say 'lora' or 'full'")
+                             "adapted as the language model is; give 'lora' or 'full'")
         return self
 
 

@@ -16,8 +16,8 @@ from tinyvla_ros.core.types import ActionChunk, Observation, Prefix
 from tinyvla_ros.policy.checkpoint import Checkpoint, load_checkpoint
 from tinyvla_ros.policy.language_config import TokenizedWords, fold
 
-# Wordings remembered; whoever sends more starts over.
-MAX_READ = 1000
+# Wordings whose embedding is kept; beyond, all are computed anew.
+MAX_CACHED = 1000
 
 
 class Policy:
@@ -57,7 +57,7 @@ class Policy:
         if sample_steps is not None:
             self.network.set_sample_steps(sample_steps)
         self._ignore_instruction = ignore_instruction
-        self._read: dict[str, torch.Tensor] = {}
+        self._encoded: dict[str, torch.Tensor] = {}
         self._low = np.array(self.config.action.low, np.float32)
         self._high = np.array(self.config.action.high, np.float32)
 
@@ -72,11 +72,11 @@ class Policy:
         Args:
             observation: must hold every camera and state name of the checkpoint; extra ones are
                 ignored.
-            prefix: what the chunk must go on from, for real-time chunking; rows of weight 1 come
-                back unchanged.
-            past: earlier observations, for a checkpoint that looks at some; the ones nearest to
-                ``config.past_stamps`` are taken. Without them this one stands for all, as it does
-                at the start of an episode.
+            prefix: what the chunk must continue, for real-time chunking; rows of weight 1 are
+                returned unchanged.
+            past: earlier observations, for a checkpoint that uses some; the ones nearest to
+                ``config.past_stamps`` are taken. Without them this one is used for all, as at
+                the start of an episode.
 
         Returns:
             Actions within the checkpoint's limits, stamped with the observation's time.
@@ -88,7 +88,7 @@ class Policy:
         start = time.perf_counter()
         config = self.config
         words = self._words(observation.instruction)
-        # One row, or as many as the checkpoint looks at.
+        # One row, or as many as the checkpoint uses.
         seen = [*self._past(observation, past), observation]
         state = torch.from_numpy(np.stack([self._state(o) for o in seen])).to(self.device)
         images = [torch.cat([self._image(o, name) for o in seen]) for name in config.cameras]
@@ -108,11 +108,11 @@ class Policy:
                            config.action.dt, time.perf_counter() - start)
 
     def match_instruction(self, instruction: str) -> str:
-        """Return the known wording that an instruction is, or is most like.
+        """Return the known wording that an instruction matches, or is most similar to.
 
         Raises:
-            UnknownInstructionError: it is like none.
-            InputError: it is empty, too long or no plain text, or its encoder is not to be had.
+            UnknownInstructionError: it is similar to none.
+            InputError: it is empty, too long or no plain text, or its encoder is unavailable.
         """
         try:
             return self.config.wordings[self.config.wording_index(instruction)]
@@ -127,16 +127,16 @@ class Policy:
         vector = embed(language, [instruction])[0]
         like, _ = nearest(language, instruction, vector, self.config.wordings,
                           known.cpu().numpy())
-        self._read[fold(instruction)] = torch.from_numpy(vector)[None].to(self.device)
+        self._encoded[fold(instruction)] = torch.from_numpy(vector)[None].to(self.device)
         return like
 
     def _match_tokens(self, instruction: str) -> str:
-        """Take any words: a language model reads them."""
+        """Tokenize any words; return the known wording most similar to them."""
         from tinyvla_ros.policy.tokens import most_like, tokenize
 
         path = self.network.encoder.backbone.path
         tokens = tokenize(self.config.language, path, [instruction])
-        self._read[fold(instruction)] = tokens.to(self.device)
+        self._encoded[fold(instruction)] = tokens.to(self.device)
         return most_like(instruction, self.config.wordings)
 
     def noise(self, stamp_ns: int) -> torch.Tensor:
@@ -147,18 +147,18 @@ class Policy:
         return torch.from_numpy(generator.standard_normal(shape, np.float32))
 
     def _words(self, instruction: str) -> torch.Tensor:
-        """Return what the network gets of an instruction."""
+        """Return the network's input for an instruction: row, embedding or tokens."""
         if self._ignore_instruction:
             return torch.tensor([-1], device=self.device)
         folded = fold(instruction)
-        if folded not in self._read:
-            if len(self._read) > MAX_READ:
-                self._read.clear()
+        if folded not in self._encoded:
+            if len(self._encoded) > MAX_CACHED:
+                self._encoded.clear()
             known = self.match_instruction(instruction)
-            if folded not in self._read:
-                self._read[folded] = torch.tensor([self.config.wording_index(known)],
+            if folded not in self._encoded:
+                self._encoded[folded] = torch.tensor([self.config.wording_index(known)],
                                                   device=self.device)
-        return self._read[folded]
+        return self._encoded[folded]
 
     def _known(self, prefix: Prefix) -> tuple[torch.Tensor, torch.Tensor]:
         actions = torch.from_numpy(prefix.actions).to(self.device)
@@ -166,7 +166,7 @@ class Policy:
         return self._normalizer.action(actions)[None], weights[None, :, None]
 
     def _past(self, observation: Observation, past: Sequence[Observation]) -> list[Observation]:
-        """Return the past observations the checkpoint looks at, oldest first."""
+        """Return the past observations the checkpoint uses, oldest first."""
         now = observation.stamp_ns
         candidates = sorted((*(o for o in past if o.stamp_ns < now), observation),
                             key=lambda o: o.stamp_ns)

@@ -41,7 +41,7 @@ class BaseModelSource:
         the last part of the model's name, that one is taken.
 
         Raises:
-            InputError: says which files to place where.
+            InputError: it is unavailable; the message names the files to place and where.
         """
         if self.directory is not None:
             return self.directory
@@ -62,7 +62,7 @@ def local_copy(model: str, what: str, needed: Sequence[str] = ("config.json",),
         download: whether the hub may be asked; else only its cache on this machine.
 
     Raises:
-        InputError: says which files to place where.
+        InputError: it is unavailable; the message names the files to place and where.
     """
     listing = ", ".join((*needed, "*.safetensors"))
     path = Path(model).expanduser()
@@ -83,8 +83,8 @@ def local_copy(model: str, what: str, needed: Sequence[str] = ("config.json",),
     except Exception as err:  # its own, requests' and the operating system's types
         reason = type(err).__name__
         raise InputError(
-            f"The {what} {model} is no directory here, and could not be had from the Hugging Face "
-            f"hub ({reason}); place its {listing} in a directory and give that, or fill the hub "
+            f"The {what} {model} is no directory here, and the Hugging Face hub did not provide "
+            f"it ({reason}); place its {listing} in a directory and give that, or fill the hub "
             f"cache ({os.environ.get('HF_HOME', '~/.cache/huggingface')}) where there is a "
             "network.") from None
     return local_copy(str(found), what, needed)

@@ -20,7 +20,7 @@ def tokenize(language: TokenizedWords, path: Path, texts: Sequence[str]) -> torc
     """Tokenize instructions as the base model's own tokenizer does, with a line's end.
 
     Args:
-        language: says how many tokens there may be.
+        language: its ``max_tokens``.
         path: directory of the base model.
         texts: N instructions.
 
@@ -37,7 +37,7 @@ def tokenize(language: TokenizedWords, path: Path, texts: Sequence[str]) -> torc
         ids = tokenizer(fold(text) + "\n")["input_ids"]
         if len(ids) > language.max_tokens:
             raise InputError(f"The instruction {text[:60]!r} has {len(ids)} tokens, and "
-                             f"language.max_tokens is {language.max_tokens}; say it in fewer "
+                             f"language.max_tokens is {language.max_tokens}; use fewer "
                              "words, or train with a larger max_tokens.")
         row[:len(ids)] = torch.tensor(ids)
     return rows

@@ -25,7 +25,7 @@ class Finding:
     """One thing that is wrong, or may be.
 
     Attributes:
-        check: what was looked at, one or two words.
+        check: what was checked, one or two words.
         text: one sentence: what, where, what to do.
         error: False for a warning, which leaves the data usable.
     """
@@ -43,7 +43,7 @@ def table_findings(tables: Tables) -> Iterator[Finding]:
     """
     info, rows, n = tables.info, tables.rows, tables.frames
     if info["total_frames"] != n:
-        yield Finding("frame count", f"meta/info.json says {info['total_frames']} frames, the "
+        yield Finding("frame count", f"meta/info.json has {info['total_frames']} frames, the "
                       f"data files hold {n}; copy the missing files or correct total_frames.")
     wrong = np.flatnonzero(rows["index"] != np.arange(n))
     if len(wrong):
@@ -64,7 +64,7 @@ def table_findings(tables: Tables) -> Iterator[Finding]:
 def _episode_findings(tables: Tables) -> Iterator[Finding]:
     episodes, n, count = tables.episodes, tables.frames, len(tables.episodes.number)
     if tables.info.get("total_episodes") != count:
-        yield Finding("episode count", "meta/info.json says "
+        yield Finding("episode count", "meta/info.json has "
                       f"{tables.info.get('total_episodes')} episodes, the episode table has "
                       f"{count}; copy the missing files or correct total_episodes.")
     expected = 0

@@ -157,7 +157,7 @@ def _check_actions(tables: Tables, action: ActionSpec) -> None:
                          f"{len(action.channels)} channels, the size must be a multiple of that.")
     if abs(fps * steps * action.dt - 1.0) > 1e-3:
         raise InputError(f"{root}: {fps} fps with {steps} actions per frame is a control period "
-                         f"of {1 / fps / steps:.6g} s, the configuration says {action.dt:.6g} s; "
+                         f"of {1 / fps / steps:.6g} s, the configuration has {action.dt:.6g} s; "
                          "make 'dt' agree.")
     names = (channel_names(feature) or [])[:len(action.channels)]
     names = [name.removesuffix(".0") for name in names]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The layout of LeRobotDataset v3.0: paths, and what ``meta/info.json`` says of a feature.
+"""The layout of LeRobotDataset v3.0: paths, and the features in ``meta/info.json``.
 
 https://github.com/huggingface/lerobot (``src/lerobot/datasets``).
 """
@@ -17,7 +17,6 @@ IMAGE_DTYPES = ("image", "video")
 # Longest first: the camera of 'observation.images.front' is 'front'.
 CAMERA_PREFIXES = ("observation.images.", "observation.")
 INDEX_COLUMNS = ("index", "episode_index", "frame_index", "timestamp", "task_index")
-
 
 
 def camera_features(info: dict) -> dict[str, str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Videos of LeRobotDataset v3.0: one piece per episode, joined without re-encoding.
+"""Videos of LeRobotDataset v3.0: one piece per episode, concatenated without re-encoding.
 
 Encoded as lerobot does it by default (AV1, every second frame a key frame, crf 30), with H.264
 where FFmpeg has no AV1 encoder.
@@ -17,11 +17,11 @@ import numpy as np
 from tinyvla_ros.core.errors import InputError
 from training.data.lerobot_format import CHUNKS_SIZE, VIDEO_FILE_MB, VIDEO_PATH
 
-# One thread, so that the same pictures give the same bytes on every machine.
+# One thread, so that the same images give the same bytes on every machine.
 ENCODERS = {
     "libsvtav1": ("av1", {"g": "2", "crf": "30", "preset": "8", "svtav1-params": "lp=1"}),
     "libx264": ("h264", {"g": "2", "crf": "23", "bf": "0", "threads": "1"})}
-# The AV1 encoder takes no smaller pictures, and yuv420p none of odd size.
+# The AV1 encoder takes no smaller images, and yuv420p no odd sizes.
 SMALLEST = 64
 
 
@@ -51,7 +51,7 @@ def _encoder() -> str:
 
 
 class VideoEncoder:
-    """Encode the pictures of one episode.
+    """Encode the images of one episode.
 
     Args:
         path: mp4 file to write.
@@ -110,7 +110,7 @@ class VideoJoiner:
                 self._open(stream)
             for packet in source.demux(stream):
                 if packet.dts is None:
-                    continue  # says only that this is the end
+                    continue  # marks the end of the stream
                 # Times are exact: every time base here is a multiple of the frame rate.
                 shift = round(self._frames / self._fps / packet.time_base)
                 packet.pts, packet.dts = packet.pts + shift, packet.dts + shift

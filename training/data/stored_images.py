@@ -39,7 +39,7 @@ def remaining_transform(root: Path, camera: str, size: tuple[int, int], wanted: 
                         ) -> CameraSpec:
     """Return what must still be done to stored images, for the pixels that a policy gets.
 
-    A dataset of other tools does not say how its images were made; they count as the robot's.
+    A dataset of other tools does not describe how its images were made; they count as the robot's.
 
     Args:
         root: the dataset.

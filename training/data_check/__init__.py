@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``tinyvla data check``: is a dataset fit for training?"""
+"""``tinyvla data check``: check a dataset before training on it."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``tinyvla data check``: is a LeRobotDataset fit for training? A report and contact sheets."""
+"""``tinyvla data check``: check a LeRobotDataset for training; a report and contact sheets."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class CheckReport:
 
 
 def check(tables: Tables) -> CheckReport:
-    """Look at everything in a dataset; one feature and a few images are in memory at a time."""
+    """Check everything in a dataset; one feature and a few images are in memory at a time."""
     broken = list(table_findings(tables))
     findings = [*broken, *_column_findings(tables), *frame_findings(tables),
                 *length_findings(tables), *task_findings(tables)]
@@ -118,10 +118,10 @@ def _check_cameras(tables: Tables, broken: bool) -> tuple[list[CameraCheck], lis
     for feature in camera_features(tables.info).values():
         spec = tables.info["features"][feature]
         if is_depth(spec):
-            findings.append(Finding("images", f"'{feature}' is a depth map and was not looked at; "
+            findings.append(Finding("images", f"'{feature}' is a depth map and was not checked; "
                                     "check it by other means.", error=False))
         elif spec["dtype"] == "video" and broken:
-            findings.append(Finding("images", f"The videos of '{feature}' were not looked at,"
+            findings.append(Finding("images", f"The videos of '{feature}' were not checked,"
                                     " since the episode table does not fit the data; repair it.",
                                     error=False))
         else:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One picture per task: a few episodes, a few moments of each, all cameras."""
+"""One contact sheet per task: a few episodes, a few moments of each, all cameras."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.data.consistency import episode_starts
 from training.data.lerobot_reader import Tables
 
 EPISODES, MOMENTS = 5, 6
-# Thousands of tasks would mean thousands of pictures that nobody looks at.
+# Thousands of tasks would make thousands of sheets.
 MAX_SHEETS = 24
 LABEL_HEIGHT, MARGIN, GAP = 18, 170, 4
 LETTER_WIDTH = 7
@@ -24,7 +24,7 @@ INK, PAPER, MISSING = (0, 0, 0), 255, 200
 
 @dataclass(frozen=True)
 class Sheet:
-    """Which frames a picture shows.
+    """Which frames a contact sheet shows.
 
     Attributes:
         task: index of the task.
@@ -35,7 +35,7 @@ class Sheet:
     rows: list[list[int]]
 
     def file_name(self, tables: Tables) -> str:
-        """Return a name that sorts by task and says which it is."""
+        """Return a file name with the number and the words of the task."""
         words = "".join(c if c.isascii() and c.isalnum() else " " for c in
                         tables.tasks[self.task].lower()).split()
         return "-".join([f"task-{self.task:03d}", *words])[:60] + ".png"
@@ -62,17 +62,17 @@ def _spread(first: int, last: int, count: int) -> list[int]:
 
 def write_sheet(path: Path, sheet: Sheet, tables: Tables,
                 cameras: Mapping[str, Mapping[int, np.ndarray]]) -> None:
-    """Draw a sheet: a row of moments per episode, the cameras below each other.
+    """Draw a sheet: a row of moments per episode, cameras below each other.
 
     Args:
         path: PNG file to write.
         sheet: the rows to show.
         tables: names episodes and times.
-        cameras: camera name -> row of the data -> (height, width, 3) uint8 RGB; all pictures of a
-            camera have one size, those that are missing are drawn gray.
+        cameras: camera name -> row of the data -> (height, width, 3) uint8 RGB; all images of a
+            camera have one size, missing ones are drawn gray.
     """
-    sizes = {name: next(iter(pictures.values())).shape[:2]
-             for name, pictures in cameras.items() if pictures}
+    sizes = {name: next(iter(images.values())).shape[:2]
+             for name, images in cameras.items() if images}
     blocks = [_episode(rows, tables, cameras, sizes) for rows in sheet.rows]
     width = max(block.shape[1] for block in blocks)
     title = f"{tables.root.resolve().name}, task {sheet.task}: {tables.tasks[sheet.task]}"
@@ -94,10 +94,10 @@ def _episode(rows: Sequence[int], tables: Tables, cameras, sizes) -> np.ndarray:
     for name, (height, width) in sizes.items():
         strip = [_label(name, MARGIN, height)]
         for row in rows:
-            picture = cameras[name].get(row)
-            if picture is None or picture.shape[:2] != (height, width):
-                picture = np.full((height, width, 3), MISSING, np.uint8)
-            strip.append(cv2.copyMakeBorder(picture, 0, 0, 0, cell + GAP - width,
+            image = cameras[name].get(row)
+            if image is None or image.shape[:2] != (height, width):
+                image = np.full((height, width, 3), MISSING, np.uint8)
+            strip.append(cv2.copyMakeBorder(image, 0, 0, 0, cell + GAP - width,
                                             cv2.BORDER_CONSTANT, value=(PAPER,) * 3))
         strips.append(cv2.copyMakeBorder(np.hstack(strip), 0, GAP, 0, 0, cv2.BORDER_CONSTANT,
                                          value=(PAPER,) * 3))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the numbers of a dataset look like: channels, episode lengths, tasks, ``stats.json``."""
+"""Statistics of the numbers in a dataset: channels, episode lengths, tasks, ``stats.json``."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def numeric_features(info: dict) -> list[str]:
 
 
 def check_feature(tables: Tables, name: str) -> tuple[FeatureStatistics, list[Finding]]:
-    """Read one feature, describe it and look for what a policy cannot learn from.
+    """Read one feature, describe it and find what a policy cannot learn from.
 
     Raises:
         InputError: the column is missing or does not have the declared shape.
@@ -97,7 +97,7 @@ def _channel_findings(name, channel, values, described) -> Iterator[Finding]:
 
 
 def length_findings(tables: Tables) -> Iterator[Finding]:
-    """Name episodes that are far shorter or longer than others of their task."""
+    """Find episodes that are far shorter or longer than others of their task."""
     starts = episode_starts(tables)
     lengths = np.diff([*starts, tables.frames])
     tasks = tables.rows["task_index"][starts]
@@ -117,7 +117,7 @@ def length_findings(tables: Tables) -> Iterator[Finding]:
 
 
 def task_findings(tables: Tables) -> Iterator[Finding]:
-    """Name tasks that say the same, are empty, or have no episode."""
+    """Find tasks that have the same words, are empty, or have no episode."""
     seen: dict[str, int] = {}
     used = set(np.unique(tables.rows["task_index"]).tolist())
     for index, task in enumerate(tables.tasks):
@@ -126,7 +126,7 @@ def task_findings(tables: Tables) -> Iterator[Finding]:
             yield Finding("tasks", f"Task {index} has no text; describe it in words in "
                           "meta/tasks.parquet.", error=False)
         elif folded in seen:
-            yield Finding("tasks", f"Tasks {seen[folded]} and {index} both say {task!r}; merge "
+            yield Finding("tasks", f"Tasks {seen[folded]} and {index} are both {task!r}; merge "
                           "them, a policy cannot tell them apart.", error=False)
         seen.setdefault(folded, index)
         if index not in used:
@@ -162,7 +162,7 @@ def stats_findings(stats: object, features: list[FeatureStatistics],
                 break  # the others differ for the same reason
     for name, color in colors.items():
         stored = _array(stats.get(name), "mean")
-        # lerobot looks at some pixels of some frames only, before any video compression.
+        # lerobot uses some pixels of some frames only, before any video compression.
         if stored.shape != color.shape or not (np.abs(stored - color) < 0.05).all():
             yield Finding("stats.json", f"meta/stats.json has mean color {_numbers(stored)} for "
                           f"'{name}', the images have {_numbers(color)}; {again}", error=False)
@@ -176,7 +176,7 @@ def _array(stored: object, key: str) -> np.ndarray:
 
 
 def _differing(stored: np.ndarray, key: str, feature: FeatureStatistics) -> str:
-    """Return what differs, in words, or nothing."""
+    """Return a description of what differs, or an empty text."""
     actual = getattr(feature, key)
     span = feature.max - feature.min
     size = len(stored)

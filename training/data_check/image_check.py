@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Look at every image of a dataset: does it decode, has it the right size, is anything on it?"""
+"""Check every image of a dataset: decoding, size, blank and dark images."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class CameraCheck:
 
 def check_camera(tables: Tables, feature: str, keep: set[int],
                  advance: Callable[[], object]) -> CameraCheck:
-    """Decode and judge every image of a camera.
+    """Decode and check every image of a camera.
 
     Args:
         tables: the dataset; for videos its episode table must fit its rows.
         feature: an ``image`` or ``video`` feature.
-        keep: rows whose picture is kept, small.
+        keep: rows whose image is kept as a thumbnail.
         advance: called after every image.
     """
     declared = image_size(tables.info["features"][feature])
@@ -109,7 +109,7 @@ def _fault_findings(feature: str, faults: list[InputError]) -> Iterator[Finding]
 
 
 def _video_findings(tables: Tables, feature: str) -> Iterator[Finding]:
-    """Compare what video files say about themselves with the episode table."""
+    """Compare frame rate and length of video files with the episode table."""
     fps = tables.info["fps"]
     rates, surplus = [], []
     for path, episodes in video_files(tables, feature):
@@ -118,7 +118,7 @@ def _video_findings(tables: Tables, feature: str) -> Iterator[Finding]:
                 stream = container.streams.video[0]
                 rate, frames = stream.average_rate, stream.frames
         except (av.FFmpegError, OSError, IndexError):
-            continue  # decoding has said so already
+            continue  # decoding has reported it already
         used = int(tables.episodes.length[episodes].sum())
         name = path.relative_to(tables.root).as_posix()
         if rate and abs(float(rate) - fps) > 0.01 * fps:
@@ -126,7 +126,7 @@ def _video_findings(tables: Tables, feature: str) -> Iterator[Finding]:
         if frames > used:
             surplus.append(f"{name} ({frames} frames, {used} used)")
     if rates:
-        yield Finding("video rate", f"'{feature}' is to have {fps} fps but runs at another rate: "
+        yield Finding("video rate", f"'{feature}' has another frame rate than {fps} fps: "
                       f"{listed(rates)}; encode it again at {fps} fps.", error=False)
     if surplus:
         yield Finding("video frames", f"'{feature}' has frames that no episode uses: "

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``tinyvla diagnose``: what is wrong with a recipe or a checkpoint, before hours are spent."""
+"""``tinyvla diagnose``: find what is wrong with a recipe or a checkpoint before a long run."""

@@ -112,7 +112,7 @@ class Diagnosis:
 
 
 def checkpoint_subject(path: Path) -> Subject:
-    """Load a checkpoint; what it does not say about its training has the recipe's defaults."""
+    """Load a checkpoint; options missing in its ``training.json`` have their defaults."""
     checkpoint = load_checkpoint(path, merge=False)
     if checkpoint.config.model.kind != "tinyvla":
         raise InputError(f"{path} was imported and not trained here, so there is no recipe to "
@@ -157,7 +157,7 @@ def diagnose(subject: Subject, request: Request) -> Diagnosis:
         data, episodes = _random_data(recipe, normalizer, tasks), np.array([0])
         result.skipped += ["Ranges of states, actions and images: no --data.",
                            "One-batch overfit check: no --data.",
-                           "Output and blocks were looked at on random data: no --data."]
+                           "Output and blocks are those on random data: no --data."]
     config = checkpoint.config if checkpoint else recipe.policy_config(data.tasks)
 
     def learner() -> Learner:

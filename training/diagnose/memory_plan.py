@@ -59,7 +59,7 @@ class StepMemory:
 
     def __init__(self, trainer: Trainer, draw: Callable[[int], Batch]):
         self._trainer, self._draw = trainer, draw
-        # Gradients and moments come into being in the first step; the second is like all others.
+        # The first step allocates gradients and moments; the second is like all others.
         trainer.train_step(draw(1), False)
         trained, learner = trainer.trained.values(), trainer.learner
         states = trainer.optimizer.state.values()

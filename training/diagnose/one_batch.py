@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real training loop on one batch, again and again: can the recipe learn it at all?"""
+"""The training loop on one batch again and again, to see whether the recipe can learn it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a network does with one batch: the scale of its output, and every block's signals."""
+"""One batch through a network: the scale of its output, and the signals of every block."""
 
 from __future__ import annotations
 

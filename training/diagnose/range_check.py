@@ -68,10 +68,10 @@ class CameraStatistics:
 
 
 class Places:
-    """Names frames of joined datasets.
+    """Names frames of concatenated datasets.
 
     Args:
-        data: the joined demonstrations.
+        data: the concatenated demonstrations.
         sources: names of the datasets and their numbers of episodes, in order.
     """
 
@@ -187,7 +187,7 @@ def _beyond_checkpoint(name: str, values: np.ndarray, normal: np.ndarray, stored
 
 def cameras(data: Demonstrations, names: Sequence[str]
             ) -> tuple[list[CameraStatistics], list[Finding]]:
-    """Look at frames spread over the data."""
+    """Check frames spread over the data."""
     frames = np.unique(np.linspace(0, len(data.states) - 1, IMAGES).astype(np.int64))
     images = data.images[frames]
     result, findings = [], []

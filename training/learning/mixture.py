@@ -14,7 +14,7 @@ from training.data.dataset import Demonstrations, load_demonstrations
 from training.learning.recipe import Recipe
 
 
-class JoinedRows:
+class ConcatenatedRows:
     """The rows of several arrays as if they were one; nothing is copied until it is read."""
 
     def __init__(self, arrays: Sequence[np.ndarray]):
@@ -35,7 +35,7 @@ class JoinedRows:
 
 @dataclass(frozen=True)
 class Mixture(Demonstrations):
-    """Joined demonstrations.
+    """Demonstrations of several datasets.
 
     Attributes:
         group: (frames,) int64: which pair of dataset and task a frame belongs to.
@@ -74,13 +74,13 @@ def parse_sources(arguments: Sequence[str]) -> list[tuple[Path, float]]:
 
 def load_mixture(sources: Sequence[tuple[Path, float]], recipe: Recipe,
                  cache: Path | None = None) -> Mixture:
-    """Load datasets and join them; tasks with the same words are one task.
+    """Load datasets and concatenate them; tasks with the same words are one task.
 
     A batch draws a dataset by weight, then one of its tasks evenly, then a frame evenly.
 
     Args:
         sources: directories and weights.
-        recipe: says which features are needed.
+        recipe: names the features that are needed.
         cache: see ``load_demonstrations``.
 
     Raises:
@@ -92,11 +92,11 @@ def load_mixture(sources: Sequence[tuple[Path, float]], recipe: Recipe,
     if len(steps) > 1:
         raise InputError(f"The datasets have {sorted(steps)} actions per frame; mix only "
                          "datasets that were recorded at the same rate.")
-    return join(parts, [weight for _, weight in sources])
+    return concatenate(parts, [weight for _, weight in sources])
 
 
-def join(parts: Sequence[Demonstrations], weights: Sequence[float]) -> Mixture:
-    """Join loaded datasets; see ``load_mixture``."""
+def concatenate(parts: Sequence[Demonstrations], weights: Sequence[float]) -> Mixture:
+    """Concatenate loaded datasets; see ``load_mixture``."""
     tasks = tuple(dict.fromkeys(task for part in parts for task in part.tasks))
     indices, groups, group_weights, starts, ends = [], [], [], [], []
     frames = 0
@@ -109,7 +109,7 @@ def join(parts: Sequence[Demonstrations], weights: Sequence[float]) -> Mixture:
         starts.append(part.starts + frames)
         ends.append(part.ends + frames)
         frames += len(part.states)
-    images = parts[0].images if len(parts) == 1 else JoinedRows([p.images for p in parts])
+    images = parts[0].images if len(parts) == 1 else ConcatenatedRows([p.images for p in parts])
     return Mixture(
         root=parts[0].root, tasks=tasks, images=images,
         states=np.concatenate([p.states for p in parts]),

@@ -148,7 +148,7 @@ class RunDirectory:
         os.replace(part, self.path / name)
 
     def _tidy(self, newest: Path, snapshot_every: int) -> None:
-        """Remove what no link needs and nobody asked to keep."""
+        """Remove checkpoints that no link points to and that are no snapshots."""
         best = (self.path / BEST).resolve()
         for place in self.snapshots():
             if place == newest:

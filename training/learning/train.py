@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Train a policy on demonstrations: the recipe that does not explode.
-
-Unit-scale head at initialization, loss never clipped, gradients clipped at norm 1, warm-up and
-cosine schedule, averaged weights.
+"""Train a policy on demonstrations, from the start or from a save.
 """
 
 from __future__ import annotations
@@ -118,7 +115,7 @@ def resume(path: str | Path, device: str | None = None, threads: int | None = No
         if run.saved:
             last = load_checkpoint(run.path / "last")
             normalizer = last.normalizer
-            # Says which base model, which may have changed in the meantime.
+            # It names the base model, which may have changed since.
             recipe = recipe.model_copy(update={"model": last.config.model})
             trainer = _trainer(recipe, options, data, normalizer, process)
             trainer.restore(*run.load_state(trainer.shapes()))
@@ -192,7 +189,7 @@ def _run(run: RunDirectory, trainer: Trainer, normalizer: Normalizer, identity: 
 
 
 def _identity(recipe: Recipe, options: RunOptions, data: Mixture, trainer: Trainer) -> dict:
-    """Return the part of ``train.json`` that says how to repeat the run."""
+    """Return the part of ``train.json`` that is needed to repeat the run."""
     fingerprints = data.fingerprint.split("+")
     return {
         "recipe": recipe.model_dump(mode="json"),
@@ -218,7 +215,7 @@ def _without_path(entry: dict) -> dict:
 
 
 def _course(trainer: Trainer) -> dict:
-    """Return the part of ``train.json`` that says how far the run came."""
+    """Return the part of ``train.json`` on how far the run came."""
     return {"step": trainer.step, "seconds": round(trainer.seconds, 1),
             "skipped_batches": trainer.skipped, "best_validation": trainer.best,
             "losses": trainer.history}

@@ -27,7 +27,7 @@ from training.learning.run_log import RunLog
 
 LOG_EVERY = 20
 VALIDATION_BATCHES = 8
-# Hundred skipped batches, or one in a hundred, is a broken run.
+# More skipped batches than the larger of these mean a broken run.
 TOLERATED_SKIPS, TOLERATED_SHARE = 100, 0.01
 
 
@@ -73,7 +73,7 @@ class Trainer:
         """Train to the end, or until SIGTERM or SIGINT; both end with a save.
 
         Args:
-            save: saves the present state; its argument says whether it is the best so far.
+            save: saves the present state; its argument is whether it is the best so far.
             log: takes the figures.
 
         Returns:
@@ -248,7 +248,7 @@ def learning_rate(options: Optimization, step: int) -> float:
 
 
 def use_bfloat16(precision: str, device: str) -> bool:
-    """Whether to autocast to bfloat16: as told, or where the hardware has it."""
+    """Return whether to autocast to bfloat16; ``auto`` does where the hardware has it."""
     if precision != "auto":
         return precision == "bfloat16"
     if device.startswith("cuda"):

@@ -14,7 +14,7 @@ from torch import nn
 
 from tinyvla_ros.policy.lerobot_config import LeRobotDiffusionConfig
 
-LAST_GROUPS = 8  # of the last block, whatever n_groups says
+LAST_GROUPS = 8  # of the last block, whatever n_groups is
 
 
 class SinusoidalEmbedding(nn.Module):

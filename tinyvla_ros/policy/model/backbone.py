@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A pretrained model inside an encoder: what of it is trained, saved and shared."""
+"""A pretrained model inside an encoder: which part is trained, saved and shared."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def _leave_the_rest(backbone: Backbone, state: dict, prefix: str, *rest) -> None
 
 
 def resize(image: torch.Tensor, size: int) -> torch.Tensor:
-    """Resize (B, 3, H, W) to (B, 3, size, size); the aspect ratio gives way."""
+    """Resize (B, 3, H, W) to (B, 3, size, size); the aspect ratio changes."""
     if image.shape[2:] == (size, size):
         return image
     shrinks = size < min(image.shape[2:])
@@ -154,7 +154,7 @@ def check_patches(size: int | None, patch: int | None, path: Path) -> None:
     """Check that an image divides into patches.
 
     Raises:
-        InputError: it does not; says which size would.
+        InputError: it does not; the message names a size that does.
     """
     if size and patch and size % patch:
         raise InputError(f"image_size {size} is no multiple of the patch size {patch} of {path}; "

@@ -25,7 +25,7 @@ def find(settings: PretrainedConfig, source: BaseModelSource) -> Path:
     """Return the directory of a base model, checked against the fingerprint in the configuration.
 
     Raises:
-        InputError: not to be had; the message says which files to place where.
+        InputError: it is unavailable; the message names the files to place and where.
         CheckpointError: it is another model than the one trained with.
     """
     needed = ("config.json", "tokenizer*") if settings.kind == "vlm" else ("config.json",)
@@ -36,16 +36,16 @@ def find(settings: PretrainedConfig, source: BaseModelSource) -> Path:
             raise CheckpointError(f"The {settings.kind} model {path} has the fingerprint {found}, "
                                   f"and the checkpoint was trained on another base model with "
                                   f"{settings.base} ({settings.model}); place that one there, or "
-                                  "say where it is by the environment variable "
+                                  "name its directory in the environment variable "
                                   "TINYVLA_BASE_MODELS.")
     return path
 
 
 def with_fingerprint(config: PolicyConfig, source: BaseModelSource) -> PolicyConfig:
-    """Return a configuration that says by its fingerprint which base model it leaves weights to.
+    """Return a configuration with the fingerprint of the base model that holds the other weights.
 
     Raises:
-        InputError: the base model is not to be had, or has another fingerprint than is said.
+        InputError: the base model is unavailable, or its fingerprint is not the configured one.
     """
     settings = config.model.encoder
     if not needs_base(settings):
@@ -83,7 +83,7 @@ def load_transformers(settings: PretrainedConfig, path: Path, weights: bool) -> 
     missing = sorted(k for k in info["missing_keys"] if not any(o in k for o in OPTIONAL))
     if missing or info["mismatched_keys"]:
         what = f"lacks weights ({missing[0]} and {len(missing) - 1} more)" if missing else \
-            "has weights of other sizes than its config.json says"
+            "has weights of other sizes than in its config.json"
         raise InputError(f"The {settings.kind} model {path} {what}; copy it again, complete.")
     return model
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an encoder hands to the head: one vector, or a vector and states to attend to."""
+"""The output of an encoder: one vector, or a vector and hidden states to attend to."""
 
 from __future__ import annotations
 

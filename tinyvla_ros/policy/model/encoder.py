@@ -88,7 +88,7 @@ class CameraEncoder(nn.Module):
 
 
 class ObservationEncoder(nn.Module):
-    """All cameras, the state and the instruction, joined by a two-layer perceptron."""
+    """All cameras, the state and the instruction, combined by a two-layer perceptron."""
 
     def __init__(self, config: PolicyConfig):
         super().__init__()

@@ -29,7 +29,7 @@ class PolicyNetwork(nn.Module):
         source: where the base model of a pretrained encoder comes from.
 
     Raises:
-        InputError: that model is not to be had or does not fit.
+        InputError: that model is unavailable or does not fit.
     """
 
     def __init__(self, config: PolicyConfig, source: BaseModelSource = BaseModelSource()):
@@ -142,7 +142,7 @@ def _make_encoder(config: PolicyConfig, source: BaseModelSource) -> nn.Module:
     """Return an encoder: images, state and instruction to a condition.
 
     Raises:
-        InputError: its base model is not to be had or does not fit.
+        InputError: its base model is unavailable or does not fit.
     """
     settings = config.model.encoder
     if isinstance(settings, TinyEncoderConfig):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Encoder ``vision``: a pretrained image backbone, and what our own encoder does on top of it."""
+"""Encoder ``vision``: a pretrained image backbone under the layers of our own encoder."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ImageBackbone(Backbone):
         source: where the model comes from.
 
     Raises:
-        InputError: the model is not to be had, cannot be loaded, or takes no images.
+        InputError: the model is unavailable, cannot be loaded, or takes no images.
     """
 
     def __init__(self, settings: VisionEncoderConfig, source: BaseModelSource):
@@ -97,7 +97,7 @@ class ImageBackbone(Backbone):
 
 
 class FeatureHead(nn.Module):
-    """What one camera's features say, given the instruction.
+    """One camera's features and the instruction to a vector.
 
     Args:
         channels: of the backbone.
@@ -126,14 +126,14 @@ class FeatureHead(nn.Module):
 
 
 class VisionEncoder(nn.Module):
-    """All cameras through one backbone, the state and the instruction, joined as ``tiny`` does.
+    """All cameras through one backbone, the state and the instruction, combined as in ``tiny``.
 
     Args:
         config: with an encoder of kind ``vision``.
         source: where the base model comes from.
 
     Raises:
-        InputError: the model is not to be had or does not fit.
+        InputError: the model is unavailable or does not fit.
     """
 
     def __init__(self, config: PolicyConfig, source: BaseModelSource):

@@ -3,7 +3,7 @@
 
 The way SmolVLA (Shukor et al. 2025) does it: image features of every camera, then the tokens of
 the instruction, through the language model; its last hidden states are what the head gets. The
-state joins after the model, as in TinyVLA (Wen et al. 2024).
+state is added after the model, as in TinyVLA (Wen et al. 2024).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tinyvla_ros.policy.model.condition import AttendedCondition, Condition, joi
 from tinyvla_ros.policy.model_config import VlmEncoderConfig
 from tinyvla_ros.policy.pretrained import BaseModelSource
 
-# These take several images per row and look at their content to find out which are padding.
+# These take several images per row and find padding by their content.
 WITH_CONNECTOR = ("smolvlm", "idefics3")
 # Where transformers keeps the vision tower of a model.
 VISION_PARTS = ("vision_model.", "vision_tower.", "visual.", "vision_embed_tokens.")
@@ -62,7 +62,7 @@ class VlmBackbone(Backbone):
         source: where the model comes from.
 
     Raises:
-        InputError: the model is not to be had, cannot be loaded, or is of another kind.
+        InputError: the model is unavailable, cannot be loaded, or is of another kind.
     """
 
     def __init__(self, settings: VlmEncoderConfig, source: BaseModelSource):
@@ -139,7 +139,7 @@ class VlmEncoder(nn.Module):
         source: where the base model comes from.
 
     Raises:
-        InputError: the model is not to be had or does not fit.
+        InputError: the model is unavailable or does not fit.
     """
 
     def __init__(self, config: PolicyConfig, source: BaseModelSource):
