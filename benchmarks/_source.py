@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cameras and joints that publish at a rate, with an ``episode`` topic, beside a recorder.
-
-Importable only; running it does nothing.
+"""Cameras, joint states and ``episode`` events for a recorder; imported by its benchmarks.
 """
 
 from __future__ import annotations
@@ -68,7 +66,7 @@ class Source:
         self._context.try_shutdown()
 
     def wait_recorded(self, recorded: bool = True) -> None:
-        """Wait until a recorder listens to everything, or to nothing any more."""
+        """Wait until a recorder subscribes to everything, or to nothing any more."""
         deadline = time.monotonic() + LIMIT_S
         publishers = (*self._cameras, self._joints, self._episode)
         while any(bool(p.get_subscription_count()) != recorded for p in publishers):

@@ -45,7 +45,7 @@ def main() -> None:
     args = parser.parse_args()
     if not args.fastdds_defaults:
         use_middleware_profile()
-    # The publisher process inherits these: nobody else hears it, on this machine or another.
+    # The publisher process inherits these; no other process gets its messages.
     os.environ["ROS_DOMAIN_ID"] = str(random.randint(1, 101))
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     frames = args.warmup + args.frames
@@ -74,7 +74,7 @@ def receive(frames: int, publisher: multiprocessing.Process) -> dict[str, list[f
     """Return the seconds each message took, by size, until all came or the publisher ended."""
     samples: dict[str, list[float]] = {_topic(size): [] for size in SIZES}
 
-    def listen(topic: str):
+    def receiver(topic: str):
         def take(msg: Image) -> None:
             image_to_array(msg)
             samples[topic].append((time.monotonic_ns() - stamp_to_ns(msg.header.stamp)) / 1e9)
@@ -86,7 +86,7 @@ def receive(frames: int, publisher: multiprocessing.Process) -> dict[str, list[f
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     for topic in samples:
-        node.create_subscription(Image, topic, listen(topic), QOS)
+        node.create_subscription(Image, topic, receiver(topic), QOS)
     seen_alive = time.monotonic()
     try:
         # The last messages may still be in the queue when the publisher has ended.

@@ -96,7 +96,7 @@ class Operator:
 
 @pytest.fixture
 def arm(request, tmp_path):
-    """The arm node of a robot, its output, and somebody who commands it."""
+    """The arm node of a robot, with its output, and an operator that commands it."""
     operator = Operator(request.param)
     write_untrained_checkpoint(operator.contract, tmp_path)
     process = start_node("dry_run_arm_node", robot=str(ROBOTS / f"{request.param}.yaml"),
@@ -111,7 +111,7 @@ def arm(request, tmp_path):
 
 
 @pytest.mark.parametrize("arm", ["ur5e"], indirect=True)
-def test_the_arm_speaks_as_the_contract_says(arm):
+def test_the_arm_has_the_topics_and_names_of_the_contract(arm):
     operator, _ = arm
     assert [m.data for m in operator.received["instruction"]] == ["dry run"]
     joints = operator.positions()
@@ -131,7 +131,7 @@ def test_the_arm_speaks_as_the_contract_says(arm):
 
 
 @pytest.mark.parametrize("arm", ["ur5e"], indirect=True)
-def test_the_arm_goes_where_it_is_told_and_refuses_nan_loudly(arm):
+def test_the_arm_follows_commands_and_reports_a_refused_nan(arm):
     from std_msgs.msg import Float64MultiArray
     operator, output = arm
     operator.command(-1.5)

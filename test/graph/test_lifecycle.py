@@ -98,7 +98,7 @@ def check(rig, tmp_path, capsys):
 def test_live_check_of_a_graph_that_fits(check):
     code, text = check()
     assert code == 0, text
-    assert "joint_trajectory, somebody listens" in text
+    assert "joint_trajectory, with a subscriber" in text
     assert "0 problem(s)" in text
 
 
@@ -112,7 +112,7 @@ def test_live_check_finds_what_does_not_fit(check):
     code, text = check(cameras=cameras, joint_states=joints, outputs=[output])
     assert code == 1
     for words in ("Did you mean '/camera/front/image_raw'", "sensor_msgs/msg/CompressedImage",
-                  "10 Hz", "nobody subscribes to /nowhere", "4 problem(s)"):
+                  "10 Hz", "/nowhere has no subscriber", "4 problem(s)"):
         assert words in text
     assert TOPIC not in text
 

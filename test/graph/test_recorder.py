@@ -18,6 +18,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from harness.processes import LIMIT_S, Output, start_node, stop
 from tinyvla_ros.bags.reader import Bag
+from tinyvla_ros.bags.recorded_message import CLOCK_TRUST_S
 from tinyvla_ros.core.messages import fill_image
 from tinyvla_ros.nodes.runner import EPISODE_QOS, LATCHED, OK, status
 
@@ -59,12 +60,12 @@ class Graph:
             self._executor.spin_once(timeout_sec=0.02)
 
     def publisher(self, kind, qos=10):
-        """Return a publisher that the recorder listens to, on a topic of its own."""
+        """Return a publisher with its own topic, to which the recorder has subscribed."""
         publisher = self.node.create_publisher(kind, next(_names), qos)
         self.until(lambda: publisher.get_subscription_count(), "the recorder")
         return publisher
 
-    def say(self, event: str, **values) -> None:
+    def publish_event(self, event: str, **values) -> None:
         self.episode.publish(status("source: episode", OK, event, values))
 
     def recorded(self, number: int):
@@ -101,10 +102,11 @@ def test_episodes_are_bags_with_every_message_between_begin_and_end(graph):
     latched.publish(String(data="what to do"))
     a.publish(String(data="before"))
     for seed in (4, 5):
-        graph.say("begin", index=seed - 4, task="reach", seed=seed, instruction="reach it")
+        graph.publish_event("begin", index=seed - 4, task="reach", seed=seed,
+                            instruction="reach it")
         for i in range(200):
             a.publish(String(data=f"{seed}.{i}"))
-        graph.say("end", success=seed == 4, steps=7)
+        graph.publish_event("end", success=seed == 4, steps=7)
         a.publish(String(data="between"))
     first, second = graph.recorded(2)
     assert (first.name, second.name) == ("0000_reach_seed4", "0001_reach_seed5")
@@ -121,17 +123,18 @@ def test_episodes_are_bags_with_every_message_between_begin_and_end(graph):
 
 def test_a_recorder_that_comes_late_records_the_running_episode_and_no_old_one(tmp_path):
     first = Graph(tmp_path / "first")
-    first.say("begin", index=0, task="old")
-    first.say("end", success=True)
-    first.say("begin", index=1, task="running")
+    first.publish_event("begin", index=0, task="old")
+    first.publish_event("end", success=True)
+    first.publish_event("begin", index=1, task="running")
     assert stop(first.process) == 0
-    time.sleep(1.5)  # longer ago than messages take
+    # Its events must be older than any message on its way.
+    time.sleep(CLOCK_TRUST_S + 0.2)
     first.output = Output(start_node(RECORDER, out=str(tmp_path / "second")))
     first.process, first.out = first.output.process, tmp_path / "second"
     a = first.publisher(String)
     first.until(lambda: first.statuses and "0001_running" in first.statuses[-1].message, "a bag")
     a.publish(String(data="x"))
-    first.say("end", success=True)
+    first.publish_event("end", success=True)
     (path,) = first.recorded(1)
     assert path.name == "0001_running"
     assert texts(path, a.topic_name) == ["x"]
@@ -160,14 +163,14 @@ def test_images_of_best_effort_publishers_arrive_byte_for_byte(graph):
     camera = graph.publisher(Image, QoSProfile(depth=10,
                                                reliability=ReliabilityPolicy.BEST_EFFORT))
     pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
-    graph.say("begin", index=0)
+    graph.publish_event("begin", index=0)
     msg = Image()
     fill_image(msg, pixels)
     msg.header.stamp.sec = 5
     camera.publish(msg)
     graph.until(lambda: graph.statuses and any(
         v.key == f"messages {camera.topic_name}" for v in graph.statuses[-1].values), "the image")
-    graph.say("end")
+    graph.publish_event("end")
     (path,) = graph.recorded(1)
     with Bag(path) as bag:
         (message,) = bag.messages([camera.topic_name])
@@ -179,13 +182,13 @@ def test_two_publishers_on_one_topic_are_recorded_and_no_loss_is_claimed(graph):
     a = graph.publisher(String)
     other = graph.node.create_publisher(String, a.topic_name, 10)
     graph.until(lambda: other.get_subscription_count(), "the recorder")
-    # Between two of its statuses it has looked at the graph.
+    # Between two of its statuses it looks for new publishers.
     seen = len(graph.statuses)
     graph.until(lambda: len(graph.statuses) >= seen + 2, "two statuses")
-    graph.say("begin", index=0)
+    graph.publish_event("begin", index=0)
     for i in range(20):
         (a if i % 3 else other).publish(String(data=str(i)))
-    graph.say("end")
+    graph.publish_event("end")
     (path,) = graph.recorded(1)
     assert sorted(map(int, texts(path, a.topic_name))) == list(range(20))
     with Bag(path) as bag:
@@ -203,9 +206,9 @@ def test_a_topic_with_two_types_is_named_and_the_rest_recorded(graph):
         graph.node.create_publisher(String, name, 10)
         graph.output.wait_for(f"/{name} ")
         a = graph.publisher(String)
-        graph.say("begin", index=0)
+        graph.publish_event("begin", index=0)
         a.publish(String(data="x"))
-        graph.say("end")
+        graph.publish_event("end")
         (path,) = graph.recorded(1)
         assert texts(path, a.topic_name) == ["x"]
         assert graph.process.poll() is None
@@ -217,7 +220,7 @@ def test_a_topic_with_two_types_is_named_and_the_rest_recorded(graph):
 
 def test_the_end_of_the_process_completes_the_bag(graph):
     a = graph.publisher(String)
-    graph.say("begin", index=0, task="reach")
+    graph.publish_event("begin", index=0, task="reach")
     a.publish(String(data="x"))
     graph.until(lambda: graph.statuses and any(
         v.key == f"messages {a.topic_name}" for v in graph.statuses[-1].values), "the message")
@@ -235,10 +238,10 @@ def test_topics_are_chosen_by_name_and_pattern(tmp_path):
                   for n in ("wanted", "/also/this", "/also/not", "unwanted")}
     for name in ("wanted", "/also/this"):
         graph.until(lambda n=name: publishers[n].get_subscription_count(), name)
-    graph.say("begin", index=0)
+    graph.publish_event("begin", index=0)
     for publisher in publishers.values():
         publisher.publish(String(data="x"))
-    graph.say("end")
+    graph.publish_event("end")
     (path,) = graph.recorded(1)
     with Bag(path) as bag:
         assert set(bag.topics) == {"/wanted", "/also/this", "/episode"}

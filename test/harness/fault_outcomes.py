@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cause a fault, wait, repair it, and note what was commanded meanwhile."""
+"""Cause a fault, wait, repair it, and note the commands in between."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def repeat(rig: Rig, fault: Fault, outcome: Outcome) -> None:
     if fault.expect == GO_ON:
         rig.wait(lambda: sum(not c.is_hold for c in rig.since(start)) >= CHUNKS, "chunks")
     elif fault.expect == NO_COMMANDS:
-        rig.wait(lambda: "nobody subscribes" in rig.statuses[-1], "the reason")
+        rig.wait(lambda: "no subscriber" in rig.statuses[-1], "the reason")
     else:
         rig.wait(lambda: time.monotonic() > start + max(QUIET_S + 0.2, fault.lasts_s)
                  and not rig.since(time.monotonic() - QUIET_S), "silence")

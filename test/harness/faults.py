@@ -20,8 +20,8 @@ from harness.arm_rig import CAMERA_HZ, JOINTS, Rig
 from tinyvla_ros.core.messages import set_stamp
 from tinyvla_ros.dry_run.untrained import INSTRUCTION
 
-# What the arm must do: be held by the node; go on; come to rest by itself, because nobody can hold
-# it; get no commands, because it has no controller.
+# What the arm must do: be held by the node; go on; come to rest by itself, because the node cannot
+# hold it; get no commands, because it has no controller.
 HOLD, GO_ON, REST, NO_COMMANDS = "hold", "go on", "come to rest", "get no commands"
 
 

@@ -26,7 +26,7 @@ def chunk(stamp_ms: float, actions, dt: float = DT) -> ActionChunk:
 
 
 def ramp(stamp_ms: float, rows: int = 8, slope: float = 1.0) -> ActionChunk:
-    """Return a chunk that follows the same straight line whatever its stamp: x = y = t in s."""
+    """Return a chunk on the same straight line for any stamp: x = y = t in s."""
     reached = (stamp_ms / 1e3 + DT * (np.arange(rows) + 1)) * slope
     return chunk(stamp_ms, np.stack([reached, reached], axis=1))
 
@@ -38,19 +38,19 @@ def ramp(stamp_ms: float, rows: int = 8, slope: float = 1.0) -> ActionChunk:
 def test_the_new_chunk_is_taken_as_it_is(mode):
     blender = ChunkBlender(mode, SCALE)
     first, second = ramp(0), chunk(35, np.ones((8, 2)))
-    assert blender.blend(first, 0) is None, "nothing to join"
+    assert blender.blend(first, 0) is None, "nothing to blend with"
     assert blender.current is first
     assert blender.blend(second, 40 * MS) is not None
     assert blender.current is second
 
 
-def test_an_ensemble_is_the_weighted_mean_of_all_that_speak_about_a_time():
+def test_an_ensemble_is_the_weighted_mean_of_all_chunks_that_cover_a_time():
     blender = ChunkBlender("ensemble", SCALE)
     values = [3.0, 5.0, 11.0]
     for i, value in enumerate(values):
         blender.blend(chunk(20 * i, np.full((5, 2), value)), 20 * i * MS)
     weights = np.exp(-ENSEMBLE_DECAY * np.arange(3))
-    # Rows of the newest are at 40..90 ms; the oldest speaks until 50, the second until 70.
+    # Rows of the newest are at 40..90 ms; the oldest ends at 50, the second at 70.
     expected = [np.average(values, weights=weights)] + [
         np.average(values[1:], weights=weights[1:])] * 2 + [11.0] * 2
     assert np.allclose(blender.current.actions[:, 0], expected)
@@ -111,7 +111,7 @@ def test_going_on_along_the_same_line_is_no_seam(stamp_ms):
 
 
 @pytest.mark.parametrize("now_ms", [5, 80, 200])
-def test_there_is_no_seam_where_one_of_them_says_nothing(now_ms):
+def test_there_is_no_seam_where_one_chunk_has_no_value(now_ms):
     """Before the second row of the old chunk there is no slope; after its last it ran out."""
     blender = ChunkBlender("replace", SCALE)
     blender.blend(ramp(0), 0)
@@ -145,11 +145,11 @@ def test_what_will_have_been_executed_is_held_and_the_rest_less_and_less():
 
 @given(st.integers(0, 200 * MS), st.integers(-50 * MS, 300 * MS), st.integers(1, 24),
        st.sampled_from([4, 16]))
-def test_prefix_weights_have_their_shape_whatever_the_times(stamp_ns, latency_ns, rows, horizon):
+def test_prefix_weights_have_their_shape_at_all_times(stamp_ns, latency_ns, rows, horizon):
     blender = ChunkBlender("rtc", SCALE)
     blender.blend(ramp(0, rows=rows), 0)
     prefix = blender.prefix(stamp_ns, stamp_ns + latency_ns, horizon)
-    overlap = (rows * 10 * MS - stamp_ns) // (10 * MS)  # whole rows that both speak about
+    overlap = (rows * 10 * MS - stamp_ns) // (10 * MS)  # whole rows that both cover
     if overlap <= 0:
         assert prefix is None
         return

@@ -199,7 +199,7 @@ def test_a_dry_run_needs_nothing_from_its_user():
     ({"checkpoint": "/nowhere"}, r"/nowhere has no config\.json"),
     ({"instruction": "dry rum"}, "Did you mean 'dry run'"),
 ])
-def test_what_a_dry_run_cannot_do_is_said_before_it_starts(options, words):
+def test_a_dry_run_that_cannot_work_is_refused_before_it_starts(options, words):
     with pytest.raises(InputError, match=words):
         dry_run_graph(DryRunOptions(**options))
 

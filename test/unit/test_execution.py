@@ -38,7 +38,7 @@ from tinyvla_ros.arm.supervisor import seam_summary
 # ---- what of a chunk is executed ------------------------------------------------------------
 
 
-def test_rows_that_went_by_are_skipped():
+def test_rows_whose_time_has_passed_are_skipped():
     supervisor = make()
     gripper = 0.001 * np.arange(ROWS)
     plan = accept(supervisor, chunk(0, gripper=gripper), 60)
@@ -139,7 +139,7 @@ def test_a_chunk_that_ran_out_is_a_hold():
 
 @pytest.mark.parametrize(("max_duration", "late_ms"), [(1.0, ROWS * DT_MS), (0.1, 100),
                                                        (0.1, 80.001)])
-def test_a_chunk_that_is_too_late_is_refused_and_said(max_duration, late_ms):
+def test_a_chunk_that_is_too_late_is_refused_with_a_reason(max_duration, late_ms):
     supervisor = make(max_duration=max_duration)
     assert accept(supervisor, chunk(0), late_ms) is None
     assert supervisor.state == "holding"
@@ -207,7 +207,7 @@ def test_a_measured_value_that_is_not_finite_stops():
     assert supervisor.state == "stopped"
 
 
-def test_what_is_sent_of_a_chunk_is_within_the_limits_also_where_it_went_by():
+def test_all_rows_of_a_sent_chunk_are_within_the_limits_past_ones_too():
     supervisor = make()
     new = chunk(0, joint=[9.0] * 3 + [0.0] * 13, gripper=[-1.0] * 3 + [5.0] * 13)
     plan = accept(supervisor, new, 60)
@@ -265,7 +265,7 @@ def test_real_time_chunking_goes_on_from_what_is_executed():
     assert supervisor.prefix(at(80), at(120)) is None, "after a hold it is free"
 
 
-# ---- whatever comes, whenever it comes ------------------------------------------------------
+# ---- any sequence of events -----------------------------------------------------------------
 
 events = st.lists(st.tuples(
     st.sampled_from(["chunk"] * 6 + ["problem", "reset", "disable", "fine"]),

@@ -45,7 +45,7 @@ def test_a_future_stamp_is_reached_in_time_beginning_at_once(follower):
     assert at(follower, 200) == [1.0, 2.0]
 
 
-def test_what_went_by_is_skipped(follower):
+def test_points_whose_time_has_passed_are_skipped(follower):
     follower.accept(trajectory(point(0, [4.0, 4.0]), point(100, [5.0, 5.0]), at_ns=NOW - 50 * MS),
                     NOW)
     assert at(follower, 0) == [4.5, 4.5], "a controller jumps there, too"

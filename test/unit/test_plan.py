@@ -29,7 +29,7 @@ def a_plan(rows, begin: float = 0.0, change: float = 0.0) -> Plan:
                 Motion(np.array([begin]), np.array([change])))
 
 
-def test_a_row_is_told_when_its_period_begins_and_reached_when_it_ends():
+def test_a_row_is_sent_when_its_period_begins_and_reached_when_it_ends():
     plan = a_plan([1.0, 3.0, 3.0])
     assert [plan.row(at(t)) for t in (-1, 0, 19.9, 20, 60)] == [-1, 0, 0, 1, 3]
     assert plan.end_ns == at(60)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The safety layer: whatever comes in, what goes out is finite and within every limit."""
+"""The safety layer: for any input the output is finite and within every limit."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def plan_of(safety: SafetyLayer, verdict, dt: float, start_ns: int) -> Plan:
 
 @PATIENT
 @given(st.data())
-def test_whatever_is_commanded_all_limits_hold_from_chunk_to_chunk(data):
+def test_all_limits_hold_within_and_between_chunks_for_any_commands(data):
     limits = data.draw(st.lists(some_limits(), min_size=1, max_size=3))
     dt = data.draw(st.sampled_from([0.005, 0.0125, 1 / 30, 0.1]))
     safety, plan = layer(*limits, dt=dt), None

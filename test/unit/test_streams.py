@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Is an input alive? Age, rate, and cameras that send the same image for ever."""
+"""Whether an input is alive: its age, its rate, and frozen cameras."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_camera_that_changes_size_is_not_frozen():
     assert health.problem(0.1) == ""
 
 
-def test_stale_is_said_before_frozen():
+def test_stale_is_reported_before_frozen():
     health = camera(frozen_after=2)
     arrive(health, 0.0, IMAGE)
     arrive(health, 0.1, IMAGE)

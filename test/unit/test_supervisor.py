@@ -82,7 +82,7 @@ def test_an_arm_moved_by_others_while_disabled_goes_on_from_where_it_is():
 # ---- waiting, problems and recovery ---------------------------------------------------------
 
 
-def test_it_says_what_it_waits_for():
+def test_the_reason_names_what_is_missing():
     supervisor = make()
     assert supervisor.tick(at(0), "waiting for /front") is None
     assert (supervisor.state, supervisor.reason) == ("waiting", "waiting for /front")
@@ -106,7 +106,7 @@ def test_a_problem_gives_exactly_one_plan_that_brings_the_arm_to_rest():
     assert supervisor.plans == 1, "a hold is no plan of the policy's"
 
 
-def test_a_hold_goes_on_from_what_was_told():
+def test_a_hold_continues_the_last_commands():
     supervisor = running()
     before = supervisor.plan.motion(at(111))
     plan = supervisor.tick(at(111), "joint_states is stale")
@@ -121,7 +121,7 @@ def test_the_next_good_chunk_ends_a_hold():
     plan = accept(supervisor, chunk(600, joint=where), 620, {"joint": where})
     assert plan.chunk is not None
     assert (supervisor.state, supervisor.reason) == ("running", "")
-    assert not supervisor.seams, "nothing was joined"
+    assert not supervisor.seams, "there was nothing to blend with"
 
 
 def test_a_chunk_observed_before_a_hold_is_refused():

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands between a policy and a physical arm, without ROS.
+"""Between a policy and a physical arm, without ROS.
 
-- ``contract``: one file that says how the robot is wired and what it may be told.
-- ``contract_check``: does a checkpoint fit it?
-- ``streams``: which inputs arrive, how old they are, whether a camera is frozen.
-- ``joining``: how a new chunk takes over from the one being executed.
-- ``safety``: limits on every value before it leaves.
-- ``supervisor``: the states (waiting, running, holding, stopped) and what leads to them.
+- ``contract``, ``contract_outputs``, ``contract_streams``: the robot contract, one file per robot.
+- ``contract_check``: whether a checkpoint fits a contract.
+- ``observation_assembler``, ``stamp_matching``: messages to observations, by stamp.
+- ``liveness``, ``clock_steps``: stale streams, frozen cameras, clocks that were set.
+- ``blending``: how a new chunk takes over from the one being executed.
+- ``safety``: the limits of every command.
+- ``supervisor``, ``plan``: the states of the arm, and the commands to send in each.
+- ``chunk_follower``: executes chunks by time, for the simulated arm.
 
 None of it is safety-rated. See docs/arm.md.
 """

@@ -70,7 +70,7 @@ class DryRunSummary:
         if int(arm.get("refused", 0)):
             return f"the arm refused commands: {_listing(arm, 'refused ')}"
         if not int(arm.get("accepted", 0)):
-            return f"the arm was never commanded; the policy says: {self._message}"
+            return f"the arm was never commanded; the policy's status: {self._message}"
         return ""
 
     def _count(self, now_s: float) -> None:

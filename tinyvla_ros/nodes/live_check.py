@@ -55,7 +55,7 @@ def check_graph(contract: RobotContract, config: PolicyConfig, seconds: float
             problem = output.problem()
             rows.append(TopicFinding(
                 described.topic,
-                described.type if problem else f"{described.type}, somebody listens",
+                described.type if problem else f"{described.type}, with a subscriber",
                 problem and f"{problem}; start the controller, or correct the topic."))
         return rows
     finally:

@@ -56,7 +56,7 @@ class OutputPublisher:
     def problem(self) -> str:
         """Return why commands would get lost, empty if there is a subscriber."""
         return "" if self.publisher.get_subscription_count() else \
-            f"nobody subscribes to {self.publisher.topic_name}"
+            f"{self.publisher.topic_name} has no subscriber"
 
     def flush(self) -> None:
         """Wait until subscribers have acknowledged all messages, at most ``FLUSH_S``."""
