@@ -31,7 +31,7 @@ from harness.ros_messages import make, time
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.cli.main import run_command
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.report.data import camera_name, read_episode
+from tinyvla_ros.report.episode_data import camera_name, read_episode
 from tinyvla_ros.report.film import ImageStore, make_film
 from tinyvla_ros.report.page import histogram
 

@@ -14,7 +14,7 @@ from tinyvla_ros.bags.metadata import custom_data, read_information
 from tinyvla_ros.bags.reader import Bag, find_bags
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import replace_file
-from tinyvla_ros.report.data import read_episode
+from tinyvla_ros.report.episode_data import read_episode
 from tinyvla_ros.report.film import ImageStore, make_film
 from tinyvla_ros.report.page import (
     GENERATOR,

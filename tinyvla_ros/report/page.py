@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from tinyvla_ros import __version__
 from tinyvla_ros.core.intervals import wilson_interval
-from tinyvla_ros.report.data import EpisodeData
+from tinyvla_ros.report.episode_data import EpisodeData
 from tinyvla_ros.report.film import Film
 
 # Marks a page of ours: another file is not overwritten.
@@ -29,6 +29,7 @@ TONES = {"success": "good", "failure": "bad", "aborted": "bad", "interrupted": "
 HISTOGRAM_BARS, HISTOGRAM_TICKS = 32, 4
 STYLES = ("vendor/uplot/uPlot.min.css", "templates/report.css")
 SCRIPTS = ("vendor/uplot/uPlot.iife.min.js", "templates/report.js")
+UPLOT_LICENSE = "vendor/uplot/LICENSE"
 
 
 @dataclass
@@ -69,7 +70,8 @@ def render_page(title: str, entries: Sequence[ReportEntry], left_out: Sequence[s
         damaged=[e.error for e in entries if e.error], version=__version__,
         summary=_summary(read, len(entries) - len(read)), facts=_run_facts(read),
         rows=_outcome_rows(read), latency=histogram([v for e in read for v in e.data.latency_ms]),
-        styles=[_packaged(path) for path in STYLES], scripts=scripts,
+        license=_packaged(UPLOT_LICENSE), styles=[_packaged(path) for path in STYLES],
+        scripts=scripts,
         # Only these scripts run, whatever texts the bags have, and nothing is loaded.
         hashes=" ".join(f"'sha256-{_sha256(script)}'" for script in scripts))
 

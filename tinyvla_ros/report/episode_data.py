@@ -132,7 +132,7 @@ def _cameras(messages: _Messages, axis: TimeAxis, images: ImageStore | None
             times = np.maximum.accumulate([axis.stamped(stamp, log) for log, stamp in pairs])
             kept = images.kept.get(topic, []) if images else []
             cameras.append(FilmCamera(camera_name(topic), topic, times,
-                                        np.array(kept, np.int64)))
+                                      np.array(kept, np.int64)))
     return cameras
 
 
@@ -150,7 +150,6 @@ class _Messages:
     """Decoded messages of a bag by what they are for; times are still as recorded."""
 
     def __init__(self, bag: Bag, images: ImageStore | None):
-        self.images: dict[str, list[tuple[int, int]]] = {}  # topic -> (receive time, stamp)
         self.joints: dict[tuple, list[tuple[int, int, list[float]]]] = {}
         self.joint_stamps: dict[str, list[tuple[int, int]]] = {}
         self.chunks: list = []
@@ -166,7 +165,8 @@ class _Messages:
         for topic in bag.topics.values():  # raw or compressed: one of them is enough
             if topic.type in IMAGES and topic.count:
                 cameras.setdefault(camera_name(topic.name), topic.name)
-        self.images = {topic: [] for topic in cameras.values()}
+        # Topic -> (receive time, stamp) of its messages.
+        self.images: dict[str, list[tuple[int, int]]] = {t: [] for t in cameras.values()}
         readers: dict[str, Callable[[BagMessage], None]] = {
             **dict.fromkeys(IMAGES, self._image), JOINTS: self._joint, CHUNK: self._chunk,
             CLOCK: self._clock, DIAGNOSTICS: self._diagnostic, EVENT: self._event}
