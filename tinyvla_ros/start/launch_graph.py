@@ -13,7 +13,8 @@ from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from tinyvla_ros.core.configuration import Config, parse
+from tinyvla_ros.core.configuration import Config
+from tinyvla_ros.core.options import validate, value_type
 from tinyvla_ros.start.graph import PACKAGE, NodeDescription
 
 
@@ -30,28 +31,24 @@ def describe_graph(options: type[Config],
         graph: makes nodes of the options.
         source: name of the launch file, for messages.
     """
-    arguments = [DeclareLaunchArgument(
-        name, default_value=None if field.is_required() else _text(field.default),
-        description=f"{field.description} Separated by blanks." if _is_tuple(field)
-        else field.description) for name, field in options.model_fields.items()]
+    arguments = []
+    for name, field in options.model_fields.items():
+        several, text = value_type(field)[1], field.description
+        default = None if field.is_required() else \
+            " ".join(field.default) if several else str(field.default)
+        arguments.append(DeclareLaunchArgument(
+            name, default_value=default,
+            description=f"{text} Separated by blanks." if several else text))
     return LaunchDescription([*arguments, OpaqueFunction(
         function=lambda context: _start(context, options, graph, source))])
-
-
-def _is_tuple(field) -> bool:
-    return isinstance(field.default, tuple)
-
-
-def _text(default) -> str:
-    return " ".join(default) if isinstance(default, tuple) else str(default)
 
 
 def _start(context, options, graph, source: str) -> list:
     values = {}
     for name, field in options.model_fields.items():
         value = LaunchConfiguration(name).perform(context)
-        values[name] = tuple(value.split()) if _is_tuple(field) else value
-    nodes = graph(parse(options, values, source))
+        values[name] = tuple(value.split()) if value_type(field)[1] else value
+    nodes = graph(validate(options, values, lambda name: f"{source}: {name}"))
     actions = []
     for node in nodes:
         process = Node(package=PACKAGE, executable=node.executable, name=node.executable,
