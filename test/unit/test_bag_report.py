@@ -241,6 +241,17 @@ def test_no_more_images_are_kept_than_a_video_shows(tmp_path):
     assert [t for t, _ in made.strips["front"]] == pytest.approx([0.0, 0.49, 0.99], abs=0.04)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_costs_the_images_only(tmp_path, monkeypatch):
+    monkeypatch.setattr("tinyvla_ros.report.film.TemporaryFile",
+                        lambda buffering: open("/dev/full", "w+b", buffering))  # noqa: SIM115
+    code, html = report(tmp_path, write(tmp_path / "bag", episode_messages(), CUSTOM))
+    assert code == 0
+    assert "80 messages could not be read: The disk of" in html
+    assert "TMPDIR" in html
+    assert 'class="video"' not in html
+
+
 def test_a_page_stays_below_its_size_and_names_what_it_lacks(tmp_path):
     rng = np.random.default_rng(0)
     messages = []

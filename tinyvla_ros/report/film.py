@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from tempfile import TemporaryFile
+from tempfile import TemporaryFile, gettempdir
 
 import av
 import cv2
 import numpy as np
+
+from tinyvla_ros.core.errors import InputError
 
 # Heights of images and width of the video, pixels.
 STRIP_HEIGHT, VIDEO_HEIGHT, VIDEO_WIDTH = 144, 240, 960
@@ -66,7 +68,7 @@ class ImageStore(AbstractContextManager):
     def __init__(self):
         self.kept: dict[str, list[int]] = {}
         self.problems: Counter[str] = Counter()
-        self._file = TemporaryFile()  # noqa: SIM115
+        self._file = TemporaryFile(buffering=0)  # noqa: SIM115
         self._places: dict[str, list[tuple[int, int]]] = {}
         self._last_ns: dict[str, int] = {}
 
@@ -79,11 +81,22 @@ class ImageStore(AbstractContextManager):
         return not 0 <= since < 0.9e9 / MAX_FPS
 
     def add(self, topic: str, index: int, time_ns: int, image: np.ndarray) -> None:
-        """Keep an image, (height, width, 3) uint8 RGB, of message ``index`` of a topic."""
-        self._last_ns[topic] = time_ns
+        """Keep an image, (height, width, 3) uint8 RGB, of message ``index`` of a topic.
+
+        Raises:
+            InputError: the disk is full.
+        """
         jpeg = _jpeg(image, VIDEO_HEIGHT, KEPT_QUALITY)
-        self._places.setdefault(topic, []).append((self._file.seek(0, io.SEEK_END), len(jpeg)))
-        self._file.write(jpeg)
+        offset = self._file.seek(0, io.SEEK_END)
+        try:
+            written = self._file.write(jpeg)
+        except OSError:
+            written = 0
+        if written < len(jpeg):
+            raise InputError(f"The disk of {gettempdir()} is full, where images are kept while a "
+                             "bag is read; free some space, or set TMPDIR to another directory.")
+        self._last_ns[topic] = time_ns
+        self._places.setdefault(topic, []).append((offset, len(jpeg)))
         self.kept.setdefault(topic, []).append(index)
 
     def image(self, topic: str, position: int) -> np.ndarray:
