@@ -97,7 +97,7 @@ print(writer.failure)
 def child(out: Path, count: int, limit: str = "") -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-c", CHILD.format(limit=limit, count=count), out],
                             stdout=subprocess.PIPE, text=True,
-                            cwd=Path(__file__).parents[1])
+                            cwd=Path(__file__).parents[2])
 
 
 @pytest.mark.parametrize("after", [0.05, 0.7, 1.3])

@@ -16,7 +16,7 @@ from tinyvla_ros.core.configuration import parse
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.config import PolicyConfig
 
-ROBOTS = Path(__file__).resolve().parents[2] / "config" / "robots"
+ROBOTS = Path(__file__).resolve().parents[3] / "config" / "robots"
 EXAMPLES = sorted(ROBOTS.glob("*.yaml"))
 DATA = {path.stem: yaml.safe_load(path.read_text()) for path in EXAMPLES}
 ARM = ("shoulder_pan_joint", "shoulder_lift_joint", "elbow_joint", "wrist_1_joint",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 MODULES = sorted([*ROOT.glob("tinyvla_ros/nodes/*.py"), *ROOT.glob("sim_bridge/nodes/*.py")])
 BASES = ("Node", "LifecycleNode")
 # LifecycleNode documents these as the way to react to a transition.

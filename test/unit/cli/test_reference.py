@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_reference_is_up_to_date():

@@ -31,7 +31,7 @@ from tinyvla_ros.policy.policy import Policy
 
 # What LeRobot 0.6.1, and for "buffers" 0.3.3, answered; made by
 # benchmarks/lerobot_equality.py --record.
-RECORDED = Path(__file__).parents[1] / "data" / "lerobot_actions.json"
+RECORDED = Path(__file__).parents[2] / "data" / "lerobot_actions.json"
 # Ours are computed in float64, so what is left is the rounding of LeRobot's float32 in the
 # recording, the same on every machine: 2.4e-6, 3.3e-6, 0.8e-6 and, where sampling amplifies it,
 # 2.8e-5. In float32 ours add a rounding that differs between AVX2, AVX-512 and plain kernels.

@@ -12,7 +12,7 @@ import pytest
 
 from harness.ros_messages import STORE
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FOXGLOVE = ROOT / "config" / "viewers" / "foxglove-tinyvla.json"
 PLOTJUGGLER = ROOT / "config" / "viewers" / "plotjuggler-tinyvla.xml"
 TOPICS = (ROOT / "docs" / "topics.md").read_text(encoding="utf-8")
