@@ -41,7 +41,7 @@ def _problems(contract: RobotContract, config: PolicyConfig) -> Iterator[str]:
     if joints and contract.joint_states is None:
         yield (f"joint_states is missing, and the checkpoint's state has {', '.join(joints)}; "
                "add it.")
-    names = contract.joint_states.names if contract.joint_states else {}
+    names = contract.joint_names
     for name in names:
         if name not in joints:
             yield "joint_states.names: " + unknown("state of the checkpoint", name, joints)

@@ -62,6 +62,18 @@ def _jump_ahead(sent):
                                                                last + i * 1000 + 1000))]
 
 
+def _overlapping_joints(sent):
+    joint = next(s for s in sent if s.topic == "/joint_states")
+    return [*sent, bags.joints(bags.stamp_of(joint), {"joint_2": 0.0, "other": 0.0},
+                               joint.log_ns)]
+
+
+def _wrong_type(sent):
+    kind = "std_msgs/msg/String"
+    return [*(s for s in sent if s.topic != "/ee_pose"),
+            bags.Sent("/ee_pose", kind, WALL_NS, bags.make(kind, data="not a pose"))]
+
+
 def _observation(stamp: int, log: int) -> list[bags.Sent]:
     return [bags.joints(stamp, {"joint_1": 0.0, "joint_2": 0.0}, log), bags.pose(stamp, 0.0, log),
             *(bags.image(c, stamp, 0, log) for c in bags.CAMERAS)]
@@ -70,6 +82,8 @@ def _observation(stamp: int, log: int) -> list[bags.Sent]:
 @pytest.mark.parametrize("change, about, reason", [
     (_go_back, {}, "stamps of /camera/front/image_raw go back by"),
     (_jump_ahead, {}, "jump ahead by"),
+    (_overlapping_joints, {}, "joint 'joint_2' comes in different messages of /joint_states"),
+    (_wrong_type, {}, "/ee_pose has messages of type std_msgs/msg/String"),
     (lambda sent: [], {}, "Unknown topic of camera front"),
     (lambda sent: [s for s in sent if s.topic != "/ee_pose"], {}, "topic of ee_pose"),
     (lambda sent: [s for s in sent if s.topic != "/action_chunk"], {},
