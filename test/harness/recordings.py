@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small bags, real ones: serialized messages written by our writer or by others'."""
+"""Small bags of strings, written and read by our own code."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from harness.ros_messages import joint_state, make, serialize
+from harness.ros_messages import make, serialize
+from tinyvla_ros.bags.definitions import definition
+from tinyvla_ros.bags.metadata import TopicMetadata, qos_profile
+from tinyvla_ros.bags.reader import Bag
+from tinyvla_ros.bags.recorded_message import RawMessage
+from tinyvla_ros.bags.writer import BagWriter
+from tinyvla_ros.bags.writer_thread import WriterThread
 
 STRING = "std_msgs/msg/String"
 START_NS = 1_700_000_000_000_000_000
@@ -16,11 +22,6 @@ START_NS = 1_700_000_000_000_000_000
 def text_message(text: str) -> bytes:
     """Return a serialized std_msgs/String."""
     return serialize(make(STRING, data=text))
-
-
-def joint_message(stamp_ns: int, position: float) -> bytes:
-    """Return a serialized sensor_msgs/JointState of one joint."""
-    return serialize(joint_state(stamp_ns, {"a": position}))
 
 
 def write_bag(path: Path, texts: dict[str, list[str]], custom: dict[str, str] | None = None,
@@ -32,12 +33,8 @@ def write_bag(path: Path, texts: dict[str, list[str]], custom: dict[str, str] | 
         texts: topic -> texts.
         custom: custom data to begin with.
         compression: of chunks.
-        close: leave it cut off behind the last flush, if false.
+        close: if false, the bag ends behind the last flush.
     """
-    from tinyvla_ros.bags.definitions import definition
-    from tinyvla_ros.bags.metadata import TopicMetadata, qos_profile
-    from tinyvla_ros.bags.writer import BagWriter
-
     qos = [qos_profile("keep_last", 10, "reliable", "volatile")]
     with tempfile.TemporaryDirectory() as elsewhere:
         place = path if close else Path(elsewhere) / path.name
@@ -60,7 +57,18 @@ def write_bag(path: Path, texts: dict[str, list[str]], custom: dict[str, str] | 
 
 def texts_in(path: Path, topic: str) -> list[str]:
     """Read the strings of a topic back, with our reader."""
-    from tinyvla_ros.bags.reader import Bag
-
     with Bag(path) as bag:
         return [bag.decode(m).data for m in bag.messages([topic])]
+
+
+def writer_for(out: Path, **options) -> WriterThread:
+    """Return a recorder's writer thread that has the topic ``/a``."""
+    writer = WriterThread(out, **options)
+    writer.topic("/a", TopicMetadata("/a", STRING, definition(STRING)))
+    return writer
+
+
+def raw(text: str, i: int = 0) -> RawMessage:
+    """Return the message number ``i`` of ``/a`` for a writer thread."""
+    stamp = START_NS + i * 1_000_000
+    return RawMessage("/a", stamp, stamp, text_message(text))

@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.bag_writers import raw, writer_for
-from harness.recordings import texts_in
+from harness.recordings import raw, texts_in, writer_for
 from harness.ros_messages import STORE
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.bags.recorded_message import as_jpeg
@@ -77,7 +76,7 @@ def test_messages_beyond_the_buffer_are_dropped_and_counted(tmp_path, monkeypatc
 CHILD = """
 import resource, signal, sys, time
 from pathlib import Path
-from harness.bag_writers import raw, writer_for
+from harness.recordings import raw, writer_for
 {limit}
 writer = writer_for(Path(sys.argv[1]))
 writer.begin(0, "episode", {{"task": "t"}})
