@@ -164,6 +164,7 @@ def compare(recorded: Recorded, data: Demonstrations, root: Path) -> None:
         np.testing.assert_array_equal(state, expected)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(recordings())
 def test_live_and_offline_observations_are_the_same(recorded):
