@@ -116,8 +116,8 @@ function lanesOf(episode) {
 
 // Returns a plot below `place`; `last` has the labels of the seconds.
 function plotLane(place, episode, lane, last, key, takeovers) {
-  const axis = { font: "11px system-ui, sans-serif", ticks: { show: false }, stroke: () => color("muted"),
-    grid: { stroke: () => color("line"), width: 1 } };
+  const axis = { font: "11px system-ui, sans-serif", stroke: () => color("muted"),
+    ticks: { show: false }, grid: { stroke: () => color("line"), width: 1 } };
   const stroke = () => color(lane.stroke || "data");
   const paths = lane.stepped ? uPlot.paths.stepped({ align: 1 }) : lane.paths;
   function draw(u) {
@@ -143,8 +143,8 @@ function plotLane(place, episode, lane, last, key, takeovers) {
   }
   return new uPlot({
     width: place.clientWidth, height: lane.height + (last ? 22 : 0), padding: [7, 12, 4, 0],
-    scales: { x: { time: false, range: (_, low, high) =>
-      [Math.max(0, low), Math.min(episode.duration || 1, high)] }, y: lane.range ? { range: pad(lane.range) } : {} },
+    scales: { y: lane.range ? { range: pad(lane.range) } : {}, x: { time: false,
+      range: (_, low, high) => [Math.max(0, low), Math.min(episode.duration || 1, high)] } },
     axes: [{ ...axis, show: last, size: 22, values: (_, ticks) => ticks.map((t) => `${t} s`) },
       { ...axis, size: 52, space: 22, ...(lane.ticks && { values: lane.ticks }) }],
     series: [{ label: "time" },
