@@ -38,7 +38,7 @@ BEGIN_NS, DT_NS = 1_790_000_000_000_000_000, 12_500_000
 CONTRACT = {
     "name": "benchmark arm",
     "cameras": {c: {"topic": f"camera/{c}/image_raw", "rate": 30} for c in CAMERAS},
-    "joint_states": {"topic": "joint_states", "rate": 100},
+    "joint_states": {"topic": "joint_states", "rate": 100}, "stamps": {"tolerance": 0.02},
     "actions": {n: {"unit": "rad", "low": -4.0, "high": 4.0} for n in NAMES},
     "outputs": [{"type": "chunk", "topic": "action_chunk", "channels": NAMES}]}
 
