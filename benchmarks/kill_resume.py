@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Kill a training run with SIGKILL at random moments, resume it each time, compare the end.
 
-A small network and random pictures; saves every few steps, so that many kills hit a save. After
+A small network and random images; saves every few steps, so that many kills hit a save. After
 every kill each checkpoint of the run must load, and no step before the last save may be lost. The
 run that was killed must end with the same bits as one that was not.
 """

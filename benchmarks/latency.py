@@ -2,8 +2,8 @@
 """Observation-to-chunk latency of a policy on this machine's processor.
 
 The observations are real: the policy drives a task in MetaWorld once, and every setting then
-infers from what it saw. Settings alternate in blocks of observations. The parts are told apart by
-hooks on the encoder, a public torch module of the loaded checkpoint; ``Policy`` runs as it is.
+infers from these observations, in alternating blocks. Hooks on the encoder, a public torch module
+of the loaded checkpoint, separate the parts; ``Policy`` runs as it is.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does an imported policy say what LeRobot says? Same weights, observations and noise.
+"""Compare an imported policy with LeRobot: same weights, observations and noise.
 
 For every case of ``test/harness/lerobot_source.py`` a LeRobot checkpoint is written, LeRobot
 drives it over ten frames with a Python of its own (``--lerobot``, PYTHONPATH from
@@ -64,7 +64,7 @@ def main() -> int:
 
 
 def lerobot_actions(folder: Path, case: dict, args) -> tuple[np.ndarray, dict]:
-    """Return what LeRobot says to every frame, (frames, channels), and its versions."""
+    """Return LeRobot's action for every frame, (frames, channels), and its versions."""
     source = write_lerobot_checkpoint(folder / "source", case)
     seen = frames(case)
     images = {f"image {n}": np.stack([f["images"][n] for f in seen]) for n in case["cameras"]}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training speed of a recipe: observations per second, as ``tinyvla train`` takes them.
 
-Runs the real command on random pictures (the arithmetic does not depend on what they show), in
+Runs the real command on random images (the arithmetic does not depend on their content), in
 rounds over all settings, and reads the times from each run's ``train.json``. The first half of a
 run is left out; one save is part of the second half, validation is not.
 """

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+VLMS = ("smolvlm", "llava", "paligemma")
 WORDS = ("go", "stay", "walk", "forward", "to", "the", "red", "left", "please", "now")
 VISION = {"hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 2,
           "num_attention_heads": 2, "image_size": 32, "patch_size": 8}
@@ -86,6 +87,13 @@ def write_language_model(path: Path) -> Path:
     t.LlamaForCausalLM(t.LlamaConfig(**TEXT)).save_pretrained(path)
     write_tokenizer(path)
     return path
+
+
+def write_model(path: Path, family: str) -> Path:
+    """Write a base model of any family."""
+    if family == "llama":
+        return write_language_model(path)
+    return (write_vlm if family in VLMS else write_vision_model)(path, family)
 
 
 def encoder_recipe(encoder: dict, **sections):

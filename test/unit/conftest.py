@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small LeRobotDataset with images and one with videos, for whoever reads or checks datasets."""
+"""Small datasets and base models that several files of tests use."""
 
 from __future__ import annotations
 
@@ -33,3 +33,23 @@ def root(images, tmp_path):
 def video_root(videos, tmp_path):
     """A copy of the video dataset that a test may break."""
     return shutil.copytree(videos, tmp_path / "video" / "demos")
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """A dataset to train on for a few steps; tests must not change it."""
+    from harness.small_training import write_dataset
+    return write_dataset(tmp_path_factory.mktemp("training") / "data")
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory):
+    """A function that returns the directory of a small base model of a family."""
+    from harness.small_models import write_model
+    root, written = tmp_path_factory.mktemp("models"), {}
+
+    def model(family: str) -> str:
+        if family not in written:
+            written[family] = str(write_model(root / family, family))
+        return written[family]
+    return model

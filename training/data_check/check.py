@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import prepare_output_directory, write_json
+from tinyvla_ros.core.tables import markdown_table
 from training.data.consistency import Finding, episode_starts, frame_findings, table_findings
 from training.data.fingerprint import fingerprint
 from training.data.lerobot_format import (
@@ -203,34 +204,30 @@ def _plain(values: np.ndarray) -> list[float | None]:
 
 def report_text(data: dict) -> str:
     """Return the report for people, from the content of ``report.json``."""
-    lines = [f"{data['dataset']}: {data['episodes']} episodes, {data['frames']} frames, "
-             f"{data['fps']} fps, {_duration(data['seconds'])}, fingerprint {data['fingerprint']}",
-             "", "episodes   frames  task"]
-    shown = data["tasks"][:MAX_SHEETS]
-    lines += [f"{t['episodes']:>8} {t['frames']:>8}  {t['task']}" for t in shown]
-    if len(shown) < len(data["tasks"]):
-        lines.append(f"{'...':>8} {'...':>8}  {len(data['tasks']) - len(shown)} more tasks")
+    parts = [f"{data['dataset']}: {data['episodes']} episodes, {data['frames']} frames, "
+             f"{data['fps']} fps, {_duration(data['seconds'])}, fingerprint {data['fingerprint']}"]
+    tasks = [(t["task"], t["episodes"], t["frames"]) for t in data["tasks"][:MAX_SHEETS]]
+    more = len(data["tasks"]) - len(tasks)
+    parts.append(markdown_table(("task", "episodes", "frames"), tasks)
+                 + (f"\nand {more} more tasks" if more else ""))
     if data["cameras"]:
-        lines += ["", f"{'camera':<32} {'stored as':<9} {'size':>9} {'images':>8}  brightness "
-                  "(darkest mean brightest of 255)"]
-    for camera in data["cameras"]:
-        size = f"{camera['width']}x{camera['height']}"
-        brightness = " ".join(f"{_number(v, 0):>4}" for v in camera["brightness"])
-        lines.append(f"{camera['feature']:<32} {camera['dtype']:<9} {size:>9} "
-                     f"{camera['decoded']:>8}  {brightness}")
+        parts.append(markdown_table(
+            ("camera", "stored as", "size", "images", "darkest of 255", "mean", "brightest"),
+            [(c["feature"], c["dtype"], f"{c['width']}x{c['height']}", c["decoded"],
+              *(_number(v, 0) for v in c["brightness"])) for c in data["cameras"]]))
     for feature in data["features"]:
-        action = feature["name"].split(".")[0] == "action"
-        lines += ["", f"{feature['name']:<24} {'min':>10} {'mean':>10} {'std':>10} {'max':>10}"
-                  + (f" {'at min':>7} {'at max':>7}" if action else "")]
-        for i, channel in enumerate(feature["channels"]):
-            numbers = " ".join(f"{_number(feature[key][i], 4):>10}"
-                               for key in ("min", "mean", "std", "max"))
-            shares = [feature["at_min"][i], feature["at_max"][i]] if action else []
-            lines.append(f"  {channel:<22} {numbers}" + "".join(
-                f" {_number(v and 100 * v, 1):>5} %" for v in shares))
-    lines += ["", f"{data['errors']} error(s), {data['warnings']} warning(s)"]
-    lines += [f"  {'error' if f['error'] else 'warning'}: {f['text']}" for f in data["findings"]]
-    return "\n".join(lines)
+        keys, shares = ["min", "mean", "std", "max"], []
+        if feature["name"].split(".")[0] == "action":
+            shares = ["at_min", "at_max"]
+        rows = [(channel, *(_number(feature[k][i], 4) for k in keys),
+                 *(_number(v and 100 * v, 1) + " %" for v in (feature[k][i] for k in shares)))
+                for i, channel in enumerate(feature["channels"])]
+        heads = [*keys, *(k.replace("_", " ") for k in shares)]
+        parts.append(markdown_table((feature["name"], *heads), rows))
+    findings = [f"{data['errors']} error(s), {data['warnings']} warning(s)"]
+    findings += [f"  {'error' if f['error'] else 'warning'}: {f['text']}"
+                 for f in data["findings"]]
+    return "\n\n".join([*parts, "\n".join(findings)])
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -17,6 +17,7 @@ from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.checkpoint import Checkpoint, load_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.normalizer import Normalizer
+from tinyvla_ros.policy.policy import find_device
 from training.data.consistency import Finding
 from training.diagnose import memory_plan, one_batch, probe, range_check
 from training.diagnose.memory_plan import MB, MemoryPlan
@@ -138,7 +139,7 @@ def diagnose(subject: Subject, request: Request) -> Diagnosis:
             checkpoint does not know.
     """
     recipe, checkpoint, device = subject.recipe, subject.checkpoint, request.device
-    _check_device(device)
+    find_device(device)
     options = recipe.optimization
     result = Diagnosis(
         subject.name, [path.name for path, _ in request.sources], device,
@@ -267,15 +268,6 @@ def _random_data(recipe: Recipe, normalizer: Normalizer, tasks: tuple[str, ...])
         actions=normalizer.to_action(torch.from_numpy(uniform.astype(np.float32))).numpy(),
         task_index=np.zeros(frames, np.int64), starts=np.array([0]), ends=np.array([frames]),
         group=np.zeros(frames, np.int64), group_weights=(1.0,))
-
-
-def _check_device(name: str) -> None:
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise InputError(f"Unknown device {name!r}; give 'cpu', 'cuda' or 'cuda:N'.") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"Device {name!r} is not available on this machine; use 'cpu'.")
 
 
 def _free_memory(device: str) -> float:

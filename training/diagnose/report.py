@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, fields
 
+from tinyvla_ros.core.tables import markdown_table
 from training.diagnose.diagnosis import OVERFIT_BATCH, Diagnosis
 from training.diagnose.memory_plan import MemoryPlan
 
@@ -40,21 +40,21 @@ def _output(d: Diagnosis) -> str:
 def _blocks(d: Diagnosis) -> str:
     rows = [(b.name, f"{b.parameters}", f"{b.rms:.3g}", f"{b.gradient:.2e}",
              f"{100 * b.dead:.0f} %") for b in d.blocks]
-    return _table(("block", "weights", "rms", "gradient", "dead channels"), rows)
+    return markdown_table(("block", "weights", "rms", "gradient", "dead channels"), rows)
 
 
 def _channels(d: Diagnosis) -> str:
     rows = [(c.name, *(f"{v:.4g}" for v in (c.low, c.mean, c.std, c.high)), f"{c.deviation:.1f}",
              *(f"{100 * v:.1f} %" if c.name.startswith("action") else ""
                for v in (c.at_limits, c.outside))) for c in d.channels]
-    return rows and _table(("channel", "min", "mean", "std", "max", "max |z|", "at limits",
+    return rows and markdown_table(("channel", "min", "mean", "std", "max", "max |z|", "at limits",
                             "outside"), rows)
 
 
 def _cameras(d: Diagnosis) -> str:
     rows = [(c.name, f"{c.brightness:.0f} of 255", f"{100 * c.blank:.0f} %",
              f"{100 * c.dark:.0f} %") for c in d.cameras]
-    return rows and _table(("camera", "brightness", "one color", "dark"), rows)
+    return rows and markdown_table(("camera", "brightness", "one color", "dark"), rows)
 
 
 def _overfit(d: Diagnosis) -> str:
@@ -73,7 +73,7 @@ def _memory(d: Diagnosis) -> str:
     rows.append(("sum", f"{d.plan.total:.1f}", f"{d.largest_plan.total:.1f}"))
     fits = (f"the largest batch is {d.largest_batch}" if d.largest_batch
             else "not even batch 1 fits")
-    return (f"{_table(('memory of a step, MB', here, largest), rows)}\n"
+    return (f"{markdown_table(('memory of a step, MB', here, largest), rows)}\n"
             f"on {d.utilization:.0%} of {d.gpu_gb:g} GB ({1e3 * d.gpu_gb * d.utilization:.0f} MB) "
             f"{fits}")
 
@@ -83,14 +83,6 @@ def _findings(d: Diagnosis) -> str:
     lines = [f"{problems} problem(s), {len(d.findings) - problems} warning(s)"]
     lines += [f"  {'problem' if f.error else 'warning'}: {f.text}" for f in d.findings]
     return "\n".join(lines)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Align the first column left and the others right."""
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    return "\n".join("  ".join([f"{row[0]:<{widths[0]}}", *(
-        f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))]).rstrip()
-        for row in [head, *rows])
 
 
 def _plain(value):

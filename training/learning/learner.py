@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from tinyvla_ros.core.tables import markdown_table
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.language import embed
 from tinyvla_ros.policy.language_config import TokenizedWords
@@ -126,10 +127,8 @@ def count_parameters(learner: Learner) -> list[Part]:
 
 def parameter_table(parts: list[Part]) -> str:
     """Return a table for people."""
-    width = max(len(p.name) for p in parts)
-    lines = [f"{'parameters':{width}} {'total':>13} {'trainable':>13}"]
-    lines += [f"{p.name:{width}} {p.total:>13,} {p.trainable:>13,}" for p in parts]
-    return "\n".join(lines)
+    return markdown_table(("parameters", "total", "trainable"),
+                          [(p.name, f"{p.total:,}", f"{p.trainable:,}") for p in parts])
 
 
 def _count(name: str, module: nn.Module) -> Part:

@@ -12,6 +12,8 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from tinyvla_ros.policy.policy import find_device
+
 
 @dataclass(frozen=True)
 class Process:
@@ -58,7 +60,11 @@ def join_processes(device: str) -> Iterator[Process]:
 
     Args:
         device: ``cpu``, or ``cuda``, which becomes this process's own GPU.
+
+    Raises:
+        InputError: there is no such device.
     """
+    find_device(device)
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     if world_size == 1:
         yield Process(0, 1, device)

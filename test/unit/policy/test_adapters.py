@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from harness.policies import random_observation
 from harness.small_models import encoder_recipe, write_vision_model, write_vlm
-from harness.small_training import run_options, write_dataset
+from harness.small_training import run_options
 from tinyvla_ros.core.errors import CheckpointError, InputError
 from tinyvla_ros.core.files import checkpoint_digest
 from tinyvla_ros.policy.checkpoint import load_checkpoint
@@ -25,11 +25,6 @@ from training.learning.train import fit_normalizer, resume, train
 from training.learning.trainer import Trainer
 
 pytest.importorskip("peft")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_dataset(tmp_path_factory.mktemp("demos") / "data")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from harness.policies import random_observation, tiny_policy_config, write_random_checkpoint
-from harness.small_training import run_options, small_recipe, write_dataset
+from harness.small_training import run_options, small_recipe
 from tinyvla_ros.core.errors import InputError, UnknownInstructionError
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig
@@ -24,11 +24,6 @@ from training.learning.train import train
 
 HASHED = {"kind": "hashed", "dim": 256}
 PARAPHRASES = {"go": ("move on", "walk forward"), "stay": ("do not leave",)}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_dataset(tmp_path_factory.mktemp("words") / "data")
 
 
 @pytest.fixture(scope="module")

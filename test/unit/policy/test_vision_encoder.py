@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from harness.policies import random_observation
-from harness.small_models import encoder_recipe, write_language_model, write_vision_model
-from harness.small_training import run_options, write_dataset
+from harness.small_models import encoder_recipe, write_vision_model
+from harness.small_training import run_options
 from tinyvla_ros.core.configuration import parse
 from tinyvla_ros.core.errors import CheckpointError, InputError
 from tinyvla_ros.core.resources import default_checkpoint
@@ -26,24 +26,6 @@ from training.learning.recipe import Recipe
 from training.learning.train import train
 
 pytest.importorskip("transformers")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_dataset(tmp_path_factory.mktemp("demos") / "data")
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    """Small base models by family, written on first use."""
-    root, written = tmp_path_factory.mktemp("models"), {}
-
-    def model(family: str):
-        if family not in written:
-            write = write_language_model if family == "llama" else write_vision_model
-            written[family] = write(root / family, *(() if family == "llama" else (family,)))
-        return str(written[family])
-    return model
 
 
 def config_of(encoder: dict) -> PolicyConfig:

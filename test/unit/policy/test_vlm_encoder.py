@@ -16,9 +16,8 @@ from harness.small_models import (
     encoder_recipe,
     write_language_model,
     write_vision_model,
-    write_vlm,
 )
-from harness.small_training import run_options, write_dataset
+from harness.small_training import run_options
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.model import PolicyNetwork
@@ -27,23 +26,6 @@ from training.diagnose.diagnosis import Request, Subject, diagnose
 from training.learning.train import train
 
 pytest.importorskip("transformers")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return write_dataset(tmp_path_factory.mktemp("demos") / "data")
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    """Small base models by family, written on first use."""
-    root, written = tmp_path_factory.mktemp("models"), {}
-
-    def model(family: str) -> str:
-        if family not in written:
-            written[family] = str(write_vlm(root / family, family))
-        return written[family]
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -87,21 +69,22 @@ def test_a_model_trains_saves_and_acts(tmp_path, data, models, family, adapt, vi
     assert not [n for n, _ in network.named_parameters() if "lm_head" in n]
 
 
-def told(policy: Policy, text: str) -> np.ndarray:
+def actions_for(policy: Policy, text: str) -> np.ndarray:
     return policy.infer(replace(random_observation(policy.config), instruction=text)).actions
 
 
 def test_words_are_read_by_the_language_model(trained):
     policy = Policy(trained)
-    known = told(policy, "go")
-    assert not np.array_equal(known, told(policy, "stay"))
-    assert not np.array_equal(known, told(policy, "go left now please"))
-    assert np.array_equal(told(policy, "walk forward"), told(policy, "Walk  FORWARD"))
+    known = actions_for(policy, "go")
+    assert not np.array_equal(known, actions_for(policy, "stay"))
+    assert not np.array_equal(known, actions_for(policy, "go left now please"))
+    assert np.array_equal(actions_for(policy, "walk forward"),
+                          actions_for(policy, "Walk  FORWARD"))
     assert policy.match_instruction("walk forward please") == "walk forward"
     with pytest.raises(InputError, match=r"tokens.*max_tokens is 8"):
         policy.match_instruction("please walk to the red left now please now")
-    assert np.array_equal(told(Policy(trained, ignore_instruction=True), "go"),
-                          told(Policy(trained, ignore_instruction=True), "stay"))
+    assert np.array_equal(actions_for(Policy(trained, ignore_instruction=True), "go"),
+                          actions_for(Policy(trained, ignore_instruction=True), "stay"))
 
 
 def test_known_words_need_no_tokenizer_and_are_the_same(trained, models, tmp_path, monkeypatch):
@@ -111,7 +94,7 @@ def test_known_words_need_no_tokenizer_and_are_the_same(trained, models, tmp_pat
     (base / "tokenizer.json").write_text("{}")
     monkeypatch.setenv("TINYVLA_BASE_MODELS", str(base.parent))
     policy = Policy(trained)
-    assert np.array_equal(told(policy, "go"), told(expected, "go"))
+    assert np.array_equal(actions_for(policy, "go"), actions_for(expected, "go"))
     with pytest.raises(InputError, match="tokenizer"):
         policy.match_instruction("red left")
 

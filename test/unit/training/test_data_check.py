@@ -52,7 +52,7 @@ def test_a_good_dataset(images, tmp_path, capsys):
     for words in ("demos", "3 episodes", "19 frames", "10 fps", "1.9 s", "fingerprint", "0 error",
                   "0 warning"):
         assert words in text
-    assert re.search(r"2 +15 +push the block\n", text)
+    assert re.search(r"push the block \| +2 \| +15 ", text)
     values = np.array(pq.read_table(root / DATA)["action"].to_pylist())
     assert report["features"][1]["channels"] == ["dx", "dy"]
     assert np.allclose(report["features"][1]["mean"], values.mean(0))

@@ -366,3 +366,12 @@ def test_only_the_exploding_recipe_scales_its_loss():
 def test_bad_train_arguments(arguments, words, capsys):
     assert main(["train", *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("device", ["nonsense", "cuda"])
+def test_a_device_that_is_not_there_is_refused_before_anything_is_written(
+        dataset, tmp_path, device, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match=f"'{device}'.*'cpu'"):
+        train(recipe(), run_options(dataset, device=device), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
