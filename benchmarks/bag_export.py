@@ -2,7 +2,7 @@
 """How much faster than it was recorded a bag becomes a dataset.
 
 Bags of a real arm: two cameras at 30 Hz, joint states at 100 Hz, a chunk of 16 actions every
-0.1 s, all in system time. The pictures move and are noisy, as a camera's are: what a simulator
+0.1 s, all in system time. The images move and are noisy, as a camera's are: what a simulator
 draws is smaller and faster. Writing them down is not timed.
 """
 
@@ -47,7 +47,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60.0, help="length of each bag")
-    parser.add_argument("--size", type=int, default=96, help="of the recorded pictures")
+    parser.add_argument("--size", type=int, default=96, help="of the recorded images")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     print_heading("Export of bags", ("rosbags", "mcap", "pyarrow", "opencv-python-headless", "av"),
@@ -118,10 +118,10 @@ def _images(seconds: float, size: int, seed: int):
             left = (2 * i + 90 * j) % (3 * size)
 
             def make(left=left, stamp=stamp, grain=noise[(i + j) % len(noise)]):
-                picture = np.clip(scene[:, left:left + size] + grain, 0, 255).astype(np.uint8)
+                image = np.clip(scene[:, left:left + size] + grain, 0, 255).astype(np.uint8)
                 return STORE.types[IMAGE](
                     header=_header(stamp), height=size, width=size, encoding="rgb8",
-                    is_bigendian=0, step=3 * size, data=picture.reshape(-1))
+                    is_bigendian=0, step=3 * size, data=image.reshape(-1))
 
             yield f"/camera/{camera}/image_raw", IMAGE, stamp, make
 

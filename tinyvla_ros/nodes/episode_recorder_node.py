@@ -29,14 +29,14 @@ from tinyvla_ros.core.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import checkpoint_digest
 from tinyvla_ros.nodes.parameters import declare_parameters
-from tinyvla_ros.nodes.recorded_topics import (
+from tinyvla_ros.nodes.runner import ERROR, OK, WARN, Diagnostics, run_node
+from tinyvla_ros.nodes.topics import (
     fits,
     matching_qos,
     message_class,
     offered_qos,
     patterns,
 )
-from tinyvla_ros.nodes.runner import ERROR, OK, WARN, Diagnostics, run_node
 
 # Periods of looking for new topics and of sorting messages, s.
 DISCOVERY_S, TICK_S = 0.2, 0.03

@@ -18,8 +18,7 @@ from tinyvla_ros.arm.contract_streams import InputStream, policy_streams
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.core.messages import stamp_to_ns
 from tinyvla_ros.nodes.outputs import make_outputs
-from tinyvla_ros.nodes.policy_inputs import stream_qos
-from tinyvla_ros.nodes.recorded_topics import message_class
+from tinyvla_ros.nodes.topics import message_class, stream_qos
 from tinyvla_ros.policy.config import PolicyConfig
 
 # A measured rate may differ from the declared one by this share.

@@ -9,32 +9,21 @@ from collections import Counter
 from collections.abc import Callable
 
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import String
 
-from tinyvla_ros.arm.contract import CameraStream, RobotContract, Stream
+from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_streams import InputStream, make_assembler, policy_streams
 from tinyvla_ros.arm.liveness import StreamHealth
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.messages import stamp_to_ns
 from tinyvla_ros.core.types import Observation
-from tinyvla_ros.nodes.recorded_topics import message_class
 from tinyvla_ros.nodes.runner import LATCHED
+from tinyvla_ros.nodes.topics import message_class, stream_qos
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.language_config import fold
 
-# Messages that may wait while this process is busy. Of images only the newest counts, and the
-# middleware keeps the memory of as many as ever waited.
-DEPTH, CAMERA_DEPTH = 20, 2
 # Camera stamps whose arrival is remembered, for the latency by stage.
 ARRIVALS = 64
-
-
-def stream_qos(stream: Stream) -> QoSProfile:
-    """Return the quality of service that a stream is subscribed to with."""
-    return QoSProfile(depth=CAMERA_DEPTH if isinstance(stream, CameraStream) else DEPTH,
-                      reliability=ReliabilityPolicy.RELIABLE if stream.reliable
-                      else ReliabilityPolicy.BEST_EFFORT)
 
 
 class PolicyInputs:

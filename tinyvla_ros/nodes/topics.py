@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which topics are recorded, as what, and with which quality of service."""
+"""Names, message types and quality of service of the topics that nodes subscribe to."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import re
 
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
+from tinyvla_ros.arm.contract import CameraStream, Stream
 from tinyvla_ros.bags.metadata import qos_profile
 from tinyvla_ros.core.errors import InputError
 
-# Queue sizes: messages that may wait in the middleware while this process is busy.
+# Messages that may wait in the middleware while a recorder is busy, and while a policy is, which
+# needs only the newest image: the middleware keeps the memory of as many as ever waited.
 DEPTH, LARGE_DEPTH = 500, 60
+POLICY_DEPTH, POLICY_CAMERA_DEPTH = 20, 2
 LARGE = ("sensor_msgs/msg/Image", "sensor_msgs/msg/PointCloud2")
 
 
@@ -64,3 +67,11 @@ def offered_qos(qos: QoSProfile) -> dict:
     """Return a QoS profile in the words of rosbag2's metadata.yaml."""
     return qos_profile(qos.history.name.lower(), qos.depth, qos.reliability.name.lower(),
                        qos.durability.name.lower())
+
+
+def stream_qos(stream: Stream) -> QoSProfile:
+    """Return the quality of service that a policy subscribes with."""
+    camera = isinstance(stream, CameraStream)
+    return QoSProfile(depth=POLICY_CAMERA_DEPTH if camera else POLICY_DEPTH,
+                      reliability=ReliabilityPolicy.RELIABLE if stream.reliable
+                      else ReliabilityPolicy.BEST_EFFORT)
