@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from diagnostic_msgs.msg import DiagnosticStatus
 from pydantic import Field
 from rclpy.node import Node
@@ -125,10 +123,6 @@ class EvalNode(Node):
         self.exit_code = 0
 
 
-def main(args: list[str] | None = None) -> int:
+def main() -> int:
     """Run the node; see ``ros2 run tinyvla_ros eval_node``."""
-    return run_node(EvalNode, args)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return run_node(EvalNode)

@@ -286,10 +286,6 @@ class SimBridgeNode(Node):
         return (*self._state, values)
 
 
-def main(args: list[str] | None = None) -> int:
+def main() -> int:
     """Run the node; see ``ros2 run tinyvla_ros sim_bridge_node``."""
-    return run_node(SimBridgeNode, args)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return run_node(SimBridgeNode)

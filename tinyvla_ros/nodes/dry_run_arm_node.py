@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import cv2
@@ -163,10 +162,6 @@ def _pose(moment: Moment, now_ns: int) -> PoseStamped:
     return msg
 
 
-def main(args: list[str] | None = None) -> int:
+def main() -> int:
     """Run the node; see ``ros2 run tinyvla_ros dry_run_arm_node``."""
-    return run_node(DryRunArmNode, args)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return run_node(DryRunArmNode)

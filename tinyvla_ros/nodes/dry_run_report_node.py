@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -63,10 +62,6 @@ def _print(text: str) -> None:
     print(text, flush=True)
 
 
-def main(args: list[str] | None = None) -> int:
+def main() -> int:
     """Run the node; see ``tinyvla dry-run``."""
-    return run_node(DryRunReportNode, args)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return run_node(DryRunReportNode)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import Literal
@@ -262,10 +261,6 @@ def _metadata(parameters: RecorderParameters) -> dict[str, str]:
     return values
 
 
-def main(args: list[str] | None = None) -> int:
+def main() -> int:
     """Run the node; see ``ros2 run tinyvla_ros episode_recorder_node``."""
-    return run_node(EpisodeRecorderNode, args)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return run_node(EpisodeRecorderNode)

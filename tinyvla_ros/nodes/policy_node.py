@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Literal
 
@@ -251,10 +250,6 @@ class PolicyNode(LifecycleNode):
         return _LEVELS.get(state, WARN), message, values
 
 
-def main(args: list[str] | None = None) -> int:
+def main() -> int:
     """Run the node; see ``ros2 run tinyvla_ros policy_node``."""
-    return run_node(PolicyNode, args)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return run_node(PolicyNode)

@@ -29,7 +29,7 @@ SUBSCRIBERS = "subscribers "
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
 
-def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> int:
+def run_node(make_node: Callable[[], Node]) -> int:
     """Run a node until it sets ``node.exit_code``, or until SIGINT or SIGTERM.
 
     ``node.close()`` is called while the node can still publish, so that a policy brings its arm
@@ -42,7 +42,7 @@ def run_node(make_node: Callable[[], Node], args: list[str] | None = None) -> in
     try:
         try:
             # rclpy's own handlers would shut the context down before the node can publish a hold.
-            rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+            rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
             node = make_node()
             signals.is_loading = False
         except BaseException:
