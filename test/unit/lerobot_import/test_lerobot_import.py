@@ -65,7 +65,7 @@ def test_actions_are_those_of_lerobot(folders, name):
     assert np.abs(drive(imported, CASES[name]) - ours).max() < FLOAT32
 
 
-def test_the_checkpoint_says_what_it_is(folders):
+def test_the_checkpoint_describes_itself(folders):
     path = folders("processors") / "imported"
     config = load_checkpoint(path).config
     assert list(config.cameras) == ["front", "wrist"]
@@ -126,7 +126,7 @@ def test_a_chunk_goes_on_from_a_plan(folders, name):
     assert np.allclose(none.actions, free, atol=1e-6)
 
 
-def test_another_sampler_is_said_in_the_card(folders, tmp_path, capsys):
+def test_the_card_names_another_sampler(folders, tmp_path, capsys):
     out = tmp_path / "fast"
     assert main([*_arguments(folders("processors") / "source", out), "--sampler", "ddim",
                  "--sample-steps", "2"]) == 0

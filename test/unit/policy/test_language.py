@@ -50,7 +50,7 @@ def test_hashing_puts_wordings_that_share_words_together():
     assert abs(door @ coffee) < 0.3
 
 
-def test_a_policy_takes_new_wordings_and_says_what_they_are_like(talkative):
+def test_a_policy_takes_new_wordings_and_reports_the_nearest_known_one(talkative):
     policy = Policy(talkative)
     assert policy.match_instruction("walk forward please") == "walk forward"
     known, new = _actions(policy, "walk forward"), _actions(policy, "walk forward quickly")
@@ -93,7 +93,7 @@ def test_words_beyond_ascii_are_words(tmp_path):
     assert policy.match_instruction("ドアを閉める") == "ドアを閉める"
 
 
-def test_a_deaf_policy_hears_nothing(talkative):
+def test_ignoring_the_instruction_makes_all_instructions_alike(talkative):
     ignoring = Policy(talkative, ignore_instruction=True)
     assert np.array_equal(_actions(ignoring, "go"), _actions(ignoring, "stay"))
     assert not np.array_equal(_actions(ignoring, "go"), _actions(Policy(talkative), "go"))

@@ -89,7 +89,7 @@ def test_bad_arguments_are_refused(tiny_checkpoint, arguments, words):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_missing_gpu_is_said(tiny_checkpoint):
+def test_a_missing_gpu_is_refused(tiny_checkpoint):
     with pytest.raises(InputError, match="not available"):
         Policy(tiny_checkpoint, device="cuda")
 

@@ -33,7 +33,7 @@ def test_it_knows_its_tasks(path, tasks):
     assert sorted(robot.instruction(t) for t in tasks) == sorted(config.instructions)
 
 
-def test_mt10_closes_a_drawer_when_told_so():
+def test_mt10_closes_a_drawer_when_instructed():
     from sim_bridge.metaworld_env import MetaWorldEnv
     from sim_bridge.rollout import Episode, rollout
     from tinyvla_ros.policy.policy import Policy

@@ -117,7 +117,7 @@ def test_tokens_are_arranged_as_the_image_is(models):
     assert divmod(int(change.argmax()), 4) == (0, 3)
 
 
-def test_what_cannot_be_used_is_said_in_one_sentence(tmp_path, models):
+def test_what_cannot_be_used_is_refused_in_one_sentence(tmp_path, models):
     vision = {"kind": "vision", "adapt": "frozen"}
     refused(vision | {"model": str(tmp_path / "nowhere")}, "nowhere", "config.json")
     refused(vision | {"model": models("siglip"), "image_size": 44}, "44", "patch size 8", "40")

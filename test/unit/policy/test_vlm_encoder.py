@@ -153,7 +153,7 @@ def test_weights_in_bfloat16_train_with_adapters_in_float32(tmp_path, data, mode
     assert np.isfinite(policy.infer(random_observation(policy.config)).actions).all()
 
 
-def test_what_cannot_be_used_is_said_in_one_sentence(tmp_path, models):
+def test_what_cannot_be_used_is_refused_in_one_sentence(tmp_path, models):
     vlm = {"kind": "vlm", "model": models("smolvlm")}
     refused(vlm | {"image_size": 36}, "36", "patch size 8")
     refused(vlm | {"image_size": 24}, "cannot be encoded", "image_size")  # 9 patches, by fours
@@ -183,6 +183,6 @@ def test_the_memory_plan_counts_a_frozen_base_once(models):
     assert plan.optimizer == pytest.approx(2 * plan.averaged, rel=0.01)
 
 
-def test_the_configuration_says_what_a_checkpoint_needs(trained):
+def test_the_configuration_names_what_a_checkpoint_needs(trained):
     encoder = json.loads((trained / "config.json").read_text())["model"]["encoder"]
     assert encoder["kind"] == "vlm" and encoder["base"]

@@ -75,7 +75,7 @@ def recipe_file(tmp_path, recipe: Recipe):
     return path
 
 
-def test_the_exploding_head_is_told_from_the_default_one(dataset):
+def test_the_exploding_head_differs_from_the_default_one(dataset):
     for recipe, expected in ((small_recipe(), []), (changed(**EXPLODING), ["output scale"])):
         data = load(dataset, recipe)
         learner, batch = built(recipe, data), batch_of(recipe, data)
@@ -323,7 +323,7 @@ def test_a_batch_that_does_not_fit_is_found(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_command_reports_and_says_what_it_skipped(dataset, tmp_path, capsys):
+def test_the_command_reports_what_it_skipped(dataset, tmp_path, capsys):
     out = tmp_path / "new" / "report.json"
     path = recipe_file(tmp_path, small_recipe(learning_rate=2e-3))
     assert main(["diagnose", "--config", str(path), "--data", str(dataset),

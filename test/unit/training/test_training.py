@@ -214,7 +214,7 @@ def test_non_finite_batches_are_skipped_and_counted(dataset, tmp_path, monkeypat
     load_checkpoint(tmp_path / "c" / "last")  # finite weights
 
 
-def test_a_run_that_diverged_says_so(dataset, tmp_path, monkeypatch):
+def test_a_run_that_diverged_ends_with_an_error(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(Learner, "forward", lambda self, batch: (
         self.network.denoiser.head.weight.sum() * float("nan"),
         self.network.denoiser.head.bias.sum()))
