@@ -9,13 +9,13 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 
 from sim_bridge.episodes import EPISODE_SLOT_NS, RunParameters
+from sim_bridge.film_strip import FilmStrip
 from sim_bridge.nodes.sensor_publisher import SENSOR_QOS
 from sim_bridge.results import EpisodeRecord, ResultsWriter, protocol, table
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.episode_event import END, EpisodeEvent
 from tinyvla_ros.core.errors import MessageError
 from tinyvla_ros.core.files import checkpoint_digest
-from tinyvla_ros.core.film_strip import FilmStrip
 from tinyvla_ros.core.messages import image_to_array, stamp_to_ns
 from tinyvla_ros.core.resources import default_checkpoint
 from tinyvla_ros.nodes.parameters import declare_parameters

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sim_bridge.episodes import POLICY_SEED, EpisodeSpec
+from sim_bridge.film_strip import FilmStrip
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.film_strip import FilmStrip
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.policy import Policy
 
