@@ -102,7 +102,8 @@ def read_information(bag: Path) -> dict:
     path = bag / METADATA
     if not path.is_file():
         return {}
-    information = read_yaml(path).get("rosbag2_bagfile_information")
+    content = read_yaml(path)
+    information = content.get("rosbag2_bagfile_information") if isinstance(content, dict) else None
     if not isinstance(information, dict):
         raise InputError(f"{path} is not what rosbag2 writes; make it anew with "
                          f"'tinyvla bag recover {bag}'.")

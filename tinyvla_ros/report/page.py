@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -220,7 +221,11 @@ def _plots(entry: ReportEntry) -> dict:
         "channels": channels, "states": data.states,
         "events": [{"t": e.t, "kind": e.kind} for e in data.events],
         "chunks": [{"t": round(c.t, 4), "begin": round(c.begin, 4), "end": round(c.end, 4),
-                    "dt": c.dt, "seam": None if c.seam is None else round(c.seam, 4),
-                    "latency": None if c.latency_ms is None else round(c.latency_ms, 1),
-                    "rows": [[round(v, 4) if np.isfinite(v) else None for v in row]
-                             for row in c.rows.tolist()]} for c in data.chunks]}
+                    "dt": c.dt, "seam": _rounded(c.seam, 4), "latency": _rounded(c.latency_ms, 1),
+                    "rows": [[_rounded(v, 4) for v in row] for row in c.rows.tolist()]}
+                   for c in data.chunks]}
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    """Return a number that JSON has; NaN and infinity become None."""
+    return None if value is None or not math.isfinite(value) else round(value, digits)

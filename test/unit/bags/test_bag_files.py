@@ -274,3 +274,12 @@ def test_recover_refuses_to_overwrite_and_goes_on_with_the_next(tmp_path, capsys
     assert run_command(["bag", "recover", *map(str, paths)]) == 2
     assert "nothing was overwritten" in capsys.readouterr().out
     assert texts_in(tmp_path / "b_recovered", "/a") == TEXTS["/a"]
+
+
+@pytest.mark.parametrize("text", ["", "- 1\n", "a: 1\n", "rosbag2_bagfile_information:\n", "{"])
+def test_a_bag_with_damaged_metadata_is_recovered(tmp_path, text):
+    path = write_bag(tmp_path / "bag", TEXTS)
+    (path / "metadata.yaml").write_text(text)  # empty after a power cut
+    assert run_command(["bag", "recover", str(path)]) == 0
+    assert texts_in(tmp_path / "bag_recovered", "/a") == TEXTS["/a"]
+    assert run_command(["bag", "report", str(path), "--out", str(tmp_path / "page.html")]) == 1

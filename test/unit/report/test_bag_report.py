@@ -112,6 +112,17 @@ def test_a_hold_is_no_seam_and_has_no_latency(tmp_path):
     assert [c.latency_ms for c in data.chunks] == [0.0, None, 0.0]
 
 
+def test_values_that_are_no_numbers_are_gaps(tmp_path):
+    messages = [m for m in episode_messages() if m[0] != "/action_chunk"]
+    for s, values in ((0.0, [1.0] * 10), (0.1, [float("nan")] * 10)):
+        at = START_NS + round(s * 1e9)
+        messages.append(("/action_chunk", at, chunk(at, values)))
+    _, html = report(tmp_path, write(tmp_path / "bag", messages, CUSTOM))
+    shown = plots(html)[0]["chunks"][1]
+    assert "NaN" not in json.dumps(shown)
+    assert (shown["seam"], shown["rows"][0]) == (None, [None])
+
+
 def test_latency_of_trajectories_is_that_of_the_policys_chunks(tmp_path):
     messages = []
     for topic, log, message in episode_messages():
