@@ -16,6 +16,7 @@ from sim_bridge.nodes.eval_node import EvaluationParameters
 from sim_bridge.nodes.sim_bridge_node import BridgeParameters
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.cli.main import COMMANDS, load_command
+from tinyvla_ros.core.configuration import models_in
 from tinyvla_ros.core.options import default_text, flag_of, valid_values, value_type
 from tinyvla_ros.nodes.dry_run_arm_node import DryRunArmParameters
 from tinyvla_ros.nodes.dry_run_report_node import DryRunReportParameters
@@ -43,7 +44,8 @@ def page() -> str:
              "reference` writes this page from the models that validate the values; do not edit "
              "it.", "## Commands"]
     for name, (_, text) in COMMANDS.items():
-        parts += [f"### tinyvla {name}", text, _table(load_command(name)[1], "option", _option)]
+        parts += [f"### tinyvla {name}", text, _table(load_command(name)[1], "option",
+                                            lambda name, field: flag_of(name, field).name)]
     parts += ["## ROS parameters", "Set one with `--ros-args -p name:=value` or in a launch "
               "file. Parameters are read-only while a node runs."]
     for name, model in NODES.items():
@@ -73,13 +75,9 @@ def _table(model: type[BaseModel], kind: str, label=lambda name, field: name) ->
     return "\n".join(lines)
 
 
-def _option(name: str, field: FieldInfo) -> str:
-    return flag_of(name, field).name
-
-
 def _valid(field: FieldInfo) -> str:
     kind, several = value_type(field)
-    models = list(dict.fromkeys(_models(field.annotation)))
+    models = list(dict.fromkeys(models_in(field.annotation)))
     text = " or ".join(f"[{m.__name__}](#{m.__name__.lower()})" for m in models)
     if get_origin(kind) is dict:
         several_texts = get_origin(get_args(kind)[1]) is tuple
@@ -115,17 +113,10 @@ def _attribute(model: type[BaseModel], name: str) -> str:
     return ""
 
 
-def _models(annotation: object) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models(argument)
-
-
 def _nested(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
     """Yield the models below one, each before those below it."""
     for field in model.model_fields.values():
-        for inner in _models(field.annotation):
+        for inner in models_in(field.annotation):
             yield inner
             yield from _nested(inner)
 

@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from tinyvla_ros.bags.reader import Bag, find_bags
+from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.bags.recorded_message import BagMessage
 from tinyvla_ros.core.tables import markdown_table
 
@@ -125,8 +123,3 @@ def describe(info: BagInfo) -> str:
     more += [f"  {k}: {v}" for k, v in info.custom.items()
              if k not in FIRST and len(v) <= MAX_TEXT and not k.startswith(("lost ", "dropped "))]
     return "\n".join(lines + more)
-
-
-def bags_of(paths: Sequence[Path]) -> list[Path]:
-    """Return all bags at or below several paths."""
-    return [bag for path in paths for bag in find_bags(path)]

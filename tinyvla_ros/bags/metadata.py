@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,6 @@ import yaml
 from tinyvla_ros.bags.definitions import MessageDefinition
 from tinyvla_ros.core.configuration import read_yaml
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.files import replace_file
 
 METADATA = "metadata.yaml"
 STORAGE = (".mcap", ".db3")  # ends of the storage files' names
@@ -44,57 +43,43 @@ class TopicMetadata:
         return to_yaml(self.qos) if self.qos else ""
 
 
-@dataclass
-class BagMetadata:
-    """Content of ``metadata.yaml`` for a bag of one file.
+def bag_information(file: str, topics: Collection[TopicMetadata], start_ns: int, end_ns: int,
+                    custom: Mapping[str, str]) -> dict:
+    """Return what rosbag2 notes about a bag of one file, in ``metadata.yaml`` and in the file.
 
-    ``metadata.yaml`` does not mention compressed chunks: those are internal to MCAP.
-
-    Attributes:
-        file: name of the MCAP file.
+    Args:
+        file: name of the MCAP file; compression of its chunks is internal to MCAP and not noted.
         topics: all of them, including those without messages.
         start_ns, end_ns: receive times of the first and the last message, 0 if there is none.
         custom: text by name, ``custom_data``.
     """
-
-    file: str
-    topics: list[TopicMetadata]
-    start_ns: int = 0
-    end_ns: int = 0
-    custom: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def count(self) -> int:
-        """Messages in the bag."""
-        return sum(t.count for t in self.topics)
-
-    def information(self) -> dict:
-        """Return the content; rosbag2 also stores it in the MCAP file."""
-        start = {"nanoseconds_since_epoch": self.start_ns}
-        duration = {"nanoseconds": self.end_ns - self.start_ns}
-        return {
-            "version": VERSION,
-            "storage_identifier": "mcap",
-            "duration": duration,
-            "starting_time": start,
-            "message_count": self.count,
-            "topics_with_message_count": [_topic(t) for t in self.topics],
-            "compression_format": "",
-            "compression_mode": "",
-            "relative_file_paths": [self.file],
-            "files": [{"path": self.file, "starting_time": dict(start),
-                       "duration": dict(duration), "message_count": self.count}],
-            "custom_data": dict(self.custom) or None,
-            "ros_distro": DISTRO}
-
-    def write(self, directory: Path) -> None:
-        """Write ``metadata.yaml`` into a directory in one step."""
-        text = to_yaml({"rosbag2_bagfile_information": self.information()})
-        replace_file(directory / METADATA, lambda part: part.write_text(text, encoding="utf-8"))
+    count = sum(t.count for t in topics)
+    start = {"nanoseconds_since_epoch": start_ns}
+    duration = {"nanoseconds": end_ns - start_ns}
+    return {
+        "version": VERSION,
+        "storage_identifier": "mcap",
+        "duration": duration,
+        "starting_time": start,
+        "message_count": count,
+        "topics_with_message_count": [
+            {"topic_metadata": {"name": t.name, "type": t.type, "serialization_format": "cdr",
+                                "offered_qos_profiles": t.qos,
+                                "type_description_hash": t.definition.type_hash},
+             "message_count": t.count} for t in topics],
+        "compression_format": "",
+        "compression_mode": "",
+        "relative_file_paths": [file],
+        "files": [{"path": file, "starting_time": dict(start), "duration": dict(duration),
+                   "message_count": count}],
+        "custom_data": dict(custom) or None,
+        "ros_distro": DISTRO}
 
 
 def read_information(bag: Path) -> dict:
     """Return the content of a bag's ``metadata.yaml``; empty if it has none.
+
+    ``custom_data`` is a dict of texts; ``compression_mode`` is ``file``, ``message`` or empty.
 
     Raises:
         InputError: it is not what rosbag2 writes.
@@ -107,19 +92,10 @@ def read_information(bag: Path) -> dict:
     if not isinstance(information, dict):
         raise InputError(f"{path} is not what rosbag2 writes; make it anew with "
                          f"'tinyvla bag recover {bag}'.")
-    return information
-
-
-def custom_data(information: Mapping) -> dict[str, str]:
-    """Return the custom data in the content of ``metadata.yaml``."""
-    custom = information.get("custom_data")
-    return {str(k): str(v) for k, v in custom.items()} if isinstance(custom, dict) else {}
-
-
-def compression_mode(information: Mapping) -> str:
-    """Return what rosbag2 compressed: ``file``, ``message``, or nothing (empty)."""
-    mode = str(information.get("compression_mode") or "").lower()
-    return "" if mode == "none" else mode
+    custom, mode = information.get("custom_data"), str(information.get("compression_mode")).lower()
+    custom = {str(k): str(v) for k, v in custom.items()} if isinstance(custom, dict) else {}
+    return information | {"custom_data": custom,
+                          "compression_mode": mode if mode in ("file", "message") else ""}
 
 
 def to_yaml(data: object) -> str:
@@ -141,14 +117,6 @@ def qos_profile(history: str, depth: int, reliability: str, durability: str) -> 
             "durability": durability, "deadline": dict(forever), "lifespan": dict(forever),
             "liveliness": "automatic", "liveliness_lease_duration": dict(forever),
             "avoid_ros_namespace_conventions": False}
-
-
-def _topic(topic: TopicMetadata) -> dict:
-    return {"topic_metadata": {"name": topic.name, "type": topic.type,
-                               "serialization_format": "cdr",
-                               "offered_qos_profiles": topic.qos,
-                               "type_description_hash": topic.definition.type_hash},
-            "message_count": topic.count}
 
 
 def safe_name(parts: Iterable[object]) -> str:

@@ -11,13 +11,7 @@ from mcap.reader import make_reader
 from rosbags.highlevel import AnyReader, AnyReaderError
 
 from tinyvla_ros.bags.definitions import typestore
-from tinyvla_ros.bags.metadata import (
-    METADATA,
-    STORAGE,
-    compression_mode,
-    custom_data,
-    read_information,
-)
+from tinyvla_ros.bags.metadata import METADATA, STORAGE, read_information
 from tinyvla_ros.bags.recorded_message import BagMessage, BagTopic
 from tinyvla_ros.core.errors import InputError
 
@@ -49,13 +43,13 @@ class Bag(AbstractContextManager):
         except Exception as err:  # the library lets whatever a damaged file causes through
             raise InputError(_why(self.path, err)) from None
         information = read_information(self.path)
-        self.custom: Mapping[str, str] = custom_data(information)
+        self.custom: Mapping[str, str] = information.get("custom_data", {})
         self.recorded_by = (f"ROS {information.get('ros_distro') or 'unknown'}, "
                             f"{information.get('storage_identifier')}") if information else ""
         # Files that the MCAP library can read; rosbags reads the others, without publish times.
         self._mcap = [self.path] if self.path.suffix == ".mcap" else [
             self.path / Path(name).name for name in information.get("relative_file_paths", ())
-            if name.endswith(".mcap") and not compression_mode(information)]
+            if name.endswith(".mcap") and not information["compression_mode"]]
         self.topics = {name: BagTopic(name, info.msgtype or "several types", info.msgcount,
                                       _publishers(info))
                        for name, info in self._reader.topics.items()}
@@ -132,26 +126,29 @@ class Bag(AbstractContextManager):
                              f"({_short(err)}).") from None
 
 
-def find_bags(path: str | Path) -> list[Path]:
-    """Return the bags at or below a path, in order of their names.
+def find_bags(*paths: str | Path) -> list[Path]:
+    """Return the bags at or below every path, in order of their names.
 
     A directory with a storage file or a metadata.yaml is a bag, complete or not.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none at one of them.
     """
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path} does not exist; give a bag, or a folder of bags.")
-    if path.is_file():
-        _check(path)
-        return [path]
-    bags = sorted({f.parent for f in path.rglob("*")
-                   if f.is_file() and (f.suffix in STORAGE or f.name == METADATA)
-                   and ".part" not in f.parent.name})
-    if not bags:
-        raise InputError(f"{path} holds no bag: no directory with {METADATA} or a file ending in "
-                         f"{' or '.join(STORAGE)}; give a bag, or a folder of bags.")
+    bags = []
+    for path in map(Path, paths):
+        if not path.exists():
+            raise InputError(f"{path} does not exist; give a bag, or a folder of bags.")
+        if path.is_file():
+            _check(path)
+            bags.append(path)
+            continue
+        found = {f.parent for f in path.rglob("*")
+                 if f.is_file() and (f.suffix in STORAGE or f.name == METADATA)
+                 and ".part" not in f.parent.name}
+        if not found:
+            raise InputError(f"{path} holds no bag: no directory with {METADATA} or a file ending "
+                             f"in {' or '.join(STORAGE)}; give a bag, or a folder of bags.")
+        bags += sorted(found)
     return bags
 
 

@@ -4,16 +4,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinyvla_ros.bags.metadata import (
-    STORAGE,
-    compression_mode,
-    custom_data,
-    read_information,
-)
-from tinyvla_ros.bags.partial_reader import CustomData, Damage, FoundMessage, read_partial
+from tinyvla_ros.bags.metadata import STORAGE, read_information
+from tinyvla_ros.bags.partial_reader import CustomData, Damage, read_partial
 from tinyvla_ros.bags.writer import BagWriter
 from tinyvla_ros.core.errors import InputError
 
@@ -49,23 +45,46 @@ def recover(source: Path, out: Path) -> Recovered:
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)  # of a recovery that was itself cut off
     try:
-        copy, problems = _Copy(part, out.name, custom), []
-        for file in files:
-            for found in read_partial(file):
-                if isinstance(found, Damage):
-                    problems.append(f"{file.name}: {found.what}")
-                else:
-                    copy.add(found)
-        if not copy.anything:
+        messages, problems = _copy(files, part, out.name, custom)
+        if messages is None:
             why = f" ({'; '.join(problems)})" if problems else ""
             raise InputError(f"{source} has nothing readable{why}; there is nothing to recover.")
-        copy.close()
         part.rename(out)
     except OSError as err:
         raise InputError(f"{source} cannot be copied to {out}: {err.strerror or err}.") from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return Recovered(out, copy.messages, tuple(problems))
+    return Recovered(out, messages, tuple(problems))
+
+
+def _copy(files: Sequence[Path], directory: Path, name: str, custom: dict[str, str]
+          ) -> tuple[int | None, list[str]]:
+    """Write everything readable, in the order it is found, into a new bag.
+
+    Returns:
+        The number of messages, None if nothing was readable, and what was not, a few words each.
+    """
+    problems: list[str] = []
+    writer, found_custom = None, False
+    for file in files:
+        for found in read_partial(file):
+            if isinstance(found, Damage):
+                problems.append(f"{file.name}: {found.what}")
+            elif isinstance(found, CustomData):
+                custom, found_custom = custom | found.values, True
+            else:
+                topic = found.topic
+                writer = writer or BagWriter(directory, custom, name=name)
+                if topic.name not in writer.topics:
+                    writer.add_topic(topic)
+                writer.write(topic.name, found.log_ns, found.publish_ns, found.data,
+                             found.sequence)
+    if writer is None and not found_custom:
+        return None, problems
+    # An episode that was cut off before its first message has no writer yet.
+    writer = writer or BagWriter(directory, custom, name=name)
+    writer.close(custom | {"outcome": custom.get("outcome", "interrupted"), "recovered": "true"})
+    return sum(topic.count for topic in writer.topics.values()), problems
 
 
 def _files(source: Path) -> list[Path]:
@@ -87,38 +106,7 @@ def _custom(source: Path) -> dict[str, str]:
         information = read_information(source)
     except InputError:
         return {}
-    if compression_mode(information) == "message":
+    if information.get("compression_mode") == "message":
         raise InputError(f"{source} was compressed message by message, which is not recovered "
                          "here; use 'ros2 bag reindex'.")
-    return custom_data(information)
-
-
-class _Copy:
-    """Writes messages and custom data in the order they are found."""
-
-    def __init__(self, directory: Path, name: str, custom: dict[str, str]):
-        self._directory, self._name, self._custom = directory, name, custom
-        self._writer: BagWriter | None = None
-        self.messages = 0
-        self.anything = False
-
-    def add(self, found: FoundMessage | CustomData) -> None:
-        self.anything = True
-        if isinstance(found, CustomData):
-            self._custom |= found.values
-            return
-        self._open()
-        topic = found.topic
-        if topic.name not in self._writer.topics:
-            self._writer.add_topic(topic)
-        self._writer.write(topic.name, found.log_ns, found.publish_ns, found.data, found.sequence)
-        self.messages += 1
-
-    def _open(self) -> None:
-        if self._writer is None:
-            self._writer = BagWriter(self._directory, self._custom, name=self._name)
-
-    def close(self) -> None:
-        self._open()  # for an episode that was cut off before its first message
-        self._custom.setdefault("outcome", "interrupted")
-        self._writer.close(self._custom | {"recovered": "true"})
+    return information.get("custom_data", {})

@@ -10,7 +10,8 @@ from pathlib import Path
 from mcap.writer import CompressionType, Writer
 
 from tinyvla_ros import __version__
-from tinyvla_ros.bags.metadata import BagMetadata, TopicMetadata, to_yaml
+from tinyvla_ros.bags.metadata import METADATA, TopicMetadata, bag_information, to_yaml
+from tinyvla_ros.core.files import replace_file
 
 # Metadata records in the MCAP file: our custom data (first and last), and what rosbag2 stores.
 CUSTOM, ROSBAG2 = "tinyvla_ros", "rosbag2"
@@ -94,19 +95,20 @@ class BagWriter:
     def close(self, custom: Mapping[str, str] | None = None) -> None:
         """Complete the bag, with custom data to add or replace."""
         self.custom |= custom or {}
-        metadata = BagMetadata(self._name, list(self.topics.values()), self._start, self._end,
-                               self.custom)
+        information = bag_information(self._name, self.topics.values(), self._start, self._end,
+                                      self.custom)
         try:
             self._writer.flush()
             self._writer.add_metadata(CUSTOM, self.custom)
-            self._writer.add_metadata(ROSBAG2, {
-                "serialized_metadata": to_yaml(metadata.information())})
+            self._writer.add_metadata(ROSBAG2, {"serialized_metadata": to_yaml(information)})
             self._writer.finish()
             self._file.flush()
             os.fsync(self._file.fileno())
         finally:
             self._file.close()
-        metadata.write(self.directory)
+        text = to_yaml({"rosbag2_bagfile_information": information})
+        replace_file(self.directory / METADATA,
+                     lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def free_directory(parent: Path, name: str) -> Path:

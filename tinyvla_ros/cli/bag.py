@@ -28,7 +28,7 @@ class BagsArguments(Config):
     """Options of commands that take several bags."""
 
     bags: Annotated[tuple[Path, ...], Flag(metavar="BAG", positional=True)] = Field(
-        description="bags, or folders of bags")
+        description="bags, or folders of bags, MCAP or sqlite3")
 
 
 class BagInfoArguments(BagsArguments):
@@ -40,11 +40,11 @@ class BagInfoArguments(BagsArguments):
 
 def info(options: BagInfoArguments) -> int:
     """Print bags; one that cannot be read does not stop the others."""
-    from tinyvla_ros.bags.info import bag_info, bags_of, describe
-    from tinyvla_ros.bags.reader import Bag
+    from tinyvla_ros.bags.info import bag_info, describe
+    from tinyvla_ros.bags.reader import Bag, find_bags
 
     failed = 0
-    for path in bags_of(options.bags):
+    for path in find_bags(*options.bags):
         try:
             with Bag(path) as bag:
                 found = bag_info(bag)
@@ -102,15 +102,14 @@ class BagReplayArguments(BagsArguments):
 
 def replay(options: BagReplayArguments) -> int:
     """Replay bags; 0 if every chunk of all of them is the same, 1 if not, 2 for bad input."""
-    from tinyvla_ros.bags.info import bags_of
-    from tinyvla_ros.bags.reader import Bag
+    from tinyvla_ros.bags.reader import Bag, find_bags
     from tinyvla_ros.bags.replay import replay as replay_bag
     from tinyvla_ros.bags.replay import summary
     from tinyvla_ros.bags.topics import contract_of
 
     policies: dict[str, Policy] = {}
     failed = differ = False
-    for path in bags_of(options.bags):
+    for path in find_bags(*options.bags):
         try:
             with Bag(path) as bag:
                 policy = _replay_policy(bag, options, policies)
@@ -153,14 +152,14 @@ class BagReportArguments(Config):
 def report(options: BagReportArguments) -> int:
     """Write the page; 1 if not a single bag could be read."""
     from tinyvla_ros.report.episode_report import write_report
-    from tinyvla_ros.report.page import number
+    from tinyvla_ros.report.page import counted
 
     written = write_report(options.bags, options.out, options.episodes, options.max_mb)
     for error in written.damaged:
         print(f"left out: {error}", file=sys.stderr)
     for sentence in written.left_out:
         print(sentence)
-    print(f"{options.out}: {number(written.episodes, 'episode')}, "
+    print(f"{options.out}: {counted(written.episodes, 'episode')}, "
           f"{written.bytes / 1e6:.1f} MB")
     return 0 if written.episodes else 1
 
@@ -168,8 +167,6 @@ def report(options: BagReportArguments) -> int:
 class BagExportArguments(BagsArguments):
     """Options of ``tinyvla bag export``."""
 
-    bags: Annotated[tuple[Path, ...], Flag(metavar="BAG", positional=True)] = Field(
-        description="bags, or folders of bags, MCAP or sqlite3")
     out: Path = Field(description="new LeRobotDataset directory")
     robot: Path | None = Field(None, description="robot contract; default: the one in each bag")
     fps: int = Field(20, ge=1, le=1000, description="frames per second")

@@ -15,9 +15,8 @@ from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.options import add_options, read_options
 
-_GROUPS = {"robot": "Look at robot contracts.",
-           "bag": "Look into recorded episodes and reuse them.",
-           "data": "Look at datasets."}
+_GROUPS = {"robot": "Check robot contracts.", "data": "Check datasets.",
+           "bag": "Inspect, replay and export recorded episodes."}
 
 # Name -> where its function is, below tinyvla_ros.cli, and what it does.
 COMMANDS = {
@@ -39,7 +38,7 @@ COMMANDS = {
                  "The same protocol in process, without ROS, on all cores."),
     "collect": ("data:collect", "Collect demonstrations with MetaWorld's scripted experts."),
     "train": ("train:train", "Train a policy on LeRobotDatasets, or go on with a run."),
-    "diagnose": ("train:diagnose", "Look for trouble before hours are spent: output scale, dead "
+    "diagnose": ("train:diagnose", "Find problems before a long training: output scale, dead "
                  "blocks, bad data, memory."),
     "ablate": ("studies:ablate", "Measure what each part of a recipe does."),
     "loss-vs-success": ("studies:loss_success", "Compare loss and success along a run."),
@@ -115,13 +114,13 @@ def _parser() -> CommandParser:
     parser = CommandParser(
         prog="tinyvla", description="Train a small diffusion policy and run it on ROS 2 topics.")
     parser.add_argument("--version", action="version", version=f"tinyvla_ros {__version__}")
-    rooms = {"": parser.add_subparsers(required=True, metavar="COMMAND")}
+    groups = {"": parser.add_subparsers(required=True, metavar="COMMAND")}
     for name, (_, text) in COMMANDS.items():
         group, _, last = name.rpartition(" ")
-        if group not in rooms:
-            parent = rooms[""].add_parser(group, help=_GROUPS[group], description=_GROUPS[group])
-            rooms[group] = parent.add_subparsers(required=True, metavar="COMMAND")
-        rooms[group].add_parser(last, help=text, description=text, command=name)
+        if group not in groups:
+            parent = groups[""].add_parser(group, help=_GROUPS[group], description=_GROUPS[group])
+            groups[group] = parent.add_subparsers(required=True, metavar="COMMAND")
+        groups[group].add_parser(last, help=text, description=text, command=name)
     return parser
 
 

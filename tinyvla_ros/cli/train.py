@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -52,34 +53,26 @@ def train(options: TrainArguments) -> int:
     if options.resume is None:
         options.recipe()  # before processes are started
     if options.processes > 1 and "WORLD_SIZE" not in os.environ:
-        return _several_processes(options.processes)
-    run = options.resume or options.out
-    if _train(options):
-        print(f"run: {run}; checkpoints: {run}/best, {run}/last")
-        return 0
-    print(f"stopped, all saved; go on with: tinyvla train --resume {run}")
-    return STOPPED
-
-
-def _train(options: TrainArguments) -> bool:
+        # This command again, once in every process.
+        return subprocess.call(
+            [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node",
+             str(options.processes), "-m", "tinyvla_ros.cli", *sys.argv[1:]])
     from training.learning.mixture import parse_sources
     from training.learning.train import RunOptions, resume
     from training.learning.train import train as train_policy
 
+    run = options.resume or options.out
     if options.resume is not None:
-        return resume(options.resume, options.device, options.threads)
-    run_options = RunOptions(parse_sources(options.data), options.device or "cpu", options.threads,
-                             options.init, options.wandb)
-    return train_policy(options.recipe(), run_options, options.out)
-
-
-def _several_processes(count: int) -> int:
-    """Start this command again through torchrun."""
-    import subprocess
-
-    return subprocess.call(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node",
-         str(count), "-m", "tinyvla_ros.cli", *sys.argv[1:]])
+        complete = resume(run, options.device, options.threads)
+    else:
+        run_options = RunOptions(parse_sources(options.data), options.device or "cpu",
+                                 options.threads, options.init, options.wandb)
+        complete = train_policy(options.recipe(), run_options, run)
+    if not complete:
+        print(f"stopped, all saved; go on with: tinyvla train --resume {run}")
+        return STOPPED
+    print(f"run: {run}; checkpoints: {run}/best, {run}/last")
+    return 0
 
 
 class DiagnoseArguments(RecipeArguments):

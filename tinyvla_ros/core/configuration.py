@@ -178,18 +178,19 @@ def _model_at(model: type[pydantic.BaseModel], loc: tuple) -> type[pydantic.Base
     for part in loc:
         holder = next((m for m in models if part in m.model_fields), None)
         if holder is not None:
-            models = list(_models_in(holder.model_fields[part].annotation))
+            models = list(models_in(holder.model_fields[part].annotation))
         else:  # an index, a mapping's key, or the tag of a union's member
             models = [m for m in models if any(part in get_args(field.annotation)
                                                for field in m.model_fields.values())] or models
     return models[0] if models else None
 
 
-def _models_in(annotation: object) -> Iterator[type[pydantic.BaseModel]]:
+def models_in(annotation: object) -> Iterator[type[pydantic.BaseModel]]:
+    """Yield the models that a type consists of, like the two of ``dict[str, A] | B``."""
     if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
         yield annotation
     for argument in get_args(annotation):
-        yield from _models_in(argument)
+        yield from models_in(argument)
 
 
 def read_yaml(path: str | Path) -> object:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from tinyvla_ros.bags.metadata import custom_data, read_information
+from tinyvla_ros.bags.metadata import read_information
 from tinyvla_ros.bags.reader import Bag, find_bags
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import replace_file
@@ -19,7 +19,7 @@ from tinyvla_ros.report.film import ImageStore, make_film
 from tinyvla_ros.report.page import (
     GENERATOR,
     ReportEntry,
-    number,
+    counted,
     page_bytes,
     render_episode,
     render_page,
@@ -139,13 +139,13 @@ def _read(entries: list[ReportEntry], wanted: int, max_bytes: int) -> list[str]:
         left_out.append(f"Tables and plots alone need more than {limit}; --episodes shows fewer.")
     others = len([e for e in entries if e.data]) - len(shown)
     if others:
-        left_out.append(f"Only in the table: {number(others, 'episode')} (--episodes).")
+        left_out.append(f"Only in the table: {counted(others, 'episode')} (--episodes).")
     return left_out
 
 
 def _recorded_outcome(path: Path) -> str:
     try:
-        return custom_data(read_information(path)).get("outcome", "unknown")
+        return read_information(path).get("custom_data", {}).get("outcome", "unknown")
     except InputError:
         return "unknown"
 

@@ -90,7 +90,7 @@ def page_bytes() -> int:
 def _environment() -> Environment:
     env = Environment(loader=PackageLoader("tinyvla_ros.report"), autoescape=True,
                       trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-    env.filters |= {"base64": lambda data: base64.b64encode(data).decode(), "number": number,
+    env.filters |= {"base64": lambda data: base64.b64encode(data).decode(), "counted": counted,
                     "duration": duration}
     env.globals |= {"facts_of": _episode_facts, "plots_of": _plots, "histogram_of": histogram,
                     "tones": TONES}
@@ -105,8 +105,8 @@ def _sha256(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def number(count: int, what: str) -> str:
-    """Return a number of things."""
+def counted(count: int, what: str) -> str:
+    """Return "1 episode", "2 episodes" and the like."""
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
@@ -131,9 +131,9 @@ def histogram(latency_ms: Sequence[float]) -> dict | None:
         m for m in (1, 1.5, 2, 3, 4, 5, 7.5, 10) if m * power >= step)
     counts, edges = np.histogram(np.minimum(values, end), HISTOGRAM_BARS, (0.0, end))
     return {
-        "text": f"{number(len(values), 'chunk')}: p50 {p50:.0f} ms, p99 {p99:.0f} ms, longest "
+        "text": f"{counted(len(values), 'chunk')}: p50 {p50:.0f} ms, p99 {p99:.0f} ms, longest "
                 f"{values.max():.0f} ms",
-        "bars": [(100 * n / counts.max(), f"{number(n, 'chunk')} from {low:.0f} to {high:.0f} ms")
+        "bars": [(100 * n / counts.max(), f"{counted(n, 'chunk')} from {low:.0f} to {high:.0f} ms")
                  for n, low, high in zip(counts, edges, edges[1:], strict=False)],
         "marks": [(name, value, min(100.0, 100 * value / end))
                   for name, value in (("p50", p50), ("p99", p99))],
@@ -172,7 +172,7 @@ def _summary(read: Sequence[ReportEntry], damaged: int) -> str:
         outcomes[entry.data.outcome] = outcomes.get(entry.data.outcome, 0) + 1
     counts = ", ".join(f"{n} {OUTCOME_WORDS.get(outcome, outcome)}"
                        for outcome, n in sorted(outcomes.items(), reverse=True))
-    return (f"{number(len(read), 'episode')}{': ' if counts else ''}{counts}"
+    return (f"{counted(len(read), 'episode')}{': ' if counts else ''}{counts}"
             f"{f'; {damaged} more cannot be read' if damaged else ''}.")
 
 
@@ -199,10 +199,10 @@ def _episode_facts(data: EpisodeData) -> Mapping[str, str]:
         f"{duration(data.info.duration_s)}"
     if data.chunks:
         seams = sum(c.seam is not None for c in data.chunks)
-        facts["Chunks"] = f"{len(data.chunks)}, {number(seams, 'seam')}"
+        facts["Chunks"] = f"{len(data.chunks)}, {counted(seams, 'seam')}"
     if data.states:
-        facts["Safety"] = f"{number(data.count('intervention'), 'intervention')}, " \
-            f"{number(data.count('hold'), 'hold')}"
+        facts["Safety"] = f"{counted(data.count('intervention'), 'intervention')}, " \
+            f"{counted(data.count('hold'), 'hold')}"
     return facts
 
 
