@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -11,6 +12,9 @@ from rclpy.node import Node
 from tinyvla_ros.nodes.runner import SUBSCRIBERS
 
 RECORDER = "episode_recorder_node"
+# Time for a policy that reports no subscribers to discover the recorder, s. Ours reports every
+# second; those of release 0.1.0 and of other people do not.
+UNREPORTED_S = 5.0
 
 
 class RecorderWatch:
@@ -28,13 +32,19 @@ class RecorderWatch:
     def __init__(self, node: Node, topics: Sequence[str]):
         self._node, self._topics = node, topics
         self._discovered: dict[str, int] = {}  # by the policy: topic -> subscribers
+        self._recorded_since: float | None = None
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
     def is_complete(self) -> bool:
         """Return whether the recorder gets everything that is published from now on."""
-        return (bool(self._discovered) and all(map(self._is_recorded, self._topics))
-                and all(number >= self._node.count_subscribers(topic)
-                        for topic, number in self._discovered.items()))
+        if not all(map(self._is_recorded, self._topics)):
+            self._recorded_since = None
+            return False
+        self._recorded_since = self._recorded_since or time.monotonic()
+        if not self._discovered:
+            return time.monotonic() - self._recorded_since > UNREPORTED_S
+        return all(number >= self._node.count_subscribers(topic)
+                   for topic, number in self._discovered.items())
 
     def _is_recorded(self, topic: str) -> bool:
         return any(s.node_name == RECORDER
@@ -42,5 +52,6 @@ class RecorderWatch:
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
         found = {v.key.removeprefix(SUBSCRIBERS): int(v.value) for status in msg.status
-                 for v in status.values if v.key.startswith(SUBSCRIBERS)}
+                 if status.name.endswith(": policy") for v in status.values
+                 if v.key.startswith(SUBSCRIBERS)}
         self._discovered = self._discovered | found

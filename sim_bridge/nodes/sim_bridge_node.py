@@ -130,9 +130,10 @@ class SimBridgeNode(Node):
 
     def _on_reset(self, request, response):
         with self._changed:
-            self._restart_requested = True
+            response.success = self._restart_requested = bool(self._instruction)
             self._changed.notify_all()
-        response.success, response.message = True, "the episode starts again"
+        response.message = "the episode starts again" if response.success else \
+            "no episode has begun"
         return response
 
     def _work(self) -> None:

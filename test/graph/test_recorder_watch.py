@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from unittest import mock
 
 from diagnostic_msgs.msg import DiagnosticArray
 
+from sim_bridge.nodes import recorder_watch
 from sim_bridge.nodes.recorder_watch import RECORDER, RecorderWatch
 from tinyvla_ros.nodes.runner import OK, SUBSCRIBERS, status
 
@@ -29,8 +31,9 @@ class Graph:
 
     def report(self, **discovered) -> None:
         values = {f"{SUBSCRIBERS}/{topic}": number for topic, number in discovered.items()}
+        others = {f"{SUBSCRIBERS}/{topic}": "many" for topic in self.subscribers}
         self.receive(DiagnosticArray(status=[status("policy_node: policy", OK, "", values),
-                                             status("other: part", OK, "", {"age_s": "1"})]))
+                                             status("other: part", OK, "", others)]))
 
 
 def test_a_subscription_that_the_policy_has_not_discovered_does_not_count():
@@ -50,3 +53,18 @@ def test_every_topic_needs_a_recorder():
     assert not watch.is_complete()
     graph.subscribers["/clock"].append(RECORDER)
     assert watch.is_complete()
+
+
+def test_a_policy_that_reports_no_subscribers_gets_time_to_discover_the_recorder():
+    graph = Graph(clock=[RECORDER], action_chunk=["sim_bridge_node", RECORDER])
+    watch = RecorderWatch(graph, ["/clock", "/action_chunk"])
+    with mock.patch.object(recorder_watch, "time") as time:
+        time.monotonic.return_value = 100.0
+        assert not watch.is_complete()
+        graph.subscribers["/clock"] = []
+        time.monotonic.return_value += 2 * recorder_watch.UNREPORTED_S
+        assert not watch.is_complete(), "the recorder is gone"
+        graph.subscribers["/clock"] = [RECORDER]
+        assert not watch.is_complete(), "and the wait begins again"
+        time.monotonic.return_value += 2 * recorder_watch.UNREPORTED_S
+        assert watch.is_complete()

@@ -153,7 +153,8 @@ class PolicyInputs:
                 age = health.age(now_s)
                 values[f"age_s {name}"] = f"{age:.3f}" if age < 1e6 else "never"
                 values[f"rate_hz {name}"] = f"{health.rate():.1f}"
-            return values | {f"rejected {t}": str(n) for t, n in self.rejected.items()}
+            # dict() copies at once: callbacks count without the lock.
+            return values | {f"rejected {t}": str(n) for t, n in dict(self.rejected).items()}
 
     def _subscribe(self, stream: InputStream):
         topic = stream.settings.topic
