@@ -95,6 +95,16 @@ def test_the_lock_is_free_while_an_image_is_decoded(slow):
     assert slow.inputs.images == 1
 
 
+def test_a_message_may_be_refused_while_the_inputs_are_described(slow):
+    class Refusing(int):
+        def __str__(self):
+            slow.inputs.rejected["/front"] += 1  # as a callback does, without the lock
+            return "1"
+
+    slow.inputs.rejected["/side"] = Refusing(1)
+    assert slow.inputs.describe(time.monotonic())["rejected /side"] == "1"
+
+
 @pytest.mark.parametrize("forget", [PolicyInputs.clear, lambda i: i.activate(True)])
 def test_an_image_from_before_everything_was_forgotten_is_dropped(slow, forget):
     slow.publish()

@@ -14,8 +14,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from std_srvs.srv import Trigger
 
-from harness.processes import Output, Probe, start
+from harness.processes import Output, Probe, start, start_node
 from tinyvla_ros.cli.main import main
 
 TASKS = ("reach-v3", "button-press-v3")
@@ -170,6 +171,18 @@ def test_a_dead_node_ends_the_run_with_its_name(victim, tiny_checkpoint, tmp_pat
     assert output.wait_end() != 0
     assert f"error: {victim} ended with signal SIGKILL" in output.text
     assert processes_of(out) == []
+
+
+def test_a_reset_before_the_first_episode_ends_nothing(tiny_config):
+    process = start_node("sim_bridge_node", start_timeout=5.0)
+    output, probe = Output(process), Probe(tiny_config)
+    try:
+        answer = probe.call(Trigger, "/sim_bridge_node/reset", Trigger.Request())
+    finally:
+        probe.close()
+    assert not answer.success
+    assert output.wait_end() == 2, "it still waits for a policy, which never comes"
+    assert "No policy appeared" in output.text
 
 
 @pytest.mark.parametrize(("arguments", "words"), [

@@ -6,13 +6,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
-from geometry_msgs.msg import PoseStamped, TwistStamped
+from geometry_msgs.msg import PoseStamped
 from pydantic import Field
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image, JointState
-from std_msgs.msg import Float64MultiArray, String
-from trajectory_msgs.msg import JointTrajectory
+from std_msgs.msg import String
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
@@ -24,6 +23,7 @@ from tinyvla_ros.dry_run.arm import DryRunArm, Moment
 from tinyvla_ros.dry_run.sketch import Sketch
 from tinyvla_ros.dry_run.trajectory import Refused
 from tinyvla_ros.dry_run.untrained import start_state
+from tinyvla_ros.nodes.outputs import PUBLISHERS
 from tinyvla_ros.nodes.parameters import declare_parameters
 from tinyvla_ros.nodes.runner import LATCHED, OK, WARN, Diagnostics, run_node
 from tinyvla_ros.policy.config import PolicyConfig
@@ -32,8 +32,6 @@ CAMERA_RATE, LARGEST_RATE = 30.0, 100.0
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95]
 # Reliable also serves best-effort subscribers.
 QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-COMMANDS = {"joint_trajectory": JointTrajectory, "positions": Float64MultiArray,
-            "twist": TwistStamped}
 
 
 class DryRunArmParameters(Config):
@@ -70,7 +68,7 @@ class DryRunArmNode(Node):
         self._joint_names = [n for n in config.state if n not in EE_STATE]
         self._create_sensors(parameters.rate)
         for index, output in enumerate(contract.outputs):
-            self.create_subscription(COMMANDS[output.type], output.topic,
+            self.create_subscription(PUBLISHERS[output.type].message, output.topic,
                                      lambda m, i=index: self._on_command(i, m), QOS)
         self._diagnostics = Diagnostics(self, "arm", contract.name, self._describe)
         self._publish_instruction(parameters.instruction or config.instructions[0], config)

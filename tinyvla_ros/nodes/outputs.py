@@ -1,22 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Publish plans: one publisher per output of the robot contract.
-
-Message types are imported when an output needs them.
-"""
+"""Publish plans: one publisher per output of the robot contract."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
+from geometry_msgs.msg import TwistStamped
 from rclpy.duration import Duration
 from rclpy.node import Node
+from std_msgs.msg import Float64MultiArray
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from tinyvla_ros.arm.contract_outputs import (
-    AnyOutput,
-    ChunkOutput,
-    JointTrajectoryOutput,
-    PositionsOutput,
-    TwistOutput,
-)
+from tinyvla_ros.arm.contract_outputs import AnyOutput
 from tinyvla_ros.arm.plan import Plan
 from tinyvla_ros.core.messages import fill_trajectory, set_stamp
 from tinyvla_ros.core.types import ActionChunk
@@ -32,21 +28,25 @@ class OutputPublisher:
     """Publishes the channels of one output.
 
     Attributes:
+        message: class of the commands.
+        is_streamed: whether a plan is published row by row, not as one message.
         publisher: of the commands.
 
     Args:
         node: creates the publisher.
         output: from the contract.
         channels: names of the columns of a plan.
-        message: class of the message.
     """
 
-    def __init__(self, node: Node, output: AnyOutput, channels: tuple[str, ...], message: type):
-        self._output, self._message = output, message
+    message: ClassVar[type]
+    is_streamed: ClassVar[bool] = False
+
+    def __init__(self, node: Node, output: AnyOutput, channels: tuple[str, ...]):
+        self._output = output
         self._columns = [channels.index(name) for name in output.channels]
         self._scale = np.array([c.scale for c in output.channels.values()])
         self._offset = np.array([c.offset for c in output.channels.values()])
-        self.publisher = node.create_publisher(message, output.topic, DEPTH)
+        self.publisher = node.create_publisher(self.message, output.topic, DEPTH)
         self._node = node
 
     def close(self) -> None:
@@ -82,25 +82,24 @@ class JointTrajectoryPublisher(OutputPublisher):
     interpolates by cubics.
     """
 
-    def __init__(self, node: Node, output: JointTrajectoryOutput, channels: tuple[str, ...]):
-        from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
-        super().__init__(node, output, channels, JointTrajectory)
-        self._point = JointTrajectoryPoint
+    message = JointTrajectory
 
     def send(self, plan: Plan) -> None:
         """Publish the plan."""
-        msg = self._message(joint_names=self._output.targets)
+        msg = JointTrajectory(joint_names=self._output.targets)
         set_stamp(msg.header.stamp, plan.start_ns)
         positions = self._values(plan.commands)
         velocities = plan.slopes()[:, self._columns] * self._scale
         for i, (position, velocity) in enumerate(zip(positions, velocities, strict=True)):
-            point = self._point(positions=position.tolist(), velocities=velocity.tolist())
+            point = JointTrajectoryPoint(positions=position.tolist(),
+                                         velocities=velocity.tolist())
             set_stamp(point.time_from_start, (i + 1) * plan.dt_ns)
             msg.points.append(point)
         if plan.chunk is None:
             # One more point at the same position: a late hold is not refused, and an arm that
             # moved on in the meantime has time to come back.
-            last = self._point(positions=positions[-1].tolist(), velocities=[0.0] * len(velocity))
+            last = JointTrajectoryPoint(positions=positions[-1].tolist(),
+                                        velocities=[0.0] * len(velocity))
             set_stamp(last.time_from_start,
                       len(positions) * plan.dt_ns + round(HOLD_VALID_S * 1e9))
             msg.points.append(last)
@@ -110,17 +109,14 @@ class JointTrajectoryPublisher(OutputPublisher):
 class ChunkPublisher(OutputPublisher):
     """The chunk as one message, in the form of the policy's chunks and within the limits."""
 
-    def __init__(self, node: Node, output: ChunkOutput, channels: tuple[str, ...]):
-        from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
-        super().__init__(node, output, channels, JointTrajectory)
-        self._point = JointTrajectoryPoint
+    message = JointTrajectory
 
     def send(self, plan: Plan) -> None:
         """Publish the chunk; a hold is one without an instruction."""
         chunk = plan.chunk or ActionChunk(plan.start_ns, plan.channels,
                                           plan.commands.astype(np.float32), plan.dt_ns / 1e9)
-        msg = self._message()
-        fill_trajectory(msg, chunk, plan.instruction, self._point)
+        msg = JointTrajectory()
+        fill_trajectory(msg, chunk, plan.instruction, JointTrajectoryPoint)
         self.publisher.publish(msg)
 
 
@@ -130,20 +126,18 @@ class TwistPublisher(OutputPublisher):
     Servo's own time-out (0.1 s) stops the arm when they end.
     """
 
-    def __init__(self, node: Node, output: TwistOutput, channels: tuple[str, ...]):
-        from geometry_msgs.msg import TwistStamped
-        super().__init__(node, output, channels, TwistStamped)
-        self._axes = [target.split(".") for target in output.targets]
+    message, is_streamed = TwistStamped, True
 
     def tick(self, plan: Plan, now_ns: int) -> None:
         """Publish the row for now."""
         commands = plan.values(now_ns)
         if commands is None:
             return
-        msg = self._message()
+        msg = TwistStamped()
         msg.header.frame_id = self._output.frame
         set_stamp(msg.header.stamp, now_ns)
-        for (part, axis), value in zip(self._axes, self._values(commands), strict=True):
+        for target, value in zip(self._output.targets, self._values(commands), strict=True):
+            part, axis = target.split(".")
             setattr(getattr(msg.twist, part), axis, float(value))
         self.publisher.publish(msg)
 
@@ -151,22 +145,20 @@ class TwistPublisher(OutputPublisher):
 class PositionsPublisher(OutputPublisher):
     """Positions every control period of a plan, for a forward_command_controller."""
 
-    def __init__(self, node: Node, output: PositionsOutput, channels: tuple[str, ...]):
-        from std_msgs.msg import Float64MultiArray
-        super().__init__(node, output, channels, Float64MultiArray)
+    message, is_streamed = Float64MultiArray, True
 
     def tick(self, plan: Plan, now_ns: int) -> None:
         """Publish the row for now."""
         commands = plan.values(now_ns)
         if commands is not None:
-            self.publisher.publish(self._message(data=self._values(commands).tolist()))
+            self.publisher.publish(Float64MultiArray(data=self._values(commands).tolist()))
 
 
-_PUBLISHERS = {"joint_trajectory": JointTrajectoryPublisher, "chunk": ChunkPublisher,
-               "twist": TwistPublisher, "positions": PositionsPublisher}
+PUBLISHERS = {"joint_trajectory": JointTrajectoryPublisher, "chunk": ChunkPublisher,
+              "twist": TwistPublisher, "positions": PositionsPublisher}
 
 
 def make_outputs(node: Node, outputs: tuple[AnyOutput, ...],
                  channels: tuple[str, ...]) -> list[OutputPublisher]:
     """Create the publishers of a contract; ``channels`` name the columns of its plans."""
-    return [_PUBLISHERS[output.type](node, output, channels) for output in outputs]
+    return [PUBLISHERS[output.type](node, output, channels) for output in outputs]

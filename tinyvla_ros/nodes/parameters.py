@@ -9,6 +9,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from tinyvla_ros.core.configuration import ConfigT
+from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.options import bounds, validate
 
 
@@ -26,8 +27,8 @@ def declare_parameters(node: Node, model: type[ConfigT]) -> ConfigT:
     values = {name: node.declare_parameter(name, _plain(field.default),
                                            ParameterDescriptor(dynamic_typing=True)).value
               for name, field in model.model_fields.items()}
-    values |= _with_old_names(node, model)
-    parameters = validate(model, values, lambda name: f"Parameter '{name}'")
+    parameters = validate(model, _with_new_names(node, model, values),
+                          lambda name: f"Parameter '{name}'")
     for name, field in model.model_fields.items():
         parameter = Parameter(name, value=_plain(getattr(parameters, name)))
         # Different if it was given by its old name, or as 1 for 1.0.
@@ -37,16 +38,20 @@ def declare_parameters(node: Node, model: type[ConfigT]) -> ConfigT:
     return parameters
 
 
-def _with_old_names(node: Node, model: type[ConfigT]) -> dict[str, object]:
-    """Return the values given by the names that fields had in the release before."""
-    values = {}
+def _with_new_names(node: Node, model: type[ConfigT], values: dict) -> dict[str, object]:
+    """Return the values with those that were given by a name of the release before."""
+    values = dict(values)
     for old, name in model.old_names.items():
         given = node.declare_parameter(old, None, ParameterDescriptor(dynamic_typing=True)).value
         node.undeclare_parameter(old)
-        if given is not None:
-            values[name] = given
-            node.get_logger().warning(f"Parameter '{old}' is now called '{name}'; the next "
-                                      "release will not accept the old name.")
+        if given is None:
+            continue
+        if values[name] not in (given, _plain(model.model_fields[name].default)):
+            raise InputError(f"Parameter '{name}' is {values[name]!r}, and '{old}', its old name, "
+                             f"is {given!r}; give '{name}' alone.")
+        values[name] = given
+        node.get_logger().warning(f"Parameter '{old}' is now called '{name}'; the next release "
+                                  "will not accept the old name.")
     return values
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from rclpy.clock import Clock
 
 from tinyvla_ros.arm.clock_steps import ClockSteps
-from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.arm.contract import LONGEST_BRAKE_S, RobotContract
 from tinyvla_ros.arm.plan import Plan
 from tinyvla_ros.arm.supervisor import Supervisor
 from tinyvla_ros.core.errors import InputError, MessageError
@@ -105,9 +105,14 @@ class PolicyLoop:
         """Bring the arm to rest, then end both threads."""
         with self._lock:
             self._apply(self._supervisor.deactivate(self._now_ns()))
+            plan, now_ns = self._supervisor.plan, self._now_ns()
+        if plan is not None and any(output.is_streamed for output in self._outputs):
+            # The control thread still has to publish the rows that brake the arm.
+            time.sleep(min(max((plan.end_ns - now_ns) / 1e9, 0.0), LONGEST_BRAKE_S))
+        with self._lock:
             for output in self._outputs:
                 output.flush()
-        self._closing = True
+            self._closing = True
         for condition in (self._wake, self._inputs.changed):
             with condition:
                 condition.notify_all()

@@ -79,6 +79,7 @@ def test_an_old_name_is_accepted_and_leaves_no_parameter(node):
 @pytest.mark.parametrize(("overrides", "named"), [
     ({"size": 1}, ("'width'", "1", "64", "4096")),
     ({"width": 1}, ("'width'", "1", "64", "4096")),
+    ({"width": 500, "size": 640}, ("'width'", "500", "'size'", "640")),
     ({"rate": "fast"}, ("'rate'", "fast", "number", "100")),
     ({"mode": "quick"}, ("'mode'", "quick", "slow", "fast")),
     ({"topics": 3}, ("'topics'", "3", "text")),
