@@ -62,11 +62,7 @@ class BagInfo:
 
 
 class InfoCollector:
-    """Measures a bag while somebody else reads it.
-
-    Args:
-        bag: whose messages will be added.
-    """
+    """Measures a bag whose messages are added one by one, so that it is read only once."""
 
     def __init__(self, bag: Bag):
         self._bag = bag

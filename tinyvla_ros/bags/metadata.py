@@ -90,8 +90,8 @@ def read_information(bag: Path) -> dict:
     content = read_yaml(path)
     information = content.get("rosbag2_bagfile_information") if isinstance(content, dict) else None
     if not isinstance(information, dict):
-        raise InputError(f"{path} is not what rosbag2 writes; make it anew with "
-                         f"'tinyvla bag recover {bag}'.")
+        raise InputError(f"{path} is not what rosbag2 writes; make a complete bag of it "
+                         f"with 'tinyvla bag recover {bag}'.")
     custom, mode = information.get("custom_data"), str(information.get("compression_mode")).lower()
     custom = {str(k): str(v) for k, v in custom.items()} if isinstance(custom, dict) else {}
     return information | {"custom_data": custom,

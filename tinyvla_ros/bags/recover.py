@@ -16,13 +16,7 @@ from tinyvla_ros.core.errors import InputError
 
 @dataclass(frozen=True)
 class Recovered:
-    """A recovered bag.
-
-    Attributes:
-        path: of the new bag.
-        messages: how many it has.
-        problems: what could not be read, a few words each.
-    """
+    """A new bag, the number of its messages, and what could not be read, a few words each."""
 
     path: Path
     messages: int

@@ -9,17 +9,7 @@ import numpy as np
 
 def crop_and_shrink(image: np.ndarray, box: tuple[float, float, float, float] | None,
                     height: int, width: int) -> np.ndarray:
-    """Cut out the part that a policy sees and bring it to the policy's size.
-
-    Args:
-        image: (h, w, 3) uint8.
-        box: see ``crop``.
-        height: rows of the result.
-        width: columns of the result.
-
-    Returns:
-        (height, width, 3) uint8.
-    """
+    """Return the part of (h, w, 3) uint8 that a policy sees as (height, width, 3) uint8."""
     return shrink(crop(image, box), height, width)
 
 

@@ -8,13 +8,7 @@ from tinyvla_ros.policy.config import PolicyConfig
 
 
 def model_card(name: str, source: LeRobotSource, config: PolicyConfig) -> str:
-    """Return the text of ``README.md``.
-
-    Args:
-        name: of the checkpoint.
-        source: what was imported.
-        config: of the new checkpoint.
-    """
+    """Return the text of ``README.md`` of a new checkpoint."""
     model, action, lerobot = config.model, config.action, source.config
     size = sum(tensor.numel() for tensor in source.weights.values())
     sampler = f"{model.noise_scheduler_type}, {config.diffusion.sample_steps} steps"

@@ -81,8 +81,7 @@ def _config(source: LeRobotSource, facts: DatasetFacts, options: ImportOptions) 
             raise InputError(unknown("entry in --degrees", name, dict.fromkeys(
                 (*state, *channels))))
     _, height, width = next(iter(lerobot.images.values())).shape
-    fields = LeRobotDiffusionConfig.model_fields.keys() & type(lerobot).model_fields.keys()
-    model = {name: getattr(lerobot, name) for name in fields}
+    model = lerobot.model_dump(include=set(LeRobotDiffusionConfig.model_fields))
     if options.sampler is not None:
         model["noise_scheduler_type"] = options.sampler.upper()
     where = f"{source.path / 'config.json'}"

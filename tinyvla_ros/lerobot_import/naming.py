@@ -101,8 +101,8 @@ def choose_names(what: str, given: tuple[str, ...], dataset: DatasetFacts, featu
         what: ``state`` or ``action``, as in the option.
         given: names from the command line; empty for those of the dataset.
         dataset: what is known of the dataset.
-        feature: its name there.
-        size: entries.
+        feature: name of the vector in the dataset.
+        size: number of its entries.
 
     Raises:
         InputError: there are no names, or not ``size`` different ones.

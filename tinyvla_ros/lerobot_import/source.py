@@ -9,16 +9,20 @@ from pathlib import Path
 import pydantic
 import safetensors
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from safetensors.torch import load_file
 
 from tinyvla_ros.core.configuration import Config, parse, read_json
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import CONFIG, WEIGHTS
 from tinyvla_ros.lerobot_import.normalization import EPS, LinearMap, linear
+from tinyvla_ros.policy.lerobot_config import LeRobotDiffusionConfig
 
 STATE, ACTION = "observation.state", "action"
 PREPROCESSOR, POSTPROCESSOR = "policy_preprocessor.json", "policy_postprocessor.json"
+# Settings that not every release of LeRobot writes; ``kind`` is ours.
+OPTIONAL = ("kind", "resize_shape", "crop_shape", "use_separate_rgb_encoder_per_camera",
+            "clip_sample_range")
 # Steps of a processor that do not change any number, by their registry name.
 NEUTRAL = ("rename_observations_processor", "to_batch_processor", "device_processor")
 # Prefixes in model.safetensors up to LeRobot 0.3; that of the targets is for training.
@@ -33,7 +37,7 @@ class Feature(Config):
     shape: tuple[int, ...]
 
 
-class LeRobotConfig(Config):
+class LeRobotConfig(LeRobotDiffusionConfig):
     """What is used of LeRobot's ``config.json``, by LeRobot's names; other fields are ignored."""
 
     model_config = pydantic.ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
@@ -42,30 +46,22 @@ class LeRobotConfig(Config):
     input_features: dict[str, Feature]
     output_features: dict[str, Feature]
     normalization_mapping: dict[str, str] = {}
-    n_obs_steps: int
-    horizon: int
     n_action_steps: int
-    vision_backbone: str
-    resize_shape: tuple[int, int] | None = None
-    crop_shape: tuple[int, int] | None = None
-    use_group_norm: bool
-    spatial_softmax_num_keypoints: int
-    use_separate_rgb_encoder_per_camera: bool = False
-    down_dims: tuple[int, ...]
-    kernel_size: int
-    n_groups: int
-    diffusion_step_embed_dim: int
-    use_film_scale_modulation: bool
-    noise_scheduler_type: str
     num_train_timesteps: int
     beta_schedule: str
-    beta_start: float
-    beta_end: float
     prediction_type: str
-    clip_sample: bool
-    clip_sample_range: float = 1.0
     num_inference_steps: int | None = None
     use_peft: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, data: dict) -> dict:
+        """Refuse a file without a setting that LeRobot always writes, in place of a default."""
+        missing = [name for name in LeRobotDiffusionConfig.model_fields
+                   if name not in (*OPTIONAL, *data)]
+        if missing:
+            raise ValueError(f"field {missing[0]!r} is missing; add it")
+        return data
 
     @property
     def images(self) -> dict[str, Feature]:
@@ -174,8 +170,8 @@ def _check_features(path: Path, config: LeRobotConfig) -> None:
     if STATE not in config.input_features:
         raise InputError(f"{path} takes no {STATE}; only policies with a state can be imported.")
     if set(config.output_features) != {ACTION}:
-        raise InputError(f"{path} puts out {', '.join(config.output_features) or 'nothing'}; only "
-                         f"{ACTION!r} alone can be imported.")
+        raise InputError(f"{path} has the outputs {', '.join(config.output_features) or 'none'}; "
+                         f"only {ACTION!r} alone can be imported.")
     shapes = {f.shape for f in config.images.values()}
     if len(shapes) > 1 or len(next(iter(shapes))) != 3 or next(iter(shapes))[0] != 3:
         raise InputError(f"{path} takes images of shape "
@@ -200,8 +196,8 @@ def _from_processors(path: Path, config: LeRobotConfig):
         processor = parse(_Processor, read_json(path / file), str(path / file))
         for step in processor.steps:
             if step.registry_name not in (*NEUTRAL, kind):
-                what = step.registry_name or "of own code"
-                raise InputError(f"{path / file} has a step {what!r}, which cannot be imported; "
+                what = repr(step.registry_name) if step.registry_name else "without a name"
+                raise InputError(f"{path / file} has a step {what}, which cannot be imported; "
                                  f"only {', '.join(NEUTRAL)} and {kind} can, train without it.")
         steps = [s for s in processor.steps if s.registry_name == kind]
         if len(steps) != 1:

@@ -79,7 +79,6 @@ def view_chunks(received: Sequence[tuple[int, ActionChunk, bool]], axis: TimeAxi
 
     Args:
         received: (receive time, chunk, whether it is a hold).
-        axis: the time axis.
         first_images: stamp -> receive time of the first image with it.
         limits: (low, high) of channels where known; otherwise the commanded range is used.
     """

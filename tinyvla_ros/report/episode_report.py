@@ -41,14 +41,7 @@ MAX_NAMES = 5
 
 @dataclass(frozen=True)
 class WrittenReport:
-    """A page that was written.
-
-    Attributes:
-        episodes: on the page.
-        bytes: size of the page.
-        damaged: why bags are not on it, a sentence each.
-        left_out: what does not fit into the size, a sentence each.
-    """
+    """A page: its episodes and bytes; why bags are missing and what did not fit, in sentences."""
 
     episodes: int
     bytes: int

@@ -36,7 +36,6 @@ def policy_events(statuses: Sequence[tuple[int, tuple[str, Mapping[str, str]]]],
 
     Args:
         statuses: (receive time, (message, values)) in order.
-        axis: the time axis.
     """
     states: list[tuple[float, str, str]] = []
     events: list[ReportEvent] = []
@@ -66,7 +65,6 @@ def episode_events(received: Sequence[tuple[int, EpisodeEvent]],
 
     Args:
         received: (receive time, event) in order.
-        axis: the time axis.
     """
     values: dict[str, str] = {}
     begun = 0

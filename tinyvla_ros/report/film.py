@@ -44,7 +44,7 @@ class FilmCamera:
     name: str
     topic: str
     times: np.ndarray
-    kept: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    kept: np.ndarray
 
     def newest(self, at: np.ndarray) -> np.ndarray:
         """Return for every second in ``at`` the position in ``kept`` of the newest image.
