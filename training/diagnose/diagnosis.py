@@ -120,8 +120,8 @@ def checkpoint_subject(path: Path) -> Subject:
                          "diagnose; give a checkpoint of tinyvla train.")
     report = path / "training.json"
     stored = read_json(report).get("recipe", {}) if report.is_file() else {}
-    options = parse(Optimization, {"steps": 1} | stored.get("optimization", {}),
-                    f"{report}: recipe.optimization")
+    stored = stored.get("optimization") or stored.get("optimisation", {})  # as 0.1.0 wrote it
+    options = parse(Optimization, {"steps": 1} | stored, f"{report}: recipe.optimization")
     # The training-only head is not part of a checkpoint.
     options = options.model_copy(update={"future_frames": ()})
     config = checkpoint.config

@@ -16,6 +16,7 @@ from harness.datasets import edit_column
 from harness.small_training import SIZE, small_recipe, write_dataset
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.resources import default_checkpoint
 from tinyvla_ros.policy.checkpoint import save_checkpoint
 from training.diagnose.diagnosis import Request, Subject, checkpoint_subject, diagnose
 from training.diagnose.memory_plan import StepMemory, measure_peak
@@ -382,6 +383,11 @@ def test_a_checkpoint_names_instructions_its_own_way(dataset, tmp_path):
     other = write_dataset(tmp_path / "other", tasks=("fly",))
     with pytest.raises(InputError, match="'fly'"):
         diagnose(checkpoint_subject(checkpoint), Request([(other, 1.0)]))
+
+
+def test_a_shipped_checkpoint_is_diagnosed_with_the_options_it_was_trained_with():
+    options = checkpoint_subject(default_checkpoint()).recipe.optimization
+    assert (options.batch_size, options.learning_rate, options.steps) == (32, 0.003, 14500)
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
