@@ -31,13 +31,11 @@ def collect(options: CollectArguments) -> int:
     """Collect demonstrations."""
     from sim_bridge.episodes import expand_tasks
     from sim_bridge.simulated_robot import SimulatedRobotConfig
-    from training.data.collect import CollectOptions
     from training.data.collect import collect as collect_demonstrations
 
     collect_demonstrations(
         list(expand_tasks(options.tasks)), options.episodes, options.seed, options.out,
-        CollectOptions(noise=options.noise), options.workers,
-        SimulatedRobotConfig.load(scenes=options.scenes))
+        options.noise, options.workers, SimulatedRobotConfig.load(scenes=options.scenes))
     print(f"demonstrations: {options.out}")
     return 0
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from sim_bridge.episodes import HORIZON
+from sim_bridge.episodes import HORIZON, plan_episodes
 from sim_bridge.metaworld_env import (
     ACTION_CHANNELS,
     CONTROL_DT,
@@ -34,43 +34,35 @@ from training.jobs.pool import Job, work_through
 from training.jobs.progress import progress_bar
 
 STATE_NAMES = (*JOINT_NAMES, *EE_NAMES)
+IMAGE_SIZE = 96
+SETTLE_STEPS = 24  # control steps recorded past the first success
 # Demonstrations and evaluations both count seeds from 0; this keeps their goals apart.
 SEED_OFFSET = 1_000_000_000
 
 
-@dataclass(frozen=True)
-class CollectOptions:
-    """How demonstrations are made.
+def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float = 1.0,
+            workers: int | None = None, config: SimulatedRobotConfig | None = None,
+            size: int = IMAGE_SIZE) -> None:
+    """Write successful demonstrations to a dataset; the number of processes does not matter.
 
-    Attributes:
-        image_size: stored images are (image_size, image_size, 3).
+    Args:
+        tasks: MetaWorld tasks, each once.
+        episodes: demonstrations per task.
+        seed: decides goals, objects and noise.
+        out: directory to create.
         noise: largest amplitude of a noise burst, in action units; each episode draws its own.
-        settle_steps: control steps recorded past the first success.
-    """
-
-    image_size: int = 96
-    noise: float = 1.0
-    settle_steps: int = 24
-
-
-def collect(tasks: list[str], episodes: int, seed: int, out: Path,
-            options: CollectOptions = CollectOptions(), workers: int | None = None,
-            config: SimulatedRobotConfig | None = None) -> None:
-    """Write ``episodes`` successful demonstrations of every task to ``out``.
-
-    The result depends on tasks, episodes, seed and options only, not on ``workers``.
+        workers: processes; None for one per core.
+        config: the simulated robot.
+        size: stored images are (size, size, 3).
 
     Raises:
-        InputError: unknown task, episodes below 1, negative seed, or ``out`` not writable.
+        InputError: a task, ``episodes`` or ``seed`` is not valid, or ``out`` not writable.
     """
+    plan_episodes(tasks, episodes, seed)  # for its checks: the seeds of demonstrations are others
     config = config or SimulatedRobotConfig.load()
     for task in tasks:
         config.instruction(task)
-    if episodes < 1:
-        raise InputError(f"Episodes is {episodes}; give a number of at least 1.")
-    if seed < 0:
-        raise InputError(f"Seed is {seed}; give a number of at least 0.")
-    k, size = config.camera_every, options.image_size
+    k = config.camera_every
     features = {f"observation.images.{name}": {
         "dtype": "image", "shape": [size, size, 3], "names": ["height", "width", "channels"]}
         for name in config.cameras}
@@ -90,7 +82,7 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path,
                 if kept[task] == episodes:
                     break
                 yield Job("demonstration", _run_job,
-                          _Demonstration(task, first + number, config, options))
+                          _Demonstration(task, first + number, config, noise, size))
 
     def finished(job: Job, episode: DatasetEpisode | None) -> tuple[Job, ...]:
         task = job.argument.task
@@ -100,7 +92,7 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path,
             kept[task] += 1
         if job.argument.seed == first + attempts - 1 and kept[task] < episodes:
             raise InputError(f"Only {kept[task]} of {attempts} demonstrations of {task} "
-                             f"succeeded; lower the noise (now {options.noise}).")
+                             f"succeeded; lower the noise (now {noise}).")
         return ()
 
     with progress_bar(total=len(tasks) * episodes, unit="episode", desc="collect") as progress:
@@ -113,19 +105,21 @@ class _Demonstration:
     task: str
     seed: int
     config: SimulatedRobotConfig
-    options: CollectOptions
+    noise: float
+    size: int
 
 
 def _run_job(job: _Demonstration) -> DatasetEpisode | None:
-    return demonstrate(environment(job.task, job.config), job.seed, job.options)
+    return demonstrate(environment(job.task, job.config), job.seed, job.noise, job.size)
 
 
-def demonstrate(env: MetaWorldEnv, seed: int, options: CollectOptions) -> DatasetEpisode | None:
+def demonstrate(env: MetaWorldEnv, seed: int, noise: float, size: int = IMAGE_SIZE
+                ) -> DatasetEpisode | None:
     """Run the scripted expert once; ``None`` if it did not succeed within the horizon."""
     from metaworld.policies import ENV_POLICY_MAP
 
     rng = np.random.default_rng(seed)
-    noise = _NoiseBursts(rng, options.noise * rng.uniform(0.0, 1.0))
+    bursts = _NoiseBursts(rng, noise * rng.uniform(0.0, 1.0))
     expert = ENV_POLICY_MAP[env.task]()
     env.reset_unseen(seed)
     every = env.config.camera_every
@@ -144,10 +138,10 @@ def demonstrate(env: MetaWorldEnv, seed: int, options: CollectOptions) -> Datase
         actions[-1][step % every] = action
         executed = action.copy()
         if steps_left is None:
-            executed[:3] += noise.sample()
+            executed[:3] += bursts.sample()
         _, success, _ = env.control(executed)
         if steps_left is None and success:
-            steps_left = options.settle_steps
+            steps_left = SETTLE_STEPS
         elif steps_left is not None:
             steps_left -= 1
     if steps_left is None or steps_left > 0:
@@ -156,8 +150,8 @@ def demonstrate(env: MetaWorldEnv, seed: int, options: CollectOptions) -> Datase
     for scene in scenes:
         env.show(scene)
         for name in env.config.cameras:
-            image = shrink(env.render_camera(name), options.image_size, options.image_size)
-            images[f"observation.images.{name}"].append(image)
+            images[f"observation.images.{name}"].append(
+                shrink(env.render_camera(name), size, size))
     return DatasetEpisode(
         task=env.config.instruction(env.task),
         images={name: [_png(image) for image in stack] for name, stack in images.items()},
@@ -189,4 +183,3 @@ def _png(image: np.ndarray) -> bytes:
     if not ok:
         raise RuntimeError("PNG encoding failed")
     return data.tobytes()
-

@@ -12,7 +12,7 @@ from sim_bridge.shared_scenes import DRAWERS, MARKED, SHARED_TASKS, partner
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import share_directory
-from training.data.collect import CollectOptions, demonstrate
+from training.data.collect import demonstrate
 from training.experiments.language_success import check_wordings, choose_instruction, read_wordings
 from training.learning.recipe import Recipe
 
@@ -42,7 +42,7 @@ def test_two_tasks_begin_with_the_same_image_and_different_instructions(pair, sh
 @pytest.mark.parametrize("task", SHARED_TASKS)
 def test_an_expert_can_show_it_and_doing_nothing_is_no_success(task, shared):
     env = MetaWorldEnv(task, shared)
-    assert demonstrate(env, 7, CollectOptions(noise=0.0)) is not None
+    assert demonstrate(env, 7, noise=0.0) is not None
     env.reset_unseen(7)
     assert not any(env.control(np.zeros(4))[1] for _ in range(100))
 

@@ -19,7 +19,7 @@ from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import share_directory
 from tinyvla_ros.policy.checkpoint import load_checkpoint
-from training.data.collect import SEED_OFFSET, CollectOptions, collect
+from training.data.collect import SEED_OFFSET, collect
 from training.data.dataset import load_demonstrations
 from training.experiments.evaluate import evaluate
 from training.experiments.options import EvaluationOptions
@@ -47,7 +47,7 @@ def recipe(**optimization) -> Recipe:
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     root = tmp_path_factory.mktemp("data") / "demos"
-    collect(TASKS, 2, 0, root, CollectOptions(image_size=48), workers=1)
+    collect(TASKS, 2, 0, root, workers=1, size=48)
     return root
 
 
@@ -83,7 +83,7 @@ def test_dataset_follows_lerobot_v3(dataset):
 
 @pytest.mark.slow
 def test_demonstrations_do_not_depend_on_the_number_of_workers(dataset, tmp_path):
-    collect(TASKS, 2, 0, tmp_path / "again", CollectOptions(image_size=48), workers=2)
+    collect(TASKS, 2, 0, tmp_path / "again", workers=2, size=48)
     for name in ("data/chunk-000/file-000.parquet",):
         assert pq.read_table(tmp_path / "again" / name).equals(pq.read_table(dataset / name))
 
