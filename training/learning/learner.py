@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import nn
 
@@ -94,43 +92,24 @@ class Learner(nn.Module):
                      for t in (self.normalizer.action(batch.actions), batch.valid, condition))
 
 
-@dataclass(frozen=True)
-class Part:
-    """Parameters of one part.
+def count_parameters(learner: Learner) -> dict[str, dict[str, int]]:
+    """Return ``total`` and ``trainable`` parameters of every part of the network that has some.
 
-    Attributes:
-        name: of the part.
-        total: all of them.
-        trainable: those that training changes.
-    """
-
-    name: str
-    total: int
-    trainable: int
-
-
-def count_parameters(learner: Learner) -> list[Part]:
-    """Return the parts of the encoder, the denoiser, the training-only head and their sum.
-
-    The last two rows are ``policy``, without that head, and ``all``.
+    The last two are ``policy``, without the training-only head, and ``all``.
     """
     network = learner.network
-    parts = [_count(f"encoder.{name}", child) for name, child in network.encoder.named_children()]
-    parts.append(_count("denoiser", network.denoiser))
-    policy = _count("policy", network)
-    head = [] if learner.auxiliary_head is None else [
-        _count("auxiliary head (training only)", learner.auxiliary_head)]
-    everything = Part("all", policy.total + sum(p.total for p in head),
-                      policy.trainable + sum(p.trainable for p in head))
-    return [p for p in parts if p.total] + head + [policy, everything]
+    modules = {f"encoder.{name}": child for name, child in network.encoder.named_children()}
+    modules["denoiser"] = network.denoiser
+    if learner.auxiliary_head is not None:
+        modules["auxiliary head (training only)"] = learner.auxiliary_head
+    counts = {name: {"total": sum(p.numel() for p in module.parameters()),
+                     "trainable": sum(p.numel() for p in module.parameters() if p.requires_grad)}
+              for name, module in (modules | {"policy": network, "all": learner}).items()}
+    return {name: count for name, count in counts.items() if count["total"]}
 
 
-def parameter_table(parts: list[Part]) -> str:
+def parameter_table(counts: dict[str, dict[str, int]]) -> str:
     """Return a table for people."""
     return markdown_table(("parameters", "total", "trainable"),
-                          [(p.name, f"{p.total:,}", f"{p.trainable:,}") for p in parts])
-
-
-def _count(name: str, module: nn.Module) -> Part:
-    sizes = [(p.numel(), p.requires_grad) for p in module.parameters()]
-    return Part(name, sum(n for n, _ in sizes), sum(n for n, trained in sizes if trained))
+                          [(name, f"{count['total']:,}", f"{count['trainable']:,}")
+                           for name, count in counts.items()])

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Train a policy on demonstrations, from the start or from a save.
-"""
+"""Train a policy on demonstrations, from the start or from a save."""
 
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ from training.learning.learner import Learner, count_parameters, parameter_table
 from training.learning.mixture import Mixture, load_mixture
 from training.learning.processes import Process, join_processes
 from training.learning.recipe import Recipe
-from training.learning.run_directory import RunDirectory
+from training.learning.run_directory import LAST, RunDirectory
 from training.learning.run_log import RunLog
 from training.learning.trainer import Trainer
 
@@ -104,7 +103,7 @@ def resume(path: str | Path, device: str | None = None, threads: int | None = No
     sources = [(Path(d["path"]), d["weight"]) for d in report["data"]]
     init = report["init"] and Path(report["init"]["path"])
     options = RunOptions(sources, device or report["device"], threads or report["threads"], init,
-                      report["wandb"], cache)
+                         report["wandb"], cache)
     with join_processes(options.device) as process:
         data = load_mixture(sources, recipe, cache)
         expected = "+".join(d["fingerprint"] for d in report["data"])
@@ -113,7 +112,7 @@ def resume(path: str | Path, device: str | None = None, threads: int | None = No
                              f"{data.fingerprint}, then {expected}); restore them, or train anew "
                              "with another --out.")
         if run.saved:
-            last = load_checkpoint(run.path / "last")
+            last = load_checkpoint(run.path / LAST)
             normalizer = last.normalizer
             # It names the base model, which may have changed since.
             recipe = recipe.model_copy(update={"model": last.config.model})
@@ -190,13 +189,11 @@ def _run(run: RunDirectory, trainer: Trainer, normalizer: Normalizer, identity: 
 
 def _identity(recipe: Recipe, options: RunOptions, data: Mixture, trainer: Trainer) -> dict:
     """Return the part of ``train.json`` that is needed to repeat the run."""
-    fingerprints = data.fingerprint.split("+")
     return {
         "recipe": recipe.model_dump(mode="json"),
         "data": [{"name": path.name, "path": str(path.resolve()), "weight": weight,
-                  "fingerprint": fingerprint}
-                 for (path, weight), fingerprint in zip(options.sources, fingerprints,
-                                                        strict=True)],
+                  "fingerprint": fingerprint} for (path, weight), fingerprint in
+                 zip(options.sources, data.fingerprint.split("+"), strict=True)],
         "init": options.init and {"path": str(options.init.resolve()),
                                   "digest": checkpoint_digest(options.init)},
         "wandb": options.wandb,
@@ -204,9 +201,7 @@ def _identity(recipe: Recipe, options: RunOptions, data: Mixture, trainer: Train
         "frames": len(data.states), "device": options.device,
         "threads": torch.get_num_threads(), "processes": trainer.process.world_size,
         "precision": "bfloat16" if trainer.bfloat16 else "float32",
-        "parameters": {p.name: {"total": p.total, "trainable": p.trainable}
-                       for p in count_parameters(trainer.learner)},
-        **provenance()}
+        "parameters": count_parameters(trainer.learner), **provenance()}
 
 
 def _without_path(entry: dict) -> dict:
