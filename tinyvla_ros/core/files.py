@@ -30,6 +30,28 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     os.replace(part, path)
 
 
+def refuse_to_overwrite(path: Path, hint: str = "") -> None:
+    """Raise ``InputError`` if an output exists and is not an empty directory.
+
+    Args:
+        path: the output.
+        hint: what follows "choose a new one" in the message.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"Output {path} exists and is not an empty directory; choose a new one"
+                         f"{hint}, nothing was overwritten.")
+
+
+def create_directory(path: Path, hint: str = "") -> None:
+    """Create a directory for output; as ``refuse_to_overwrite``, or it cannot be created."""
+    refuse_to_overwrite(path, hint)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise InputError(f"Cannot create {path}: {err.strerror}; choose a writable directory."
+                         ) from None
+
+
 def prepare_output_directory(path: str | Path) -> Path:
     """Create a directory for results and return it.
 

@@ -13,7 +13,7 @@ import torch
 from tinyvla_ros import __version__
 from tinyvla_ros.core.configuration import parse
 from tinyvla_ros.core.errors import InputError, unknown
-from tinyvla_ros.core.files import replace_file
+from tinyvla_ros.core.files import refuse_to_overwrite, replace_file
 from tinyvla_ros.lerobot_import.card import model_card
 from tinyvla_ros.lerobot_import.naming import DatasetFacts, choose_names, read_dataset
 from tinyvla_ros.lerobot_import.options import ImportOptions
@@ -37,9 +37,7 @@ def import_checkpoint(options: ImportOptions) -> str:
         InputError: the source cannot be imported, or a name, the rate or the task is unknown.
     """
     out = options.out
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"Output {out} exists and is not an empty directory; choose a new one, "
-                         "nothing was overwritten.")
+    refuse_to_overwrite(out)
     source = read_source(options.source)
     facts = DatasetFacts() if options.dataset is None else read_dataset(options.dataset)
     config = _config(source, facts, options)

@@ -159,7 +159,7 @@ def _make(bag: Bag, part: Path, settings: ExportSettings) -> None:
         axis=1).astype(np.float32)
     images, stored = store_images(bag, recording, frames, fps, formats, part)
     np.savez(part / ARRAYS, **arrays, **images)
-    # Last: an episode without it is recognisably unfinished.
+    # Last: an episode without it is recognizably unfinished.
     write_json(part / ABOUT, {
         "task": instruction, "robot": contract.name, "source": source,
         "features": _features(contract, recording, formats, actions, fps),

@@ -20,7 +20,7 @@ from tinyvla_ros.bags.metadata import METADATA
 from tinyvla_ros.bags.reader import STORAGE, find_bags
 from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.files import write_json
+from tinyvla_ros.core.files import refuse_to_overwrite, write_json
 from training.bag_export.episode import (
     BagJob,
     BagOutcome,
@@ -80,12 +80,10 @@ def export_bags(paths: Sequence[Path], out: Path, settings: ExportSettings,
         form.feature(settings.sampling.fps)
     bags, foreign = _find(paths)
     work = out.with_name(out.name + ".export")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        if resume and (out / "meta/info.json").is_file():
-            shutil.rmtree(work, ignore_errors=True)
-            return None
-        raise InputError(f"Output {out} exists and is not an empty directory; choose a new "
-                         "directory, nothing was overwritten.")
+    if resume and (out / "meta/info.json").is_file():
+        shutil.rmtree(work, ignore_errors=True)
+        return None
+    refuse_to_overwrite(out)
     _prepare(work, settings, resume)
     jobs = [BagJob(bag, work / episode_key(bag), settings) for bag in bags]
     try:

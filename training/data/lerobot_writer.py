@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.files import create_directory
 from training.data.lerobot_format import (
     CHUNKS_SIZE,
     CODEBASE_VERSION,
@@ -32,12 +33,8 @@ QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 # What lerobot's DEFAULT_FEATURES name; every dataset has them.
 INDEX_FEATURES = {
-    "timestamp": {"dtype": "float32", "shape": [1], "names": None},
-    "frame_index": {"dtype": "int64", "shape": [1], "names": None},
-    "episode_index": {"dtype": "int64", "shape": [1], "names": None},
-    "index": {"dtype": "int64", "shape": [1], "names": None},
-    "task_index": {"dtype": "int64", "shape": [1], "names": None},
-}
+    name: {"dtype": "float32" if name == "timestamp" else "int64", "shape": [1], "names": None}
+    for name in ("timestamp", "frame_index", "episode_index", "index", "task_index")}
 
 
 @dataclass(frozen=True)
@@ -81,14 +78,8 @@ class LeRobotDatasetWriter:
     def __init__(self, root: str | Path, fps: int, features: Mapping[str, dict],
                  robot_type: str):
         self.root = Path(root)
-        if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
-            raise InputError(f"Output {self.root} exists and is not an empty directory; "
-                             "choose a new directory, nothing was overwritten.")
-        try:
-            (self.root / "meta").mkdir(parents=True, exist_ok=True)
-        except OSError as err:
-            raise InputError(f"Cannot create {self.root}: {err.strerror}; choose a writable "
-                             "directory.") from None
+        create_directory(self.root)
+        create_directory(self.root / "meta")
         self.fps = fps
         self.features = {**features, **INDEX_FEATURES}
         self.robot_type = robot_type
@@ -160,7 +151,7 @@ class LeRobotDatasetWriter:
             "fps": self.fps, "splits": {"train": f"0:{len(self._episodes)}"},
             "data_path": DATA_PATH,
             "video_path": VIDEO_PATH if self._videos else None, "features": self.features}
-        # Last: a directory without info.json is recognisably unfinished.
+        # Last: a directory without info.json is recognizably unfinished.
         (meta / "info.json").write_text(json.dumps(info, indent=4))
 
     def _open_file(self) -> None:

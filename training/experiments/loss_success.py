@@ -33,7 +33,7 @@ from training.learning.held_out import (
 from training.learning.learner import Learner
 from training.learning.mixture import Mixture, load_mixture, parse_sources
 from training.learning.recipe import Recipe
-from training.learning.run_directory import REPORT, RunDirectory
+from training.learning.run_directory import RunDirectory
 from training.learning.train import fit_normalizer
 from training.learning.trainer import split_episodes
 
@@ -44,15 +44,12 @@ def compare_losses(options: LossStudyOptions) -> str | None:
     Returns:
         The report; None if it was stopped, to be continued with the same options.
     """
-    if not (options.directory / REPORT).is_file():
-        raise InputError(f"{options.directory} is not a training run (no {REPORT}); give the "
-                         "directory that 'tinyvla train --out' made.")
     run_directory = RunDirectory(options.directory)
-    places = run_directory.snapshots()
+    report, places = run_directory.report(), run_directory.snapshots()
     if not places:
         raise InputError(f"{options.directory} has no snapshots; train with "
                          "optimization.snapshot_every above 0.")
-    plan, tools = _prepare(options, run_directory.report())
+    plan, tools = _prepare(options, report)
     with ResultsLog(options.out, plan, (LOSSES, EPISODES, BASELINES)) as log:
         labels = _measure_losses(log, places, *tools, options.workers)
         del tools  # the images: the workers need the memory

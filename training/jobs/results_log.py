@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.files import write_json
+from tinyvla_ros.core.files import refuse_to_overwrite, write_json
 
 PLAN = "plan.json"
 # Name of the results of evaluation episodes, in every log that has them.
@@ -41,10 +41,8 @@ class ResultsLog:
     def __init__(self, path: str | Path, plan: dict, names: tuple[str, ...]):
         self.path = Path(path)
         plan = json.loads(json.dumps(plan))
-        if self.path.exists() and not (self.path / PLAN).is_file() and (
-                not self.path.is_dir() or any(self.path.iterdir())):
-            raise InputError(f"Output {path} exists and is not an empty directory; choose a new "
-                             "one, nothing was overwritten.")
+        if not (self.path / PLAN).is_file():
+            refuse_to_overwrite(self.path)
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         stored = {"plan": plan, "date": now, "commands": []}
         try:

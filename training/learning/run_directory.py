@@ -27,7 +27,7 @@ from safetensors.torch import save_file
 
 from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.files import write_json
+from tinyvla_ros.core.files import create_directory, write_json
 from tinyvla_ros.policy.checkpoint import load_tensors
 
 STATE, REPORT, STEPS, LAST, BEST = "state.safetensors", "train.json", "steps", "last", "best"
@@ -47,15 +47,8 @@ class RunDirectory:
             InputError: it holds something, or cannot be created.
         """
         path = Path(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            hint = f" (or go on with it: --resume {path})" if (path / REPORT).is_file() else ""
-            raise InputError(f"Output {path} exists and is not an empty directory; choose a new "
-                             f"one{hint}, nothing was overwritten.")
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as err:
-            raise InputError(f"Cannot create {path}: {err.strerror}; choose a writable "
-                             "directory.") from None
+        is_run = (path / REPORT).is_file()
+        create_directory(path, f" (or go on with it: --resume {path})" if is_run else "")
         return cls(path)
 
     @classmethod
@@ -65,13 +58,11 @@ class RunDirectory:
         Raises:
             InputError: not a run.
         """
-        path = Path(path)
-        if not (path / REPORT).is_file():
-            raise InputError(f"{path} is not a training run (no {REPORT}); give the directory "
-                             "that 'tinyvla train --out' made.")
-        for part in (path / STEPS).glob("*.part"):
+        run = cls(Path(path))
+        run.report()
+        for part in (run.path / STEPS).glob("*.part"):
             shutil.rmtree(part, ignore_errors=True)  # of a save that was killed
-        return cls(path)
+        return run
 
     @property
     def saved(self) -> bool:
@@ -79,7 +70,14 @@ class RunDirectory:
         return (self.path / LAST / STATE).is_file()
 
     def report(self) -> dict:
-        """Return the content of ``train.json``."""
+        """Return the content of ``train.json``.
+
+        Raises:
+            InputError: there is none.
+        """
+        if not (self.path / REPORT).is_file():
+            raise InputError(f"{self.path} is not a training run (no {REPORT}); give the "
+                             "directory that 'tinyvla train --out' made.")
         return read_json(self.path / REPORT)
 
     def write_report(self, report: dict) -> None:
@@ -113,8 +111,7 @@ class RunDirectory:
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir(parents=True)
             write_checkpoint(part)
-            save_file(dict(tensors), part / STATE,
-                      {"progress": json.dumps(progress)})
+            save_file(dict(tensors), part / STATE, {"progress": json.dumps(progress)})
             for file in part.rglob("*"):
                 if file.is_file():
                     _sync(file)
