@@ -21,16 +21,15 @@ import rclpy
 from _figures import print_heading, print_table
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import Image
 
 from tinyvla_ros.core.messages import fill_image, image_to_array, set_stamp, stamp_to_ns
 from tinyvla_ros.core.resources import use_middleware_profile
+from tinyvla_ros.nodes.runner import SENSOR_QOS
 
 SIZES = ((192, 192), (640, 480))  # width, height
-QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)  # the bridge's
 PATIENCE_S = 15.0  # for the two processes to find each other, and for the last message
 
 
@@ -86,7 +85,7 @@ def receive(frames: int, publisher: multiprocessing.Process) -> dict[str, list[f
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     for topic in samples:
-        node.create_subscription(Image, topic, receiver(topic), QOS)
+        node.create_subscription(Image, topic, receiver(topic), SENSOR_QOS)
     seen_alive = time.monotonic()
     try:
         # The last messages may still be in the queue when the publisher has ended.
@@ -107,7 +106,7 @@ def publish(frames: int, rate: float) -> None:
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("image_hop_publisher")
     rng = np.random.default_rng(0)
-    streams = [(node.create_publisher(Image, _topic(size), QOS),
+    streams = [(node.create_publisher(Image, _topic(size), SENSOR_QOS),
                 rng.integers(0, 256, (size[1], size[0], 3), np.uint8)) for size in SIZES]
     deadline = time.monotonic() + PATIENCE_S
     while not all(publisher.get_subscription_count() for publisher, _ in streams):

@@ -47,9 +47,8 @@ def delayed_rollout(policy, episode: Episode, join: str, latency_ns: int,
         latency_ns: from the start of an inference to the chunk, simulated time.
         replan_every: rows between the observations of two inferences; 0 for every image.
     """
-    contract = RobotContract.load(default_robot())
-    execution = contract.execution.model_copy(update={"join": join})
-    supervisor = Supervisor(contract.model_copy(update={"execution": execution}), policy.config)
+    contract = RobotContract.load(default_robot()).with_blending(join)
+    supervisor = Supervisor(contract, policy.config)
     supervisor.activate(True)
     last: int | None = None  # stamp of the last observation used
     ready: tuple[int, ActionChunk] | None = None

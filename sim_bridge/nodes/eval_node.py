@@ -9,8 +9,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 
 from sim_bridge.episodes import EPISODE_SLOT_NS, RunParameters
-from sim_bridge.film_strip import FilmStrip
-from sim_bridge.nodes.sensor_publisher import SENSOR_QOS
+from sim_bridge.film_strip import write_film_strip
 from sim_bridge.results import EpisodeRecord, ResultsWriter, protocol, table
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.episode_event import END, EpisodeEvent
@@ -19,7 +18,7 @@ from tinyvla_ros.core.files import checkpoint_digest
 from tinyvla_ros.core.messages import image_to_array, stamp_to_ns
 from tinyvla_ros.core.resources import default_checkpoint
 from tinyvla_ros.nodes.parameters import declare_parameters
-from tinyvla_ros.nodes.runner import EPISODE_QOS, run_node
+from tinyvla_ros.nodes.runner import EPISODE_QOS, SENSOR_QOS, run_node
 from tinyvla_ros.policy.config import PolicyConfig
 
 
@@ -110,12 +109,10 @@ class EvalNode(Node):
             policy_seed=options.policy_seed, **more))
         outcome = {r.task: r.success for r in self._writer.records if r.seed == options.seed}
         for index, spec in self._filmed.items():
-            strip = FilmStrip()
-            for _, images in sorted(self._frames[index].items()):
-                if len(images) == len(self._robot.cameras):
-                    strip.add(images)
-            strip.write(self._writer.out / f"{spec.task}.png", f"{spec.task} seed {spec.seed}: "
-                        f"{'success' if outcome[spec.task] else 'failure'}")
+            frames = [images for _, images in sorted(self._frames[index].items())
+                      if len(images) == len(self._robot.cameras)]
+            write_film_strip(self._writer.out / f"{spec.task}.png", frames, f"{spec.task} seed "
+                             f"{spec.seed}: {'success' if outcome[spec.task] else 'failure'}")
         print(f"\n{table(results)}", flush=True)
         if self._factors:
             print(f"real-time factor {more['real_time_factor']:.3f}")

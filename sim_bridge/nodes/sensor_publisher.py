@@ -5,16 +5,13 @@ from __future__ import annotations
 
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
 from sim_bridge.metaworld_env import EE_NAMES, JOINT_NAMES, MetaWorldEnv
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.messages import fill_image, set_stamp
-
-# Reliable also serves best-effort subscribers.
-SENSOR_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+from tinyvla_ros.nodes.runner import SENSOR_QOS
 
 
 class SensorPublisher:

@@ -4,7 +4,7 @@
 - ``contract``, ``contract_outputs``, ``contract_streams``: the robot contract, one file per robot.
 - ``contract_check``: whether a checkpoint fits a contract.
 - ``observation_assembler``, ``stamp_matching``: messages to observations, by stamp.
-- ``liveness``, ``clock_steps``: stale streams, frozen cameras, clocks that were set.
+- ``liveness``: stale streams, frozen cameras, clocks that were set.
 - ``blending``: how a new chunk takes over from the one being executed.
 - ``safety``: the limits of every command.
 - ``supervisor``, ``plan``: the states of the arm, and the commands to send in each.

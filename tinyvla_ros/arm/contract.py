@@ -228,6 +228,11 @@ class RobotContract(Config):
         """
         return parse(cls, read_yaml(path), str(path))
 
+    def with_blending(self, mode: ChunkBlending) -> RobotContract:
+        """Return this contract with another ``execution.join``."""
+        execution = self.execution.model_copy(update={"join": mode})
+        return self.model_copy(update={"execution": execution})
+
     @property
     def joint_names(self) -> dict[str, str]:
         """State name of the checkpoint -> joint name on the topic, where they differ."""

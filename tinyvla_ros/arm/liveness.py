@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether every input is alive, by when messages arrive on a steady clock."""
+"""Whether inputs are alive, by when messages arrive on a steady clock; and steps of the clock."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from tinyvla_ros.arm.contract import CameraStream, Stream
 
 # Arrivals the rate is taken over.
 ARRIVALS = 50
+# A change of (ROS time - steady time) between two calls that counts as a step, s.
+CLOCK_STEP_S = 0.1
 
 
 class StreamHealth:
@@ -81,4 +83,24 @@ class StreamHealth:
             return f"{self.topic} is stale: nothing for more than {self._timeout:g} s"
         if self._frozen_after is not None and self._identical >= self._frozen_after:
             return f"{self.topic} is frozen: {self._frozen_after} identical images in a row"
+        return ""
+
+
+class ClockSteps:
+    """Detects that ROS time was set, by comparing it with the steady clock, which cannot be."""
+
+    def __init__(self):
+        self._offset: float | None = None  # ROS time minus steady time, s
+
+    def step(self, now_s: float, now_ns: int) -> str:
+        """Return by how much the clock was set since the last call, empty if it was not.
+
+        Args:
+            now_s: steady time, s.
+            now_ns: ROS time, ns.
+        """
+        offset, before = now_ns / 1e9 - now_s, self._offset
+        self._offset = offset
+        if before is not None and abs(offset - before) > CLOCK_STEP_S:
+            return f"the clock was set by {offset - before:+.3f} s"
         return ""

@@ -37,7 +37,9 @@ class Supervisor:
     Attributes:
         state: ``inactive``, ``disabled``, ``waiting``, ``running``, ``holding`` or ``stopped``.
         reason: why it is in that state, for the operator.
+        plan: the newest plan; None before the first and after ``forget``.
         plans: number of plans made from chunks.
+        interventions: number of limit violations by ``<kind> <channel>``.
         holds: how often the arm was brought to rest while running, by cause; a chunk that came
             too late counts too.
         seams: the newest seams.
@@ -62,24 +64,15 @@ class Supervisor:
         for name in (n for o in trajectories for n in o.channels):
             limits[name] = tighten_velocity_for_cubics(limits[name], action.dt)
         self._safety = SafetyLayer(limits, contract.on_violation, action.dt)
+        self.interventions: Mapping[str, int] = self._safety.interventions
         self._blender = ChunkBlender(contract.execution.join, self._high - self._low)
-        self._plan: Plan | None = None
+        self.plan: Plan | None = None
         self._enabled = self._active = False
         self._stop = ""  # why it is stopped; stays until reset
         self.state, self.reason = "inactive", "not activated"
         self.plans = 0
         self.holds: Counter[str] = Counter()
         self.seams: deque[Seam] = deque(maxlen=SEAMS_KEPT)
-
-    @property
-    def interventions(self) -> Mapping[str, int]:
-        """Number of limit violations by ``<kind> <channel>``."""
-        return self._safety.interventions
-
-    @property
-    def plan(self) -> Plan | None:
-        """The newest plan; None before the first and after ``forget``."""
-        return self._plan
 
     @property
     def may_infer(self) -> bool:
@@ -129,7 +122,7 @@ class Supervisor:
     def forget(self) -> None:
         """Forget the commands so far, because time jumped."""
         self._blender.reset()
-        self._plan = None
+        self.plan = None
         self._rest_state()
 
     def prefix(self, stamp_ns: int, ready_ns: int) -> Prefix | None:
@@ -147,10 +140,10 @@ class Supervisor:
             return None
         if problem:
             plan = self._rest(now_ns, problem)
-            waits = self.state == "waiting" or self._plan is None
+            waits = self.state == "waiting" or self.plan is None
             self.state, self.reason = ("waiting" if waits else "holding"), problem
             return plan
-        if self.state == "running" and self._plan is not None and now_ns >= self._plan.end_ns:
+        if self.state == "running" and self.plan is not None and now_ns >= self.plan.end_ns:
             # Its last rows brought the arm to rest: there is nothing to send.
             self.state, self.reason = "holding", "the chunk ran out before the next was ready"
             self.holds[self.reason] += 1
@@ -207,10 +200,10 @@ class Supervisor:
 
     def _motion(self, now_ns: int, measured: Sequence[float | None]) -> Motion | None:
         """Return the motion that a new plan continues; None if nothing was commanded."""
-        if self._plan is None:
+        if self.plan is None:
             return None
-        motion = self._plan.motion(now_ns)
-        if now_ns < self._plan.end_ns:
+        motion = self.plan.motion(now_ns)
+        if now_ns < self.plan.end_ns:
             return motion
         # At rest, and perhaps moved by hand since then: start from the measured values.
         return Motion.at_rest([v if m is None else m
@@ -231,22 +224,22 @@ class Supervisor:
             actions[row] = plan.motion(chunk.stamp_ns + (row + 1) * chunk.dt_ns).value
         self._blender.current = ActionChunk(chunk.stamp_ns, chunk.channels, actions, chunk.dt,
                                            chunk.latency_s)
-        self._plan = replace(plan, chunk=self._blender.current)
+        self.plan = replace(plan, chunk=self._blender.current)
         self.state, self.reason = "running", ""
         self.plans += 1
-        return self._plan
+        return self.plan
 
     def _rest(self, now_ns: int, reason: str) -> Plan | None:
         """Brake if the arm is moving."""
         self._blender.reset()
-        if self.state != "running" or self._plan is None:
+        if self.state != "running" or self.plan is None:
             return None
         self.holds[_cause(reason)] += 1
         now_ns += self._lead_ns
-        motion = self._plan.motion(now_ns)
-        self._plan = Plan(now_ns, self._dt_ns, self._safety.brake(motion), self._channels, motion)
+        motion = self.plan.motion(now_ns)
+        self.plan = Plan(now_ns, self._dt_ns, self._safety.brake(motion), self._channels, motion)
         self.state, self.reason = "holding", reason
-        return self._plan
+        return self.plan
 
     def _hold(self, reason: str, now_ns: int) -> Plan | None:
         """Hold until the next good chunk."""
@@ -266,8 +259,8 @@ class Supervisor:
 
     def _is_old(self, chunk: ActionChunk) -> bool:
         """Whether a chunk's observation is older than the last hold."""
-        return self._plan is not None and self._plan.chunk is None and \
-            chunk.stamp_ns < self._plan.start_ns
+        return self.plan is not None and self.plan.chunk is None and \
+            chunk.stamp_ns < self.plan.start_ns
 
 
 def tighten_velocity_for_cubics(limits: Channel, dt: float) -> Channel:

@@ -9,7 +9,6 @@ import cv2
 from geometry_msgs.msg import PoseStamped
 from pydantic import Field
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
 
@@ -25,13 +24,11 @@ from tinyvla_ros.dry_run.trajectory import Refused
 from tinyvla_ros.dry_run.untrained import start_state
 from tinyvla_ros.nodes.outputs import PUBLISHERS
 from tinyvla_ros.nodes.parameters import declare_parameters
-from tinyvla_ros.nodes.runner import LATCHED, OK, WARN, Diagnostics, run_node
+from tinyvla_ros.nodes.runner import LATCHED, OK, SENSOR_QOS, WARN, Diagnostics, run_node
 from tinyvla_ros.policy.config import PolicyConfig
 
 CAMERA_RATE, LARGEST_RATE = 30.0, 100.0
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95]
-# Reliable also serves best-effort subscribers.
-QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 
 class DryRunArmParameters(Config):
@@ -69,7 +66,7 @@ class DryRunArmNode(Node):
         self._create_sensors(parameters.rate)
         for index, output in enumerate(contract.outputs):
             self.create_subscription(PUBLISHERS[output.type].message, output.topic,
-                                     lambda m, i=index: self._on_command(i, m), QOS)
+                                     lambda m, i=index: self._on_command(i, m), SENSOR_QOS)
         self._diagnostics = Diagnostics(self, "arm", contract.name, self._describe)
         self._publish_instruction(parameters.instruction or config.instructions[0], config)
 
@@ -84,17 +81,18 @@ class DryRunArmNode(Node):
         self._joints = self._pose = None
         rates = [rate]
         if contract.joint_states is not None:
-            self._joints = self.create_publisher(JointState, contract.joint_states.topic, QOS)
+            self._joints = self.create_publisher(
+                JointState, contract.joint_states.topic, SENSOR_QOS)
             rates.append(contract.joint_states.rate)
         if contract.ee_pose is not None:
-            self._pose = self.create_publisher(PoseStamped, contract.ee_pose.topic, QOS)
+            self._pose = self.create_publisher(PoseStamped, contract.ee_pose.topic, SENSOR_QOS)
             rates.append(contract.ee_pose.rate)
         rate = rate or min(max(filter(None, rates), default=LARGEST_RATE), LARGEST_RATE)
         self.create_timer(1.0 / rate, self._publish_state)
         groups: dict[float, list] = {}
         for name, camera in contract.cameras.items():
             message = CompressedImage if camera.compressed else Image
-            publisher = self.create_publisher(message, camera.topic, QOS)
+            publisher = self.create_publisher(message, camera.topic, SENSOR_QOS)
             groups.setdefault(camera.rate or CAMERA_RATE, []).append((name, publisher))
         for rate, cameras in groups.items():
             self.create_timer(1.0 / rate, lambda cameras=cameras: self._publish_images(cameras))

@@ -18,6 +18,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from tinyvla_ros import __version__
 from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.arm.contract_streams import COMPRESSED_IMAGE, IMAGE
 from tinyvla_ros.bags.definitions import definition
 from tinyvla_ros.bags.episode_sorter import EpisodeSorter
 from tinyvla_ros.bags.metadata import TopicMetadata, safe_name
@@ -42,7 +43,6 @@ DISCOVERY_S, TICK_S = 0.2, 0.03
 # Latched events of earlier episodes arrive together when this node starts. A `begin` among them
 # belongs to a running episode if no `end` follows within this time, s.
 LATCHED_EVENTS_S = 0.2
-IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 
 
 class RecorderParameters(Config):
@@ -141,8 +141,8 @@ class EpisodeRecorderNode(Node):
         offered = [offered_qos(p.qos_profile) for p in publishers]
         if self._options.jpeg_quality and types[0] == IMAGE:
             self._writer.topic(
-                topic, TopicMetadata(f"{topic}/compressed", COMPRESSED, definition(COMPRESSED),
-                                     offered),
+                topic, TopicMetadata(f"{topic}/compressed", COMPRESSED_IMAGE,
+                                     definition(COMPRESSED_IMAGE), offered),
                 lambda data: as_jpeg(data, self._options.jpeg_quality))
         else:
             self._writer.topic(topic, TopicMetadata(topic, types[0], described, offered))

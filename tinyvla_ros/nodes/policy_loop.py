@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from rclpy.clock import Clock
 
-from tinyvla_ros.arm.clock_steps import ClockSteps
 from tinyvla_ros.arm.contract import LONGEST_BRAKE_S, RobotContract
+from tinyvla_ros.arm.liveness import ClockSteps
 from tinyvla_ros.arm.plan import Plan
 from tinyvla_ros.arm.supervisor import Supervisor
 from tinyvla_ros.core.errors import InputError, MessageError

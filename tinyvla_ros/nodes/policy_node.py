@@ -168,10 +168,7 @@ class PolicyNode(LifecycleNode):
 
     def _load_contract(self) -> RobotContract:
         contract = RobotContract.load(self._options.robot or default_robot())
-        if self._options.join:
-            execution = contract.execution.model_copy(update={"join": self._options.join})
-            contract = contract.model_copy(update={"execution": execution})
-        return contract
+        return contract.with_blending(self._options.join) if self._options.join else contract
 
     def _warm_up(self) -> None:
         """Infer once in the inference thread, so that the first chunk is not the slowest."""

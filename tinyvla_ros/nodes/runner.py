@@ -22,6 +22,8 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL,
 # A node that starts late needs the earlier `episode` events, too.
 EPISODE_QOS = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL,
                          reliability=ReliabilityPolicy.RELIABLE)
+# Of simulated sensors and of commands: reliable also serves best-effort subscribers.
+SENSOR_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 # Longest wait for messages before a signal is handled, s.
 SIGNAL_PERIOD_S = 0.05
 # Diagnostic values with this prefix: topic -> subscribers that its publisher has discovered.

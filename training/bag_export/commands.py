@@ -8,6 +8,7 @@ from bisect import bisect_right
 import numpy as np
 
 from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.arm.contract_check import SERVO_TIMEOUT_S
 from tinyvla_ros.arm.contract_outputs import (
     JointTrajectoryOutput,
     Output,
@@ -20,8 +21,6 @@ from training.bag_export.streams import Command, Recording
 
 # Without a recorded clock, stamps and receive times must be of the same clock, s.
 SAME_CLOCK_S = 1.0
-# MoveIt Servo's incoming_command_timeout, s: a twist older than this moves nothing.
-TWIST_TIMEOUT_S = 0.1
 NEVER = np.iinfo(np.int64).max
 
 
@@ -161,7 +160,7 @@ def _positions(recording: Recording, output: PositionsOutput, arrivals: Arrivals
 
 def _twists(recording: Recording, output: TwistOutput, arrivals: Arrivals) -> LastSent:
     axes = [target.split(".") for target in output.targets]
-    return LastSent(recording, output, arrivals, TWIST_TIMEOUT_S, lambda m: (
+    return LastSent(recording, output, arrivals, SERVO_TIMEOUT_S, lambda m: (
         time_to_ns(m.header.stamp), [getattr(getattr(m.twist, p), a) for p, a in axes]))
 
 

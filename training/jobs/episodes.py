@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sim_bridge.episodes import POLICY_SEED, EpisodeSpec
-from sim_bridge.film_strip import FilmStrip
+from sim_bridge.film_strip import write_film_strip
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.checkpoint import load_checkpoint
@@ -116,7 +116,7 @@ def run_episode(run: EpisodeRun) -> EpisodeOutcome:
     from sim_bridge.rollout import Episode, rollout
 
     episode = Episode(environment(run.spec.task, run.robot), run.spec, run.instruction)
-    strip, latencies = FilmStrip(), []
+    frames, latencies = [], []
     delayed = error = None
     try:
         policy = load_policy(run.policy)
@@ -126,12 +126,12 @@ def run_episode(run: EpisodeRun) -> EpisodeOutcome:
             for observation, chunk in rollout(policy, episode):
                 latencies.append(1e3 * chunk.latency_s)
                 if run.film_strip is not None:
-                    strip.add(observation.images)
+                    frames.append(observation.images)
     except InputError as err:
         error = err
     result = episode.result()
     if run.film_strip is not None and error is None:
-        strip.add(episode.observe().images)
-        strip.write(run.film_strip, f"{run.spec.task} seed {run.spec.seed}: "
-                                    f"{'success' if result.success else 'failure'}")
+        frames.append(episode.observe().images)
+        write_film_strip(run.film_strip, frames, f"{run.spec.task} seed {run.spec.seed}: "
+                         f"{'success' if result.success else 'failure'}")
     return EpisodeOutcome(result, tuple(latencies), delayed, error)
