@@ -21,12 +21,8 @@ root_or_die() {  # root_or_die PACKAGE...: install Debian packages, or say what 
 }
 
 install_browser() {
-  command -v chromedriver >/dev/null && return
-  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    (root_or_die chromium chromium-driver) && return
-  fi
-  say "no chromedriver: the tests of the episode page are skipped; to run them, type:
-   sudo apt-get install -y chromium chromium-driver"
+  command -v chromedriver >/dev/null || (root_or_die chromium chromium-driver) ||
+    say "without chromedriver, the tests of the episode page are skipped"
 }
 
 if [ "${1:-}" = browser ]; then
