@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-MIN_WIDTH = 7  # of a column of figures
+from tinyvla_ros.core.tables import markdown_table
 
 
 def print_heading(title: str, packages: Sequence[str], **protocol: object) -> None:
@@ -78,20 +78,16 @@ def print_table(samples: Mapping[str, Sequence[float]], baselines: Sequence[str]
             (baseline's time / own time), so both come from the same moment; above 1 is faster.
         items: name and number of the things done in one sample, for a throughput column.
     """
-    columns = ["n", "median (p50) ms", "p99 ms"]
-    columns += [f"{items[0]}/s"] if items else []
-    columns += [f"speed vs {name}" for name in baselines]
-    columns = [f"{name:>{MIN_WIDTH}}" for name in columns]
-    width = max(len(label) for label in samples)
-    print(f"\n| {'':<{width}} | {' | '.join(columns)} |")
-    print(f"|{'-' * (width + 2)}|{'|'.join('-' * (len(c) + 1) + ':' for c in columns)}|")
+    head = ["", "n", "median (p50) ms", "p99 ms", *([f"{items[0]}/s"] if items else []),
+            *(f"speed vs {name}" for name in baselines)]
+    rows = []
     for label, seconds in samples.items():
         median, p99 = np.percentile(seconds, (50, 99))
-        cells = [f"{len(seconds)}", f"{1e3 * median:.2f}", f"{1e3 * p99:.2f}"]
-        cells += [f"{items[1] / median:.1f}"] if items else []
-        cells += [f"{np.median(np.divide(samples[name], seconds)):.2f}" for name in baselines]
-        row = " | ".join(f"{cell:>{len(name)}}" for cell, name in zip(cells, columns, strict=True))
-        print(f"| {label:<{width}} | {row} |", flush=True)
+        rows.append([label, len(seconds), f"{1e3 * median:.2f}", f"{1e3 * p99:.2f}",
+                     *([f"{items[1] / median:.1f}"] if items else []),
+                     *(f"{np.median(np.divide(samples[name], seconds)):.2f}"
+                       for name in baselines)])
+    print(f"\n{markdown_table(head, rows)}", flush=True)
 
 
 def _version(package: str) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Importing this makes ``test/harness`` importable: the arm that torments a policy node."""
+"""Importing this makes ``test/harness`` importable: the arm and its faults."""
 
 import sys
 from pathlib import Path

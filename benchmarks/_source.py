@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cameras, joint states and ``episode`` events for a recorder; imported by its benchmarks.
-"""
+"""Cameras, joint states and ``episode`` events for a recorder; imported by its benchmarks."""
 
 from __future__ import annotations
 
@@ -71,7 +70,7 @@ class Source:
         publishers = (*self._cameras, self._joints, self._episode)
         while any(bool(p.get_subscription_count()) != recorded for p in publishers):
             if time.monotonic() > deadline:
-                raise TimeoutError("the recorder never came or never went")
+                raise TimeoutError("the recorder did not start or did not end in time")
             time.sleep(0.01)
 
     def begin(self, index: int) -> None:

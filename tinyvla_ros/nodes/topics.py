@@ -12,8 +12,8 @@ from tinyvla_ros.arm.contract import CameraStream, Stream
 from tinyvla_ros.bags.metadata import qos_profile
 from tinyvla_ros.core.errors import InputError
 
-# Messages that may wait in the middleware while a recorder is busy, and while a policy is, which
-# needs only the newest image: the middleware keeps the memory of as many as ever waited.
+# Messages that may wait in the middleware while a recorder or a policy is busy. A policy needs
+# only the newest image, and the middleware never frees the memory of a queue.
 DEPTH, LARGE_DEPTH = 500, 60
 POLICY_DEPTH, POLICY_CAMERA_DEPTH = 20, 2
 LARGE = ("sensor_msgs/msg/Image", "sensor_msgs/msg/PointCloud2")

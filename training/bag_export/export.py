@@ -65,7 +65,7 @@ def export_bags(paths: Sequence[Path], out: Path, settings: ExportSettings,
         out: directory to create.
         settings: how bags become episodes.
         workers: processes; None for one per core.
-        resume: go on with an export that was stopped.
+        resume: continue an export that was stopped.
 
     Returns:
         What was exported; None if ``resume`` finds it complete.
