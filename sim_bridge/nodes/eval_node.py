@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from pydantic import Field
+from pydantic import Field, Json
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 
@@ -74,12 +74,12 @@ class EvalNode(Node):
         if event.kind != END:
             return
         try:
-            index = event.integer("index")
+            index = event.value("index", int)
             record = EpisodeRecord(
-                event.text("task"), event.integer("seed"), event.flag("success"),
-                event.integer("steps"), event.real("return"), event.integer("chunks"),
-                event.numbers("latency_ms"))
-            factors = [event.real("real_time_factor")] \
+                event.value("task"), event.value("seed", int), event.value("success", bool),
+                event.value("steps", int), event.value("return", float),
+                event.value("chunks", int), event.value("latency_ms", Json[tuple[float, ...]]))
+            factors = [event.value("real_time_factor", float)] \
                 if "real_time_factor" in event.values else []
         except MessageError as err:
             self.get_logger().warning(f"{err} The event is ignored.")

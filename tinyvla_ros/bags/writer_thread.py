@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from tinyvla_ros.bags.metadata import TopicMetadata
@@ -22,12 +22,6 @@ from tinyvla_ros.core.worker import Worker
 FLUSH_S = 0.1
 # Period of the check for free disk space, s.
 SPACE_CHECK_S = 1.0
-
-
-@dataclass(frozen=True)
-class _RecordedTopic:
-    written: TopicMetadata
-    convert: Callable[[bytes], bytes] | None
 
 
 class WriterThread:
@@ -60,7 +54,7 @@ class WriterThread:
                              ) from None
         self.out, self._compression = out, compression
         self._limit, self._min_free = buffer_bytes, min_free_bytes
-        self._topics: dict[str, _RecordedTopic] = {}
+        self._topics: dict[str, tuple[TopicMetadata, Callable[[bytes], bytes] | None]] = {}
         self._bags: dict[int, BagWriter | None] = {}  # None once it has failed
         self._tasks: queue.SimpleQueue[tuple | None] = queue.SimpleQueue()  # None to end
         self._lock = threading.Lock()  # of ``buffered``
@@ -85,7 +79,7 @@ class WriterThread:
             written: the topic in the bag.
             convert: turns a received message into one of the bag, in the writing thread.
         """
-        self._topics[name] = _RecordedTopic(written, convert)
+        self._topics[name] = written, convert
 
     def begin(self, key: int, name: str, custom: Mapping[str, str]) -> None:
         """Start a bag."""
@@ -164,17 +158,17 @@ class WriterThread:
         if bag is None:
             self.dropped[message.topic] += 1
             return
-        topic, data = self._topics[message.topic], message.data
-        name = topic.written.name
-        if topic.convert is not None:
+        (topic, convert), data = self._topics[message.topic], message.data
+        name = topic.name
+        if convert is not None:
             try:
-                data = topic.convert(data)
+                data = convert(data)
             except MessageError as err:
                 self.failure = f"{message.topic} cannot be recorded as {name}: {err}"
                 self.dropped[message.topic] += 1
                 return
         if name not in bag.topics:
-            bag.add_topic(replace(topic.written))
+            bag.add_topic(replace(topic))
         bag.write(name, message.log_ns, message.publish_ns, data, message.sequence)
         self.recorded[name] += 1
         self.bytes += len(data)

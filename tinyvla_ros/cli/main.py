@@ -122,7 +122,3 @@ def _parser() -> CommandParser:
             groups[group] = parent.add_subparsers(required=True, metavar="COMMAND")
         groups[group].add_parser(last, help=text, description=text, command=name)
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

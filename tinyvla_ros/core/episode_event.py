@@ -11,10 +11,12 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from pydantic import TypeAdapter, ValidationError
+
 from tinyvla_ros.core.errors import MessageError
 
 BEGIN, END, ABORT = "begin", "end", "abort"
-_FLAGS = {"true": True, "false": False}
+_OUTCOMES = {"true": "success", "false": "failure"}
 
 
 @dataclass(frozen=True)
@@ -60,42 +62,23 @@ class EpisodeEvent:
         """``aborted``, ``success``, ``failure``, or ``unknown`` if it is none of these."""
         if self.kind == ABORT:
             return "aborted"
-        success = _FLAGS.get(self.values.get("success", "").lower())
-        return {True: "success", False: "failure", None: "unknown"}[success]
+        return _OUTCOMES.get(self.values.get("success", "").lower(), "unknown")
 
-    def text(self, name: str) -> str:
-        """Return a value.
+    def value(self, name: str, kind: type = str):
+        """Return a value as another type.
+
+        Args:
+            name: of the value.
+            kind: what pydantic reads from text: ``int``, ``float``, ``bool``, or ``Json[...]``.
 
         Raises:
-            MessageError: the event has none of this name. The other readers raise it as well, and
-                for a value of another kind.
+            MessageError: the event has none of this name, or it is not of this type.
         """
         if name not in self.values:
             raise MessageError(f"Episode event {self.kind!r} has no {name!r}; it has "
                                f"{', '.join(self.values) or 'no values'}.")
-        return self.values[name]
-
-    def integer(self, name: str) -> int:
-        """Return a value as a whole number."""
-        return self._read(name, int, "a whole number")
-
-    def real(self, name: str) -> float:
-        """Return a value as a number."""
-        return self._read(name, float, "a number")
-
-    def flag(self, name: str) -> bool:
-        """Return a value as true or false."""
-        return self._read(name, lambda text: _FLAGS[text.lower()], "True or False")
-
-    def numbers(self, name: str) -> tuple[float, ...]:
-        """Return a value as a list of numbers."""
-        return self._read(name, lambda text: tuple(float(v) for v in json.loads(text)),
-                          "a list of numbers in JSON")
-
-    def _read(self, name: str, convert: Callable, valid: str):
-        text = self.text(name)
         try:
-            return convert(text)
-        except (KeyError, TypeError, ValueError):
-            raise MessageError(f"Episode event {self.kind!r} has {name} {text!r}; {valid} is "
-                               "needed.") from None
+            return TypeAdapter(kind).validate_python(self.values[name])
+        except ValidationError as err:
+            raise MessageError(f"Episode event {self.kind!r} has {name} {self.values[name]!r}: "
+                               f"{err.errors()[0]['msg']}.") from None

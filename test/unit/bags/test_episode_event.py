@@ -6,9 +6,12 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from pydantic import Json
 
 from tinyvla_ros.core.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.core.errors import MessageError
+
+NUMBERS = Json[tuple[float, ...]]
 
 
 def test_what_is_written_is_read_back():
@@ -22,8 +25,9 @@ def test_what_is_written_is_read_back():
         ("latency_ms", "[20.0, 30.5]")]
     read = EpisodeEvent.read(msg)
     assert read == event
-    assert (read.integer("index"), read.text("task"), read.flag("success")) == (3, "push", True)
-    assert (read.real("return"), read.numbers("latency_ms")) == (1.5, (20.0, 30.5))
+    assert (read.value("index", int), read.value("task")) == (3, "push")
+    assert read.value("success", bool) is True
+    assert (read.value("return", float), read.value("latency_ms", NUMBERS)) == (1.5, (20.0, 30.5))
 
 
 @pytest.mark.parametrize(("kind", "values", "outcome"), [
@@ -34,9 +38,10 @@ def test_outcomes(kind, values, outcome):
     assert EpisodeEvent(kind, values).outcome == outcome
 
 
-@pytest.mark.parametrize("read", [
-    lambda e: e.text("x"), lambda e: e.integer("seed"), lambda e: e.real("seed"),
-    lambda e: e.flag("seed"), lambda e: e.numbers("seed"), lambda e: e.numbers("steps")])
-def test_a_value_that_cannot_be_read_is_named(read):
-    with pytest.raises(MessageError, match=r"'x'.*seed|seed 'many'|steps '5'"):
-        read(EpisodeEvent(END, {"seed": "many", "steps": "5"}))
+@pytest.mark.parametrize(("name", "kind", "words"), [
+    ("x", str, "'x'.*seed"), ("seed", int, "seed 'many'"), ("seed", float, "seed 'many'"),
+    ("seed", bool, "seed 'many'"), ("seed", NUMBERS, "seed 'many'"),
+    ("steps", NUMBERS, "steps '5'")])
+def test_a_value_that_cannot_be_read_is_named(name, kind, words):
+    with pytest.raises(MessageError, match=words):
+        EpisodeEvent(END, {"seed": "many", "steps": "5"}).value(name, kind)
