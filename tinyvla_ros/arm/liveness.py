@@ -16,12 +16,7 @@ CLOCK_STEP_S = 0.1
 
 
 class StreamHealth:
-    """Age, rate and, for cameras, frozenness of one topic.
-
-    Args:
-        topic: name, for messages.
-        stream: its part of the contract.
-    """
+    """Age, rate and, for cameras, frozenness of one topic."""
 
     def __init__(self, topic: str, stream: Stream):
         self.topic = topic
@@ -93,11 +88,9 @@ class ClockSteps:
         self._offset: float | None = None  # ROS time minus steady time, s
 
     def step(self, now_s: float, now_ns: int) -> str:
-        """Return by how much the clock was set since the last call, empty if it was not.
+        """Return by how much ROS time was set since the last call, empty if it was not.
 
-        Args:
-            now_s: steady time, s.
-            now_ns: ROS time, ns.
+        ``now_s`` is steady time.
         """
         offset, before = now_ns / 1e9 - now_s, self._offset
         self._offset = offset

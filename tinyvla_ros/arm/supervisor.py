@@ -34,6 +34,8 @@ SEAMS_KEPT = 1000
 class Supervisor:
     """Decides what is commanded; all times are ROS time in nanoseconds.
 
+    The checkpoint is already checked against the contract.
+
     Attributes:
         state: ``inactive``, ``disabled``, ``waiting``, ``running``, ``holding`` or ``stopped``.
         reason: why it is in that state, for the operator.
@@ -43,10 +45,6 @@ class Supervisor:
         holds: how often the arm was brought to rest while running, by cause; a chunk that came
             too late counts too.
         seams: the newest seams.
-
-    Args:
-        contract: of the robot.
-        config: of the checkpoint, already checked against the contract.
     """
 
     def __init__(self, contract: RobotContract, config: PolicyConfig):

@@ -56,10 +56,7 @@ class DryRunArm:
         speeds: channel -> largest speed so far, ``unit/s``; for twists the largest value.
 
     Args:
-        contract: of the robot.
-        config: of the checkpoint, already checked against the contract.
         start: state name -> start value, for every state of the checkpoint.
-        now_ns: ROS time.
 
     Raises:
         InputError: the contract has an output of type ``chunk``.

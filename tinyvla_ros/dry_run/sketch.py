@@ -25,11 +25,6 @@ class Sketch:
 
     The first angle turns the arm about the vertical axis, all others bend it; these are not the
     kinematics of a real arm. For contracts that move the end effector, two links lead to it.
-
-    Args:
-        actions: of the contract.
-        width: of the images, pixels.
-        height: likewise.
     """
 
     def __init__(self, actions: Mapping[str, Channel], width: int, height: int):

@@ -14,8 +14,7 @@ LONGEST = 60
 class DryRunSummary:
     """The newest status of policy and arm, and the time that the policy spent in each state.
 
-    Args:
-        now_s: steady time at the start of the run.
+    All times are steady times.
     """
 
     def __init__(self, now_s: float):

@@ -60,10 +60,7 @@ def write_untrained_checkpoint(contract: RobotContract, directory: str | Path,
     Its actions lie around the middle of each range (around zero for velocities and increments),
     so close to it that no sample violates a limit of the contract.
 
-    Args:
-        contract: of the robot.
-        directory: created if needed.
-        config: of the network; default: ``untrained_config``.
+    ``config`` defaults to ``untrained_config``; the directory is created if needed.
 
     Raises:
         InputError: the contract names no state.

@@ -31,11 +31,6 @@ class OutputPublisher:
         message: class of the commands.
         is_streamed: whether a plan is published row by row, not as one message.
         publisher: of the commands.
-
-    Args:
-        node: creates the publisher.
-        output: from the contract.
-        channels: names of the columns of a plan.
     """
 
     message: ClassVar[type]

@@ -16,10 +16,6 @@ from tinyvla_ros.core.options import bounds, validate
 def declare_parameters(node: Node, model: type[ConfigT]) -> ConfigT:
     """Declare every field of ``model`` as a read-only parameter and return their values.
 
-    Args:
-        node: the node.
-        model: a ``Config`` whose fields have defaults and descriptions.
-
     Raises:
         InputError: an override has the wrong type or is out of range.
     """

@@ -39,9 +39,6 @@ class PolicyInputs:
         images: images of the first camera so far.
 
     Args:
-        node: makes the subscriptions.
-        contract: the robot's.
-        config: the checkpoint's.
         report: called with topic and error for every refused message.
         match_instruction: returns the known wording that an instruction is or is most like;
             raises ``InputError`` for one that the policy cannot take.
@@ -126,9 +123,7 @@ class PolicyInputs:
     def problem(self, now_s: float, now_ns: int) -> str:
         """Return why the arm must not act on these inputs, empty if it may.
 
-        Args:
-            now_s: steady seconds.
-            now_ns: ROS time.
+        ``now_s`` is steady time, ``now_ns`` ROS time.
         """
         with self.changed:
             missing = self._assembler.missing()

@@ -51,12 +51,7 @@ class PolicyLoop:
         latencies: of every stage from the stamp of an image to the command.
 
     Args:
-        policy: infers.
-        contract: of the robot.
-        inputs: observations and the health of their streams.
-        outputs: where plans are published.
         supervisor: decides; other threads use it only through this class.
-        clock: of the node.
         workers: the threads to infer and to control in.
         on_state: called in the control thread when state or reason changed.
         report: called with a topic and an error that is not fatal.

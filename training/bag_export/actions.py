@@ -87,8 +87,7 @@ def find_actions(recording: Recording, contract: RobotContract, source: str, tim
     """Return the actions of frames.
 
     Args:
-        recording: the bag.
-        contract: the robot's; its channels in their order are the columns.
+        contract: of the robot; its channels in their order are the columns.
         source: one of ``SOURCES``.
         times: (frames,) int64 ns.
         fps: frames per second.

@@ -55,9 +55,6 @@ def store_images(bag: Bag, recording: Recording, frames: Frames, fps: int,
     """Decode the images of the frames, one at a time, and store them as the policy sees them.
 
     Args:
-        bag: where they are.
-        recording: what else is in it.
-        frames: which are wanted.
         fps: frames per second of a video.
         formats: camera -> how to store its images.
         place: directory for videos.

@@ -85,9 +85,7 @@ class Sampling:
     def match(self, recording: Recording, times: np.ndarray) -> dict[str, np.ndarray]:
         """Find the messages of every frame.
 
-        Args:
-            recording: the bag.
-            times: (frames,) int64 ns.
+        ``times`` are (frames,) int64 ns.
 
         Returns:
             Name as in ``Recording.measured`` -> (frames,) index of its message, -1 for none.

@@ -89,10 +89,7 @@ def read_recording(bag: Bag, contract: RobotContract, cameras: Iterable[str]) ->
     The images come in a second pass (``images.store_images``): which of them are needed is known
     only when all stamps are, and together they do not fit into memory.
 
-    Args:
-        bag: the recording.
-        contract: the robot's.
-        cameras: those of the dataset; the first one decides the time of the frames.
+    The first of the dataset's cameras decides the time of the frames.
 
     Raises:
         InputError: a topic is missing or empty, has several publishers where one is meant, cannot
