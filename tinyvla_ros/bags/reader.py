@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from mcap.reader import make_reader
-from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.highlevel import AnyReader
 
 from tinyvla_ros.bags.definitions import typestore
 from tinyvla_ros.bags.metadata import METADATA, STORAGE, read_information
@@ -177,10 +177,8 @@ def _publishers(info) -> int:
 
 
 def _why(path: Path, err: Exception) -> str:
-    cut_off = isinstance(err, AnyReaderError) or "end" in str(err)
-    remedy = (f"it may be cut off or damaged, try 'tinyvla bag recover {path}'" if cut_off
-              else f"what can be read of it comes with 'tinyvla bag recover {path}'")
-    return f"{path} cannot be read ({_short(err)}); {remedy}."
+    return (f"{path} cannot be read ({_short(err)}); it may be cut off or damaged, try "
+            f"'tinyvla bag recover {path}'.")
 
 
 def _short(err: Exception) -> str:

@@ -94,9 +94,9 @@ class DiagnoseArguments(RecipeArguments):
     @model_validator(mode="after")
     def _recipe_or_checkpoint(self):
         if bool(self.config) == bool(self.checkpoint):
-            given = "both --config and --checkpoint are" if self.config else \
-                "neither --config nor --checkpoint is"
-            raise ValueError(f"Of two things to diagnose {given} given; give one of them")
+            given = "Both --config and --checkpoint are" if self.config else \
+                "Neither --config nor --checkpoint is"
+            raise ValueError(f"{given} given; give one of them")
         if self.checkpoint and self.settings:
             raise ValueError(f"--set {self.settings[0]} changes a recipe; leave it out with "
                              "--checkpoint")

@@ -195,7 +195,7 @@ def models_in(annotation: object) -> Iterator[type[pydantic.BaseModel]]:
 
 def read_yaml(path: str | Path) -> object:
     """Read a YAML file; any failure is an ``InputError`` naming the file."""
-    return _read(path, "YAML", lambda text: yaml.safe_load(text), yaml.YAMLError)
+    return _read(path, "YAML", yaml.safe_load, yaml.YAMLError)
 
 
 def read_json(path: str | Path) -> object:

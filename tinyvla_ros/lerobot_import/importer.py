@@ -68,8 +68,8 @@ def _config(source: LeRobotSource, facts: DatasetFacts, options: ImportOptions) 
         raise InputError(f"The dataset's rate is {fps:g} Hz; give --fps from 0.1 to 1000.")
     instructions = options.instructions or facts.tasks
     if not instructions:
-        raise InputError("The task is unknown; give --instruction TEXT, which is then to be "
-                         "published on the instruction topic.")
+        raise InputError("The task is unknown; give --instruction TEXT, and publish the same "
+                         "on the instruction topic.")
     actions = lerobot.output_features[ACTION].shape[0]
     channels = choose_names("action", options.action_names, facts, ACTION, actions)
     state = choose_names("state", options.state_names, facts, STATE,

@@ -89,13 +89,14 @@ def view_chunks(received: Sequence[tuple[int, ActionChunk, bool]], axis: TimeAxi
     # Other policies always leave frame_id empty.
     marks_holds = any(not hold for _, _, hold in received)
     blender = ChunkBlender("replace", _ranges(received, channels, limits))
-    takes = [(axis.taken_over_ns(chunk.stamp_ns, log),
-              replace(chunk, stamp_ns=axis.ns(chunk.stamp_ns, log)),
-              hold and marks_holds, chunk.stamp_ns, log) for log, chunk, hold in received]
-    takes.sort(key=lambda t: t[0])
-    tail = TAIL_ROWS if sum(c.actions.size for _, c, *_ in takes) <= MAX_VALUES else 0
+    takeovers = [
+        (axis.taken_over_ns(chunk.stamp_ns, log),
+         replace(chunk, stamp_ns=axis.ns(chunk.stamp_ns, log)), hold and marks_holds,
+         chunk.stamp_ns, log) for log, chunk, hold in received]
+    takeovers.sort(key=lambda t: t[0])
+    tail = TAIL_ROWS if sum(c.actions.size for _, c, *_ in takeovers) <= MAX_VALUES else 0
     views = []
-    for i, (at_ns, chunk, hold, stamp_ns, log_ns) in enumerate(takes):
+    for i, (at_ns, chunk, hold, stamp_ns, log_ns) in enumerate(takeovers):
         if hold:
             blender.reset()
         seam = blender.blend(chunk, at_ns)
@@ -103,7 +104,7 @@ def view_chunks(received: Sequence[tuple[int, ActionChunk, bool]], axis: TimeAxi
             blender.reset()
         first = max(0, chunk.index_at(at_ns))
         out_ns = chunk.stamp_ns + len(chunk.actions) * chunk.dt_ns
-        end_ns = min(out_ns, takes[i + 1][0]) if i + 1 < len(takes) else out_ns
+        end_ns = min(out_ns, takeovers[i + 1][0]) if i + 1 < len(takeovers) else out_ns
         last = max(first, chunk.index_at(max(end_ns - 1, at_ns))) + 1
         image = None if hold else first_images.get(stamp_ns)
         if image is not None and image > log_ns:

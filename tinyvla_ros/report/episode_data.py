@@ -101,8 +101,8 @@ def read_episode(bag: Bag, images: ImageStore | None = None) -> EpisodeData:
                     messages.mode == "lockstep", (bag.start_ns, bag.end_ns))
     if axis.problem:
         data.notes.append(f"Times are receive times, because {axis.problem}.")
-    _take_contract(bag, data)
-    _take_events(messages, axis, data)
+    _add_contract(bag, data)
+    _add_events(messages, axis, data)
     data.cameras = _cameras(messages, axis, images)
     data.joints = [_lines(names, rows, axis) for names, rows in messages.joints.items()]
     first_images = messages.first_images()
@@ -251,7 +251,7 @@ def _lines(names: tuple[str, ...], rows: list, axis: TimeAxis) -> dict:
                   for line in values]}
 
 
-def _take_contract(bag: Bag, data: EpisodeData) -> None:
+def _add_contract(bag: Bag, data: EpisodeData) -> None:
     try:
         contract = contract_of(bag, None)
     except InputError:
@@ -260,7 +260,7 @@ def _take_contract(bag: Bag, data: EpisodeData) -> None:
     data.limits = {name: (c.low, c.high) for name, c in contract.actions.items()}
 
 
-def _take_events(messages: _Messages, axis: TimeAxis, data: EpisodeData) -> None:
+def _add_events(messages: _Messages, axis: TimeAxis, data: EpisodeData) -> None:
     """Add states and events, and custom data of the ``episode`` topic that metadata lacks."""
     data.states, events = policy_events(messages.diagnostics, axis)
     marks, values, begun = episode_events(messages.episodes, axis)

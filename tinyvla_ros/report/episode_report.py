@@ -65,7 +65,7 @@ def write_report(bags: Path, out: Path, episodes: int | None = None, max_mb: flo
     entries = [ReportEntry(path, path.stem if path.is_file() else path.name)
                for path in find_bags(bags)]
     _check_out(out)
-    left_out = _read(entries, episodes or len(entries), int(max_mb * 1e6))
+    left_out = _read_bags(entries, episodes or len(entries), int(max_mb * 1e6))
     # The last folder is often called "episodes", so the one above is named as well.
     title = "/".join(bags.resolve().parts[-2:]).lstrip("/")
     text = render_page(title, entries, left_out)
@@ -92,7 +92,7 @@ def _check_out(out: Path) -> None:
         raise InputError(f"--out {out} exists and is not a report; give another name.")
 
 
-def _read(entries: list[ReportEntry], wanted: int, max_bytes: int) -> list[str]:
+def _read_bags(entries: list[ReportEntry], wanted: int, max_bytes: int) -> list[str]:
     """Read every bag once and sort them; return sentences about what did not fit.
 
     Args:
@@ -111,7 +111,7 @@ def _read(entries: list[ReportEntry], wanted: int, max_bytes: int) -> list[str]:
         weights = [1 if outcomes[e.path] == "success" else FAILED_SHARE
                    for e in entries[i:i + left]]
         try:
-            missing = _fill(entry, int(room * weights[0] / sum(weights)) if left else None)
+            missing = _read_bag(entry, int(room * weights[0] / sum(weights)) if left else None)
         except InputError as err:
             entry.error = str(err)
             continue
@@ -126,7 +126,7 @@ def _read(entries: list[ReportEntry], wanted: int, max_bytes: int) -> list[str]:
     for i, entry in enumerate(shown):
         entry.anchor = f"episode-{i + 1}"
     limit = f"{max_bytes / 1e6:g} MB (--max-mb)"
-    left_out = [f"Left out to stay below {limit}: {what} of {_some(names)}."
+    left_out = [f"Left out to stay below {limit}: {what} of {_first_names(names)}."
                 for what, names in without.items() if names]
     if room < 0:
         left_out.append(f"Tables and plots alone need more than {limit}; --episodes shows fewer.")
@@ -147,12 +147,12 @@ def _rank(outcome: str) -> int:
     return ORDER.index(outcome) if outcome in ORDER else len(ORDER)
 
 
-def _some(names: Sequence[str]) -> str:
+def _first_names(names: Sequence[str]) -> str:
     more = len(names) - MAX_NAMES
     return ", ".join(names[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
-def _fill(entry: ReportEntry, share: int | None) -> list[str]:
+def _read_bag(entry: ReportEntry, share: int | None) -> list[str]:
     """Read a bag, with its film if it has a share of the page; return what did not fit.
 
     Raises:
