@@ -87,8 +87,10 @@ def _with_cv_bridge(msg) -> np.ndarray:
 
 
 def _decompressed(msg) -> np.ndarray:
-    image = cv2.imdecode(np.frombuffer(msg.data, np.uint8), cv2.IMREAD_COLOR) \
-        if len(msg.data) else None
+    try:
+        image = cv2.imdecode(np.frombuffer(msg.data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:  # empty, or of a size that OpenCV refuses
+        image = None
     if image is None:
         raise MessageError(f"The compressed image of format {msg.format!r} and {len(msg.data)} "
                            "bytes cannot be decoded; send JPEG or PNG.")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from types import SimpleNamespace
 
 import cv2
@@ -92,6 +93,15 @@ def test_bad_images_are_refused(msg, words):
         image_to_array(msg)
     for word in words:
         assert word in str(err.value)
+
+
+def test_a_compressed_image_that_claims_billions_of_pixels_is_refused():
+    """A header with such a size, and its checksum."""
+    png = bytearray(cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes())
+    png[16:24] = (60_000).to_bytes(4, "big") * 2
+    png[29:33] = zlib.crc32(png[12:29]).to_bytes(4, "big")
+    with pytest.raises(MessageError, match="cannot be decoded"):
+        image_to_array(SimpleNamespace(format="png", data=bytes(png)))
 
 
 def test_compressed_png_round_trip_and_garbage():
