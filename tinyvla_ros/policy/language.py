@@ -47,8 +47,8 @@ def embed(language: LanguageConfig, texts: Sequence[str], download: bool = False
 
 
 def nearest(language: HashedWords | SentenceEmbedding, text: str, vector: np.ndarray,
-            known: Sequence[str], vectors: np.ndarray) -> tuple[str, float]:
-    """Return the known wording most similar to a new one, and their cosine.
+            known: Sequence[str], vectors: np.ndarray) -> str:
+    """Return the known wording most similar to a new one, by the cosine.
 
     Args:
         language: its ``min_similarity``.
@@ -67,7 +67,7 @@ def nearest(language: HashedWords | SentenceEmbedding, text: str, vector: np.nda
             f"The instruction {text!r} is not similar to any of the policy (nearest: "
             f"{known[best]!r}, similarity {similarity[best]:.2f}, at least "
             f"{language.min_similarity:g} is needed); use words more like these.")
-    return known[best], float(similarity[best])
+    return known[best]
 
 
 def _hashed(text: str, dim: int) -> np.ndarray:

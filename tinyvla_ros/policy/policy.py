@@ -125,8 +125,7 @@ class Policy:
 
         language, known = self.config.language, self.network.encoder.instruction.weight
         vector = embed(language, [instruction])[0]
-        like, _ = nearest(language, instruction, vector, self.config.wordings,
-                          known.cpu().numpy())
+        like = nearest(language, instruction, vector, self.config.wordings, known.cpu().numpy())
         self._encoded[fold(instruction)] = torch.from_numpy(vector)[None].to(self.device)
         return like
 
@@ -157,7 +156,7 @@ class Policy:
             known = self.match_instruction(instruction)
             if folded not in self._encoded:
                 self._encoded[folded] = torch.tensor([self.config.wording_index(known)],
-                                                  device=self.device)
+                                                     device=self.device)
         return self._encoded[folded]
 
     def _known(self, prefix: Prefix) -> tuple[torch.Tensor, torch.Tensor]:

@@ -56,7 +56,7 @@ def table_findings(tables: Tables) -> Iterator[Finding]:
     wrong = np.flatnonzero((rows["task_index"] < 0) | (rows["task_index"] > last))
     if len(wrong):
         row = int(wrong[0])
-        yield Finding("tasks", f"{_capital(tables.frame_name(row))} has task_index "
+        yield Finding("tasks", f"{tables.frame_name(row).capitalize()} has task_index "
                       f"{rows['task_index'][row]}, meta/tasks.parquet names 0 to {last}; add the "
                       "task there or correct the frames.")
 
@@ -115,7 +115,7 @@ def frame_findings(tables: Tables) -> Iterator[Finding]:
     wrong = np.flatnonzero(~(off <= time_tolerance(stamps)))
     if len(wrong):
         row = int(wrong[0])
-        yield Finding("timestamps", f"{_capital(tables.frame_name(row))} has timestamp "
+        yield Finding("timestamps", f"{tables.frame_name(row).capitalize()} has timestamp "
                       f"{stamps[row]:.6g} s instead of {rows['frame_index'][row] / fps:.6g} s at "
                       f"{fps} fps, {len(wrong)} frames in all; resample to a constant rate.")
     steps = np.diff(stamps)
@@ -153,7 +153,3 @@ def episode_starts(tables: Tables) -> np.ndarray:
     """
     changes = np.flatnonzero(np.diff(tables.rows["episode_index"])) + 1
     return np.concatenate([[0], changes])
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]

@@ -8,7 +8,7 @@ file is either read or refused in one sentence; whether the tables fit each othe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,9 +98,9 @@ class Tables:
         """
         feature = self.info["features"][name]
         size = feature_size(feature)
-        parts = [_values(read_columns(file, [name]), name, size, np.dtype(feature["dtype"]), file)
-                 for file in self.files]
-        return np.concatenate(parts)
+        return np.concatenate([
+            _values(read_columns(file, [name]), name, size, np.dtype(feature["dtype"]), file)
+            for file in self.files])
 
 
 def read_tables(root: str | Path) -> Tables:
@@ -116,12 +116,9 @@ def read_tables(root: str | Path) -> Tables:
     if not files:
         raise InputError(f"{root} has no data files (data/chunk-000/file-000.parquet ...); copy "
                          "the whole dataset directory again.")
-    parts = [read_columns(file, INDEX_COLUMNS) for file in files]
-    rows = {}
-    for name in INDEX_COLUMNS:
-        dtype = np.dtype(np.float64 if name == "timestamp" else np.int64)
-        rows[name] = np.concatenate([_values(part, name, 1, dtype, file)[:, 0]
-                                     for part, file in zip(parts, files, strict=True)])
+    parts = {file: read_columns(file, INDEX_COLUMNS) for file in files}
+    rows = {name: _scalars(parts, name, np.float64 if name == "timestamp" else np.int64)
+            for name in INDEX_COLUMNS}
     if not len(rows["index"]):
         raise InputError(f"{root} holds no frames; collect demonstrations first.")
     return Tables(root, info, files, _read_tasks(root), _read_episodes(root, info), rows)
@@ -215,19 +212,22 @@ def _read_episodes(root: Path, info: dict) -> Episodes:
                  ("chunk_index", "file_index", "from_timestamp", "to_timestamp")] for n in videos}
     columns = ["episode_index", "length", "dataset_from_index", "dataset_to_index",
                *(c for names in spans.values() for c in names)]
-    parts = [read_columns(f, columns) for f in files]
+    parts = {file: read_columns(file, columns) for file in files}
+    order = np.argsort(_scalars(parts, columns[0]), kind="stable")
 
     def read(name: str, dtype=np.int64) -> np.ndarray:
-        return np.concatenate([_values(p, name, 1, np.dtype(dtype), f)[:, 0]
-                               for p, f in zip(parts, files, strict=True)])
+        return _scalars(parts, name, dtype)[order]
 
-    number = read("episode_index")
-    order = np.argsort(number, kind="stable")
     return Episodes(
-        number[order], *(read(c)[order] for c in columns[1:4]),
-        {n: VideoSpans(read(chunk)[order], read(file)[order], read(begin, np.float64)[order],
-                       read(end, np.float64)[order])
+        *map(read, columns[:4]),
+        {n: VideoSpans(read(chunk), read(file), read(begin, np.float64), read(end, np.float64))
          for n, (chunk, file, begin, end) in spans.items()})
+
+
+def _scalars(parts: Mapping[Path, pa.Table], name: str, dtype=np.int64) -> np.ndarray:
+    """Return a column of one number a row, out of the tables of several files."""
+    return np.concatenate([_values(table, name, 1, np.dtype(dtype), file)[:, 0]
+                           for file, table in parts.items()])
 
 
 def _values(table: pa.Table, name: str, size: int, dtype: np.dtype, path: Path) -> np.ndarray:

@@ -38,11 +38,6 @@ class FeatureStatistics:
     at_min: np.ndarray
     at_max: np.ndarray
 
-    @property
-    def is_action(self) -> bool:
-        """Whether the feature is commanded rather than measured."""
-        return self.name.split(".")[0] == "action"
-
 
 def numeric_features(info: dict) -> list[str]:
     """Return the features that hold numbers, index columns included."""

@@ -142,17 +142,13 @@ def write_report(log: ResultsLog) -> str:
     rows.append(["all", *(rate_text(_outcomes(rs)) for rs in found.values())])
     rows.append(["refused, arm not moved",
                  *(f"{sum(r['refused'] for r in rs)} of {len(rs)}" for rs in found.values())])
-    table = markdown_table(["task", *map(_label, found)], rows)
+    table = markdown_table(["task", *map(PROMPT_CONDITIONS.get, found)], rows)
     text = (f"Checkpoint {plan['checkpoint']}, {plan['episodes']} episodes per task and column, "
             f"seeds from {plan['seed']} on, {plan['scenes']} scenes; success at the task of the "
             f"scene, 95 % Wilson intervals.\n\n{table}")
     (log.path / "language.md").write_text(text + "\n")
     _draw(found, plan["tasks"], log.path / "language.png")
     return text
-
-
-def _label(condition: str) -> str:
-    return f"told {PROMPT_CONDITIONS[condition]}"
 
 
 def _outcomes(records: Sequence[dict], task: str | None = None) -> list[bool]:
@@ -167,7 +163,8 @@ def _draw(found: dict, tasks: Sequence[str], path: Path) -> None:
     for i, (condition, records) in enumerate(found.items()):
         rates, errors = success_percent([_outcomes(records, task) for task in (*tasks, None)])
         axes.bar(places + (i - (len(found) - 1) / 2) * width, rates, width, yerr=errors,
-                 color=COLORS[i], label=_label(condition), error_kw={"linewidth": 0.8})
+                 color=COLORS[i], label=PROMPT_CONDITIONS[condition],
+                 error_kw={"linewidth": 0.8})
     label_axes(axes, "Success by instruction", "", "%")
     axes.set_xticks(places, [t.removesuffix("-v3") for t in tasks] + ["all"], rotation=30,
                     ha="right")

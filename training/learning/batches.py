@@ -7,6 +7,7 @@ exact, lets worker processes draw ahead, and lets several processes share one ba
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -50,15 +51,15 @@ class Batch:
 
     def to(self, device: str) -> Batch:
         """Return a copy on another device."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        images = tuple(i.to(device, non_blocking=True) for i in values.pop("images"))
-        return Batch(images, **{k: v.to(device, non_blocking=True) for k, v in values.items()})
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
         """Return a copy in page-locked memory, which a GPU reads faster."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        images = tuple(i.pin_memory() for i in values.pop("images"))
-        return Batch(images, **{k: v.pin_memory() for k, v in values.items()})
+        return self._map(torch.Tensor.pin_memory)
+
+    def _map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
+        images, *others = (getattr(self, f.name) for f in fields(self))
+        return Batch(tuple(map(change, images)), *map(change, others))
 
 
 class BatchSampler(torch.utils.data.Dataset):

@@ -55,8 +55,7 @@ def held_out_losses(learner: Learner, batches: Iterable[Batch]) -> dict:
     train_steps = network.config.diffusion.train_steps
     own, noise, level, valid_sums = [], [], [], []
     for batch in batches:
-        rows = learner.noisy_rows(batch, learner.condition(batch))
-        actions, valid, condition = rows
+        actions, valid, condition = learner.noisy_rows(batch, learner.condition(batch))
         for of, into in ((None, own), ("epsilon", noise)):
             error = network.errors(condition, actions, batch.noise, batch.step, of)
             into.append((error * valid).sum(1))

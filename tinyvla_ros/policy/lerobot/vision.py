@@ -50,7 +50,6 @@ class RgbEncoder(nn.Module):
         self.pool = SpatialSoftmax(channels, math.ceil(height / 32), math.ceil(width / 32),
                                    keypoints)
         self.out = nn.Linear(2 * keypoints, 2 * keypoints)
-        self.features = 2 * keypoints
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map (B, 3, height, width) normalized images to (B, features)."""

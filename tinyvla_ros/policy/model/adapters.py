@@ -114,7 +114,7 @@ def check(path: Path, encoder: PretrainedConfig) -> None:
                                   "copy or train it again.")
     stored, wanted = read_json(path / ADAPTER / CONFIG), adapter_config(encoder).to_dict()
     for key in ("peft_type", "r", "lora_alpha", "target_modules"):
-        if not isinstance(stored, dict) or stored.get(key) != wanted[key]:
-            found = stored.get(key) if isinstance(stored, dict) else None
+        found = stored.get(key) if isinstance(stored, dict) else None
+        if found != wanted[key]:
             raise CheckpointError(f"{path / ADAPTER / CONFIG} has {key} {found!r}, config.json "
                                   f"asks for {wanted[key]!r}; the files do not belong together.")

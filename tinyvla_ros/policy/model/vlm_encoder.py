@@ -24,12 +24,12 @@ from tinyvla_ros.policy.model.backbone import (
 from tinyvla_ros.policy.model.condition import AttendedCondition, Condition, join_layers
 from tinyvla_ros.policy.model_config import VlmEncoderConfig
 from tinyvla_ros.policy.pretrained import BaseModelSource
+from tinyvla_ros.policy.tokens import PADDING
 
 # These take several images per row and find padding by their content.
 WITH_CONNECTOR = ("smolvlm", "idefics3")
 # Where transformers keeps the vision tower of a model.
 VISION_PARTS = ("vision_model.", "vision_tower.", "visual.", "vision_embed_tokens.")
-PADDING = -1
 
 
 class TokenTable(nn.Module):
