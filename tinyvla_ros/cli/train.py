@@ -114,18 +114,17 @@ def diagnose(options: DiagnoseArguments) -> int:
     import torch
 
     from tinyvla_ros.core.files import write_json
-    from training.diagnose.diagnosis import Request, Subject, checkpoint_subject
+    from training.diagnose.diagnosis import Subject, checkpoint_subject
     from training.diagnose.diagnosis import diagnose as diagnose_subject
     from training.diagnose.report import report_data, report_text
     from training.learning.mixture import parse_sources
 
     # A small batch: on cores that others use too, two threads would mostly wait for each other.
     torch.set_num_threads(1)
-    request = Request(parse_sources(options.data), options.device, options.steps, options.gpu_gb,
-                      options.utilization)
     subject = checkpoint_subject(options.checkpoint) if options.checkpoint else \
         Subject(str(options.config), options.recipe())
-    diagnosis = diagnose_subject(subject, request)
+    diagnosis = diagnose_subject(subject, parse_sources(options.data), options.device,
+                                 options.steps, options.gpu_gb, options.utilization)
     print(report_text(diagnosis))
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)

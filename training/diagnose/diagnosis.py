@@ -47,27 +47,6 @@ class Subject:
     checkpoint: Checkpoint | None = None
 
 
-@dataclass(frozen=True)
-class Request:
-    """How it is diagnosed.
-
-    Attributes:
-        sources: dataset directories and weights; none for the parts that need no data.
-        device: torch device.
-        steps: steps of the one-batch check.
-        gpu_gb: memory of the GPU the largest batch is for, 10^9 bytes.
-        utilization: share of it that training may take.
-        cache: see ``load_demonstrations``.
-    """
-
-    sources: Sequence[tuple[Path, float]] = ()
-    device: str = "cpu"
-    steps: int = 150
-    gpu_gb: float = 6.0
-    utilization: float = 0.65
-    cache: Path | None = None
-
-
 @dataclass
 class Diagnosis:
     """All that was found; None or empty where a part was skipped.
@@ -85,7 +64,8 @@ class Diagnosis:
         overfit: the one-batch check.
         plan: memory of a step at ``batch_size``.
         measured_batch: largest batch size at which memory was measured.
-        gpu_gb: as requested; utilization likewise.
+        gpu_gb: memory of the GPU the largest batch is for, 10^9 bytes.
+        utilization: share of it that training may take.
         largest_batch: largest batch size on such a GPU.
         largest_plan: memory of a step there.
         skipped: one sentence for each part that was left out.
@@ -131,26 +111,34 @@ def checkpoint_subject(path: Path) -> Subject:
     return Subject(str(path), recipe, checkpoint)
 
 
-def diagnose(subject: Subject, request: Request) -> Diagnosis:
+def diagnose(subject: Subject, sources: Sequence[tuple[Path, float]] = (), device: str = "cpu",
+             steps: int = 150, gpu_gb: float = 6.0, utilization: float = 0.65) -> Diagnosis:
     """Run all checks.
+
+    Args:
+        subject: what is diagnosed.
+        sources: dataset directories and weights; none for the parts that need no data.
+        device: torch device.
+        steps: steps of the one-batch check.
+        gpu_gb: see ``Diagnosis``; utilization likewise.
 
     Raises:
         InputError: see ``load_mixture``; also an unknown device, or instructions that a
             checkpoint does not know.
     """
-    recipe, checkpoint, device = subject.recipe, subject.checkpoint, request.device
+    recipe, checkpoint = subject.recipe, subject.checkpoint
     find_device(device)
     options = recipe.optimization
     result = Diagnosis(
-        subject.name, [path.name for path, _ in request.sources], device,
+        subject.name, [path.name for path, _ in sources], device,
         "bfloat16" if use_bfloat16(options.precision, device) else "float32",
-        options.batch_size, gpu_gb=request.gpu_gb, utilization=request.utilization)
-    if request.sources:
-        data = load_mixture(request.sources, recipe, request.cache)
+        options.batch_size, gpu_gb=gpu_gb, utilization=utilization)
+    if sources:
+        data = load_mixture(sources, recipe)
         if checkpoint:
             data = _with_instructions(data, checkpoint.config)
         normalizer = checkpoint.normalizer if checkpoint else fit_normalizer(data)
-        _check_ranges(result, subject, request, data, normalizer)
+        _check_ranges(result, subject, sources, data, normalizer)
         episodes, _ = split_episodes(recipe, len(data.starts))
     else:
         normalizer = checkpoint.normalizer if checkpoint else _limits_normalizer(recipe)
@@ -172,24 +160,24 @@ def diagnose(subject: Subject, request: Request) -> Diagnosis:
     _probe(result, learner(), batch.to(device), checkpoint is None)
     if checkpoint:
         result.skipped.append("One-batch overfit check: a checkpoint has learned already.")
-    elif request.sources:
-        _progress(f"one-batch overfit check: {request.steps} steps")
+    elif sources:
+        _progress(f"one-batch overfit check: {steps} steps")
         few = recipe.model_copy(update={"optimization": options.model_copy(
             update={"batch_size": min(options.batch_size, OVERFIT_BATCH)})})
         result.overfit = one_batch.overfit(
-            learner(), few, data, BatchSampler(data, episodes, few)[1], request.steps, device)
+            learner(), few, data, BatchSampler(data, episodes, few)[1], steps, device)
         result.findings += one_batch.overfit_findings(result.overfit)
     _plan(result, recipe, data, episodes, learner())
     result.findings.sort(key=lambda f: not f.error)
     return result
 
 
-def _check_ranges(result: Diagnosis, subject: Subject, request: Request, data: Mixture,
-                  normalizer: Normalizer) -> None:
+def _check_ranges(result: Diagnosis, subject: Subject, sources: Sequence[tuple[Path, float]],
+                  data: Mixture, normalizer: Normalizer) -> None:
     recipe, stored = subject.recipe, subject.checkpoint and subject.checkpoint.path
     places = range_check.Places(
         data, [(path.name, read_json(path / "meta" / "info.json")["total_episodes"])
-               for path, _ in request.sources])
+               for path, _ in sources])
     for channels, findings in (
             range_check.states(data, recipe.state, normalizer, places, stored),
             range_check.actions(data, recipe.action, normalizer, places, stored)):

@@ -21,7 +21,7 @@ from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.model import PolicyNetwork
 from tinyvla_ros.policy.model_config import TinyEncoderConfig
 from tinyvla_ros.policy.policy import Policy
-from training.diagnose.diagnosis import Request, Subject, diagnose
+from training.diagnose.diagnosis import Subject, diagnose
 from training.learning.recipe import Recipe
 from training.learning.train import train
 
@@ -182,7 +182,7 @@ def test_the_memory_plan_knows_what_is_frozen(models):
     plans = {}
     for adapt in ("frozen", "lora", "full"):
         recipe = encoder_recipe({"kind": "vision", "model": models("siglip"), "adapt": adapt})
-        plans[adapt] = diagnose(Subject("recipe", recipe), Request()).plan
+        plans[adapt] = diagnose(Subject("recipe", recipe)).plan
         learner = PolicyNetwork(recipe.policy_config(("any",)))
         weights = sum(p.numel() for p in learner.parameters() if p.requires_grad) * 4e-6
         assert plans[adapt].averaged >= weights  # and the training-only head
@@ -196,7 +196,7 @@ def test_the_memory_plan_knows_what_is_frozen(models):
 @pytest.mark.slow
 def test_diagnose_takes_a_frozen_backbone(data, models):
     recipe = encoder_recipe({"kind": "vision", "model": models("siglip")})
-    result = diagnose(Subject("recipe", recipe), Request([(data, 1.0)], "cpu", 30, 6.0, 0.65))
+    result = diagnose(Subject("recipe", recipe), [(data, 1.0)], steps=30)
     assert not [f for f in result.findings if f.error and f.check != "overfit"]
     assert "encoder.backbone" not in [b.name for b in result.blocks]
     assert result.measured_batch == result.batch_size

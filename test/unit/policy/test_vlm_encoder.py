@@ -22,7 +22,7 @@ from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.model import PolicyNetwork
 from tinyvla_ros.policy.policy import Policy
-from training.diagnose.diagnosis import Request, Subject, diagnose
+from training.diagnose.diagnosis import Subject, diagnose
 from training.learning.train import train
 
 pytest.importorskip("transformers")
@@ -176,7 +176,7 @@ def test_long_wordings_are_refused_before_training(tmp_path, data, models):
 
 def test_the_memory_plan_counts_a_frozen_base_once(models):
     recipe = encoder_recipe({"kind": "vlm", "model": models("smolvlm"), "adapt": "frozen"})
-    plan = diagnose(Subject("recipe", recipe), Request()).plan
+    plan = diagnose(Subject("recipe", recipe)).plan
     backbone = PolicyNetwork(recipe.policy_config(("any",))).encoder.backbone
     size = sum(p.numel() for p in backbone.parameters()) * 4e-6
     assert plan.weights - plan.averaged == pytest.approx(size)

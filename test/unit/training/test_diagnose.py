@@ -18,7 +18,7 @@ from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import default_checkpoint
 from tinyvla_ros.policy.checkpoint import save_checkpoint
-from training.diagnose.diagnosis import Request, Subject, checkpoint_subject, diagnose
+from training.diagnose.diagnosis import Subject, checkpoint_subject, diagnose
 from training.diagnose.memory_plan import StepMemory, measure_peak
 from training.diagnose.one_batch import overfit, overfit_findings, quiet_trainer, repeat_batch
 from training.diagnose.probe import (
@@ -316,9 +316,9 @@ def test_batches_that_do_not_fit_this_machine_are_not_measured(dataset):
 
 @pytest.mark.slow
 def test_a_batch_that_does_not_fit_is_found(tmp_path):
-    result = diagnose(Subject("r", small_recipe()), Request(gpu_gb=0.002, utilization=0.5))
+    result = diagnose(Subject("r", small_recipe()), gpu_gb=0.002, utilization=0.5)
     assert "memory" in checks(result.findings)
-    result = diagnose(Subject("r", small_recipe(batch_size=256)), Request(gpu_gb=0.03))
+    result = diagnose(Subject("r", small_recipe(batch_size=256)), gpu_gb=0.03)
     finding, = [f for f in result.findings if f.check == "memory"]
     assert f"lower optimization.batch_size to {result.largest_batch}" in finding.text
 
@@ -366,7 +366,7 @@ def test_a_checkpoint_meets_its_own_and_foreign_data(dataset, tmp_path, capsys):
     foreign = write_dataset(tmp_path / "foreign", seed=1)
     edit_column(foreign, "observation.state", lambda rows: [[x + 10.0, y] for x, y in rows])
     edit_actions(foreign, lambda values: np.where(values > 0.5, 1.2, values))
-    result = diagnose(checkpoint_subject(checkpoint), Request([(foreign, 1.0)]))
+    result = diagnose(checkpoint_subject(checkpoint), [(foreign, 1.0)])
     texts = [f.text for f in result.findings if f.check == "range"]
     assert any("State 'x' runs from" in t for t in texts)
     assert any("action 'dx'" in t and "outside of the range stored" in t for t in texts)
@@ -379,10 +379,10 @@ def test_a_checkpoint_names_instructions_its_own_way(dataset, tmp_path):
     swapped = replace(data, tasks=data.tasks[::-1])
     checkpoint = save(tmp_path / "checkpoint", recipe, swapped)
     assert not any(f.error for f in diagnose(checkpoint_subject(checkpoint),
-                                             Request([(dataset, 1.0)])).findings)
+                                             [(dataset, 1.0)]).findings)
     other = write_dataset(tmp_path / "other", tasks=("fly",))
     with pytest.raises(InputError, match="'fly'"):
-        diagnose(checkpoint_subject(checkpoint), Request([(other, 1.0)]))
+        diagnose(checkpoint_subject(checkpoint), [(other, 1.0)])
 
 
 def test_a_shipped_checkpoint_is_diagnosed_with_the_options_it_was_trained_with():
