@@ -7,21 +7,20 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field
 
 from tinyvla_ros.cli.common import STOPPED
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.options import Flag
+from training.bag_export.options import ExportOptions
 
 if TYPE_CHECKING:
     from tinyvla_ros.bags.reader import Bag
     from tinyvla_ros.policy.config import CameraSpec
     from tinyvla_ros.policy.policy import Policy
-
-LARGEST_IMAGE = 4096
 
 
 class BagsArguments(Config):
@@ -164,88 +163,17 @@ def report(options: BagReportArguments) -> int:
     return 0 if written.episodes else 1
 
 
-class BagExportArguments(BagsArguments):
-    """Options of ``tinyvla bag export``."""
-
-    out: Path = Field(description="new LeRobotDataset directory")
-    robot: Path | None = Field(None, description="robot contract; default: the one in each bag")
-    fps: int = Field(20, ge=1, le=1000, description="frames per second")
-    pick: Literal["nearest", "hold"] = Field(
-        "nearest", description="the first camera's image of a frame: the nearest one, or the last "
-        "before it")
-    tolerance: float | None = Field(
-        None, ge=0, le=1, description="largest difference between the stamps of that image and "
-        "the frame's other messages, s; default: stamps.tolerance of the robot contract")
-    images: Literal["image", "video"] = Field("image", description="store lossless PNG, or video")
-    config: Path | None = Field(
-        None, description="training configuration or checkpoint whose policy the images are for: "
-        "its cameras, with their crop and size")
-    size: Annotated[str, Flag(metavar="N|WxH")] = Field(
-        "", description="of the stored images; default: 96, or that of --config")
-    actions: Literal["auto", "chunk", "trajectory", "state"] = Field(
-        "auto", description="what the arm did: executed chunks, commands to its controllers, or "
-        "the states it reached; auto: what was recorded, in this order")
-    dt: float | None = Field(
-        None, ge=1e-4, le=10, description="control period for trajectories and states, s; "
-        "default: of the trajectories, or else of the frames")
-    instruction: str = Field("", description="for bags that do not contain one")
-    outcome: Literal["success", "all"] = Field(
-        "success", description="episodes to take; those without an outcome are always taken")
-    tasks: Annotated[tuple[str, ...], Flag(metavar="TASK")] = Field(
-        (), description="tasks or instructions to take")
-    workers: int | None = Field(None, ge=1, description="processes; default: cores")
-    resume: bool = Field(False, description="go on with an interrupted export")
-
-    @field_validator("size")
-    @classmethod
-    def _two_numbers(cls, size: str) -> str:
-        if not size:
-            return size
-        numbers = size.lower().split("x")
-        if len(numbers) > 2 or not all(n.isdigit() and 1 <= int(n) <= LARGEST_IMAGE
-                                       for n in numbers):
-            raise ValueError("give pixels like 96, or width and height like 128x96, up to "
-                             f"{LARGEST_IMAGE}")
-        return size
-
-    @model_validator(mode="after")
-    def _one_size(self):
-        if self.size and self.config:
-            raise ValueError(f"--size {self.size} and --config {self.config} both give a size; "
-                             "leave one out")
-        return self
-
-    @property
-    def width_height(self) -> tuple[int, int]:
-        """Width and height of the stored images, without a configuration."""
-        numbers = (self.size or "96").lower().split("x")
-        return int(numbers[0]), int(numbers[-1])
-
-
-def export(options: BagExportArguments) -> int:
+def export(options: ExportOptions) -> int:
     """Export bags and print what was left out and why.
 
     Returns:
         0; 1 if something was wrong with a bag, the others being exported; 143 if stopped.
     """
-    from training.bag_export.episode import ExportSettings
     from training.bag_export.export import export_bags
-    from training.bag_export.images import ImageFormat
-    from training.bag_export.sampling import Sampling
-    from training.jobs.pool import Stopped
 
-    width, height = options.width_height
-    video = options.images == "video"
-    cameras = {name: ImageFormat(spec.height, spec.width, video, spec.crop)
-               for name, spec in _cameras(options.config).items()}
-    settings = ExportSettings(Sampling(options.fps, options.pick, options.tolerance),
-                              ImageFormat(height, width, video), cameras,
-                              options.actions, options.dt, options.robot, options.instruction,
-                              options.outcome, options.tasks)
     try:
-        exported = export_bags(options.bags, options.out, settings, options.workers,
-                               options.resume)
-    except (Stopped, KeyboardInterrupt):
+        exported = export_bags(options, _cameras(options.config))
+    except KeyboardInterrupt:
         print("stopped, all saved; go on with the same command and --resume")
         return STOPPED
     if exported is None:

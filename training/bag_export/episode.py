@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 from collections import defaultdict
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +21,7 @@ from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.core.files import write_json
 from training.bag_export.actions import Actions, choose_source, find_actions
 from training.bag_export.images import ImageFormat, store_images
+from training.bag_export.options import ExportOptions
 from training.bag_export.sampling import Frames, Sampling, check_rates, find_frames
 from training.bag_export.streams import Recording, read_recording
 from training.data.lerobot_writer import DatasetEpisode
@@ -29,32 +29,23 @@ from training.data.lerobot_writer import DatasetEpisode
 ABOUT, ARRAYS = "episode.json", "arrays.npz"
 
 
-@dataclass(frozen=True)
-class ExportSettings:
-    """How bags become episodes; all bags of a dataset alike.
+class BagJob(NamedTuple):
+    """A bag to work on.
 
     Attributes:
-        sampling: frame rate, and which messages belong to a frame.
+        bag: its path.
+        place: directory to make.
+        options: of the export.
         images: how images are stored, of all cameras of the robot.
         cameras: camera -> how its images are stored; other cameras are left out. Empty for
             ``images``.
-        actions: ``auto`` or one of ``training.bag_export.actions.SOURCES``.
-        dt: control period for trajectories and states, s; None to find it out.
-        robot: contract file; None for the one in each bag.
-        instruction: for bags without one; empty to refuse those.
-        outcome: ``success`` or ``all``.
-        tasks: tasks or instructions to take; empty for all.
     """
 
-    sampling: Sampling
+    bag: Path
+    place: Path
+    options: ExportOptions
     images: ImageFormat
-    cameras: dict[str, ImageFormat] = field(default_factory=dict)
-    actions: str = "auto"
-    dt: float | None = None
-    robot: Path | None = None
-    instruction: str = ""
-    outcome: str = "success"
-    tasks: tuple[str, ...] = ()
+    cameras: dict[str, ImageFormat]
 
     def formats(self, contract: RobotContract) -> dict[str, ImageFormat]:
         """Return how the images of each camera are stored.
@@ -67,20 +58,6 @@ class ExportSettings:
                 raise InputError(f"Robot contract {contract.name!r}: "
                                  + unknown("camera of --config", name, contract.cameras))
         return self.cameras or dict.fromkeys(contract.cameras, self.images)
-
-
-class BagJob(NamedTuple):
-    """A bag to work on.
-
-    Attributes:
-        bag: its path.
-        place: directory to make.
-        settings: how.
-    """
-
-    bag: Path
-    place: Path
-    settings: ExportSettings
 
 
 class BagOutcome(NamedTuple):
@@ -108,46 +85,47 @@ def episode_key(bag: Path) -> str:
 
 def export_episode(job: BagJob) -> BagOutcome:
     """Make the episode of a bag, if that has not been done before; the bag is only read."""
-    bag, place, settings = job
+    bag, place = job.bag, job.place
     try:
         if not (place / ABOUT).is_file():
             with Bag(bag) as opened:
-                unwanted = _unwanted(opened, settings)
+                unwanted = _unwanted(opened, job.options)
                 if unwanted:
                     return BagOutcome(bag, None, False, unwanted)
                 part = place.with_name(place.name + ".part")
                 shutil.rmtree(part, ignore_errors=True)
                 part.mkdir(parents=True)
-                _make(opened, part, settings)
+                _make(opened, part, job)
                 os.replace(part, place)
         return BagOutcome(bag, place, False, read_json(place / ABOUT)["note"])
     except InputError as err:
         return BagOutcome(bag, None, True, str(err))
 
 
-def _unwanted(bag: Bag, settings: ExportSettings) -> str:
+def _unwanted(bag: Bag, options: ExportOptions) -> str:
     outcome = bag.custom.get("outcome")
-    if settings.outcome == "success" and outcome not in (None, "success"):
+    if options.outcome == "success" and outcome not in (None, "success"):
         return f"its outcome is {outcome}"
     names = [bag.custom.get(k) for k in ("task", "instruction")]
-    if settings.tasks and not set(names) & set(settings.tasks):
+    if options.tasks and not set(names) & set(options.tasks):
         return f"its task is {names[0] or names[1] or 'not recorded'}"
     return ""
 
 
-def _make(bag: Bag, part: Path, settings: ExportSettings) -> None:
-    contract = contract_of(bag, settings.robot)
-    formats = settings.formats(contract)
+def _make(bag: Bag, part: Path, job: BagJob) -> None:
+    options = job.options
+    contract = contract_of(bag, options.robot)
+    formats = job.formats(contract)
     recording = read_recording(bag, contract, formats)
-    recorded, instruction = _instruction(bag, recording, settings)
-    sampling = settings.sampling.for_robot(contract)
-    fps = sampling.fps
+    recorded, instruction = _instruction(bag, recording, options)
+    tolerance = contract.stamps.tolerance if options.tolerance is None else options.tolerance
+    fps, sampling = options.fps, Sampling(options.fps, options.pick, tolerance)
     check_rates(recording, contract, fps)
     frames = find_frames(recording, sampling)
-    source = choose_source(recording, contract, settings.actions)
+    source = choose_source(recording, contract, options.actions)
     if source == "chunk":
         _refuse_lost(bag, contract)
-    actions = find_actions(recording, contract, source, frames.times, fps, recorded, settings.dt)
+    actions = find_actions(recording, contract, source, frames.times, fps, recorded, options.dt)
     first, last = actions.span
     if first == last:
         raise InputError(f"{bag.path} has no frame with a known command; leave it out.")
@@ -165,10 +143,10 @@ def _make(bag: Bag, part: Path, settings: ExportSettings) -> None:
         "features": _features(contract, recording, formats, actions, fps),
         "images": {name: made.model_dump() for name, made in stored.items()},
         "note": _note(bag, held),
-        "bag": _about(bag, recording, frames, actions, held, sampling)})
+        "bag": _about(bag, recording, frames, actions, held, tolerance)})
 
 
-def _instruction(bag: Bag, recording: Recording, settings: ExportSettings
+def _instruction(bag: Bag, recording: Recording, options: ExportOptions
                  ) -> tuple[str | None, str]:
     """Return the recorded instruction, None if there is none, and the one for the dataset."""
     published = recording.instructions
@@ -178,9 +156,9 @@ def _instruction(bag: Bag, recording: Recording, settings: ExportSettings
                          f"{published[1]!r}; an episode has one, split this bag or leave it out.")
     if recorded is None and published:
         recorded = published[0]
-    if not recorded and not settings.instruction:
+    if not recorded and not options.instruction:
         raise InputError(f"{bag.path} has no instruction; give --instruction TEXT.")
-    return recorded, recorded or settings.instruction
+    return recorded, recorded or options.instruction
 
 
 def _refuse_lost(bag: Bag, contract: RobotContract) -> None:
@@ -212,7 +190,7 @@ def _note(bag: Bag, held: np.ndarray) -> str:
 
 
 def _about(bag: Bag, recording: Recording, frames: Frames, actions: Actions, held: np.ndarray,
-           sampling: Sampling) -> dict:
+           tolerance: float) -> dict:
     """Return where the episode comes from, for ``meta/bags.json``."""
     lead = next(iter(recording.cameras.values())).stamps
     offsets = {n: np.abs(s.stamps[frames.picks[n]] - frames.times).max() / 1e9
@@ -224,7 +202,7 @@ def _about(bag: Bag, recording: Recording, frames: Frames, actions: Actions, hel
         "images_before": int((lead < frames.times[0]).sum()),
         "images_after": int((lead > frames.times[-1]).sum()),
         "largest_offset_s": round(float(max(offsets.values())), 6),
-        "largest_offset_of": max(offsets, key=offsets.get), "tolerance_s": sampling.tolerance,
+        "largest_offset_of": max(offsets, key=offsets.get), "tolerance_s": tolerance,
         "actions": actions.source, "control_period_s": actions.dt,
         "held_steps": int(held.sum())}
 

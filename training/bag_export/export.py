@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,15 +21,17 @@ from tinyvla_ros.bags.reader import STORAGE, find_bags
 from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import refuse_to_overwrite, write_json
+from tinyvla_ros.policy.config import CameraSpec
 from training.bag_export.episode import (
     BagJob,
     BagOutcome,
-    ExportSettings,
     describe,
     episode_key,
     export_episode,
     load_episode,
 )
+from training.bag_export.images import ImageFormat
+from training.bag_export.options import ExportOptions
 from training.data.lerobot_writer import LeRobotDatasetWriter
 from training.data.stored_images import StoredImages, write_stored_images
 from training.jobs.pool import Job, Progress, work_through
@@ -56,39 +58,40 @@ class Exported:
     refused: bool
 
 
-def export_bags(paths: Sequence[Path], out: Path, settings: ExportSettings,
-                workers: int | None = None, resume: bool = False) -> Exported | None:
+def export_bags(options: ExportOptions, cameras: Mapping[str, CameraSpec]) -> Exported | None:
     """Make a LeRobotDataset of bags.
 
     Args:
-        paths: bags, or folders of bags.
-        out: directory to create.
-        settings: how bags become episodes.
-        workers: processes; None for one per core.
-        resume: continue an export that was stopped.
+        options: which bags, and how they become episodes.
+        cameras: those of ``options.config``; empty for all of the robot.
 
     Returns:
-        What was exported; None if ``resume`` finds it complete.
+        What was exported; None if ``--resume`` finds it complete.
 
     Raises:
-        InputError: a setting is wrong, ``out`` exists or cannot be written.
-        Stopped: SIGTERM or SIGINT came; what is finished is kept for ``resume``.
+        InputError: an option is wrong, ``out`` exists or cannot be written.
+        Stopped: SIGTERM or SIGINT came; what is finished is kept for ``--resume``.
     """
-    if settings.robot is not None:
-        RobotContract.load(settings.robot)
-    for form in settings.cameras.values() or [settings.images]:
-        form.feature(settings.sampling.fps)
-    bags, foreign = _find(paths)
+    if options.robot is not None:
+        RobotContract.load(options.robot)
+    out, resume, video = options.out, options.resume, options.images == "video"
+    width, height = options.width_height
+    images = ImageFormat(height, width, video)
+    formats = {name: ImageFormat(spec.height, spec.width, video, spec.crop)
+               for name, spec in cameras.items()}
+    for form in formats.values() or [images]:
+        form.feature(options.fps)
+    bags, foreign = _find(options.bags)
     work = out.with_name(out.name + ".export")
     if resume and (out / "meta/info.json").is_file():
         shutil.rmtree(work, ignore_errors=True)
         return None
     refuse_to_overwrite(out)
-    _prepare(work, settings, resume)
-    jobs = [BagJob(bag, work / episode_key(bag), settings) for bag in bags]
+    _prepare(work, options, formats)
+    jobs = [BagJob(bag, work / episode_key(bag), options, images, formats) for bag in bags]
     try:
-        outcomes = _work(jobs, min(workers or len(os.sched_getaffinity(0)), len(jobs)))
-        outcomes = _join(out, work, outcomes, settings)
+        outcomes = _work(jobs, min(options.workers or len(os.sched_getaffinity(0)), len(jobs)))
+        outcomes = _join(work, outcomes, options)
     except OSError as err:
         raise InputError(f"Cannot write {err.filename or out} ({err.strerror or err}); make room "
                          "and go on with the same command and --resume.") from None
@@ -115,12 +118,14 @@ def _find(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return ordered, sorted(foreign.values())
 
 
-def _prepare(work: Path, settings: ExportSettings, resume: bool) -> None:
+def _prepare(work: Path, options: ExportOptions, cameras: Mapping[str, ImageFormat]) -> None:
     """Make the directory for unfinished work, or check that it is of the same export."""
-    wanted = asdict(settings) | {"robot": settings.robot and settings.robot.read_text()}
+    wanted = options.model_dump(exclude={"bags", "out", "config", "workers", "resume"}) | {
+        "robot": options.robot and options.robot.read_text(), "size": options.width_height,
+        "cameras": {name: asdict(form) for name, form in cameras.items()}}
     wanted = json.loads(json.dumps(wanted))
     if (work / SETTINGS).is_file():
-        if not resume:
+        if not options.resume:
             raise InputError(f"{work} holds an export that was interrupted; go on with --resume, "
                              "or delete it.")
         begun = read_json(work / SETTINGS)
@@ -152,8 +157,7 @@ def _work(jobs: list[BagJob], workers: int) -> list[BagOutcome]:
     return [outcomes[job.bag] for job in jobs]
 
 
-def _join(out: Path, work: Path, outcomes: list[BagOutcome], settings: ExportSettings
-          ) -> list[BagOutcome]:
+def _join(work: Path, outcomes: list[BagOutcome], options: ExportOptions) -> list[BagOutcome]:
     """Put the episodes together; one unlike the first is refused."""
     part = work / "dataset"
     shutil.rmtree(part, ignore_errors=True)
@@ -163,7 +167,7 @@ def _join(out: Path, work: Path, outcomes: list[BagOutcome], settings: ExportSet
             about, episode = load_episode(outcome.place)
             if writer is None:
                 alike, first = describe(about), about
-                writer = LeRobotDatasetWriter(part, settings.sampling.fps, about["features"],
+                writer = LeRobotDatasetWriter(part, options.fps, about["features"],
                                               about["robot"])
             if describe(about) != alike:
                 result.append(BagOutcome(outcome.bag, None, True, _difference(outcome.bag, about,
@@ -177,11 +181,11 @@ def _join(out: Path, work: Path, outcomes: list[BagOutcome], settings: ExportSet
         result.append(outcome)
     if writer is not None:
         write_json(part / "meta/bags.json", {
-            "actions": first["source"], "pick": settings.sampling.pick,
+            "actions": first["source"], "pick": options.pick,
             "tolerance_s": max(b["tolerance_s"] for b in bags), "episodes": bags})
         write_stored_images(part, images)
         writer.close()
-        os.replace(part, out)
+        os.replace(part, options.out)
         shutil.rmtree(work)
     return result
 

@@ -18,7 +18,7 @@ anywhere else.
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -50,18 +50,12 @@ class Sampling:
     Attributes:
         fps: frames per second.
         pick: the image of the first camera: ``nearest`` or ``hold``.
-        tolerance: largest difference between the stamps of that image and the other messages, s;
-            None for the contract's.
+        tolerance: largest difference between the stamps of that image and the other messages, s.
     """
 
     fps: int
-    pick: str = "nearest"
-    tolerance: float | None = None
-
-    def for_robot(self, contract: RobotContract) -> Sampling:
-        """Return these settings with the contract's tolerance, if they have none."""
-        return self if self.tolerance is not None else \
-            replace(self, tolerance=contract.stamps.tolerance)
+    pick: str
+    tolerance: float
 
     @property
     def period_ns(self) -> float:

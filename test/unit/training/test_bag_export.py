@@ -199,7 +199,7 @@ def test_an_interrupted_export_goes_on_and_gives_the_same(tmp_path, three_bags, 
     monkeypatch.setattr(bag_export, "export_episode", export_episode)
     with pytest.raises(InputError, match="--resume"):
         bags.export(out, *how)
-    with pytest.raises(InputError, match="begun with another sampling"):
+    with pytest.raises(InputError, match="begun with another fps"):
         bags.export(out, *how, "--resume", "--fps", 10)
     opened = []
     monkeypatch.setattr(bag_episode, "Bag", lambda path: opened.append(path.name) or Bag(path))

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of ``tinyvla bag export``; imports nothing heavy, so that the help is quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from tinyvla_ros.core.configuration import Config
+from tinyvla_ros.core.options import Flag
+
+LARGEST_IMAGE = 4096
+
+
+class ExportOptions(Config):
+    """Options of ``tinyvla bag export``."""
+
+    bags: Annotated[tuple[Path, ...], Flag(metavar="BAG", positional=True)] = Field(
+        description="bags, or folders of bags, MCAP or sqlite3")
+    out: Path = Field(description="new LeRobotDataset directory")
+    robot: Path | None = Field(None, description="robot contract; default: the one in each bag")
+    fps: int = Field(20, ge=1, le=1000, description="frames per second")
+    pick: Literal["nearest", "hold"] = Field(
+        "nearest", description="the first camera's image of a frame: the nearest one, or the last "
+        "before it")
+    tolerance: float | None = Field(
+        None, ge=0, le=1, description="largest difference between the stamps of that image and "
+        "the frame's other messages, s; default: stamps.tolerance of the robot contract")
+    images: Literal["image", "video"] = Field("image", description="store lossless PNG, or video")
+    config: Path | None = Field(
+        None, description="training configuration or checkpoint whose policy the images are for: "
+        "its cameras, with their crop and size")
+    size: Annotated[str, Flag(metavar="N|WxH")] = Field(
+        "", description="of the stored images; default: 96, or that of --config")
+    actions: Literal["auto", "chunk", "trajectory", "state"] = Field(
+        "auto", description="what the arm did: executed chunks, commands to its controllers, or "
+        "the states it reached; auto: what was recorded, in this order")
+    dt: float | None = Field(
+        None, ge=1e-4, le=10, description="control period for trajectories and states, s; "
+        "default: of the trajectories, or else of the frames")
+    instruction: str = Field("", description="for bags that do not contain one")
+    outcome: Literal["success", "all"] = Field(
+        "success", description="episodes to take; those without an outcome are always taken")
+    tasks: Annotated[tuple[str, ...], Flag(metavar="TASK")] = Field(
+        (), description="tasks or instructions to take")
+    workers: int | None = Field(None, ge=1, description="processes; default: cores")
+    resume: bool = Field(False, description="go on with an interrupted export")
+
+    @field_validator("size")
+    @classmethod
+    def _two_numbers(cls, size: str) -> str:
+        if not size:
+            return size
+        numbers = size.lower().split("x")
+        if len(numbers) > 2 or not all(n.isdigit() and 1 <= int(n) <= LARGEST_IMAGE
+                                       for n in numbers):
+            raise ValueError("give pixels like 96, or width and height like 128x96, up to "
+                             f"{LARGEST_IMAGE}")
+        return size
+
+    @model_validator(mode="after")
+    def _one_size(self):
+        if self.size and self.config:
+            raise ValueError(f"--size {self.size} and --config {self.config} both give a size; "
+                             "leave one out")
+        return self
+
+    @property
+    def width_height(self) -> tuple[int, int]:
+        """Width and height of the stored images, without a configuration."""
+        numbers = (self.size or "96").lower().split("x")
+        return int(numbers[0]), int(numbers[-1])
