@@ -14,15 +14,12 @@ from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_streams import make_assembler, policy_streams
 from tinyvla_ros.arm.observation_assembler import ObservationAssembler
 from tinyvla_ros.bags.reader import Bag, BagMessage
-from tinyvla_ros.bags.topics import find_streams, need_topic
+from tinyvla_ros.bags.topics import POLICY_CHUNK, find_streams, need_topic
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.messages import stamp_to_ns, trajectory_to_chunk
 from tinyvla_ros.core.types import ActionChunk, Observation
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.policy import Policy
-
-# The policy's chunks, before blending and limits.
-CHUNKS = "policy_node/chunk"
 
 
 @dataclass
@@ -85,7 +82,7 @@ def recorded_chunks(bag: Bag, config: PolicyConfig, contract: RobotContract
     Messages are taken as the policy node takes them: in the order they came, bad ones refused.
     """
     assembler = make_assembler(contract, config)
-    chunks = need_topic(bag, [CHUNKS], "the policy's chunks")
+    chunks = need_topic(bag, [POLICY_CHUNK], "the policy's chunks")
     streams = defaultdict(list)
     for topic, stream in find_streams(bag, policy_streams(contract, config)):
         streams[topic].append(stream)

@@ -14,6 +14,9 @@ from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.core.configuration import parse
 from tinyvla_ros.core.errors import InputError, unknown
 
+# The policy's chunks before they are blended and limited for the arm.
+POLICY_CHUNK = "policy_node/chunk"
+
 
 def find_topic(bag: Bag, names: Sequence[str]) -> str | None:
     """Return the topic of a bag that one of the names stands for, None if there is none.

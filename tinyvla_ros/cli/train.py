@@ -11,8 +11,26 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from tinyvla_ros.cli.common import STOPPED, RecipeArguments, wait_passively
+from tinyvla_ros.cli.common import STOPPED, wait_passively
+from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.options import Flag
+from training.experiments.options import DataSources, Settings
+
+
+class RecipeArguments(Config):
+    """Recipe and data."""
+
+    config: Path | None = Field(None, description="recipe, YAML")
+    settings: Settings = Field(
+        (), description="replace a setting of the recipe, e.g. optimization.steps=100")
+    data: DataSources = Field(
+        (), description="LeRobotDataset directories, mixed by weight")
+
+    def recipe(self):
+        """Read ``--config`` with ``--set`` applied."""
+        from training.learning.recipe import Recipe
+
+        return Recipe.load(self.config, self.settings)
 
 
 class TrainArguments(RecipeArguments):

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tinyvla_ros.arm.contract_streams import COMPRESSED_IMAGE, IMAGE, JOINT_STATE
 from tinyvla_ros.bags.info import BagInfo, InfoCollector
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.bags.recorded_message import BagMessage, header_stamp
-from tinyvla_ros.bags.topics import contract_of
+from tinyvla_ros.bags.topics import POLICY_CHUNK, contract_of
 from tinyvla_ros.core.episode_event import EpisodeEvent
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.messages import image_to_array, time_to_ns
@@ -22,12 +23,9 @@ from tinyvla_ros.report.events import ReportEvent, episode_events, policy_events
 from tinyvla_ros.report.film import FilmCamera, ImageStore
 from tinyvla_ros.report.time_axis import TimeAxis
 
-IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
-JOINTS, CHUNK = "sensor_msgs/msg/JointState", "trajectory_msgs/msg/JointTrajectory"
+CHUNK = "trajectory_msgs/msg/JointTrajectory"
 CLOCK, EVENT = "rosgraph_msgs/msg/Clock", "diagnostic_msgs/msg/DiagnosticStatus"
 DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
-# The policy's chunks before they are blended and limited for the arm.
-POLICY_CHUNK = "policy_node/chunk"
 # Points of a line; a screen cannot show more.
 MAX_POINTS = 1500
 # Events listed of one episode.
@@ -163,13 +161,14 @@ class _Messages:
         self._chunk_topic = _chunk_topic(bag)
         cameras: dict[str, str] = {}
         for topic in bag.topics.values():  # raw or compressed: one of them is enough
-            if topic.type in IMAGES and topic.count:
+            if topic.type in (IMAGE, COMPRESSED_IMAGE) and topic.count:
                 cameras.setdefault(camera_name(topic.name), topic.name)
         # Topic -> (receive time, stamp) of its messages.
         self.images: dict[str, list[tuple[int, int]]] = {t: [] for t in cameras.values()}
         readers: dict[str, Callable[[BagMessage], None]] = {
-            **dict.fromkeys(IMAGES, self._image), JOINTS: self._joint, CHUNK: self._chunk,
-            CLOCK: self._clock, DIAGNOSTICS: self._diagnostic, EVENT: self._event}
+            IMAGE: self._image, COMPRESSED_IMAGE: self._image, JOINT_STATE: self._joint,
+            CHUNK: self._chunk, CLOCK: self._clock, DIAGNOSTICS: self._diagnostic,
+            EVENT: self._event}
         collector = InfoCollector(bag)
         for message in bag.messages():
             collector.add(message)
