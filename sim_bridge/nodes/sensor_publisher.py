@@ -10,7 +10,7 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 
 from sim_bridge.metaworld_env import EE_NAMES, JOINT_NAMES, MetaWorldEnv
 from sim_bridge.simulated_robot import SimulatedRobotConfig
-from tinyvla_ros.core.messages import fill_image, set_stamp
+from tinyvla_ros.core.messages import fill_image, fill_pose, set_stamp
 from tinyvla_ros.nodes.runner import SENSOR_QOS
 
 
@@ -48,11 +48,7 @@ class SensorPublisher:
         set_stamp(joints.header.stamp, stamp_ns)
         self._joints.publish(joints)
         pose = PoseStamped()
-        pose.header.frame_id = "world"
-        set_stamp(pose.header.stamp, stamp_ns)
-        point, turn = pose.pose.position, pose.pose.orientation
-        point.x, point.y, point.z = (state[n] for n in EE_NAMES)
-        turn.x, turn.y, turn.z, turn.w = env.ee_quaternion()
+        fill_pose(pose, stamp_ns, "world", (state[n] for n in EE_NAMES), env.ee_quaternion())
         self._pose.publish(pose)
         if images:
             self._publish_images(env, stamp_ns)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -13,6 +14,13 @@ from tinyvla_ros.arm.contract import CameraStream, Stream
 ARRIVALS = 50
 # A change of (ROS time - steady time) between two calls that counts as a step, s.
 CLOCK_STEP_S = 0.1
+
+
+def message_rate(arrivals: Sequence[float]) -> float:
+    """Return messages per second of arrival times in seconds, 0 if there are too few."""
+    if len(arrivals) < 2 or arrivals[-1] == arrivals[0]:
+        return 0.0
+    return (len(arrivals) - 1) / (arrivals[-1] - arrivals[0])
 
 
 class StreamHealth:
@@ -65,9 +73,7 @@ class StreamHealth:
 
     def rate(self) -> float:
         """Return messages per second over the last ones, 0 if there are too few."""
-        if len(self._arrivals) < 2 or self._arrivals[-1] == self._arrivals[0]:
-            return 0.0
-        return (len(self._arrivals) - 1) / (self._arrivals[-1] - self._arrivals[0])
+        return message_rate(self._arrivals)
 
     def problem(self, now_s: float) -> str:
         """Return why the arm must not act on this stream, empty if it may."""

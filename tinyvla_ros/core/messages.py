@@ -143,6 +143,16 @@ def fill_image(msg, image: np.ndarray) -> None:
     msg.data = data
 
 
+def fill_pose(msg, stamp_ns: int, frame: str, position: Iterable[float],
+              orientation: Iterable[float]) -> None:
+    """Write a position (m) and a quaternion x, y, z, w into a geometry_msgs/PoseStamped."""
+    set_stamp(msg.header.stamp, stamp_ns)
+    msg.header.frame_id = frame
+    point, turn = msg.pose.position, msg.pose.orientation
+    point.x, point.y, point.z = position
+    turn.x, turn.y, turn.z, turn.w = orientation
+
+
 def fill_trajectory(msg, chunk: ActionChunk, instruction: str, new_point) -> None:
     """Write a chunk into a trajectory_msgs/JointTrajectory.
 

@@ -17,8 +17,8 @@ from tinyvla_ros.arm.contract_check import check_contract
 from tinyvla_ros.arm.observation_assembler import EE_STATE
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.messages import fill_image, set_stamp
-from tinyvla_ros.dry_run.arm import DryRunArm, Moment
+from tinyvla_ros.core.messages import fill_image, fill_pose, set_stamp
+from tinyvla_ros.dry_run.arm import DryRunArm
 from tinyvla_ros.dry_run.sketch import Sketch
 from tinyvla_ros.dry_run.trajectory import Refused
 from tinyvla_ros.dry_run.untrained import start_state
@@ -107,7 +107,10 @@ class DryRunArmNode(Node):
             set_stamp(msg.header.stamp, now_ns)
             self._joints.publish(msg)
         if self._pose is not None:
-            self._pose.publish(_pose(moment, now_ns))
+            pose = PoseStamped()
+            fill_pose(pose, now_ns, "base_link", (moment.state.get(n, 0.0) for n in EE_STATE),
+                      moment.orientation.tolist())
+            self._pose.publish(pose)
 
     def _publish_images(self, cameras: list) -> None:
         now_ns = self.get_clock().now().nanoseconds
@@ -146,16 +149,6 @@ class DryRunArmNode(Node):
         if not any(arm.accepted.values()):
             return OK, "no command yet", values
         return OK, "commands are followed", values
-
-
-def _pose(moment: Moment, now_ns: int) -> PoseStamped:
-    msg = PoseStamped()
-    msg.header.frame_id = "base_link"
-    set_stamp(msg.header.stamp, now_ns)
-    point, turn = msg.pose.position, msg.pose.orientation
-    point.x, point.y, point.z = (moment.state.get(n, 0.0) for n in EE_STATE)
-    turn.x, turn.y, turn.z, turn.w = moment.orientation.tolist()
-    return msg
 
 
 def main() -> int:

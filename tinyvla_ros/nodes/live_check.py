@@ -15,6 +15,7 @@ from rclpy.qos import QoSCompatibility, qos_check_compatible
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_streams import InputStream, policy_streams
+from tinyvla_ros.arm.liveness import message_rate
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.core.messages import stamp_to_ns
 from tinyvla_ros.nodes.outputs import make_outputs
@@ -82,8 +83,8 @@ class _Listener:
         topic = self._subscription.topic_name
         problem = self._error or self._publishers(topic) or self._rate_problem()
         seen = f"{len(self._arrivals)} messages"
-        if self._rate():
-            seen += f", {self._rate():.1f} Hz"
+        if rate := message_rate(self._arrivals):
+            seen += f", {rate:.1f} Hz"
         if self._ages and not self._node.count_publishers("/clock"):
             age = statistics.median(self._ages)
             seen += f", {age:.3f} s old"
@@ -120,13 +121,8 @@ class _Listener:
                         f"{str(not self._settings.reliable).lower()}'.")
         return "" if self._arrivals else "Nothing came; is the driver running?"
 
-    def _rate(self) -> float:
-        if len(self._arrivals) < 2:
-            return 0.0
-        return (len(self._arrivals) - 1) / (self._arrivals[-1] - self._arrivals[0])
-
     def _rate_problem(self) -> str:
-        rate, declared = self._rate(), self._settings.rate
+        rate, declared = message_rate(self._arrivals), self._settings.rate
         if declared and rate and abs(rate / declared - 1) > RATE_TOLERANCE:
             return (f"It comes at {rate:.1f} Hz, and the contract has {declared:g} Hz; correct "
                     "'rate' or the driver.")
