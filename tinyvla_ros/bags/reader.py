@@ -64,8 +64,8 @@ class Bag(AbstractContextManager):
 
     @property
     def name(self) -> str:
-        """Name of the directory or file."""
-        return self.path.stem if self.path.suffix in STORAGE else self.path.name
+        """Name of the bag."""
+        return bag_name(self.path)
 
     def close(self) -> None:
         """Close the files."""
@@ -124,6 +124,11 @@ class Bag(AbstractContextManager):
         except Exception as err:
             raise InputError(f"{self.path}: a message of {message.topic.name} is not a {kind} "
                              f"({_short(err)}).") from None
+
+
+def bag_name(path: Path) -> str:
+    """Return the name of a directory, or of a storage file without its suffix."""
+    return path.stem if path.suffix in STORAGE else path.name
 
 
 def find_bags(*paths: str | Path) -> list[Path]:

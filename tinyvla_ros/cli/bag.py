@@ -66,7 +66,7 @@ class BagRecoverArguments(Config):
 
 def recover(options: BagRecoverArguments) -> int:
     """Recover bags one after the other; one that cannot be does not stop the others."""
-    from tinyvla_ros.bags.reader import STORAGE
+    from tinyvla_ros.bags.reader import bag_name
     from tinyvla_ros.bags.recover import recover as recover_bag
 
     if options.out is not None and len(options.bags) > 1:
@@ -74,9 +74,9 @@ def recover(options: BagRecoverArguments) -> int:
                          "given; leave it out.")
     failed = 0
     for bag in options.bags:
-        name = bag.stem if bag.suffix in STORAGE else bag.name
+        out = options.out or bag.with_name(f"{bag_name(bag)}_recovered")
         try:
-            recovered = recover_bag(bag, options.out or bag.with_name(f"{name}_recovered"))
+            recovered = recover_bag(bag, out)
         except InputError as err:
             failed += 1
             print(f"error: {err}")

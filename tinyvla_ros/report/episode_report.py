@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tinyvla_ros.bags.metadata import read_information
-from tinyvla_ros.bags.reader import Bag, find_bags
+from tinyvla_ros.bags.reader import Bag, bag_name, find_bags
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import replace_file
 from tinyvla_ros.report.episode_data import read_episode
@@ -62,8 +62,7 @@ def write_report(bags: Path, out: Path, episodes: int | None = None, max_mb: flo
     Raises:
         InputError: there are no bags, or the page cannot be written.
     """
-    entries = [ReportEntry(path, path.stem if path.is_file() else path.name)
-               for path in find_bags(bags)]
+    entries = [ReportEntry(path, bag_name(path)) for path in find_bags(bags)]
     _check_out(out)
     left_out = _read_bags(entries, episodes or len(entries), int(max_mb * 1e6))
     # The last folder is often called "episodes", so the one above is named as well.
