@@ -16,7 +16,7 @@ from tinyvla_ros.core.types import ActionChunk, Observation, Prefix
 from tinyvla_ros.policy.checkpoint import Checkpoint, load_checkpoint
 from tinyvla_ros.policy.language_config import TokenizedWords, fold
 
-# Wordings whose embedding is kept; beyond, all are computed anew.
+# Wordings whose embedding is kept; beyond, all are computed again.
 MAX_CACHED = 1000
 
 
@@ -55,6 +55,10 @@ class Policy:
         self.network = checkpoint.network.to(self.device)
         self._normalizer = checkpoint.normalizer.to(self.device)
         if sample_steps is not None:
+            most = self.config.diffusion.train_steps
+            if not 1 <= sample_steps <= most:
+                raise InputError(f"Sample steps is {sample_steps}; give a number from 1 to {most}."
+                                 )
             self.network.set_sample_steps(sample_steps)
         self._ignore_instruction = ignore_instruction
         self._encoded: dict[str, torch.Tensor] = {}

@@ -83,10 +83,10 @@ def local_copy(model: str, what: str, needed: Sequence[str] = ("config.json",),
     except Exception as err:  # its own, requests' and the operating system's types
         reason = type(err).__name__
         raise InputError(
-            f"The {what} {model} is no directory here, and the Hugging Face hub did not provide "
-            f"it ({reason}); place its {listing} in a directory and give that, or fill the hub "
-            f"cache ({os.environ.get('HF_HOME', '~/.cache/huggingface')}) where there is a "
-            "network.") from None
+            f"The {what} {model} is not a directory here, and the Hugging Face hub did not "
+            f"provide it ({reason}); place its {listing} in a directory and give that, or fill "
+            f"the hub cache ({os.environ.get('HF_HOME', '~/.cache/huggingface')}) where there is "
+            "a network.") from None
     return local_copy(str(found), what, needed)
 
 

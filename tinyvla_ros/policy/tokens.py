@@ -17,7 +17,7 @@ PADDING = -1
 
 
 def tokenize(language: TokenizedWords, path: Path, texts: Sequence[str]) -> torch.Tensor:
-    """Tokenize instructions as the base model's own tokenizer does, with a line's end.
+    """Tokenize instructions as the base model's own tokenizer does, with a newline at the end.
 
     Args:
         language: its ``max_tokens``.
@@ -33,7 +33,7 @@ def tokenize(language: TokenizedWords, path: Path, texts: Sequence[str]) -> torc
     tokenizer = _tokenizer(path)
     rows = torch.full((len(texts), language.max_tokens), PADDING)
     for row, text in zip(rows, texts, strict=True):
-        # SmolVLA's prompts end in a line's end too.
+        # SmolVLA's prompts end in a newline too.
         ids = tokenizer(fold(text) + "\n")["input_ids"]
         if len(ids) > language.max_tokens:
             raise InputError(f"The instruction {text[:60]!r} has {len(ids)} tokens, and "
@@ -44,7 +44,7 @@ def tokenize(language: TokenizedWords, path: Path, texts: Sequence[str]) -> torc
 
 
 def most_like(text: str, known: Sequence[str]) -> str:
-    """Return the known wording that shares most words with a text, to tell a person."""
+    """Return the known wording that shares most words with a text, for messages."""
     vectors = embed(HashedWords(kind="hashed"), [text, *known])
     return known[int((vectors[1:] @ vectors[0]).argmax())]
 

@@ -77,8 +77,8 @@ def choose_source(recording: Recording, contract: RobotContract, wanted: str) ->
                          f"whose outputs are {kinds}; leave --actions out.")
     if silent:
         raise InputError(f"{recording.path}: nothing was recorded on {silent[0]}, where "
-                         f"{contract.name!r} takes its commands; give --actions state if "
-                         "measured states are to stand for them.")
+                         f"{contract.name!r} takes its commands; give --actions state to use "
+                         "measured states in their place.")
     return source
 
 
@@ -98,7 +98,7 @@ def find_actions(recording: Recording, contract: RobotContract, source: str, tim
 
     Raises:
         InputError: a frame is not a whole number of control steps, a message cannot be used, or
-            nothing says when commands arrived.
+            the time at which commands arrived is unknown.
     """
     if source == "chunk":
         return _from_chunks(recording, contract, times, fps, instruction)
@@ -114,7 +114,7 @@ def find_actions(recording: Recording, contract: RobotContract, source: str, tim
             values[:, channels.index(channel)] = (rows[:, i] - place.offset) / place.scale
     if source == "state":
         for column, channel in enumerate(channels):
-            # Where the arm was at the end of a step stands for its command.
+            # What was measured at the end of a step is used as its command.
             values[:, column] = _measured(recording, channel, contract.actions[channel].state,
                                           starts + dt_ns)
     shape = (len(times), k)

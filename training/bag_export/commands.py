@@ -44,7 +44,7 @@ class Arrivals:
             stamp_ns: its stamp, 0 if it has none.
 
         Raises:
-            InputError: there is no clock, and the stamps are not of the receiver's.
+            InputError: there is no clock, and stamps and receive times are of different clocks.
         """
         if not len(self._clock):
             if stamp_ns and abs(sent_ns - stamp_ns) > SAME_CLOCK_S * 1e9:

@@ -94,7 +94,7 @@ def export_bags(options: ExportOptions, cameras: Mapping[str, CameraSpec]) -> Ex
         outcomes = _join(work, outcomes, options)
     except OSError as err:
         raise InputError(f"Cannot write {err.filename or out} ({err.strerror or err}); make room "
-                         "and go on with the same command and --resume.") from None
+                         "and continue with the same command and --resume.") from None
     notes, refused = tuple(_summary(outcomes, foreign)), any(o.refused for o in outcomes)
     if all(o.place is None for o in outcomes):
         shutil.rmtree(work)
@@ -126,8 +126,8 @@ def _prepare(work: Path, options: ExportOptions, cameras: Mapping[str, ImageForm
     wanted = json.loads(json.dumps(wanted))
     if (work / SETTINGS).is_file():
         if not options.resume:
-            raise InputError(f"{work} holds an export that was interrupted; go on with --resume, "
-                             "or delete it.")
+            raise InputError(f"{work} holds an export that was interrupted; continue it with "
+                             "--resume, or delete it.")
         begun = read_json(work / SETTINGS)
         for name, value in wanted.items():
             if begun.get(name) != value:

@@ -46,7 +46,7 @@ class ExportOptions(Config):
     tasks: Annotated[tuple[str, ...], Flag(metavar="TASK")] = Field(
         (), description="tasks or instructions to take")
     workers: int | None = Field(None, ge=1, description="processes; default: cores")
-    resume: bool = Field(False, description="go on with an interrupted export")
+    resume: bool = Field(False, description="continue an interrupted export")
 
     @field_validator("size")
     @classmethod

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from tinyvla_ros.core.configuration import read_json
 
-# What release 0.1.0 wrote has no prefix, and stands for names and sizes only.
+# Fingerprints of release 0.1.0 have no prefix and cover only names and sizes of large files.
 PREFIX = "sha256-"
 HASHES = "hashes.json"
 PIECE = 1 << 20
 
 
 def fingerprint(root: str | Path, cache: Path | None = None) -> str:
-    """Return a short text that stands for the data, wherever the directory lies.
+    """Return a short text that identifies the data, wherever the directory is.
 
     SHA-256 over the content of ``info.json`` and of every table, data and video file. One core
     hashes 0.4 GB or more a second, which is little beside decoding the images in these files.

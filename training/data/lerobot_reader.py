@@ -23,7 +23,7 @@ from training.data.lerobot_format import INDEX_COLUMNS, feature_size
 
 @dataclass(frozen=True)
 class VideoSpans:
-    """Where every episode lies in the video files of one camera.
+    """Where every episode is in the video files of one camera.
 
     Attributes:
         chunk: (episodes,) int64 number of the chunk directory.

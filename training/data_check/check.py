@@ -54,7 +54,7 @@ def check_dataset(root: Path, out: Path | None = None) -> tuple[dict, Path]:
     name = root.resolve().name
     out = out or Path("results") / "data_check" / name
     if out.resolve().is_relative_to(root.resolve()):
-        raise InputError(f"Output directory {out} lies inside the dataset, where lerobot would "
+        raise InputError(f"Output directory {out} is inside the dataset, where lerobot would "
                          "find it; give another one.")
     prepare_output_directory(out)
     report = check(tables)

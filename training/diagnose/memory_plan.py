@@ -54,7 +54,7 @@ class StepMemory:
 
     Args:
         trainer: a trainer whose weights may change.
-        draw: returns a batch of so many observations.
+        draw: returns a batch of a given number of observations.
     """
 
     def __init__(self, trainer: Trainer, draw: Callable[[int], Batch]):

@@ -172,17 +172,17 @@ def output_findings(scale: OutputScale, start: bool) -> Iterator[Finding]:
         start: whether the network is untrained.
     """
     advice = ("start with 'initialization: {kind: unit, head_scale: 1.0}'" if start
-              else "train anew from a recipe that passes this check")
+              else "train again from a recipe that passes this check")
     # Not the other way round: NaN must not pass.
     if not scale.std <= LARGEST_STD:
         yield Finding("output scale", f"The denoiser's output has a standard deviation of "
                       f"{scale.std:.3g}, and 0.5 to 1 is normal, the first loss would be "
                       f"{scale.loss:.4g}; {advice}.")
     elif not scale.loss <= LARGEST_STD ** 2 + scale.zero_loss:
-        # An output that knows nothing adds its mean square to the loss of the answer zero.
+        # An output unrelated to the target adds its mean square to the loss of predicting zero.
         yield Finding("first loss", f"The loss is {scale.loss:.4g}, and up to "
-                      f"{1.0 + scale.zero_loss:.2g} is normal, 1 more than the answer zero has, "
-                      f"since the output lies far off zero; {advice}.")
+                      f"{1.0 + scale.zero_loss:.2g} is normal, 1 more than for predicting zero, "
+                      f"since the output is far from zero; {advice}.")
 
 
 def block_findings(rows: list[Block], start: bool) -> Iterator[Finding]:
@@ -202,12 +202,12 @@ def block_findings(rows: list[Block], start: bool) -> Iterator[Finding]:
         return
     for b in rows:
         if b.rms > LARGEST_RMS:
-            yield Finding("activations", f"{b.name} puts out an RMS of {b.rms:.3g}, and 0.02 to 5 "
-                          "is normal; its signal explodes, lower its initial weights "
+            yield Finding("activations", f"{b.name} has an output RMS of {b.rms:.3g}, and 0.02 to "
+                          "5 is normal; its signal explodes, lower its initial weights "
                           "('initialization').")
         elif b.rms < SMALLEST_RMS:
-            yield Finding("activations", f"{b.name} puts out an RMS of {b.rms:.2g}, and 0.02 to 5 "
-                          "is normal; its signal vanishes, raise its initial weights.",
+            yield Finding("activations", f"{b.name} has an output RMS of {b.rms:.2g}, and 0.02 to "
+                          "5 is normal; its signal vanishes, raise its initial weights.",
                           error=False)
         if b.gradient == 0.0:
             yield Finding("gradients", f"{b.name} gets no gradient and would never learn; find "
@@ -221,7 +221,7 @@ def block_findings(rows: list[Block], start: bool) -> Iterator[Finding]:
                           f"{b.dead_layer} are zero for the whole batch, and below "
                           f"{100 * alive:.0f} % is normal; "
                           + ("look at the initial weights and the images."
-                             if start else "train anew with a lower learning rate."),
+                             if start else "train again with a lower learning rate."),
                           error=b.dead >= DEAD_LAYER)
     if total > LARGEST_GRADIENT:
         top = max(rows, key=lambda b: b.gradient)

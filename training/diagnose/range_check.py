@@ -224,4 +224,4 @@ def _outlier(what: str, values: np.ndarray, z: np.ndarray, row: int, places: Pla
     return Finding(
         "outlier", f"{what} is {values[row]:.6g} in {places.name(row // steps)}, "
         f"{abs(z[row]):.1f} standard deviations from the mean{more}, and up to {OUTLIER:g} is "
-        "normal; look at that episode, and remove it if this is no motion.", error=False)
+        "normal; look at that episode, and remove it if this is not real motion.", error=False)

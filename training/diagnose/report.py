@@ -34,7 +34,7 @@ def report_text(diagnosis: Diagnosis) -> str:
 def _output(d: Diagnosis) -> str:
     scale = d.output
     return (f"denoiser's output, one batch of {d.batch_size}: standard deviation {scale.std:.3g}, "
-            f"loss {scale.loss:.4g} (the answer zero has {scale.zero_loss:.3g})")
+            f"loss {scale.loss:.4g} (for predicting zero {scale.zero_loss:.3g})")
 
 
 def _blocks(d: Diagnosis) -> str:

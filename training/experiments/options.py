@@ -40,7 +40,7 @@ class EvaluationOptions(Config):
 class StudyOptions(Config):
     """Options of every study."""
 
-    out: Path = Field(description="directory for results; the same command again goes on")
+    out: Path = Field(description="directory for results; the same command again continues")
     workers: int = Field(2, ge=1, description="processes, one thread each")
 
 

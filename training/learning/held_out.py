@@ -56,8 +56,8 @@ def held_out_losses(learner: Learner, batches: Iterable[Batch]) -> dict:
     own, noise, level, valid_sums = [], [], [], []
     for batch in batches:
         actions, valid, condition = learner.noisy_rows(batch, learner.condition(batch))
-        for of, into in ((None, own), ("epsilon", noise)):
-            error = network.errors(condition, actions, batch.noise, batch.step, of)
+        for quantity, into in ((None, own), ("epsilon", noise)):
+            error = network.errors(condition, actions, batch.noise, batch.step, quantity)
             into.append((error * valid).sum(1))
         valid_sums.append(valid.sum(1))
         level.append(batch.step * LEVELS // train_steps)

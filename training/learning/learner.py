@@ -25,8 +25,8 @@ class Learner(nn.Module):
     """The policy network and the auxiliary head that only training needs.
 
     The head predicts normalized states later in the episode from the same condition vector that
-    steers the denoiser: where the arm goes next, where it grips and where it ends tells
-    where the object and the goal are. It needs no labels beside the demonstrations.
+    steers the denoiser: where the arm goes next, grips and ends shows where the object and the
+    goal are. It needs no labels beside the demonstrations.
 
     Args:
         recipe: what and how to train.

@@ -52,7 +52,7 @@ class Optimization(Config):
         shift_pixels: random image shift.
         instruction_dropout: share of observations that come without an instruction.
         precision: ``auto`` uses bfloat16 where the processor or GPU has it.
-        compile: run the network through ``torch.compile`` (docs/training.md says where it helps).
+        compile: run the network through ``torch.compile`` (see docs/training.md).
         future_weight: weight of the auxiliary loss that predicts later states of the episode.
         future_frames: what it predicts: the state so many frames ahead (clamped to the end of
             the episode), at ``end``, or where the channel ``gripper`` next opens or closes.

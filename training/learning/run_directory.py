@@ -48,12 +48,12 @@ class RunDirectory:
         """
         path = Path(path)
         is_run = (path / REPORT).is_file()
-        create_directory(path, f" (or go on with it: --resume {path})" if is_run else "")
+        create_directory(path, f" (or continue it: --resume {path})" if is_run else "")
         return cls(path)
 
     @classmethod
     def open(cls, path: str | Path) -> RunDirectory:
-        """Open a run that was started before, to go on with it.
+        """Open a run that was started before, to continue it.
 
         Raises:
             InputError: not a run.
@@ -66,7 +66,7 @@ class RunDirectory:
 
     @property
     def saved(self) -> bool:
-        """Whether there is a save to go on from."""
+        """Whether there is a save to continue from."""
         return (self.path / LAST / STATE).is_file()
 
     def report(self) -> dict:
@@ -165,7 +165,7 @@ class RunDirectory:
             clean()
             raise InputError(
                 f"Cannot save to {self.path} ({getattr(err, 'strerror', None) or err}); earlier "
-                f"saves are untouched: make room, then go on with --resume {self.path}."
+                f"saves are untouched: make room, then continue with --resume {self.path}."
             ) from None
 
 

@@ -16,7 +16,7 @@ class RunLog:
 
     Args:
         run: the run's directory; events go to ``run/tensorboard``.
-        step: the step the run goes on from; events beyond it are hidden.
+        step: the step the run continues from; events beyond it are hidden.
         wandb: project to log to as well, None for none.
         config: what Weights & Biases shows as the run's configuration.
 

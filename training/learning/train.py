@@ -109,7 +109,7 @@ def resume(path: str | Path, device: str | None = None, threads: int | None = No
         expected = "+".join(d["fingerprint"] for d in report["data"])
         if not is_same_data(expected, data.fingerprint, [root for root, _ in sources]):
             raise InputError(f"The data of {run.path} changed since it was started (fingerprint "
-                             f"{data.fingerprint}, then {expected}); restore them, or train anew "
+                             f"{data.fingerprint}, then {expected}); restore them, or train again "
                              "with another --out.")
         if run.saved:
             last = load_checkpoint(run.path / LAST)

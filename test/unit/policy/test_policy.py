@@ -139,7 +139,7 @@ def test_errors_can_be_expressed_in_other_terms(prediction):
     steps = torch.randint(5, 95, (8,))
     arguments = (torch.randn(8, 16), torch.randn(8, 16, 4), torch.randn(8, 16, 4), steps)
     with torch.no_grad():
-        sample, noise, velocity, own = (network.errors(*arguments, of=of) for of in (
+        sample, noise, velocity, own = (network.errors(*arguments, quantity) for quantity in (
             "sample", "epsilon", "v_prediction", None))
     schedule = DDPMScheduler(config.diffusion.train_steps,
                              beta_schedule=config.diffusion.schedule)

@@ -40,11 +40,7 @@ class LeRobotDiffusionNetwork(nn.Module):
         self._sampler = Sampler(model, config.diffusion)
 
     def set_sample_steps(self, steps: int) -> None:
-        """Choose the number of steps of the sampler.
-
-        Raises:
-            InputError: outside 1 to the length of the noise schedule.
-        """
+        """Choose the number of sampling steps, from 1 to the length of the noise schedule."""
         self._sampler.set_steps(steps)
 
     @property
@@ -84,7 +80,7 @@ class LeRobotDiffusionNetwork(nn.Module):
         Args:
             condition: (B, n_obs_steps * features).
             noise: (B, *noise_shape) standard normal: the only randomness.
-            known: (B, rows, channels) normalized actions to go on from, or None.
+            known: (B, rows, channels) normalized actions to continue, or None.
             weights: (B, rows, 1) how far: 1 replaces, 0 leaves free.
 
         Returns:

@@ -2,7 +2,7 @@
 """DDPM and DDIM as LeRobot runs them, with every random number handed in.
 
 diffusers' own steps draw the noise of DDPM themselves. Here it is an argument, so that it can be
-seeded by the observation's stamp; the clean sample is in reach, so that chunks can go on from a
+seeded by the observation's stamp; the clean sample is in reach, so that chunks can continue a
 plan.
 """
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 import torch
 from diffusers import DDPMScheduler
 
-from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.config import DiffusionConfig
 from tinyvla_ros.policy.lerobot_config import LeRobotDiffusionConfig
 
@@ -37,14 +36,7 @@ class Sampler:
         self.set_steps(diffusion.sample_steps)
 
     def set_steps(self, steps: int) -> None:
-        """Choose how many steps lead from noise to actions.
-
-        Raises:
-            InputError: outside 1 to the length of the noise schedule.
-        """
-        if not 1 <= steps <= self._train_steps:
-            raise InputError(f"Sample steps is {steps}; give a number from 1 to "
-                             f"{self._train_steps}.")
+        """Choose how many steps lead from noise to actions."""
         self._stride = self._train_steps // steps
         # diffusers' "leading" spacing, LeRobot's.
         self.timesteps = [i * self._stride for i in reversed(range(steps))]
@@ -63,7 +55,7 @@ class Sampler:
             t: diffusion step, one of ``timesteps``.
             noisy: (B, horizon, channels) it was computed from.
             noise: (B, horizon, channels) standard normal; DDIM has no use for it.
-            known: (B, horizon, channels) normalized actions to go on from, or None.
+            known: (B, horizon, channels) normalized actions to continue, or None.
             weights: (B, horizon, 1) how far: 1 replaces, 0 leaves free.
         """
         kept, before = self._kept[t], t - self._stride

@@ -89,7 +89,7 @@ def save(path: Path, encoder: PretrainedConfig,
         weights: contiguous, on the CPU.
 
     Returns:
-        Those that are no adapter's.
+        The weights of everything but the adapters.
     """
     place = path / ADAPTER
     place.mkdir(exist_ok=True)

@@ -65,7 +65,7 @@ class Backbone(nn.Module):
         self.saved_names = frozenset(f"model.{n}" for n in names)
 
     def train_as(self, encoder: PretrainedConfig, all_names: Iterable[str]) -> None:
-        """Train what a configuration says: nothing, new adapters, or all of a model.
+        """Train what a configuration names: nothing, new adapters, or all of a model.
 
         Args:
             encoder: its field ``adapt`` decides.
@@ -157,8 +157,8 @@ def check_patches(size: int | None, patch: int | None, path: Path) -> None:
         InputError: it does not; the message names a size that does.
     """
     if size and patch and size % patch:
-        raise InputError(f"image_size {size} is no multiple of the patch size {patch} of {path}; "
-                         f"make it {max(1, size // patch) * patch}.")
+        raise InputError(f"image_size {size} is not a multiple of the patch size {patch} of "
+                         f"{path}; make it {max(1, size // patch) * patch}.")
 
 
 def try_out(backbone: Backbone, what: str, *inputs: object) -> torch.Tensor:

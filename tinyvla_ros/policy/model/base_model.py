@@ -61,7 +61,7 @@ def load_transformers(settings: PretrainedConfig, path: Path, weights: bool) -> 
     Args:
         settings: of the encoder.
         path: directory of the model.
-        weights: whether to load them; else they are left as memory was.
+        weights: whether to load them; else they are left uninitialized.
 
     Raises:
         InputError: transformers is not installed, or cannot load it.

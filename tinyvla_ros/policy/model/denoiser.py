@@ -114,7 +114,7 @@ class ConditionalUnet1d(nn.Module):
 
     def forward(self, noisy: torch.Tensor, step: torch.Tensor,
                 condition: Condition) -> torch.Tensor:
-        """Predict what the diffusion configuration says.
+        """Predict the quantity that ``DiffusionConfig.prediction`` names.
 
         Args:
             noisy: (B, horizon, channels) noisy actions, normalized.

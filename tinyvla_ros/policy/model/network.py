@@ -7,7 +7,6 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 from torch import nn
 
-from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.config import DiffusionConfig, PolicyConfig
 from tinyvla_ros.policy.model.condition import Condition
 from tinyvla_ros.policy.model.denoiser import ConditionalUnet1d
@@ -45,14 +44,7 @@ class PolicyNetwork(nn.Module):
         self.set_sample_steps(config.diffusion.sample_steps)
 
     def set_sample_steps(self, steps: int) -> None:
-        """Choose the number of DDIM steps.
-
-        Raises:
-            InputError: outside 1 to the length of the noise schedule.
-        """
-        if not 1 <= steps <= self.config.diffusion.train_steps:
-            raise InputError(f"Sample steps is {steps}; give a number from 1 to "
-                             f"{self.config.diffusion.train_steps}.")
+        """Choose the number of DDIM steps, from 1 to the length of the noise schedule."""
         self._ddim.set_timesteps(steps)
 
     @property
@@ -66,7 +58,7 @@ class PolicyNetwork(nn.Module):
         return self.encoder(images, state, instruction)
 
     def errors(self, condition: Condition, actions: torch.Tensor, noise: torch.Tensor,
-               step: torch.Tensor, of: str | None = None) -> torch.Tensor:
+               step: torch.Tensor, quantity: str | None = None) -> torch.Tensor:
         """Squared denoising error, never clipped (DDPM, Ho et al. 2020).
 
         Args:
@@ -74,8 +66,8 @@ class PolicyNetwork(nn.Module):
             actions: (B, horizon, channels) normalized clean actions.
             noise: (B, horizon, channels) standard normal.
             step: (B,) int64 diffusion steps.
-            of: which quantity to compare, a value of ``DiffusionConfig.prediction``; default:
-                the one the network predicts, which is what training minimizes.
+            quantity: what to compare, a value of ``DiffusionConfig.prediction``; default: what
+                the network predicts, which is what training minimizes.
 
         Returns:
             (B, horizon), mean over channels.
@@ -83,14 +75,14 @@ class PolicyNetwork(nn.Module):
         own = self.config.diffusion.prediction
         noisy = self._ddpm.add_noise(actions, noise, step)
         predicted = self.denoiser(noisy, step, condition).float()
-        if of not in (None, own):
-            predicted = self._convert(predicted, noisy, step, own, of)
+        if quantity not in (None, own):
+            predicted = self._convert(predicted, noisy, step, own, quantity)
         target = {"sample": lambda: actions, "epsilon": lambda: noise,
                   "v_prediction": lambda: self._ddpm.get_velocity(actions, noise, step)}
-        return (predicted - target[of or own]()).square().mean(-1)
+        return (predicted - target[quantity or own]()).square().mean(-1)
 
-    def _convert(self, predicted, noisy, step, own: str, of: str) -> torch.Tensor:
-        """Express a prediction of ``own`` as one of ``of``: all three name the same point."""
+    def _convert(self, predicted, noisy, step, own: str, wanted: str) -> torch.Tensor:
+        """Express a prediction of ``own`` as one of ``wanted``: all three name the same point."""
         kept = self._ddpm.alphas_cumprod.to(noisy.device)[step].view(-1, 1, 1)
         signal, spread = kept.sqrt(), (1.0 - kept).sqrt()
         if own == "sample":
@@ -101,7 +93,7 @@ class PolicyNetwork(nn.Module):
             sample = signal * noisy - spread * predicted
             noise = spread * noisy + signal * predicted
         return {"sample": sample, "epsilon": noise,
-                "v_prediction": signal * noise - spread * sample}[of]
+                "v_prediction": signal * noise - spread * sample}[wanted]
 
     def _inpaint(self, predicted, noisy, step, known, weights) -> torch.Tensor:
         own = self.config.diffusion.prediction
@@ -118,7 +110,7 @@ class PolicyNetwork(nn.Module):
         Args:
             condition: of B observations, as ``encode`` returns it.
             noise: (B, horizon, channels) standard normal: the only randomness.
-            known: (B, horizon, channels) normalized actions to go on from, or None. The clean
+            known: (B, horizon, channels) normalized actions to continue, or None. The clean
                 chunk that every step predicts is replaced by them (inpainting, as in RePaint,
                 Lugmayr et al. 2022, but of the clean sample, so that it stays deterministic).
             weights: (B, horizon, 1) how far: 1 replaces, 0 leaves free.

@@ -60,7 +60,7 @@ def train_and_measure(run: TrainingRun) -> dict:
                 raise Stopped
         except DivergedError as err:
             error = str(err)
-        gc.collect()  # the trainer is a reference cycle and holds the images, read anew below
+        gc.collect()  # the trainer is a reference cycle and holds the images, read again below
         return {"cell": run.cell, "seed": run.recipe.seed,
                 "outcome": "diverged" if error else "finished", "error": error} | _measure(run)
 
