@@ -21,20 +21,21 @@ class Worker:
     """
 
     def __init__(self, name: str):
-        self._tasks: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._idle = threading.Event()
-        self._idle.set()
+        self._tasks: queue.Queue[Callable[[], None]] = queue.Queue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def start(self, work: Callable[[], None]) -> None:
         """Run ``work`` after the earlier tasks."""
-        self._idle.clear()
         self._tasks.put(work)
 
     def wait(self, timeout: float) -> bool:
         """Return whether all tasks ended within ``timeout`` seconds; True from inside a task."""
-        return threading.current_thread() is self._thread or self._idle.wait(timeout)
+        if threading.current_thread() is self._thread:
+            return True
+        with self._tasks.all_tasks_done:
+            return self._tasks.all_tasks_done.wait_for(
+                lambda: not self._tasks.unfinished_tasks, timeout)
 
     def _run(self) -> None:
         while True:
@@ -44,5 +45,4 @@ class Worker:
             except Exception:  # the next task needs the thread
                 traceback.print_exc()
             del work
-            if self._tasks.empty():
-                self._idle.set()
+            self._tasks.task_done()
