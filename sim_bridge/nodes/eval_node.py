@@ -17,7 +17,7 @@ from tinyvla_ros.core.errors import MessageError
 from tinyvla_ros.core.files import checkpoint_digest
 from tinyvla_ros.core.messages import image_to_array, stamp_to_ns
 from tinyvla_ros.core.resources import default_checkpoint
-from tinyvla_ros.nodes.parameters import declare_parameters
+from tinyvla_ros.nodes.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.runner import EPISODE_QOS, SENSOR_QOS, run_node
 from tinyvla_ros.policy.config import PolicyConfig
 

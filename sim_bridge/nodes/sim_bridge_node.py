@@ -29,7 +29,7 @@ from tinyvla_ros.core.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.messages import trajectory_to_chunk
 from tinyvla_ros.core.types import ActionChunk
-from tinyvla_ros.nodes.parameters import declare_parameters
+from tinyvla_ros.nodes.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.runner import EPISODE_QOS, LATCHED, OK, WARN, Diagnostics, run_node
 
 RESEND_AFTER_S = 1.0

@@ -25,6 +25,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -32,6 +33,8 @@ from tinyvla_ros.core.types import ActionChunk, Prefix
 
 # Temporal ensembling: weight exp(-ENSEMBLE_DECAY * i), i = 0 for the oldest chunk.
 ENSEMBLE_DECAY = 0.01
+
+ChunkBlending = Literal["replace", "ensemble", "rtc"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class ChunkBlender:
         ranges: (channels,) high minus low of each channel, the unit of the seams.
     """
 
-    def __init__(self, mode: str, ranges: np.ndarray):
+    def __init__(self, mode: ChunkBlending, ranges: np.ndarray):
         self._mode, self._ranges = mode, np.asarray(ranges, np.float64)
         self._raw: deque[ActionChunk] = deque(maxlen=32)
         self.current: ActionChunk | None = None

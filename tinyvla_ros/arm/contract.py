@@ -11,11 +11,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from tinyvla_ros.arm.blending import ChunkBlending
 from tinyvla_ros.arm.contract_outputs import (
     AnyOutput,
-    JointTrajectoryOutput,
-    PositionsOutput,
-    TwistOutput,
 )
 from tinyvla_ros.core.configuration import Config, parse, read_yaml
 from tinyvla_ros.core.errors import unknown
@@ -23,9 +21,6 @@ from tinyvla_ros.core.errors import unknown
 # A channel must be able to come to rest within this time, s: nothing stops an arm sooner.
 LONGEST_BRAKE_S = 5.0
 Violation = Literal["clamp", "hold", "stop"]
-
-# How a new chunk follows the one that is executed, see docs/arm.md.
-ChunkBlending = Literal["replace", "ensemble", "rtc"]
 
 
 class Stream(Config):
@@ -259,11 +254,10 @@ class RobotContract(Config):
         for output in self.outputs:
             for channel in output.channels:
                 hold = self.actions[channel].hold
-                is_position = isinstance(output, (JointTrajectoryOutput, PositionsOutput))
-                if is_position and hold == "zero":
+                if output.quantity == "position" and hold == "zero":
                     raise ValueError(f"channel {channel!r} goes to {output.topic} as a position; "
                                      "set its hold to last")
-                if isinstance(output, TwistOutput) and hold == "last":
+                if output.quantity == "velocity" and hold == "last":
                     raise ValueError(f"channel {channel!r} goes to {output.topic} as a velocity; "
                                      "set its hold to zero")
         return self

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -35,7 +35,10 @@ class Output(Config):
     Attributes:
         topic: where commands go.
         channels: channel -> where in the message; a plain list keeps the names.
+        quantity: what the values in its messages are.
     """
+
+    quantity: ClassVar[Literal["position", "velocity", "any"]]
 
     topic: str = Field(min_length=1)
     channels: dict[str, OutputChannel] = Field(min_length=1)
@@ -68,6 +71,7 @@ class JointTrajectoryOutput(Output):
             or the first point is reached in less time than it needs within the limits.
     """
 
+    quantity = "position"
     type: Literal["joint_trajectory"]
     lead: float = Field(0.02, ge=0.0, le=0.5)
 
@@ -79,6 +83,7 @@ class TwistOutput(Output):
         frame: ``header.frame_id``.
     """
 
+    quantity = "velocity"
     type: Literal["twist"]
     frame: str = Field(min_length=1)
 
@@ -93,12 +98,14 @@ class TwistOutput(Output):
 class PositionsOutput(Output):
     """std_msgs/Float64MultiArray at the control rate, for a forward_command_controller."""
 
+    quantity = "position"
     type: Literal["positions"]
 
 
 class ChunkOutput(Output):
-    """The whole chunk as the policy made it, for ``sim_bridge_node`` and nodes of one's own."""
+    """The whole chunk as the policy made it, for ``sim_bridge_node`` and your own nodes."""
 
+    quantity = "any"
     type: Literal["chunk"]
 
     @model_validator(mode="after")

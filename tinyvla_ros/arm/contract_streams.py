@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The table from a robot contract to the topics that observations are made of.
 
-The policy node, ``tinyvla robot check --live``, bag replay and bag export all read it. Another
-kind of input is another entry here.
+The policy node, ``tinyvla robot check --live``, bag replay and bag export all read it.
 """
 
 from __future__ import annotations

@@ -150,8 +150,8 @@ class BagReportArguments(Config):
 
 def report(options: BagReportArguments) -> int:
     """Write the page; 1 if not a single bag could be read."""
-    from tinyvla_ros.report.episode_report import write_report
     from tinyvla_ros.report.page import counted
+    from tinyvla_ros.report.write_report import write_report
 
     written = write_report(options.bags, options.out, options.episodes, options.max_mb)
     for error in written.damaged:

@@ -12,8 +12,8 @@ import numpy as np
 from tinyvla_ros.arm.contract import Channel, RobotContract
 from tinyvla_ros.arm.contract_outputs import (
     AnyOutput,
-    ChunkOutput,
     JointTrajectoryOutput,
+    PositionsOutput,
     TwistOutput,
 )
 from tinyvla_ros.arm.observation_assembler import EE_STATE
@@ -65,7 +65,7 @@ class DryRunArm:
     def __init__(self, contract: RobotContract, config: PolicyConfig,
                  start: Mapping[str, float], now_ns: int):
         self._outputs, self._actions = contract.outputs, contract.actions
-        self._twists = {n for o in contract.outputs if isinstance(o, TwistOutput)
+        self._twists = {n for o in contract.outputs if o.quantity == "velocity"
                         for n in o.channels}
         self._drives = {n: c.state for n, c in contract.actions.items() if c.state}
         self._start = {name: start[name] for name in config.state}
@@ -145,17 +145,17 @@ class DryRunArm:
 
     def _follower(self, output: AnyOutput, channels: Mapping[str, float], period_ns: int,
                   now_ns: int) -> TrajectoryFollower | TwistFollower:
-        if isinstance(output, ChunkOutput):
-            raise InputError(f"Output {output.topic} is of type 'chunk', which no controller "
-                             "follows; use 'tinyvla sim-eval' for the simulated arm, or a "
-                             "contract with outputs joint_trajectory, positions or twist.")
         if isinstance(output, TwistOutput):
             position = [self._start.get(name, 0.0) for name in EE_STATE]
             return TwistFollower(output.targets, position, now_ns)
         start = [channels[n] * c.scale + c.offset for n, c in output.channels.items()]
         if isinstance(output, JointTrajectoryOutput):
             return TrajectoryFollower(output.targets, start)
-        return PositionsFollower(output.targets, start, period_ns)
+        if isinstance(output, PositionsOutput):
+            return PositionsFollower(output.targets, start, period_ns)
+        raise InputError(f"Output {output.topic} is of type {output.type!r}, which no controller "
+                         "follows; use 'tinyvla sim-eval' for the simulated arm, or a contract "
+                         "with outputs joint_trajectory, positions or twist.")
 
 
 def rest_value(channel: Channel) -> float:

@@ -12,7 +12,7 @@ from rclpy.node import Node
 
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.dry_run.summary import POLICY, DryRunSummary
-from tinyvla_ros.nodes.parameters import declare_parameters
+from tinyvla_ros.nodes.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.runner import run_node
 
 PERIOD_S = 2.0

@@ -28,7 +28,7 @@ from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import checkpoint_digest
-from tinyvla_ros.nodes.parameters import declare_parameters
+from tinyvla_ros.nodes.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.runner import ERROR, OK, WARN, Diagnostics, run_node
 from tinyvla_ros.nodes.topics import (
     fits,

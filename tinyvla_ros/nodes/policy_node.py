@@ -12,6 +12,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from tinyvla_ros.arm.blending import ChunkBlending
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
 from tinyvla_ros.arm.supervisor import Supervisor, seam_summary
@@ -21,8 +22,8 @@ from tinyvla_ros.core.messages import fill_trajectory
 from tinyvla_ros.core.resources import default_checkpoint, default_robot
 from tinyvla_ros.core.types import ActionChunk, Observation
 from tinyvla_ros.core.worker import Worker
+from tinyvla_ros.nodes.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.outputs import OutputPublisher, make_outputs
-from tinyvla_ros.nodes.parameters import declare_parameters
 from tinyvla_ros.nodes.policy_inputs import PolicyInputs
 from tinyvla_ros.nodes.policy_loop import PolicyLoop
 from tinyvla_ros.nodes.runner import ERROR, OK, SUBSCRIBERS, WARN, Diagnostics, run_node
@@ -43,7 +44,7 @@ class PolicyNodeParameters(Config):
     threads: int = Field(1, ge=1, le=64, description="CPU threads of the network.")
     sample_steps: int = Field(0, ge=0, le=1000,
                               description="DDIM steps; 0 for the checkpoint's own.")
-    join: Literal["", "replace", "ensemble", "rtc"] = Field(
+    join: Literal["", ChunkBlending] = Field(
         "", description="How chunks are blended; empty for the contract's execution.join.")
     enabled: bool = Field(False, description="Command the arm from the start; otherwise wait for "
                                              "~/enable.")

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from tinyvla_ros.core.errors import InputError, UnknownInstructionError
-from tinyvla_ros.core.images import crop_and_shrink
+from tinyvla_ros.core.image_transform import crop_and_shrink
 from tinyvla_ros.core.types import ActionChunk, Observation, Prefix
 from tinyvla_ros.policy.checkpoint import Checkpoint, load_checkpoint
 from tinyvla_ros.policy.language_config import TokenizedWords, fold

@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tinyvla_ros.arm.contract import ChunkBlending, RobotContract
+from tinyvla_ros.arm.blending import ChunkBlending
+from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.options import Flag

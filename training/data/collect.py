@@ -27,7 +27,7 @@ from sim_bridge.metaworld_env import (
 )
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.images import shrink
+from tinyvla_ros.core.image_transform import shrink
 from training.data.lerobot_writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
 from training.jobs.episodes import environment
 from training.jobs.pool import Job, work_through

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.images import crop_and_shrink
+from tinyvla_ros.core.image_transform import crop_and_shrink
 from tinyvla_ros.policy.config import CameraSpec
 from training.data.frames import camera_frames
 from training.data.lerobot_reader import Tables

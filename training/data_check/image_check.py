@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.images import shrink
+from tinyvla_ros.core.image_transform import shrink
 from training.data.consistency import Finding
 from training.data.frames import camera_frames, video_files
 from training.data.lerobot_format import image_size

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from tinyvla_ros.arm.contract import ChunkBlending
+from tinyvla_ros.arm.blending import ChunkBlending
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.options import Flag
 from tinyvla_ros.start.graph import SimEvalOptions
@@ -107,7 +107,7 @@ class LatencyStudyOptions(StudyOptions):
     tasks: Tasks = Field(("reach-v3", "button-press-v3", "pick-place-v3"),
                          description="MetaWorld tasks")
     joins: tuple[ChunkBlending, ...] = Field(
-        ("replace", "ensemble", "rtc"), description="ways of blending chunks, see docs/arm.md")
+        get_args(ChunkBlending), description="ways of blending chunks, see docs/arm.md")
     latencies: Annotated[tuple[Annotated[float, Field(ge=0, le=10000)], ...],
                          Flag(metavar="MS")] = Field(
         (0, 50, 100, 200), description="from image to chunk, simulated time")

@@ -16,7 +16,7 @@ rclpy = pytest.importorskip("rclpy")
 from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 
-from tinyvla_ros.nodes.parameters import declare_parameters  # noqa: E402
+from tinyvla_ros.nodes.declare_parameters import declare_parameters  # noqa: E402
 
 
 class ExampleParameters(Config):

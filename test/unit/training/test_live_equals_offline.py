@@ -24,7 +24,7 @@ from tinyvla_ros.arm.contract_streams import make_assembler, policy_streams
 from tinyvla_ros.cli.main import run_command
 from tinyvla_ros.core.configuration import parse, read_json
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.images import crop_and_shrink
+from tinyvla_ros.core.image_transform import crop_and_shrink
 from tinyvla_ros.core.messages import stamp_to_ns
 from tinyvla_ros.core.types import Observation
 from tinyvla_ros.policy.config import PolicyConfig
