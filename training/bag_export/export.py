@@ -148,9 +148,8 @@ def _work(jobs: list[BagJob], workers: int) -> list[BagOutcome]:
         return [export_episode(job) for job in progress_bar(jobs, unit="bag", desc="export")]
     outcomes: dict[Path, BagOutcome] = {}
 
-    def finished(job: Job, outcome: BagOutcome) -> list[Job]:
+    def finished(job: Job, outcome: BagOutcome) -> None:
         outcomes[outcome.bag] = outcome
-        return []
 
     work_through([Job("bag", export_episode, job) for job in jobs], finished, workers,
                  Progress({"bag": len(jobs)}, workers))

@@ -84,7 +84,7 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float 
                 yield Job("demonstration", _run_job,
                           _Demonstration(task, first + number, config, noise, size))
 
-    def finished(job: Job, episode: DatasetEpisode | None) -> tuple[Job, ...]:
+    def finished(job: Job, episode: DatasetEpisode | None) -> None:
         task = job.argument.task
         if episode is not None and kept[task] < episodes:
             writer.add(episode)
@@ -93,7 +93,6 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float 
         if job.argument.seed == first + attempts - 1 and kept[task] < episodes:
             raise InputError(f"Only {kept[task]} of {attempts} demonstrations of {task} "
                              f"succeeded; lower the noise (now {noise}).")
-        return ()
 
     with progress_bar(total=len(tasks) * episodes, unit="episode", desc="collect") as progress:
         work_through(jobs(), finished, workers or multiprocessing.cpu_count(), in_order=True)

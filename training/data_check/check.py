@@ -170,10 +170,9 @@ def report_data(tables: Tables, report: CheckReport, sheets: list[str]) -> dict:
     """Return the content of ``report.json``."""
     info, rows = tables.info, tables.rows
     starts = episode_starts(tables)
-    tasks = []
-    for index, text in enumerate(tables.tasks):
-        tasks.append({"task": text, "episodes": int((rows["task_index"][starts] == index).sum()),
-                      "frames": int((rows["task_index"] == index).sum())})
+    tasks = [{"task": text, "episodes": int((rows["task_index"][starts] == index).sum()),
+              "frames": int((rows["task_index"] == index).sum())}
+             for index, text in enumerate(tables.tasks)]
     cameras = []
     for camera in report.cameras:
         spec = info["features"][camera.feature]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from sim_bridge.episodes import plan_episodes
+from sim_bridge.episodes import HORIZON, POLICY_SEED, SUCCESS, plan_episodes
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.config import PolicyConfig
@@ -13,6 +13,9 @@ from training.jobs.episodes import EpisodeOutcome, EpisodeRun, PolicySource, run
 from training.jobs.pool import Job, Progress, Stopped, work_through
 from training.jobs.results_log import EPISODES, ResultsLog
 
+# What reports note about how episodes are run.
+PROTOCOL = {"evaluation": "in process, lock-step", "horizon": HORIZON, "policy_seed": POLICY_SEED,
+            "success": SUCCESS}
 FINAL_SEEDS = 50  # seeds 0 to 49 are for published results; no decision may rest on them
 
 
@@ -74,9 +77,8 @@ def run_missing(runs: Sequence[EpisodeRun], log: ResultsLog, workers: int,
     Returns:
         Whether all were run; False after SIGINT or SIGTERM, when the same command continues.
     """
-    def finished(job: Job, outcome: EpisodeOutcome) -> tuple[Job, ...]:
+    def finished(job: Job, outcome: EpisodeOutcome) -> None:
         log.add(EPISODES, record(job.argument, outcome))
-        return ()
 
     jobs = missing_jobs(runs, log)
     return complete(jobs, finished, workers, {"episode": len(jobs)})

@@ -42,7 +42,7 @@ def evaluate(options: EvaluationOptions) -> dict:
         film_strip=writer.out / f"{spec.task}.png" if spec.seed == options.seed else None))
         for spec in plan]
 
-    def finished(job: Job, outcome: EpisodeOutcome) -> tuple[Job, ...]:
+    def finished(job: Job, outcome: EpisodeOutcome) -> None:
         if outcome.error is not None:
             raise outcome.error
         result = outcome.result
@@ -52,7 +52,6 @@ def evaluate(options: EvaluationOptions) -> dict:
         progress.update()
         progress.set_postfix(success=f"{sum(r.success for r in writer.records)}"
                              f"/{len(writer.records)}")
-        return ()
 
     workers = min(options.workers or multiprocessing.cpu_count(), len(plan))
     with progress_bar(total=len(plan), unit="episode", desc="evaluate") as progress:

@@ -10,11 +10,11 @@ import numpy as np
 from matplotlib.patches import Rectangle
 from scipy.stats import permutation_test, rankdata, spearmanr
 
-from sim_bridge.episodes import HORIZON, POLICY_SEED, SUCCESS
 from tinyvla_ros.core.files import replace_file, write_json
 from tinyvla_ros.core.intervals import count_text, success_rate
 from tinyvla_ros.core.provenance import provenance
 from tinyvla_ros.core.tables import markdown_table, number
+from training.experiments.episodes import PROTOCOL
 from training.experiments.figures import COLORS, GRAY, label_axes, log_axis, new_figure, save
 from training.jobs.results_log import EPISODES, ResultsLog
 
@@ -56,8 +56,7 @@ def write_report(log: ResultsLog) -> str:
     result = {"started": log.started, **provenance(), "protocol": {
         "loss": "held-out episodes of the task, fixed draws, weights of the checkpoint",
         "noise_loss": "squared error of the noise that the prediction amounts to",
-        "evaluation": "in process, lock-step", "horizon": HORIZON, "policy_seed": POLICY_SEED,
-        "success": SUCCESS},
+        **PROTOCOL},
         "plan": log.plan, "correlations": correlations(points), "points": points,
         "baselines": log.records[BASELINES][0], "episodes": log.records[EPISODES]}
     text = markdown(result)

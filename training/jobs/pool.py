@@ -91,14 +91,14 @@ class Progress:
             bar.close()
 
 
-def work_through(jobs: Iterable[Job], finished: Callable[[Job, Any], Iterable[Job]],
+def work_through(jobs: Iterable[Job], finished: Callable[[Job, Any], Iterable[Job] | None],
                  workers: int, progress: Progress | None = None, in_order: bool = False) -> None:
     """Run jobs in ``workers`` new processes.
 
     Args:
         jobs: what to do, in this order; each is taken when a process is free.
-        finished: takes a job and its result in this process, and returns jobs that follow from
-            it; they run before the others.
+        finished: takes a job and its result in this process, and may return jobs that follow
+            from it; they run before the others.
         workers: number of processes.
         progress: counts the jobs.
         in_order: call ``finished`` in the order in which the jobs began, so that what it does
@@ -133,7 +133,7 @@ def work_through(jobs: Iterable[Job], finished: Callable[[Job, Any], Iterable[Jo
                     while results and (not in_order or handled in results):
                         job, seconds, result = results.pop(handled if in_order else number)
                         handled += 1
-                        next_jobs.extendleft(reversed(list(finished(job, result))))
+                        next_jobs.extendleft(reversed(list(finished(job, result) or ())))
                         if progress is not None:
                             progress.done(job.kind, seconds)
                 if progress is not None and sys.stderr.isatty():

@@ -102,12 +102,11 @@ def read_config(path: Path, settings: PretrainedConfig):
     """Return transformers' configuration of a model.
 
     Raises:
-        InputError: unreadable, or of an architecture this version of transformers does not know.
+        InputError: transformers is not installed, or this version cannot read it.
     """
-    from transformers import AutoConfig
-
+    auto = import_transformers(settings.model).AutoConfig
     try:
-        return AutoConfig.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+        return auto.from_pretrained(path, trust_remote_code=False, local_files_only=True)
     except Exception as err:
         raise _unloadable(settings, path, err) from None
 

@@ -67,7 +67,6 @@ class VlmBackbone(Backbone):
 
     def __init__(self, settings: VlmEncoderConfig, source: BaseModelSource):
         path = base_model.find(settings, source)
-        base_model.import_transformers(settings.model)
         config = base_model.read_config(path, settings)
         self._check_kind(config, path)
         model = base_model.load_transformers(settings, path, source.weights)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim_bridge.episodes import HORIZON, POLICY_SEED, SUCCESS
+from sim_bridge.episodes import SUCCESS
 from tinyvla_ros.core.files import replace_file, write_json
 from tinyvla_ros.core.intervals import success_rate
 from tinyvla_ros.core.provenance import provenance
@@ -19,6 +19,7 @@ from training.experiments.ablation.curves import Curve, read_curves
 from training.experiments.ablation.plot import plot_ablation
 from training.experiments.ablation.shares import fix_shares
 from training.experiments.ablation.tables import markdown
+from training.experiments.episodes import PROTOCOL
 from training.jobs.results_log import EPISODES, ResultsLog
 
 ALL_TASKS = "all"
@@ -125,9 +126,8 @@ def _protocol(plan: dict) -> dict:
         "final_loss": "mean over the last tenth of the steps",
         "held_out": "fixed draws from held-out episodes, the same for every recipe of a seed",
         "output_std": "of the denoiser's raw output on a held-out batch's noisy actions",
-        "evaluation": "in process, lock-step", "horizon": HORIZON, "policy_seed": POLICY_SEED,
-        "success": f"{SUCCESS}; episodes of a run without a usable checkpoint count as "
-                   "failures"}
+        **PROTOCOL, "success": f"{SUCCESS}; episodes of a run without a usable checkpoint count "
+                               "as failures"}
 
 
 def _csv(runs: dict[str, list[RunResult]]) -> str:

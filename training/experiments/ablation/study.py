@@ -46,12 +46,12 @@ def compare_fixes(options: AblationOptions) -> str | None:
                 options.tasks, options.episodes, options.eval_seed,
                 {"cell": cell, "seed": seed}), log)
 
-        def finished(job: Job, result) -> list[Job]:
+        def finished(job: Job, result) -> list[Job] | None:
             if job.kind == "run":
                 log.add(RUNS, result)
                 return evaluation(result["cell"], result["seed"])
             log.add(EPISODES, checkpoint_record(job.argument, result))
-            return []
+            return None
 
         trained = {(r["cell"], r["seed"]) for r in log.records[RUNS]}
         # Seed by seed, so that an early report compares all cells.
