@@ -10,8 +10,7 @@ from torch import nn
 from tinyvla_ros.policy.config import DiffusionConfig, PolicyConfig
 from tinyvla_ros.policy.model.condition import Condition
 from tinyvla_ros.policy.model.denoiser import ConditionalUnet1d
-from tinyvla_ros.policy.model.encoder import ObservationEncoder
-from tinyvla_ros.policy.model_config import TinyEncoderConfig, VisionEncoderConfig
+from tinyvla_ros.policy.model.encoders import make_encoder
 from tinyvla_ros.policy.pretrained import BaseModelSource
 
 
@@ -34,7 +33,7 @@ class PolicyNetwork(nn.Module):
     def __init__(self, config: PolicyConfig, source: BaseModelSource = BaseModelSource()):
         super().__init__()
         self.config = config
-        self.encoder = _make_encoder(config, source)
+        self.encoder = make_encoder(config, source)
         self.denoiser = ConditionalUnet1d(
             len(config.action.channels), config.model.condition_dim,
             config.model.denoiser_channels, config.model.kernel_size,
@@ -54,7 +53,7 @@ class PolicyNetwork(nn.Module):
 
     def encode(self, images: list[torch.Tensor], state: torch.Tensor,
                instruction: torch.Tensor) -> Condition:
-        """Encode a batch; see ``ObservationEncoder.forward`` and ``VlmEncoder.forward``."""
+        """Encode a batch; see ``TinyEncoder.forward`` and ``VlmEncoder.forward``."""
         return self.encoder(images, state, instruction)
 
     def errors(self, condition: Condition, actions: torch.Tensor, noise: torch.Tensor,
@@ -128,19 +127,3 @@ class PolicyNetwork(nn.Module):
                 predicted = self._inpaint(predicted, chunk, steps, known, weights)
             chunk = self._ddim.step(predicted, step, chunk).prev_sample
         return chunk
-
-
-def _make_encoder(config: PolicyConfig, source: BaseModelSource) -> nn.Module:
-    """Return an encoder: images, state and instruction to a condition.
-
-    Raises:
-        InputError: its base model is unavailable or does not fit.
-    """
-    settings = config.model.encoder
-    if isinstance(settings, TinyEncoderConfig):
-        return ObservationEncoder(config)
-    if isinstance(settings, VisionEncoderConfig):
-        from tinyvla_ros.policy.model.vision_encoder import VisionEncoder as Encoder
-    else:
-        from tinyvla_ros.policy.model.vlm_encoder import VlmEncoder as Encoder
-    return Encoder(config, source)

@@ -21,8 +21,8 @@ from tinyvla_ros.policy.model.backbone import (
     try_out,
 )
 from tinyvla_ros.policy.model.condition import join_layers
-from tinyvla_ros.policy.model.encoder import SHARPNESS, ResidualBlock, spatial_softmax
 from tinyvla_ros.policy.model.instruction import make_instruction_embedding
+from tinyvla_ros.policy.model.tiny_encoder import SHARPNESS, ResidualBlock, spatial_softmax
 from tinyvla_ros.policy.model_config import VisionEncoderConfig
 from tinyvla_ros.policy.pretrained import BaseModelSource
 
@@ -156,7 +156,7 @@ class VisionEncoder(nn.Module):
 
     def forward(self, images: list[torch.Tensor], state: torch.Tensor,
                 instruction: torch.Tensor) -> torch.Tensor:
-        """Encode a batch; as ``ObservationEncoder.forward``."""
+        """Encode a batch; as ``TinyEncoder.forward``."""
         words = self.instruction(instruction)
         if len({image.shape for image in images}) == 1:  # one pass for all cameras
             maps = self.backbone(torch.cat(images)).chunk(len(images))

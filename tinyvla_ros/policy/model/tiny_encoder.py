@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.model.condition import join_layers
 from tinyvla_ros.policy.model.instruction import make_instruction_embedding
+from tinyvla_ros.policy.pretrained import BaseModelSource
 
 GROUPS = 4
 SHARPNESS = 8.0
@@ -87,10 +88,15 @@ class CameraEncoder(nn.Module):
         return torch.cat([points, coarse.float().mean((2, 3))], dim=1)
 
 
-class ObservationEncoder(nn.Module):
-    """All cameras, the state and the instruction, combined by a two-layer perceptron."""
+class TinyEncoder(nn.Module):
+    """Encoder ``tiny``: cameras, state and instruction, combined by a two-layer perceptron.
 
-    def __init__(self, config: PolicyConfig):
+    Args:
+        config: what it is.
+        source: as the other encoders take it; this one has no base model.
+    """
+
+    def __init__(self, config: PolicyConfig, source: BaseModelSource | None = None):
         super().__init__()
         model = config.model
         self.camera_names = tuple(config.cameras)
