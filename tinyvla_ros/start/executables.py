@@ -32,8 +32,19 @@ def run(name: str) -> int:
     """Import a node's module and run its ``main``."""
     use_middleware_profile()
     # Importing torch takes seconds; Ctrl-C then must not print a traceback from inside it.
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    signal.signal(signal.SIGINT, _end_at_once)
     return importlib.import_module(f"{PACKAGES[name]}.{name}").main()
+
+
+def _end_at_once(number: int, frame) -> None:
+    """End this process and those that libraries start while they load, as glfw does.
+
+    They would write to a pipe that nobody reads any more, and print a traceback.
+    """
+    if os.getpgrp() == os.getpid():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.killpg(os.getpgrp(), signal.SIGTERM)
+    os._exit(128 + number)
 
 
 if __name__ == "__main__":
