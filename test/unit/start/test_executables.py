@@ -8,7 +8,15 @@ import signal
 import subprocess
 import sys
 
-CHILD = "import sys, time; print('up', file=sys.stderr, flush=True); time.sleep(1); print('done')"
+# Writes to the pipe as soon as nobody reads it any more.
+CHILD = """
+import os, sys, time
+parent = os.getppid()
+print("up", file=sys.stderr, flush=True)
+while os.getppid() == parent:
+    time.sleep(0.01)
+print("done")
+"""
 NODE = f"""
 import subprocess, sys
 subprocess.Popen([sys.executable, "-c", {CHILD!r}], stdout=subprocess.PIPE).wait()
