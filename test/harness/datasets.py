@@ -103,11 +103,13 @@ def video_path(root: Path, camera: str, file: int) -> Path:
     return root / f"videos/observation.images.{camera}/chunk-000/file-{file:03d}.mp4"
 
 
-def encode(path: Path, frames: list[np.ndarray | None], fps: int, codec: str) -> None:
+def encode(path: Path, frames: list[np.ndarray | None], fps: int, codec: str,
+           more: dict[str, str] | None = None) -> None:
     """Write frames as mp4, every second one a key frame as in lerobot; None leaves one out."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         options = {"g": "2", "crf": "20"} | ({"preset": "12"} if codec == "libsvtav1" else {})
+        options |= more or {}
         stream = container.add_stream(codec, rate=fps, options=options)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuv420p"

@@ -206,7 +206,7 @@ def read_json(path: str | Path) -> object:
 def _read(path, kind, load, load_error):
     path = Path(path)
     try:
-        return load(path.read_text(encoding="utf-8"))
+        return load(path.read_text(encoding="utf-8-sig"))  # Windows editors add a BOM
     except OSError as err:
         reason = err.strerror or err
         raise InputError(f"Cannot read {path}: {reason}; give the path of a readable {kind} file."

@@ -44,7 +44,9 @@ def table_findings(tables: Tables) -> Iterator[Finding]:
     info, rows, n = tables.info, tables.rows, tables.frames
     if info["total_frames"] != n:
         yield Finding("frame count", f"meta/info.json has {info['total_frames']} frames, the "
-                      f"data files hold {n}; copy the missing files or correct total_frames.")
+                      f"data files hold {n}; " + ("copy the missing files or correct total_frames."
+                      if n < info["total_frames"] else "remove files that do not belong to it "
+                      "(a conversion leaves data/*/episode_*.parquet) or correct total_frames."))
     wrong = np.flatnonzero(rows["index"] != np.arange(n))
     if len(wrong):
         row = int(wrong[0])

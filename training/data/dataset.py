@@ -130,7 +130,7 @@ def _numeric(tables: Tables, name: str) -> dict:
     features = tables.info["features"]
     if name not in features:
         raise InputError(f"{tables.root} has no feature '{name}'; known: {', '.join(features)}.")
-    if not features[name]["dtype"].startswith(("float", "int")):
+    if not features[name]["dtype"].startswith(("float", "int", "uint")):
         raise InputError(f"{tables.root}: '{name}' has dtype {features[name]['dtype']!r}; it must "
                          "be float32, float64 or an integer.")
     return features[name]
@@ -141,8 +141,8 @@ def _state_columns(tables: Tables, state: tuple[str, ...]) -> list[int]:
     names = channel_names(feature)
     if names is None:
         raise InputError(f"{tables.root}: 'observation.state' has {feature_size(feature)} values "
-                         f"and the names {feature.get('names')!r}; name every value in "
-                         "meta/info.json.")
+                         f"and the names {feature.get('names')!r}; name every value, each "
+                         "by another name, in meta/info.json.")
     for name in state:
         if name not in names:
             raise InputError(f"{tables.root}: {unknown('state', name, names)}")

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from tinyvla_ros.core.errors import InputError
 from training.data.consistency import time_tolerance
 from training.data.lerobot_format import VIDEO_PATH
-from training.data.lerobot_reader import Tables, unreadable
+from training.data.lerobot_reader import Tables, is_lfs_pointer, unreadable
 
 BATCH_ROWS = 64
 
@@ -52,6 +52,10 @@ def _from_data_files(tables, feature, on_error):
         for cell in _cells(path, feature):
             data = cell["bytes"] if isinstance(cell, dict) else cell
             image = None
+            if isinstance(cell, dict) and cell["path"] and not data:
+                raise InputError(f"{path} holds only the name of the image '{feature}' of "
+                                 f"{tables.frame_name(row)} ({cell['path']}), not the image; "
+                                 "write the dataset again with lerobot, which embeds images.")
             if data:
                 image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
             if image is None:
@@ -79,8 +83,12 @@ def video_files(tables: Tables, feature: str) -> Iterator[tuple[Path, np.ndarray
     """Yield the video files of a feature, each with the positions of its episodes."""
     spans = tables.episodes.videos[feature]
     for chunk, number in sorted(set(zip(spans.chunk.tolist(), spans.file.tolist(), strict=True))):
-        path = (tables.info.get("video_path") or VIDEO_PATH).format(
-            video_key=feature, chunk_index=chunk, file_index=number)
+        pattern = tables.info.get("video_path") or VIDEO_PATH
+        try:
+            path = pattern.format(video_key=feature, chunk_index=chunk, file_index=number)
+        except (LookupError, ValueError, AttributeError):
+            raise InputError(f"{tables.root}/meta/info.json: 'video_path' is {pattern!r}, which "
+                             f"is not of v3.0; write {VIDEO_PATH!r}.") from None
         yield tables.root / path, np.flatnonzero((spans.chunk == chunk) & (spans.file == number))
 
 
@@ -135,6 +143,8 @@ def _at_times(path: Path, tables: Tables, rows: np.ndarray, times: np.ndarray
                 if wanted == len(rows):
                     return
     except (av.FFmpegError, OSError) as err:
+        if is_lfs_pointer(path):
+            raise unreadable(path, err) from None
         reason = err.strerror or err
         raise InputError(f"{path} cannot be decoded at {tables.frame_name(rows[wanted])} "
                          f"({reason}); {fix}.") from None

@@ -52,7 +52,7 @@ def feature_size(feature: dict) -> int:
 
 
 def channel_names(feature: dict) -> list[str] | None:
-    """Return the name of every value of a feature, or None if they are not all named.
+    """Return the name of every value of a feature, or None if they are not all named, each once.
 
     lerobot writes lists, ``{"motors": [...]}`` (robots) and ``{"delta_x": 0, ...}``
     (teleoperators).
@@ -61,8 +61,9 @@ def channel_names(feature: dict) -> list[str] | None:
     if isinstance(names, dict):
         if all(isinstance(v, list) for v in names.values()):
             names = [name for group in names.values() for name in group]
-        elif all(isinstance(v, int) for v in names.values()):
+        elif sorted(map(repr, names.values())) == sorted(map(repr, range(len(names)))):
             names = sorted(names, key=names.get)
     if not isinstance(names, list) or len(names) != feature_size(feature):
         return None
-    return [str(name) for name in names]
+    names = [str(name) for name in names]
+    return names if len(set(names)) == len(names) else None

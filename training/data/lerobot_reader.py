@@ -137,8 +137,10 @@ def read_info(root: Path) -> dict:
     info = read_json(path)
     if not isinstance(info, dict) or info.get("codebase_version") != "v3.0":
         version = info.get("codebase_version") if isinstance(info, dict) else None
-        raise InputError(f"{root} has codebase_version {version!r}; convert it to 'v3.0' with "
-                         "lerobot.")
+        advice = "convert it to 'v3.0' with lerobot"
+        if str(version).startswith("v2"):
+            advice += " (python -m lerobot.datasets.v30.convert_dataset_v21_to_v30 --repo-id=...)"
+        raise InputError(f"{root} has codebase_version {version!r}; {advice}.")
     if not info.get("total_frames"):
         raise InputError(f"{root} holds no frames; collect demonstrations first.")
     fps = info.get("fps")
@@ -170,8 +172,20 @@ def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
                      "or 'tinyvla collect'.")
 
 
+def is_lfs_pointer(path: Path) -> bool:
+    """Tell whether a file is what 'git clone' leaves without Git LFS."""
+    try:
+        with path.open("rb") as file:
+            return file.read(24) == b"version https://git-lfs."
+    except OSError:
+        return False
+
+
 def unreadable(path: Path, err: Exception) -> InputError:
     """Return the error for a file that is damaged or cut short."""
+    if is_lfs_pointer(path):
+        return InputError(f"{path} is a Git LFS pointer, not the file itself; fetch the content "
+                          "with 'git lfs pull'.")
     reason = " ".join(str(err).split("\n")[0].split())
     return InputError(f"{path} cannot be read ({reason}); copy the file again, it is missing, "
                       "damaged or cut short.")
@@ -230,6 +244,11 @@ def _scalars(parts: Mapping[Path, pa.Table], name: str, dtype=np.int64) -> np.nd
                            for file, table in parts.items()])
 
 
+def _is_list(kind: pa.DataType) -> bool:
+    return (pa.types.is_list(kind) or pa.types.is_large_list(kind)
+            or pa.types.is_fixed_size_list(kind))
+
+
 def _values(table: pa.Table, name: str, size: int, dtype: np.dtype, path: Path) -> np.ndarray:
     """Return a column as (rows, size), whether stored as scalars, lists or nested lists."""
     parts = [np.empty(0, dtype)]
@@ -237,9 +256,12 @@ def _values(table: pa.Table, name: str, size: int, dtype: np.dtype, path: Path) 
         if isinstance(chunk, pa.ExtensionArray):
             chunk = chunk.storage
         nulls = chunk.null_count
-        while not nulls and hasattr(chunk, "flatten") and pa.types.is_nested(chunk.type):
+        while not nulls and _is_list(chunk.type):
             chunk = chunk.flatten()
             nulls = chunk.null_count
+        if not (pa.types.is_primitive(chunk.type) and not pa.types.is_temporal(chunk.type)):
+            raise InputError(f"{path}: column '{name}' holds {chunk.type}, meta/info.json "
+                             f"declares {dtype}; make 'dtype' agree (images are 'image').")
         if nulls and not pa.types.is_floating(chunk.type):
             raise InputError(f"{path}: column '{name}' has empty cells; fill them or remove those "
                              "episodes.")
