@@ -8,7 +8,7 @@ import sqlite3
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,8 +25,11 @@ from tinyvla_ros.bags.definitions import MessageDefinition
 from tinyvla_ros.bags.metadata import TopicMetadata
 from tinyvla_ros.bags.writer import CUSTOM
 
+COMPRESSED = ".zstd"  # end of the name of a storage file that was compressed whole
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"  # no serialized message begins so
 # A larger record is damage: a wrong length must not take all memory.
 RECORD_LIMIT = 1 << 30
+DATABASE_LIMIT = 1 << 40
 HEAD = struct.Struct("<BQ")  # opcode and length of a record
 
 
@@ -62,17 +65,33 @@ def read_partial(path: Path) -> Iterator[Found]:
     """Yield the readable content of a storage file, and its damage.
 
     Args:
-        path: ends in ``.mcap`` or ``.db3``; only read.
+        path: ends in ``.mcap`` or ``.db3``, or in one of these and ``.zstd``; only read.
 
     Raises:
         OSError: the file cannot be opened; damaged content raises nothing.
     """
     try:
-        yield from (_mcap if path.suffix == ".mcap" else _sqlite3)(path)
+        if path.suffix != COMPRESSED:
+            yield from _uncompressed(path)
+            return
+        with TemporaryDirectory(prefix="recover-") as folder:
+            plain = Path(folder) / path.stem
+            with path.open("rb") as source, plain.open("wb") as target:
+                zstandard.ZstdDecompressor().copy_stream(source, target)
+            yield from _uncompressed(plain)
     except OSError:
         raise
     except Exception as err:  # of any library that meets damaged bytes
         yield Damage(" ".join(str(err).split()) or type(err).__name__)
+
+
+def _uncompressed(path: Path) -> Iterator[Found]:
+    for found in (_mcap if path.suffix == ".mcap" else _sqlite3)(path):
+        if isinstance(found, FoundMessage) and found.data.startswith(ZSTD_MAGIC):
+            # rosbag2 compresses message by message if told so; only metadata.yaml tells it.
+            data = zstandard.ZstdDecompressor().decompressobj().decompress(found.data)
+            found = replace(found, data=data)
+        yield found
 
 
 def _mcap(path: Path) -> Iterator[Found]:
@@ -168,6 +187,7 @@ def _sqlite3(path: Path) -> Iterator[Found]:
     with TemporaryDirectory(prefix="recover-") as folder:
         for file in path.parent.glob(path.name + "*"):  # with its journal
             shutil.copy(file, folder)
+        _fill_up(Path(folder) / path.name)
         with sqlite3.connect(Path(folder) / path.name) as database:
             definitions: dict[str, MessageDefinition] = {}
             tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
@@ -180,6 +200,16 @@ def _sqlite3(path: Path) -> Iterator[Found]:
                       for number, name, kind in database.execute(
                           "SELECT id, name, type FROM topics")}
             for number, stamp, data in database.execute(
-                    "SELECT topic_id, timestamp, data FROM messages ORDER BY timestamp"):
+                    "SELECT topic_id, timestamp, data FROM messages"):  # the index may be lost
                 if number in topics:
                     yield FoundMessage(topics[number], stamp, stamp, data)
+
+
+def _fill_up(database: Path) -> None:
+    """Give a database that was cut off its length again: sqlite opens no shorter one."""
+    with database.open("r+b") as file:
+        head = file.read(100)
+        page = int.from_bytes(head[16:18], "big")
+        length = int.from_bytes(head[28:32], "big") * (65536 if page == 1 else page)
+        if len(head) == 100 and file.seek(0, 2) < length <= DATABASE_LIMIT:
+            file.truncate(length)

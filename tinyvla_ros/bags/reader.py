@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,6 +15,9 @@ from tinyvla_ros.bags.definitions import typestore
 from tinyvla_ros.bags.metadata import METADATA, STORAGE, read_information
 from tinyvla_ros.bags.recorded_message import BagMessage, BagTopic
 from tinyvla_ros.core.errors import InputError
+
+# What MCAP files of other programs hold beside ros2msg and ros2idl.
+OTHER_SCHEMAS = ("flatbuffer", "jsonschema", "protobuf", "ros1msg")
 
 
 class Bag(AbstractContextManager):
@@ -40,6 +44,9 @@ class Bag(AbstractContextManager):
         try:
             self._reader = AnyReader([self.path], default_typestore=typestore())
             self._reader.open()
+        except KeyError as err:
+            # Of any other channel the library would pass over the content.
+            raise InputError(_foreign(self.path, err)) from None
         except Exception as err:  # the library lets whatever a damaged file causes through
             raise InputError(_why(self.path, err)) from None
         information = read_information(self.path)
@@ -94,20 +101,31 @@ class Bag(AbstractContextManager):
             raise InputError(_why(self.path, err)) from None
 
     def _from_mcap(self, topics: set[str]) -> Iterator[BagMessage]:
-        for path in self._mcap:
-            with path.open("rb") as file:
-                reader = make_reader(file, validate_crcs=True)
-                summary = reader.get_summary()
-                # Without an index the library would sort the whole file in memory.
-                indexed = bool(summary and summary.chunk_indexes)
-                for _, channel, message in reader.iter_messages(topics, log_time_order=indexed):
-                    yield BagMessage(self.topics[channel.topic], message.log_time,
-                                     message.publish_time, message.data)
+        # The files of a bag may overlap, and be listed in another order.
+        yield from heapq.merge(*(self._from_file(path, topics) for path in self._mcap),
+                               key=lambda m: m.log_ns)
+
+    def _from_file(self, path: Path, topics: set[str]) -> Iterator[BagMessage]:
+        with path.open("rb") as file:
+            reader = make_reader(file, validate_crcs=True)
+            summary = reader.get_summary()
+            # Without an index the library would sort the whole file in memory.
+            indexed = bool(summary and summary.chunk_indexes)
+            for _, channel, message in reader.iter_messages(topics, log_time_order=indexed):
+                yield BagMessage(self.topics[channel.topic], message.log_time,
+                                 message.publish_time, message.data)
 
     def _from_rosbags(self, topics: set[str]) -> Iterator[BagMessage]:
         connections = [c for c in self._reader.connections if c.topic in topics]
+        silent = {c.topic for c in connections if c.msgcount}
         for connection, log_ns, data in self._reader.messages(connections):
+            silent.discard(connection.topic)
             yield BagMessage(self.topics[connection.topic], log_ns, log_ns, bytes(data))
+        if silent:
+            # The library finds a topic in the file by everything that metadata.yaml says of it.
+            raise InputError(f"{self.path}: {METADATA} describes {sorted(silent)[0]} otherwise "
+                             "than the file (its type, or its offered_qos_profiles); make a bag "
+                             f"by the file alone with 'tinyvla bag recover {self.path}'.")
 
     def decode(self, message: BagMessage) -> object:
         """Return a message with the attributes it has in ROS; arrays are numpy's.
@@ -115,12 +133,15 @@ class Bag(AbstractContextManager):
         Raises:
             InputError: its type is unknown, or its bytes are not of that type.
         """
-        kind = message.topic.type
-        if kind not in self._reader.typestore.fielddefs:
+        kind, store = message.topic.type, self._reader.typestore
+        fields = [name for name, _ in store.fielddefs.get(kind, ((), ()))[1]]
+        if fields in ([], ["structure_needs_at_least_one_member"]):
+            store = typestore()  # rosbag2 leaves definitions empty that it does not find
+        if kind not in store.fielddefs:
             raise InputError(f"{self.path}: {message.topic.name} has messages of type {kind}, "
                              "which neither the bag nor this machine defines; leave it out.")
         try:
-            return self._reader.deserialize(message.data, kind)
+            return store.deserialize_cdr(message.data, kind)
         except Exception as err:
             raise InputError(f"{self.path}: a message of {message.topic.name} is not a {kind} "
                              f"({_short(err)}).") from None
@@ -152,7 +173,7 @@ def find_bags(*paths: str | Path) -> list[Path]:
                  and ".part" not in f.parent.name}
         if not found:
             raise InputError(f"{path} holds no bag: no directory with {METADATA} or a file ending "
-                             f"in {' or '.join(STORAGE)}; give a bag, or a folder of bags.")
+                             f"in {' or '.join(STORAGE)}; {_instead(*path.rglob('*'))}.")
         bags += sorted(found)
     return bags
 
@@ -164,8 +185,7 @@ def _check(path: Path) -> None:
                          "file.")
     if path.is_file():
         if path.suffix not in STORAGE:
-            raise InputError(f"{path} is not a bag; give a bag directory, or a file ending in "
-                             f"{' or '.join(STORAGE)}.")
+            raise InputError(f"{path} is not a bag; {_instead(path)}.")
         return
     if (path / METADATA).is_file():
         return
@@ -173,7 +193,17 @@ def _check(path: Path) -> None:
         raise InputError(f"{path} has no {METADATA}, it was cut off; make a complete bag of it "
                          f"with 'tinyvla bag recover {path}'.")
     raise InputError(f"{path} is not a bag: it has neither {METADATA} nor a file ending in "
-                     f"{' or '.join(STORAGE)}; give a bag directory.")
+                     f"{' or '.join(STORAGE)}; {_instead(*path.iterdir())}.")
+
+
+def _instead(*files: Path) -> str:
+    """Return what to do with files that are not a bag."""
+    for file in files:
+        if file.suffix == ".bag":
+            return f"{file.name} is of ROS 1, convert it with 'rosbags-convert'"
+        if file.name.endswith(tuple(s + ".zstd" for s in STORAGE)):
+            return f"{file.name} is compressed, use 'tinyvla bag recover'"
+    return f"give a bag directory, or a file ending in {' or '.join(STORAGE)}"
 
 
 def _publishers(info) -> int:
@@ -184,6 +214,13 @@ def _publishers(info) -> int:
 def _why(path: Path, err: Exception) -> str:
     return (f"{path} cannot be read ({_short(err)}); it may be cut off or damaged, try "
             f"'tinyvla bag recover {path}'.")
+
+
+def _foreign(path: Path, err: KeyError) -> str:
+    if err.args[0] not in OTHER_SCHEMAS:
+        return _why(path, err)
+    return (f"{path} has channels with schemas of encoding {err}, which are no ROS 2 messages; "
+            "make a file without them with 'mcap filter --exclude-topic-regex'.")
 
 
 def _short(err: Exception) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tinyvla_ros.bags.metadata import STORAGE, read_information
-from tinyvla_ros.bags.partial_reader import CustomData, Damage, read_partial
+from tinyvla_ros.bags.partial_reader import COMPRESSED, CustomData, Damage, read_partial
 from tinyvla_ros.bags.writer import BagWriter
 from tinyvla_ros.core.errors import InputError
 
@@ -86,7 +86,7 @@ def _files(source: Path) -> list[Path]:
         raise InputError(f"{source} does not exist; give a bag directory, or an MCAP or sqlite3 "
                          "file.")
     files = [source] if source.is_file() else [f for f in source.iterdir() if f.is_file()]
-    files = [f for f in files if f.suffix in STORAGE]
+    files = [f for f in files if f.name.removesuffix(COMPRESSED).endswith(STORAGE)]
     if not files:
         raise InputError(f"{source} is not a bag: there is no file ending in "
                          f"{' or '.join(STORAGE)}.")
@@ -97,10 +97,6 @@ def _files(source: Path) -> list[Path]:
 def _custom(source: Path) -> dict[str, str]:
     """Return the custom data of metadata.yaml, empty if it is missing or damaged."""
     try:
-        information = read_information(source)
+        return read_information(source).get("custom_data", {})
     except InputError:
         return {}
-    if information.get("compression_mode") == "message":
-        raise InputError(f"{source} was compressed message by message, which is not recovered "
-                         "here; use 'ros2 bag reindex'.")
-    return information.get("custom_data", {})

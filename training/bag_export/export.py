@@ -113,7 +113,8 @@ def _find(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
         bags |= {b.resolve(): b for b in found}
         if path.is_dir():
             foreign |= {f.resolve(): f for f in path.iterdir() if f.is_file()
-                        and f.suffix not in STORAGE and f.name != METADATA}
+                        and not f.name.removesuffix(".zstd").endswith(STORAGE)
+                        and f.name != METADATA}
     ordered = sorted(bags.values(), key=lambda b: (b.name, str(b.resolve())))
     return ordered, sorted(foreign.values())
 
