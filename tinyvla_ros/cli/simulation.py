@@ -13,8 +13,9 @@ def sim_eval(options: SimEvalOptions) -> int:
     from sim_bridge.opengl import choose_opengl
     from sim_bridge.simulated_robot import SimulatedRobotConfig
     from tinyvla_ros.core.files import prepare_output_directory
-    from tinyvla_ros.start.local_launch import run_graph
+    from tinyvla_ros.start.local_launch import require_rclpy, run_graph
 
+    require_rclpy()
     options = options.model_copy(update={"tasks": tuple(expand_tasks(options.tasks))})
     plan_episodes(list(options.tasks), options.episodes, options.seed)
     robot = SimulatedRobotConfig.load()

@@ -19,6 +19,7 @@ from tinyvla_ros.arm.liveness import message_rate
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.core.messages import stamp_to_ns
 from tinyvla_ros.nodes.outputs import make_outputs
+from tinyvla_ros.nodes.ros_start import node_creation, start_ros
 from tinyvla_ros.nodes.topics import message_class, stream_qos
 from tinyvla_ros.policy.config import PolicyConfig
 
@@ -39,8 +40,9 @@ def check_graph(contract: RobotContract, config: PolicyConfig, seconds: float
                 ) -> list[TopicFinding]:
     """Listen to the graph for some seconds and judge every topic of the contract."""
     context = rclpy.Context()
-    rclpy.init(context=context)
-    node = rclpy.create_node("robot_check", context=context)
+    start_ros(context=context)
+    with node_creation():
+        node = rclpy.create_node("robot_check", context=context)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
     try:

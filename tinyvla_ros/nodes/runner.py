@@ -13,9 +13,9 @@ from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 
 from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.nodes.ros_start import node_creation, start_ros
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL,
                      reliability=ReliabilityPolicy.RELIABLE)
@@ -35,7 +35,7 @@ def run_node(make_node: Callable[[], Node]) -> int:
     """Run a node until it sets ``node.exit_code``, or until SIGINT or SIGTERM.
 
     ``node.close()`` is called while the node can still publish, so that a policy brings its arm
-    to rest. An ``InputError`` of ``make_node`` is printed as one sentence.
+    to rest. What ROS or ``make_node`` cannot use is printed as one sentence.
 
     Returns:
         Exit code: 0 after a signal, 2 after an ``InputError``, else the node's.
@@ -43,9 +43,9 @@ def run_node(make_node: Callable[[], Node]) -> int:
     signals, node = _Signals(), None
     try:
         try:
-            # rclpy's own handlers would shut the context down before the node can publish a hold.
-            rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-            node = make_node()
+            start_ros(sys.argv)
+            with node_creation():
+                node = make_node()
             signals.is_loading = False
         except BaseException:
             if not signals.received:

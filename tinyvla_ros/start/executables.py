@@ -9,7 +9,9 @@ import signal
 import sys
 from pathlib import Path
 
+from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import use_middleware_profile
+from tinyvla_ros.start.ros_environment import check_ros_environment
 
 # Name of the executable -> package of the module with its ``main``.
 PACKAGES = {
@@ -30,9 +32,14 @@ def main() -> int:
 
 def run(name: str) -> int:
     """Import a node's module and run its ``main``."""
-    use_middleware_profile()
     # Importing torch takes seconds; Ctrl-C then must not print a traceback from inside it.
     signal.signal(signal.SIGINT, _end_at_once)
+    try:
+        use_middleware_profile()
+        check_ros_environment()  # rclpy ends the process when it is imported without a middleware
+    except InputError as err:
+        print(f"error: {err}", file=sys.stderr, flush=True)
+        return 2
     return importlib.import_module(f"{PACKAGES[name]}.{name}").main()
 
 

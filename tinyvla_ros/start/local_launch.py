@@ -16,6 +16,7 @@ import yaml
 
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.start.graph import NodeDescription
+from tinyvla_ros.start.ros_environment import check_ros_environment
 
 # Time for a node to stop after SIGINT, and again after SIGTERM, before SIGKILL.
 STOP_TIMEOUT_S = 8.0
@@ -59,7 +60,8 @@ def run_graph(nodes: Sequence[NodeDescription]) -> int:
 
 
 def require_rclpy() -> None:
-    """Raise ``InputError`` if rclpy cannot be imported."""
+    """Raise ``InputError`` if rclpy cannot be imported, or an environment variable stops ROS."""
+    check_ros_environment()
     try:
         import rclpy  # noqa: F401
     except ImportError as err:

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Environment variables of ROS: what ROS takes is taken; test_failed_start.py has the rest."""
+
+from __future__ import annotations
+
+import pytest
+
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.start.ros_environment import check_ros_environment
+
+
+@pytest.mark.parametrize("text", ["", "0", "7", " 7", "232", "0x10", "010"])
+def test_a_domain_that_ros_takes_is_taken(text, tmp_path):
+    check_ros_environment({"ROS_LOG_DIR": str(tmp_path), "ROS_DOMAIN_ID": text})
+
+
+def test_the_log_directory_is_where_ros_looks_for_it(tmp_path):
+    check_ros_environment({"HOME": str(tmp_path), "ROS_LOG_DIR": "~/logs"})
+    check_ros_environment({"HOME": "/proc", "ROS_HOME": str(tmp_path / "ros")})
+    assert (tmp_path / "logs").is_dir() and (tmp_path / "ros" / "log").is_dir()
+    with pytest.raises(InputError, match=r"/proc/\.ros/log"):
+        check_ros_environment({"HOME": "/proc"})
+
+
+def test_an_installed_middleware_is_taken(tmp_path):
+    index = tmp_path / "share" / "ament_index" / "resource_index" / "rmw_typesupport"
+    index.mkdir(parents=True)
+    for name in ("rmw_implementation", "rmw_other_cpp"):
+        (index / name).touch()
+    environment = {"ROS_LOG_DIR": str(tmp_path), "AMENT_PREFIX_PATH": f"/nowhere:{tmp_path}"}
+    check_ros_environment(environment | {"RMW_IMPLEMENTATION": "rmw_other_cpp"})
+    for name in ("rmw_another_cpp", "rmw_implementation"):
+        with pytest.raises(InputError, match=f"'{name}'.*rmw_other_cpp"):
+            check_ros_environment(environment | {"RMW_IMPLEMENTATION": name})
