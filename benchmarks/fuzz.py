@@ -26,7 +26,8 @@ from tinyvla_ros.dry_run.untrained import INSTRUCTION
 
 NUMBERS = (0.0, -0.0, math.nan, math.inf, -math.inf, 1e308, -1e308, 5e-324, 1e-3, 3.2, -1e9)
 NAMES = ("", " ", "a" * 1000, "shoulder_pan_joint", "\u202eelbow", "joint\n2", *JOINTS)
-ENCODINGS = ("", "rgb8", "bgr8", "mono8", "rgba8", "yuv422", "32FC1", "RGB8", "8UC3", "\u00e9")
+ENCODINGS = ("", "rgb8", "bgr8", "mono8", "rgba8", "yuv422", "nv12", "nv24", "bayer_rggb8",
+             "32FC1", "RGB8", "8UC3", "\u00e9")
 SIZES = (0, 1, 2, 95, 96, 97, 288, 65535, 2**31, 2**32 - 1)
 SECONDS = (0, -1, 1, -2**31, 2**31 - 1, 1_000_000_000)
 WORDS = ("", " ", "dry  run", "DRY RUN", "fly", "x" * 100_000, "\u65e5\u672c", "dry run\n", "%s%n")

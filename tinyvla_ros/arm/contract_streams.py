@@ -57,10 +57,10 @@ def policy_streams(contract: RobotContract, config: PolicyConfig) -> list[InputS
 def contract_streams(contract: RobotContract, cameras: Iterable[str]) -> list[InputStream]:
     """Return the streams of some cameras, and all others that the contract names.
 
-    Every joint of a message is checked, not only those of a checkpoint.
+    Whether joints are finite is left to the caller, who knows which of them count.
     """
     return [*(_camera(contract, n) for n in cameras),
-            *([_joints(contract)] if contract.joint_states else []),
+            *([_joints(contract, ())] if contract.joint_states else []),
             *([_pose(contract)] if contract.ee_pose else [])]
 
 
@@ -81,12 +81,12 @@ def _camera(contract: RobotContract, name: str) -> InputStream:
         recorded_types=(IMAGE, COMPRESSED_IMAGE))
 
 
-def _joints(contract: RobotContract, wanted: Collection[str] | None = None) -> InputStream:
+def _joints(contract: RobotContract, wanted: Collection[str]) -> InputStream:
     topic = contract.joint_states.topic
     return InputStream(
         "joint_states", contract.joint_states, JOINT_STATE,
         lambda msg: joint_positions(msg, wanted), ObservationAssembler.add_joints,
-        joints=frozenset(wanted or ()), recorded=(topic,), recorded_types=(JOINT_STATE,))
+        joints=frozenset(wanted), recorded=(topic,), recorded_types=(JOINT_STATE,))
 
 
 def _pose(contract: RobotContract) -> InputStream:

@@ -170,7 +170,7 @@ def find_bags(*paths: str | Path) -> list[Path]:
             continue
         found = {f.parent for f in path.rglob("*")
                  if f.is_file() and (f.suffix in STORAGE or f.name == METADATA)
-                 and ".part" not in f.parent.name}
+                 and f.parent.suffix != ".part"}
         if not found:
             raise InputError(f"{path} holds no bag: no directory with {METADATA} or a file ending "
                              f"in {' or '.join(STORAGE)}; {_instead(*path.rglob('*'))}.")

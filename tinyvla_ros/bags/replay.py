@@ -14,7 +14,7 @@ from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_streams import make_assembler, policy_streams
 from tinyvla_ros.arm.observation_assembler import ObservationAssembler
 from tinyvla_ros.bags.reader import Bag, BagMessage
-from tinyvla_ros.bags.topics import POLICY_CHUNK, find_streams, need_topic
+from tinyvla_ros.bags.topics import CHUNK, POLICY_CHUNK, find_streams, need_topic
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.messages import stamp_to_ns, trajectory_to_chunk
 from tinyvla_ros.core.types import ActionChunk, Observation
@@ -82,7 +82,7 @@ def recorded_chunks(bag: Bag, config: PolicyConfig, contract: RobotContract
     Messages are taken as the policy node takes them: in the order they came, bad ones refused.
     """
     assembler = make_assembler(contract, config)
-    chunks = need_topic(bag, [POLICY_CHUNK], "the policy's chunks")
+    chunks = need_topic(bag, [POLICY_CHUNK], [CHUNK], "the policy's chunks")
     streams = defaultdict(list)
     for topic, stream in find_streams(bag, policy_streams(contract, config)):
         streams[topic].append(stream)
@@ -100,7 +100,10 @@ def _chunk(bag: Bag, message: BagMessage, config: PolicyConfig,
            assembler: ObservationAssembler
            ) -> tuple[ActionChunk, Observation | None, list[Observation]]:
     decoded = bag.decode(message)
-    chunk = trajectory_to_chunk(decoded, config.action.channels)
+    try:
+        chunk = trajectory_to_chunk(decoded, config.action.channels)
+    except MessageError as err:
+        raise InputError(f"{bag.path}: {message.topic.name}: {err}") from None
     assembler.instruction = decoded.header.frame_id
     return chunk, assembler.at(chunk.stamp_ns), assembler.past(chunk.stamp_ns)
 

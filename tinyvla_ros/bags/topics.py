@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import yaml
 
 from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.arm.contract_outputs import Output
 from tinyvla_ros.arm.contract_streams import InputStream
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.core.configuration import parse
@@ -16,9 +17,15 @@ from tinyvla_ros.core.errors import InputError, unknown
 
 # The policy's chunks before they are blended and limited for the arm.
 POLICY_CHUNK = "policy_node/chunk"
+CHUNK = "trajectory_msgs/msg/JointTrajectory"
+INSTRUCTION, CLOCK = "std_msgs/msg/String", "rosgraph_msgs/msg/Clock"
+# ``type`` of an output in the contract -> type of its messages.
+_COMMANDS = {"chunk": CHUNK, "joint_trajectory": CHUNK,
+             "positions": "std_msgs/msg/Float64MultiArray",
+             "twist": "geometry_msgs/msg/TwistStamped"}
 
 
-def find_topic(bag: Bag, names: Sequence[str]) -> str | None:
+def find_topic(bag: Bag, names: Sequence[str], types: Collection[str], what: str) -> str | None:
     """Return the topic of a bag that one of the names stands for, None if there is none.
 
     Names of a contract are relative: ``joint_states`` may have been recorded as ``/joint_states``
@@ -27,10 +34,21 @@ def find_topic(bag: Bag, names: Sequence[str]) -> str | None:
     Args:
         bag: where to look.
         names: the first one that the bag has counts.
+        types: what its messages may be.
+        what: it is meant as, for messages.
 
     Raises:
-        InputError: several namespaces have it.
+        InputError: several namespaces have it, or its messages are of another type.
     """
+    topic = _named(bag, names)
+    if topic is not None and (kind := bag.topics[topic].type) not in types:
+        raise InputError(f"{bag.path}: {topic} has messages of type {kind}; as {what} "
+                         f"{' or '.join(types)} is valid, name another topic in a contract for "
+                         "--robot, or leave this bag out.")
+    return topic
+
+
+def _named(bag: Bag, names: Sequence[str]) -> str | None:
     for name in names:
         name = name.lstrip("/")
         if f"/{name}" in bag.topics:
@@ -44,9 +62,9 @@ def find_topic(bag: Bag, names: Sequence[str]) -> str | None:
     return None
 
 
-def need_topic(bag: Bag, names: Sequence[str], what: str) -> str:
+def need_topic(bag: Bag, names: Sequence[str], types: Collection[str], what: str) -> str:
     """Return what ``find_topic`` does; a missing topic is an ``InputError``."""
-    topic = find_topic(bag, names)
+    topic = find_topic(bag, names, types, what)
     if topic is None:
         raise InputError(f"{bag.path}: {unknown(f'topic of {what}', names[0], bag.topics)}")
     return topic
@@ -58,15 +76,17 @@ def find_streams(bag: Bag, streams: Iterable[InputStream]) -> list[tuple[str, In
     Raises:
         InputError: a topic is missing, or has messages of another type.
     """
-    found = []
-    for stream in streams:
-        topic = need_topic(bag, stream.recorded, stream.name.replace("/", " "))
-        kind = bag.topics[topic].type
-        if kind not in stream.recorded_types:
-            raise InputError(f"{bag.path}: {topic} has messages of type {kind}; as "
-                             f"{stream.name} {' or '.join(stream.recorded_types)} is valid.")
-        found.append((topic, stream))
-    return found
+    return [(need_topic(bag, stream.recorded, stream.recorded_types,
+                        stream.name.replace("/", " ")), stream) for stream in streams]
+
+
+def find_commands(bag: Bag, output: Output) -> str | None:
+    """Return the topic of a bag with the commands to an output, None if there is none.
+
+    Raises:
+        InputError: see ``find_topic``.
+    """
+    return find_topic(bag, [output.topic], [_COMMANDS[output.type]], f"commands of {output.type}")
 
 
 def contract_of(bag: Bag, path: Path | None) -> RobotContract:

@@ -172,7 +172,7 @@ def export(options: ExportOptions) -> int:
     from training.bag_export.export import export_bags
 
     try:
-        exported = export_bags(options, _cameras(options.config))
+        exported = export_bags(options, *_policy_inputs(options.config))
     except KeyboardInterrupt:
         print("stopped, all saved; go on with the same command and --resume")
         return STOPPED
@@ -188,14 +188,16 @@ def export(options: ExportOptions) -> int:
     return 1 if exported.refused else 0
 
 
-def _cameras(config: Path | None) -> dict[str, CameraSpec]:
-    """Return the cameras of a training configuration or of a checkpoint directory."""
+def _policy_inputs(config: Path | None) -> tuple[dict[str, CameraSpec], tuple[str, ...]]:
+    """Return cameras and states of a training configuration or of a checkpoint directory."""
     if config is None:
-        return {}
+        return {}, ()
     if config.is_dir():
         from tinyvla_ros.policy.config import PolicyConfig
 
-        return PolicyConfig.load(config).cameras
+        policy = PolicyConfig.load(config)
+        return policy.cameras, policy.state
     from training.learning.recipe import Recipe
 
-    return Recipe.load(config).cameras
+    recipe = Recipe.load(config)
+    return recipe.cameras, recipe.state

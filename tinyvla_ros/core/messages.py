@@ -11,20 +11,11 @@ import array
 import math
 from collections.abc import Iterable
 
-import cv2
 import numpy as np
 
-from tinyvla_ros.core.errors import MessageError, unknown
+from tinyvla_ros.core.errors import MessageError
+from tinyvla_ros.core.image_encodings import compressed_to_rgb, raw_to_rgb
 from tinyvla_ros.core.types import ActionChunk
-
-# encoding -> (bytes per pixel, how to make RGB of it)
-_ENCODINGS = {
-    "rgb8": (3, lambda a: a),
-    "bgr8": (3, lambda a: a[:, :, ::-1]),
-    "rgba8": (4, lambda a: a[:, :, :3]),
-    "bgra8": (4, lambda a: a[:, :, 2::-1]),
-    "mono8": (1, lambda a: np.repeat(a, 3, axis=2)),
-}
 
 
 def time_to_ns(time) -> int:
@@ -50,52 +41,12 @@ def image_to_array(msg) -> np.ndarray:
     """Return an image message as (height, width, 3) uint8 RGB, without a copy where possible.
 
     Args:
-        msg: a sensor_msgs/Image, or a sensor_msgs/CompressedImage (JPEG, PNG).
+        msg: a sensor_msgs/Image, or a sensor_msgs/CompressedImage.
 
     Raises:
-        MessageError: it cannot be decoded: an unknown encoding, zero size, ``step`` too small, or
-            a buffer of another length than ``height * step``.
+        MessageError: it cannot be decoded, or is not 8-bit color or gray; ``image_encodings``.
     """
-    if not hasattr(msg, "encoding"):
-        return _decompressed(msg)
-    if msg.encoding not in _ENCODINGS:
-        return _with_cv_bridge(msg)
-    pixel, to_rgb = _ENCODINGS[msg.encoding]
-    height, width, step = msg.height, msg.width, msg.step
-    if height == 0 or width == 0:
-        raise MessageError(f"The image is {width}x{height}; width and height must be at least 1.")
-    if step < width * pixel:
-        raise MessageError(f"The image step is {step}; {width} pixels of {msg.encoding} need at "
-                           f"least {width * pixel} bytes a row.")
-    if len(msg.data) != height * step:
-        raise MessageError(f"The image buffer holds {len(msg.data)} bytes; {height} rows of step "
-                           f"{step} are {height * step}.")
-    rows = np.frombuffer(msg.data, np.uint8).reshape(height, step)
-    return to_rgb(rows[:, :width * pixel].reshape(height, width, pixel))
-
-
-def _with_cv_bridge(msg) -> np.ndarray:
-    sentence = unknown("image encoding", msg.encoding, _ENCODINGS)
-    try:
-        from cv_bridge import CvBridge, CvBridgeError
-    except (ImportError, AttributeError):  # absent, or built for another numpy
-        raise MessageError(f"{sentence} Others need a working cv_bridge.") from None
-    try:
-        return np.ascontiguousarray(CvBridge().imgmsg_to_cv2(msg, "rgb8"))
-    except (CvBridgeError, ValueError, cv2.error) as err:
-        raise MessageError(f"{sentence} cv_bridge: {err}.") from None
-
-
-def _decompressed(msg) -> np.ndarray:
-    try:
-        image = cv2.imdecode(np.frombuffer(msg.data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:  # empty, or of a size that OpenCV refuses
-        image = None
-    if image is None:
-        raise MessageError(f"The compressed image of format {msg.format!r} and {len(msg.data)} "
-                           "bytes cannot be decoded; send JPEG or PNG.")
-    # Not a reversed view: shrinking and comparing those takes several times as long.
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return raw_to_rgb(msg) if hasattr(msg, "encoding") else compressed_to_rgb(msg)
 
 
 def joint_positions(msg, wanted: Iterable[str] | None = None) -> dict[str, float]:
@@ -106,10 +57,15 @@ def joint_positions(msg, wanted: Iterable[str] | None = None) -> dict[str, float
         wanted: joints that must be finite if the message has them; None for all of it. Others
             are passed on unchecked.
 
+    Returns:
+        Empty if the message has no positions: velocities or efforts alone are legal.
+
     Raises:
         MessageError: lengths differ, a name twice, or a wanted joint not finite.
     """
     names, positions = list(msg.name), list(msg.position)
+    if not positions:
+        return {}
     if len(names) != len(positions):
         raise MessageError(f"The joint state has {len(names)} names and {len(positions)} "
                            "positions; there must be as many positions as names.")

@@ -23,7 +23,7 @@ from training.bag_export.actions import Actions, choose_source, find_actions
 from training.bag_export.images import ImageFormat, store_images
 from training.bag_export.options import ExportOptions
 from training.bag_export.sampling import Frames, Sampling, check_rates, find_frames
-from training.bag_export.streams import Recording, read_recording
+from training.bag_export.streams import Recording, States, read_recording
 from training.data.lerobot_writer import DatasetEpisode
 
 ABOUT, ARRAYS = "episode.json", "arrays.npz"
@@ -39,6 +39,7 @@ class BagJob(NamedTuple):
         images: how images are stored, of all cameras of the robot.
         cameras: camera -> how its images are stored; other cameras are left out. Empty for
             ``images``.
+        required: states that the policy of ``options.config`` needs.
     """
 
     bag: Path
@@ -46,6 +47,12 @@ class BagJob(NamedTuple):
     options: ExportOptions
     images: ImageFormat
     cameras: dict[str, ImageFormat]
+    required: tuple[str, ...] = ()
+
+    def states(self, contract: RobotContract) -> States:
+        """Return which states are stored, and which of them must be good."""
+        measured = {c.state for c in contract.actions.values() if c.state is not None}
+        return States(self.options.states, self.required, measured.union(contract.joint_names))
 
     def formats(self, contract: RobotContract) -> dict[str, ImageFormat]:
         """Return how the images of each camera are stored.
@@ -105,7 +112,7 @@ def export_episode(job: BagJob) -> BagOutcome:
 def _unwanted(bag: Bag, options: ExportOptions) -> str:
     outcome = bag.custom.get("outcome")
     if options.outcome == "success" and outcome not in (None, "success"):
-        return f"its outcome is {outcome}"
+        return f"its outcome is {outcome}; --outcome all takes it too"
     names = [bag.custom.get(k) for k in ("task", "instruction")]
     if options.tasks and not set(names) & set(options.tasks):
         return f"its task is {names[0] or names[1] or 'not recorded'}"
@@ -116,7 +123,7 @@ def _make(bag: Bag, part: Path, job: BagJob) -> None:
     options = job.options
     contract = contract_of(bag, options.robot)
     formats = job.formats(contract)
-    recording = read_recording(bag, contract, formats)
+    recording = read_recording(bag, contract, formats, job.states(contract))
     recorded, instruction = _instruction(bag, recording, options)
     tolerance = contract.stamps.tolerance if options.tolerance is None else options.tolerance
     fps, sampling = options.fps, Sampling(options.fps, options.pick, tolerance)
@@ -142,7 +149,7 @@ def _make(bag: Bag, part: Path, job: BagJob) -> None:
         "task": instruction, "robot": contract.name, "source": source,
         "features": _features(contract, recording, formats, actions, fps),
         "images": {name: made.model_dump() for name, made in stored.items()},
-        "note": _note(bag, held),
+        "note": "; ".join([*_notes(bag, held), *recording.notes]),
         "bag": _about(bag, recording, frames, actions, held, tolerance)})
 
 
@@ -180,13 +187,13 @@ def _features(contract: RobotContract, recording: Recording, formats: dict[str, 
     return features
 
 
-def _note(bag: Bag, held: np.ndarray) -> str:
+def _notes(bag: Bag, held: np.ndarray) -> list[str]:
     notes = []
     if "outcome" not in bag.custom:
         notes.append("its outcome was not recorded")
     if held.any():
         notes.append(f"the arm held for {held.sum()} of {held.size} control steps")
-    return "; ".join(notes)
+    return notes
 
 
 def _about(bag: Bag, recording: Recording, frames: Frames, actions: Actions, held: np.ndarray,

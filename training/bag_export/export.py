@@ -58,12 +58,14 @@ class Exported:
     refused: bool
 
 
-def export_bags(options: ExportOptions, cameras: Mapping[str, CameraSpec]) -> Exported | None:
+def export_bags(options: ExportOptions, cameras: Mapping[str, CameraSpec],
+                required: tuple[str, ...] = ()) -> Exported | None:
     """Make a LeRobotDataset of bags.
 
     Args:
         options: which bags, and how they become episodes.
         cameras: those of ``options.config``; empty for all of the robot.
+        required: states that its policy needs.
 
     Returns:
         What was exported; None if ``--resume`` finds it complete.
@@ -88,7 +90,8 @@ def export_bags(options: ExportOptions, cameras: Mapping[str, CameraSpec]) -> Ex
         return None
     refuse_to_overwrite(out)
     _prepare(work, options, formats)
-    jobs = [BagJob(bag, work / episode_key(bag), options, images, formats) for bag in bags]
+    jobs = [BagJob(bag, work / episode_key(bag), options, images, formats, required)
+            for bag in bags]
     try:
         outcomes = _work(jobs, min(options.workers or len(os.sched_getaffinity(0)), len(jobs)))
         outcomes = _join(work, outcomes, options)
@@ -111,7 +114,7 @@ def _find(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     for path in paths:
         found = find_bags(path)
         bags |= {b.resolve(): b for b in found}
-        if path.is_dir():
+        if path.is_dir() and path not in found:  # a bag may have other files beside its storage
             foreign |= {f.resolve(): f for f in path.iterdir() if f.is_file()
                         and not f.name.removesuffix(".zstd").endswith(STORAGE)
                         and f.name != METADATA}
@@ -129,7 +132,7 @@ def _prepare(work: Path, options: ExportOptions, cameras: Mapping[str, ImageForm
         if not options.resume:
             raise InputError(f"{work} holds an export that was interrupted; continue it with "
                              "--resume, or delete it.")
-        begun = read_json(work / SETTINGS)
+        begun = {"states": []} | read_json(work / SETTINGS)  # release 0.1.0 always stored all
         for name, value in wanted.items():
             if begun.get(name) != value:
                 raise InputError(f"{work} was begun with another {name} ({begun.get(name)!r}, now "
@@ -194,9 +197,10 @@ def _difference(bag: Path, about: dict, first: dict) -> str:
     for name, feature in first["features"].items():
         other = about["features"].get(name)
         if other != feature:
+            advice = ", or name the --states that both have" if name.endswith("state") else ""
             return (f"{bag}: {name} holds {', '.join(map(str, (other or {}).get('names', ())))}, "
                     f"that of {first['bag']['bag']} {', '.join(map(str, feature['names']))}; "
-                    "export them to datasets of their own.")
+                    f"export them to datasets of their own{advice}.")
     return (f"{bag}: its actions come from {about['source']} at {about['bag']['control_period_s']}"
             f" s, those of {first['bag']['bag']} from {first['source']} at "
             f"{first['bag']['control_period_s']} s; export them to datasets of their own.")

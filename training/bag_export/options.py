@@ -34,6 +34,8 @@ class ExportOptions(Config):
         "its cameras, with their crop and size")
     size: Annotated[str, Flag(metavar="N|WxH")] = Field(
         "", description="of the stored images; default: 96, or that of --config")
+    states: Annotated[tuple[str, ...], Flag(metavar="STATE")] = Field(
+        (), description="states to store, in this order; default: all that were recorded")
     actions: Literal["auto", "chunk", "trajectory", "state"] = Field(
         "auto", description="what the arm did: executed chunks, commands to its controllers, or "
         "the states it reached; auto: what was recorded, in this order")

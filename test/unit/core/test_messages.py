@@ -80,7 +80,7 @@ def test_image_round_trip(height, width, seed):
 
 
 @pytest.mark.parametrize(("msg", "words"), [
-    (image("yuv422", data=b""), ["yuv422", "rgb8"]),
+    (image("yuv420", data=b""), ["yuv420", "rgb8"]),
     (image("RGB8", data=b""), ["RGB8", "Did you mean 'rgb8'"]),
     (image(data=bytes(10)), ["10 bytes", "72"]),
     (image(data=bytes(73)), ["73 bytes", "72"]),
