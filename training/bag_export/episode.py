@@ -23,7 +23,8 @@ from training.bag_export.actions import Actions, choose_source, find_actions
 from training.bag_export.images import ImageFormat, store_images
 from training.bag_export.options import ExportOptions
 from training.bag_export.sampling import Frames, Sampling, check_rates, find_frames
-from training.bag_export.streams import Recording, States, read_recording
+from training.bag_export.states import States
+from training.bag_export.streams import Recording, read_recording
 from training.data.lerobot_writer import DatasetEpisode
 
 ABOUT, ARRAYS = "episode.json", "arrays.npz"

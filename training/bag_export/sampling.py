@@ -26,7 +26,8 @@ import numpy as np
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.stamp_matching import nearest_index
 from tinyvla_ros.core.errors import InputError
-from training.bag_export.streams import Recording, Series
+from training.bag_export.states import Series
+from training.bag_export.streams import Recording
 
 # A camera's measured rate may differ from the declared one by this share.
 RATE_TOLERANCE = 0.1

@@ -8,7 +8,7 @@ it arrives, they are brought to the axis of the stamps by the recorded ``/clock`
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,23 +21,9 @@ from tinyvla_ros.arm.observation_assembler import EE_STATE
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.bags.recorded_message import BagMessage, header_stamp
 from tinyvla_ros.bags.topics import CLOCK, INSTRUCTION, find_commands, find_streams, find_topic
-from tinyvla_ros.core.errors import InputError, MessageError, unknown
+from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.messages import time_to_ns
-
-
-@dataclass(frozen=True)
-class Series:
-    """Something measured again and again.
-
-    Attributes:
-        name: of the topic, with the joint where it has several; for messages.
-        stamps: (n,) int64 ns, ascending, none twice.
-        values: (n,) float64; for cameras int64, the place of the message on its topic.
-    """
-
-    name: str
-    stamps: np.ndarray
-    values: np.ndarray
+from training.bag_export.states import Series, States, find_states, series
 
 
 @dataclass(frozen=True)
@@ -84,27 +70,6 @@ class Recording:
                 **{f"state {n}": s for n, s in self.states.items()}}
 
 
-@dataclass(frozen=True)
-class States:
-    """Which states a dataset has.
-
-    Attributes:
-        only: these, in this order; empty for all that were recorded.
-        required: a bag without these is refused.
-        named: of the robot contract. A bag in which one of these has bad values is refused;
-            any other is left out.
-    """
-
-    only: tuple[str, ...] = ()
-    required: tuple[str, ...] = ()
-    named: frozenset[str] = frozenset()
-
-    @property
-    def needed(self) -> frozenset[str]:
-        """States that cannot be left out because of bad values."""
-        return frozenset(self.only) or self.named.union(self.required)
-
-
 def read_recording(bag: Bag, contract: RobotContract, cameras: Iterable[str],
                    states: States = States()) -> Recording:
     """Read everything but the images, of which only the stamps are read.
@@ -141,16 +106,17 @@ def read_recording(bag: Bag, contract: RobotContract, cameras: Iterable[str],
         for stream in streams[topic]:
             value = None if stream.camera else _decoded(bag, stream, message, stamp)
             messages[stream.name].append((stamp, value))
+    rows = {}
     for topic, stream in found:
-        stamps, values = zip(*messages[stream.name], strict=True) if messages[stream.name] else \
-            ((), ())
         if stream.camera:
             _refuse_publishers(bag, topic, stream.camera)
+            stamps = [stamp for stamp, _ in messages[stream.name]]
             recording.topics[stream.camera] = topic
-            recording.cameras[stream.camera] = _series(bag, topic, stamps, range(len(stamps)))
+            recording.cameras[stream.camera] = series(bag.path, topic, stamps,
+                                                      range(len(stamps)))
         else:
-            _add_states(recording, bag, topic, stamps, values, contract.joint_names, states)
-    _check_states(recording, states)
+            rows[topic] = messages[stream.name]
+    recording.states, recording.notes = find_states(bag.path, rows, contract.joint_names, states)
     recording.instructions = list(dict.fromkeys(m.data for _, m in messages[instruction]))
     recording.clock = np.array([(sent, time_to_ns(m.clock)) for sent, m in messages[clock]],
                                np.int64).reshape(-1, 2)
@@ -189,79 +155,3 @@ def _decoded(bag: Bag, stream: InputStream, message: BagMessage, stamp: int) -> 
     except MessageError as err:
         raise InputError(f"{bag.path}: {message.topic.name} at {stamp / 1e9:.3f} s: {err}"
                          ) from None
-
-
-def _series(bag: Bag, name: str, stamps, values) -> Series:
-    stamps = np.array(stamps, np.int64)
-    if not len(stamps):
-        raise InputError(f"{bag.path}: nothing was recorded on {name}; leave this bag out.")
-    steps = np.diff(stamps)
-    if (steps < 0).any():
-        at = int(np.argmax(steps < 0))
-        raise InputError(f"{bag.path}: the stamps of {name} go back by {-steps[at] / 1e9:.3f} s "
-                         f"after {stamps[at] / 1e9:.3f} s, as when a simulation starts again or "
-                         "two publishers send; split or leave out this bag.")
-    # Of messages with the same stamp the last one counts, as in ``stamp_matching``.
-    last = np.append(steps > 0, True)
-    return Series(name, stamps[last], np.array(values)[last])
-
-
-def _add_states(recording: Recording, bag: Bag, topic: str, stamps, values,
-                names: dict[str, str], states: States) -> None:
-    """Add the series of every joint or coordinate; each message may have some of them.
-
-    Messages with the same names are one series, in whatever order they name them.
-    """
-    state_names = {joint: state for state, joint in names.items()}
-    groups = defaultdict(list)
-    for stamp, row in zip(stamps, values, strict=True):
-        row = {state_names.get(n, n): v for n, v in row.items()}
-        groups[frozenset(row)].append((stamp, row))
-    empty = groups.pop(frozenset(), [])  # velocities or efforts alone
-    if not groups:
-        what = f"none of the {len(empty)} messages on {topic} has a position" if empty else \
-            f"nothing was recorded on {topic}"
-        raise InputError(f"{bag.path}: {what}; leave this bag out.")
-    several = Counter(name for group in groups for name in group)
-    for rows in sorted(groups.values(), key=lambda rows: list(rows[0][1])):
-        times = [stamp for stamp, _ in rows]
-        for state in rows[0][1]:
-            try:
-                recording.states[state] = _state(bag, topic, names.get(state, state), times,
-                                                 [r[state] for _, r in rows], several[state])
-            except InputError as err:
-                if state in states.needed:
-                    raise
-                note = f"without state {state!r}: {str(err).removeprefix(f'{bag.path}: ')}"
-                if note not in recording.notes and not states.only:
-                    recording.notes.append(note)
-
-
-def _state(bag: Bag, topic: str, name: str, times: list[int], values: list[float], several: int
-           ) -> Series:
-    """Return the series of a joint that comes in ``several`` sets of joints.
-
-    Raises:
-        InputError: it comes in more than one, is not finite, or its stamps go back.
-    """
-    if several > 1:
-        # The policy node prefers the message with more of its own joints, and which those are is
-        # not known here.
-        raise InputError(f"{bag.path}: joint {name!r} comes in different messages of {topic}; let "
-                         "one publisher send it, always with the same others, or name the "
-                         "--states to store.")
-    wrong = ~np.isfinite(values)
-    if wrong.any():
-        at = int(np.argmax(wrong))
-        raise InputError(f"{bag.path}: {topic} at {times[at] / 1e9:.3f} s: {name!r} is "
-                         f"{values[at]}, and so in {wrong.sum()} of {len(values)} messages; "
-                         "leave this bag out, or name the --states to store.")
-    return _series(bag, f"{topic} ({name})", times, values)
-
-
-def _check_states(recording: Recording, states: States) -> None:
-    for name in (*states.only, *states.required):
-        if name not in recording.states:
-            raise InputError(f"{recording.path}: {unknown('state', name, recording.states)}")
-    if states.only:
-        recording.states = {name: recording.states[name] for name in states.only}

@@ -81,7 +81,7 @@ def test_a_joint_that_the_robot_does_not_use_may_be_nan(tmp_path, capsys):
 def test_a_joint_of_the_contract_must_be_finite(tmp_path, capsys):
     sent = _with_joint(bags.lockstep(12), lambda i: ("joint_2", math.nan if i == 7 else 0.1))
     text = bags.refusal(bags.write(tmp_path / "bag", sent), tmp_path, capsys)
-    assert "'joint_2' is nan, and so in 1 of" in text
+    assert "'joint_2' is nan, and not finite in 1 of" in text
     assert "--states" in text
 
 
@@ -95,6 +95,16 @@ def test_only_the_states_that_are_asked_for_must_be_there(tmp_path):
     assert _state_names(tmp_path / "data") == ["ee_z", "joint_1"]
     data = bags.load(tmp_path / "data", state=("joint_1", "ee_z"))
     assert np.allclose(data.states[:, 1], 0.3 * data.states[:, 0], atol=1e-5)
+
+
+def test_a_joint_that_comes_now_and_then_does_not_matter_to_the_states_asked_for(tmp_path, capsys):
+    sent = bags.lockstep(12)
+    for message in [s for s in sent if s.topic == "/joint_states"][::3]:
+        _with_joint([message], lambda i: ("finger", 0.5))
+    bag = bags.write(tmp_path / "bag", sent)
+    assert "--states" in bags.refusal(bag, tmp_path, capsys)
+    assert bags.export(tmp_path / "data", bag, "--states", *bags.STATE) == 0
+    assert len(bags.load(tmp_path / "data").states) == 11
 
 
 def test_unknown_states_are_answered_with_the_known_ones(tmp_path, capsys):

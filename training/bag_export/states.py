@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The states of a bag: joints and coordinates as series of stamped values."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tinyvla_ros.core.errors import InputError, unknown
+
+# Stamp (ns) and values by name of a message.
+_Row = tuple[int, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Series:
+    """Something measured again and again.
+
+    Attributes:
+        name: of the topic, with the joint where it has several; for messages.
+        stamps: (n,) int64 ns, ascending, none twice.
+        values: (n,) float64; for cameras int64, the place of the message on its topic.
+    """
+
+    name: str
+    stamps: np.ndarray
+    values: np.ndarray
+
+
+def series(path: Path, name: str, stamps: Sequence[int], values: Sequence[float]) -> Series:
+    """Return a series of one topic of a bag.
+
+    Raises:
+        InputError: it is empty, or its stamps go back.
+    """
+    stamps = np.array(stamps, np.int64)
+    if not len(stamps):
+        raise InputError(f"{path}: nothing was recorded on {name}; leave this bag out.")
+    steps = np.diff(stamps)
+    if (steps < 0).any():
+        at = int(np.argmax(steps < 0))
+        raise InputError(f"{path}: the stamps of {name} go back by {-steps[at] / 1e9:.3f} s "
+                         f"after {stamps[at] / 1e9:.3f} s, as when a simulation starts again or "
+                         "two publishers send; split or leave out this bag.")
+    # Of messages with the same stamp the last one counts, as in ``stamp_matching``.
+    last = np.append(steps > 0, True)
+    return Series(name, stamps[last], np.array(values)[last])
+
+
+@dataclass(frozen=True)
+class States:
+    """Which states a dataset has.
+
+    Attributes:
+        only: these, in this order, and no others are looked at; empty for all that were recorded.
+        required: a bag without these is refused.
+        named: of the robot contract. A bag in which one of these has bad values is refused;
+            any other is left out.
+    """
+
+    only: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    named: frozenset[str] = frozenset()
+
+    @property
+    def needed(self) -> frozenset[str]:
+        """States that cannot be left out because of bad values."""
+        return frozenset(self.only) or self.named.union(self.required)
+
+
+def find_states(path: Path, topics: Mapping[str, Sequence[_Row]], joint_names: Mapping[str, str],
+                states: States) -> tuple[dict[str, Series], list[str]]:
+    """Return the states of a bag, and what was left out and why, a few words each.
+
+    Args:
+        path: of the bag, for messages.
+        topics: topic -> its messages, each with some of the joints or coordinates.
+        joint_names: state name -> name in the messages, where they differ.
+        states: which are wanted.
+
+    Raises:
+        InputError: a topic has no values at all, a state that is needed is missing or bad.
+    """
+    state_names = {joint: state for state, joint in joint_names.items()}
+    found: dict[str, Series] = {}
+    notes: dict[str, None] = {}
+    known: dict[str, None] = {}
+    for topic, rows in topics.items():
+        rows = [(t, {state_names.get(n, n): v for n, v in row.items()}) for t, row in rows]
+        recorded = dict.fromkeys(name for _, row in rows for name in row)
+        if not recorded:
+            what = f"none of the {len(rows)} messages on {topic} has a position" if rows else \
+                f"nothing was recorded on {topic}"
+            raise InputError(f"{path}: {what}; leave this bag out.")
+        known |= recorded
+        if states.only:
+            rows = [(t, {n: v for n, v in row.items() if n in states.only}) for t, row in rows]
+        for name, result in _topic_states(path, topic, rows, joint_names).items():
+            if isinstance(result, Series):
+                found[name] = result
+            elif name in states.needed:
+                raise result
+            else:
+                why = str(result).removeprefix(f"{path}: ")
+                notes[f"without state {name!r}: {why}"] = None
+    for name in (*states.only, *states.required):
+        if name not in found:
+            raise InputError(f"{path}: {unknown('state', name, known)}")
+    return {n: found[n] for n in states.only or found}, list(notes)
+
+
+def _topic_states(path: Path, topic: str, rows: Sequence[_Row], joint_names: Mapping[str, str]
+                  ) -> dict[str, Series | InputError]:
+    """Return the series of every state of a topic, or why it has none.
+
+    Messages with the same names are one series, in whatever order they name them. Messages
+    without any, such as those with velocities alone, are passed over.
+    """
+    groups = defaultdict(list)
+    for stamp, row in rows:
+        if row:
+            groups[frozenset(row)].append((stamp, row))
+    several = Counter(name for names in groups for name in names)
+    result: dict[str, Series | InputError] = {}
+    for group in sorted(groups.values(), key=lambda rows: list(rows[0][1])):
+        for name in group[0][1]:
+            joint = joint_names.get(name, name)
+            try:
+                if several[name] > 1:
+                    # The policy node prefers the message with more of its own joints, and which
+                    # those are is not known here.
+                    raise InputError(f"{path}: joint {joint!r} comes in different messages of "
+                                     f"{topic}; let one publisher send it, always with the same "
+                                     "others, or name the --states to store.")
+                result[name] = _finite(path, topic, joint, [t for t, _ in group],
+                                       [row[name] for _, row in group])
+            except InputError as err:
+                result[name] = err
+    return result
+
+
+def _finite(path: Path, topic: str, joint: str, times: list[int], values: list[float]) -> Series:
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise InputError(f"{path}: {topic} at {times[at] / 1e9:.3f} s: {joint!r} is {values[at]}, "
+                         f"and not finite in {wrong.sum()} of {len(values)} messages; leave this "
+                         "bag out, or name the --states to store.")
+    return series(path, f"{topic} ({joint})", times, values)
