@@ -123,8 +123,7 @@ def read_source(path: str | Path) -> LeRobotSource:
     weights = {}
     for name, tensor in tensors.items():
         if name.startswith("diffusion."):
-            # torch.compile adds a level to the names.
-            weights[name.removeprefix("diffusion.").replace("_orig_mod.", "")] = tensor
+            weights[name.removeprefix("diffusion.")] = tensor
         elif not name.startswith(old):
             raise InputError(f"{path / WEIGHTS} holds {name!r}, which no DiffusionPolicy of "
                              "LeRobot has; give a directory that its save_pretrained wrote.")
@@ -181,7 +180,9 @@ def _check_features(path: Path, config: LeRobotConfig) -> None:
 
 def _load(path: Path) -> dict[str, torch.Tensor]:
     try:
-        return load_file(path)
+        # torch.compile and DistributedDataParallel add levels to the names.
+        return {name.replace("_orig_mod.", "").removeprefix("module."): tensor
+                for name, tensor in load_file(path).items()}
     except (safetensors.SafetensorError, OSError, ValueError) as err:
         raise InputError(f"{path} is missing, damaged or no safetensors file ({err}); copy it "
                          "again.") from None
@@ -211,7 +212,11 @@ def _from_processors(path: Path, config: LeRobotConfig):
         only = settings.get("normalize_observation_keys")
         for name, feature in features.items():
             mode = settings.get("norm_map", {}).get(feature.type, "IDENTITY")
-            # LeRobot does not normalize features without statistics.
+            if feature.type != "VISUAL" and mode != "IDENTITY" and name not in held:
+                # LeRobot does not normalize it then, silently.
+                raise InputError(f"{path / file} normalizes {name!r} by {mode} and has statistics "
+                                 f"of {', '.join(held) or 'nothing'} only; correct the names in "
+                                 f"{steps[0].state_file or 'it'}, or copy the checkpoint again.")
             if name not in held or (only is not None and name != ACTION and name not in only):
                 mode = "IDENTITY"
             maps[name] = linear(mode, held.get(name, {}), feature.shape[0],

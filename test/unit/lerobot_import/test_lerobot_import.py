@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from harness.lerobot_source import (
     CASES,
@@ -26,7 +27,7 @@ from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.errors import UnknownInstructionError
 from tinyvla_ros.core.resources import default_checkpoint
 from tinyvla_ros.core.types import Prefix
-from tinyvla_ros.policy.checkpoint import load_checkpoint
+from tinyvla_ros.policy.checkpoint import checkpoint_digest, load_checkpoint
 from tinyvla_ros.policy.policy import Policy
 
 # What LeRobot 0.6.1, and for "buffers" 0.3.3, answered; made by
@@ -63,6 +64,16 @@ def test_actions_are_those_of_lerobot(folders, name):
     assert theirs.std() > 0.1
     assert np.abs(ours - theirs).max() < ROUNDING[name]
     assert np.abs(drive(imported, CASES[name]) - ours).max() < FLOAT32
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_weights_of_a_wrapped_network_are_the_same(folders, tmp_path, prefix):
+    write_lerobot_checkpoint(tmp_path / "source", CASES["processors"])
+    file = tmp_path / "source" / "model.safetensors"
+    save_file({prefix + name: tensor for name, tensor in load_file(file).items()}, file)
+    import_case(tmp_path, CASES["processors"])
+    assert checkpoint_digest(tmp_path / "imported") == \
+        checkpoint_digest(folders("processors") / "imported")
 
 
 def test_the_checkpoint_describes_itself(folders):

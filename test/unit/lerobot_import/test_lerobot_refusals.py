@@ -95,6 +95,12 @@ def test_missing_statistics(source, capsys):
     refused(source, capsys, "safetensors", "missing")
 
 
+def test_statistics_of_other_names(source, capsys):  # huggingface/lerobot#821
+    for file in source.glob("policy_*.safetensors"):
+        save_file({f"so100.buffer.{n}": t for n, t in load_file(file).items()}, file)
+    refused(source, capsys, "'observation.state'", "so100.buffer.action")
+
+
 def test_old_layout_without_statistics(sources, tmp_path, capsys):
     source = Path(shutil.copytree(sources["buffers"], tmp_path / "source"))
     weights = load_file(source / "model.safetensors")
