@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.run_claims import RunMember
 
 HORIZON = 500  # control steps, MetaWorld's own limit
 POLICY_SEED = 0  # of the sampler's noise, where nothing else is given
@@ -66,7 +66,7 @@ def plan_episodes(tasks: list[str], episodes: int, seed: int) -> list[EpisodeSpe
             for t, task in enumerate(tasks) for e in range(episodes)]
 
 
-class RunParameters(Config):
+class RunParameters(RunMember):
     """ROS parameters that describe a run; the bridge and the evaluation node share them."""
 
     tasks: tuple[str, ...] = Field(("reach-v3",), description="MetaWorld tasks, in order; mt10 "

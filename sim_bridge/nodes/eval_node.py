@@ -18,7 +18,8 @@ from tinyvla_ros.core.files import checkpoint_digest
 from tinyvla_ros.core.messages import image_to_array, stamp_to_ns
 from tinyvla_ros.core.resources import default_checkpoint
 from tinyvla_ros.nodes.declare_parameters import declare_parameters
-from tinyvla_ros.nodes.runner import EPISODE_QOS, SENSOR_QOS, run_node
+from tinyvla_ros.nodes.run_guard import RunGuard
+from tinyvla_ros.nodes.runner import EPISODE_QOS, OK, SENSOR_QOS, WARN, Diagnostics, run_node
 from tinyvla_ros.policy.config import PolicyConfig
 
 
@@ -43,6 +44,9 @@ class EvalNode(Node):
         super().__init__("eval_node")
         self.exit_code: int | None = None
         self._options = declare_parameters(self, EvaluationParameters)
+        self._guard = RunGuard(self, self._options.run)
+        self._run = self._options.run  # whose events count; the first one's if none is given
+        self._ignored = ""
         path = self._options.checkpoint or str(default_checkpoint())
         self._config = PolicyConfig.load(path)
         self._digest = checkpoint_digest(path)
@@ -59,6 +63,20 @@ class EvalNode(Node):
                 Image, f"camera/{camera}/image_raw",
                 lambda msg, camera=camera: self._on_image(camera, msg), SENSOR_QOS)
         self.create_subscription(DiagnosticStatus, "episode", self._on_episode, EPISODE_QOS)
+        self._diagnostics = Diagnostics(self, "evaluation", "", self._describe)
+
+    def close(self) -> None:
+        """Release what this run had for itself."""
+        self._guard.release()
+
+    def _describe(self):
+        values = {"run": self._run, "episodes": len(self._seen), "of": len(self._plan),
+                  "successes": sum(r.success for r in self._writer.records),
+                  "results": self._writer.out}
+        if self._ignored:
+            return WARN, self._ignored, values
+        return OK, "complete" if len(self._seen) == len(self._plan) else "waiting for episodes", \
+            values
 
     def _on_image(self, camera: str, msg: Image) -> None:
         try:
@@ -71,7 +89,7 @@ class EvalNode(Node):
 
     def _on_episode(self, msg: DiagnosticStatus) -> None:
         event = EpisodeEvent.read(msg)
-        if event.kind != END:
+        if event.kind != END or not self._is_mine(event):
             return
         try:
             index = event.value("index", int)
@@ -95,6 +113,17 @@ class EvalNode(Node):
         if len(self._seen) == len(self._plan):
             # The last images may not have arrived yet.
             self.create_timer(0.5, self._finish)
+
+    def _is_mine(self, event: EpisodeEvent) -> bool:
+        self._run = self._run or event.run
+        if event.run == self._run:
+            return True
+        self._ignored = (f"{self.resolve_topic_name('episode')} has events of "
+                         f"{f'run {event.run}' if event.run else 'no run'}; only those of run "
+                         f"{self._run} count")
+        self.get_logger().warning(self._ignored, throttle_duration_sec=1.0)
+        self._diagnostics.publish_if_changed()
+        return False
 
     def _finish(self) -> None:
         if self.exit_code is not None:

@@ -30,9 +30,11 @@ from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.messages import trajectory_to_chunk
 from tinyvla_ros.core.types import ActionChunk
 from tinyvla_ros.nodes.declare_parameters import declare_parameters
+from tinyvla_ros.nodes.run_guard import RunGuard
 from tinyvla_ros.nodes.runner import EPISODE_QOS, LATCHED, OK, WARN, Diagnostics, run_node
 
 RESEND_AFTER_S = 1.0
+POLICY = "policy_node"
 # A pause longer than this (suspend, debugger) is not caught up by stepping faster.
 MAX_LAG_S = 0.5
 
@@ -54,7 +56,7 @@ class BridgeParameters(RunParameters):
 
 
 class _Restart(Exception):
-    """The operator reset the running episode."""
+    """The operator reset the running episode, or it was disturbed."""
 
 
 class _Stop(Exception):
@@ -69,6 +71,10 @@ class SimBridgeNode(Node):
         self.exit_code: int | None = None
         self._options = declare_parameters(self, BridgeParameters)
         self._config = SimulatedRobotConfig.load(self._options.config or None)
+        self._sensors = SensorPublisher(self, self._config)
+        # Before the simulation is built, which takes seconds.
+        self._guard = RunGuard(self, self._options.run, [*self._sensors.topics, "episode"],
+                               ["action_chunk"])
         self._plan = self._options.plan()
         for task in self._options.tasks:
             self._config.instruction(task)
@@ -82,14 +88,13 @@ class SimBridgeNode(Node):
         self._rejected = 0
         self._state = (WARN, "waiting for a policy")
         self._factors: list[float] = []
-        self._publisher = SensorPublisher(self, self._config)
         self._instruction_publisher = self.create_publisher(String, "instruction", LATCHED)
         self._episode_publisher = self.create_publisher(DiagnosticStatus, "episode", EPISODE_QOS)
         self.create_subscription(JointTrajectory, "action_chunk", self._on_chunk, 10)
         self.create_service(SetBool, "~/enable", self._on_enable)
         self.create_service(Trigger, "~/reset", self._on_reset)
         self._recorder = RecorderWatch(
-            self, [*self._publisher.topics, "instruction", "episode", "action_chunk"]) \
+            self, [*self._sensors.topics, "instruction", "episode", "action_chunk"]) \
             if self._options.wait_for_recorder else None
         self._diagnostics = Diagnostics(self, "simulation", "metaworld", self._describe)
         self._worker = threading.Thread(target=self._work, name="simulation", daemon=True)
@@ -101,6 +106,7 @@ class SimBridgeNode(Node):
             self._closing = True
             self._changed.notify_all()
         self._worker.join(timeout=10.0)
+        self._guard.release()
 
     def _on_chunk(self, msg: JointTrajectory) -> None:
         received = time.perf_counter()
@@ -162,8 +168,8 @@ class SimBridgeNode(Node):
 
     def _wait_for_policy(self) -> None:
         deadline = time.monotonic() + self._options.start_timeout
-        while not (self._publisher.all_cameras_subscribed()
-                   and self.count_publishers("action_chunk")):
+        while not (self._guard.settled and self._sensors.all_cameras_subscribed()
+                   and self._has_policy()):
             if time.monotonic() > deadline:
                 raise InputError(f"No policy appeared within {self._options.start_timeout} s; "
                                  "start policy_node in the same ROS_DOMAIN_ID, enabled.")
@@ -174,6 +180,19 @@ class SimBridgeNode(Node):
                                  f"{self._options.start_timeout} s; start "
                                  "episode_recorder_node, or leave wait_for_recorder out.")
             self._pause(0.05)
+
+    def _has_policy(self) -> bool:
+        # Of a run that one command started, only its own policy counts.
+        return self._guard.has_begun(POLICY) if self._options.run else \
+            self.count_publishers("action_chunk") > 0
+
+    def _check_alone(self) -> None:
+        """Run an episode again into which another publisher may have mixed its messages."""
+        if self._guard.others():
+            while self._guard.others():
+                self._check_requests()
+                self._changed.wait(0.05)
+            raise _Restart
 
     def _run_episode(self, spec: EpisodeSpec) -> None:
         with self._changed:
@@ -186,7 +205,7 @@ class SimBridgeNode(Node):
         episode = Episode(self._envs[spec.task], spec)
         run = self._lockstep if self._options.mode == "lockstep" else self._realtime
         values, latencies = run(episode)
-        self._publisher.publish(episode.env, episode.stamp_ns)
+        self._sensors.publish(episode.env, episode.stamp_ns)
         result = episode.result()
         self._publish_event(spec, END, {
             "success": result.success, "steps": result.steps, "return": result.episode_return,
@@ -205,11 +224,12 @@ class SimBridgeNode(Node):
         """Publish an observation, again if no chunk comes; return its chunk and arrival time."""
         deadline = time.monotonic() + self._options.chunk_timeout
         while time.monotonic() < deadline:
-            self._publisher.publish(episode.env, episode.stamp_ns)
+            self._sensors.publish(episode.env, episode.stamp_ns)
             resend = time.monotonic() + RESEND_AFTER_S
             with self._changed:
                 while True:
                     self._check_requests()
+                    self._check_alone()
                     if self._chunk is not None and self._chunk.stamp_ns == episode.stamp_ns:
                         return self._chunk, self._chunk_time
                     left = resend - time.monotonic()
@@ -233,9 +253,10 @@ class SimBridgeNode(Node):
                 lag_from += time.perf_counter() - due
             now = episode.stamp_ns
             published[now] = time.perf_counter()
-            self._publisher.publish(episode.env, now,
+            self._sensors.publish(episode.env, now,
                                     images=episode.steps % self._config.camera_every == 0)
             with self._changed:
+                self._check_alone()
                 chunk, received = self._chunk, self._chunk_time
             if chunk is not None and chunk is not taken:
                 taken = chunk
@@ -274,7 +295,7 @@ class SimBridgeNode(Node):
         msg = DiagnosticStatus()
         EpisodeEvent.make(kind, {
             "index": spec.index, "total": len(self._plan), "task": spec.task,
-            "seed": spec.seed, "start_ns": spec.start_ns, **values,
+            "seed": spec.seed, "start_ns": spec.start_ns, "run": self._guard.run, **values,
         }).fill(msg, KeyValue, "sim_bridge_node: episode", "metaworld")
         self._episode_publisher.publish(msg)
         self._diagnostics.publish()

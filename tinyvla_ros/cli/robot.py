@@ -14,7 +14,7 @@ from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.options import Flag
 from tinyvla_ros.core.resources import default_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig
-from tinyvla_ros.start.graph import DryRunOptions, NodeDescription, dry_run_graph
+from tinyvla_ros.start.graph import DryRunOptions, NodeDescription, as_one_run, dry_run_graph
 from tinyvla_ros.start.local_launch import require_rclpy, run_graph
 
 
@@ -69,4 +69,4 @@ def dry_run(options: DryRunArguments) -> int:
         0 if the arm followed the policy, 1 if it refused something or was never commanded.
     """
     report = NodeDescription("dry_run_report_node", {"seconds": options.seconds}, ends_run=True)
-    return run_graph([*dry_run_graph(options), report])
+    return run_graph(as_one_run([*dry_run_graph(options), report]))

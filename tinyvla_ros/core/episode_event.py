@@ -26,9 +26,9 @@ class EpisodeEvent:
     Attributes:
         kind: ``begin``, ``end`` or ``abort``; other kinds are allowed and mean nothing to us.
         values: text by name. The simulator's have ``index``, ``total``, ``task``, ``seed`` and
-            ``start_ns``; ``begin`` also ``instruction``; ``end`` also ``success``, ``steps``,
-            ``return``, ``chunks`` and ``latency_ms``, in real time ``real_time_factor`` and
-            ``held_steps``.
+            ``start_ns``, ``run``; ``begin`` also ``instruction``; ``end`` also ``success``,
+            ``steps``, ``return``, ``chunks`` and ``latency_ms``, in real time
+            ``real_time_factor`` and ``held_steps``.
     """
 
     kind: str
@@ -56,6 +56,11 @@ class EpisodeEvent:
         """
         msg.name, msg.hardware_id, msg.message = name, hardware_id, self.kind
         msg.values = [new_value(key=k, value=v) for k, v in self.values.items()]
+
+    @property
+    def run(self) -> str:
+        """Id of the run that it belongs to; empty if it does not say, as an operator's."""
+        return self.values.get("run", "")
 
     @property
     def outcome(self) -> str:

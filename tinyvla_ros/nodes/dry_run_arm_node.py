@@ -15,15 +15,16 @@ from std_msgs.msg import String
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
 from tinyvla_ros.arm.observation_assembler import EE_STATE
-from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.messages import fill_image, fill_pose, set_stamp
+from tinyvla_ros.core.run_claims import RunMember
 from tinyvla_ros.dry_run.arm import DryRunArm
 from tinyvla_ros.dry_run.sketch import Sketch
 from tinyvla_ros.dry_run.trajectory import Refused
 from tinyvla_ros.dry_run.untrained import start_state
 from tinyvla_ros.nodes.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.outputs import PUBLISHERS
+from tinyvla_ros.nodes.run_guard import RunGuard
 from tinyvla_ros.nodes.runner import LATCHED, OK, SENSOR_QOS, WARN, Diagnostics, run_node
 from tinyvla_ros.policy.config import PolicyConfig
 
@@ -31,7 +32,7 @@ CAMERA_RATE, LARGEST_RATE = 30.0, 100.0
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95]
 
 
-class DryRunArmParameters(Config):
+class DryRunArmParameters(RunMember):
     """Parameters of ``dry_run_arm_node``."""
 
     robot: str = Field("", description="Robot contract, a file as in config/robots.")
@@ -49,6 +50,7 @@ class DryRunArmNode(Node):
 
     def __init__(self):
         super().__init__("dry_run_arm_node")
+        self.exit_code: int | None = None
         parameters = declare_parameters(self, DryRunArmParameters)
         for name in ("robot", "checkpoint"):
             if not getattr(parameters, name):
@@ -63,39 +65,49 @@ class DryRunArmNode(Node):
         self._sketch = Sketch(contract.actions, parameters.width, parameters.height)
         self._frames = 0
         self._joint_names = [n for n in config.state if n not in EE_STATE]
-        self._create_sensors(parameters.rate)
+        self._rate, self._text = parameters.rate, parameters.instruction or config.instructions[0]
+        config.check_instruction(self._text)
+        self._instruction = self.create_publisher(String, contract.instruction, LATCHED)
+        self._guard = RunGuard(self, parameters.run, self._create_sensors(),
+                               on_settled=self._begin)
         for index, output in enumerate(contract.outputs):
             self.create_subscription(PUBLISHERS[output.type].message, output.topic,
                                      lambda m, i=index: self._on_command(i, m), SENSOR_QOS)
         self._diagnostics = Diagnostics(self, "arm", contract.name, self._describe)
-        self._publish_instruction(parameters.instruction or config.instructions[0], config)
 
-    def _publish_instruction(self, instruction: str, config: PolicyConfig) -> None:
-        config.check_instruction(instruction)
-        self._instruction = self.create_publisher(String, self._contract.instruction, LATCHED)
-        self._instruction.publish(String(data=instruction))
-        self.get_logger().info(f"{self._contract.name} is ready; instruction: {instruction!r}")
+    def close(self) -> None:
+        """Release what this run had for itself."""
+        self._guard.release()
 
-    def _create_sensors(self, rate: float) -> None:
+    def _create_sensors(self) -> list[str]:
+        """Create the publishers of all inputs and return their topics."""
         contract = self._contract
         self._joints = self._pose = None
-        rates = [rate]
         if contract.joint_states is not None:
             self._joints = self.create_publisher(
                 JointState, contract.joint_states.topic, SENSOR_QOS)
-            rates.append(contract.joint_states.rate)
         if contract.ee_pose is not None:
             self._pose = self.create_publisher(PoseStamped, contract.ee_pose.topic, SENSOR_QOS)
-            rates.append(contract.ee_pose.rate)
-        rate = rate or min(max(filter(None, rates), default=LARGEST_RATE), LARGEST_RATE)
+        self._cameras = {
+            name: self.create_publisher(CompressedImage if camera.compressed else Image,
+                                        camera.topic, SENSOR_QOS)
+            for name, camera in contract.cameras.items()}
+        publishers = [self._joints, self._pose, *self._cameras.values()]
+        return [p.topic_name for p in publishers if p is not None]
+
+    def _begin(self) -> None:
+        """Publish: nobody else publishes these topics."""
+        contract = self._contract
+        rates = [s.rate for s in (contract.joint_states, contract.ee_pose) if s and s.rate]
+        rate = self._rate or min(max(rates, default=LARGEST_RATE), LARGEST_RATE)
         self.create_timer(1.0 / rate, self._publish_state)
         groups: dict[float, list] = {}
         for name, camera in contract.cameras.items():
-            message = CompressedImage if camera.compressed else Image
-            publisher = self.create_publisher(message, camera.topic, SENSOR_QOS)
-            groups.setdefault(camera.rate or CAMERA_RATE, []).append((name, publisher))
+            groups.setdefault(camera.rate or CAMERA_RATE, []).append((name, self._cameras[name]))
         for rate, cameras in groups.items():
             self.create_timer(1.0 / rate, lambda cameras=cameras: self._publish_images(cameras))
+        self._instruction.publish(String(data=self._text))
+        self.get_logger().info(f"{contract.name} is ready; instruction: {self._text!r}")
 
     def _publish_state(self) -> None:
         now_ns = self.get_clock().now().nanoseconds

@@ -10,15 +10,16 @@ from pydantic import Field
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
-from tinyvla_ros.core.configuration import Config
+from tinyvla_ros.core.run_claims import RunMember
 from tinyvla_ros.dry_run.summary import POLICY, DryRunSummary
 from tinyvla_ros.nodes.declare_parameters import declare_parameters
+from tinyvla_ros.nodes.run_guard import RunGuard
 from tinyvla_ros.nodes.runner import run_node
 
 PERIOD_S = 2.0
 
 
-class DryRunReportParameters(Config):
+class DryRunReportParameters(RunMember):
     """Parameters of ``dry_run_report_node``."""
 
     seconds: float = Field(0.0, ge=0.0, le=1e6, description="End so long after the "
@@ -31,7 +32,9 @@ class DryRunReportNode(Node):
     def __init__(self):
         super().__init__("dry_run_report_node")
         self.exit_code: int | None = None
-        self._seconds = declare_parameters(self, DryRunReportParameters).seconds
+        parameters = declare_parameters(self, DryRunReportParameters)
+        self._seconds = parameters.seconds
+        self._guard = RunGuard(self, parameters.run)
         self._end_timer = None
         self._summary = DryRunSummary(time.monotonic())
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 100)
@@ -41,6 +44,7 @@ class DryRunReportNode(Node):
 
     def close(self) -> None:
         """Print the summary."""
+        self._guard.release()
         _print(self._summary.table(time.monotonic()))
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:

@@ -24,11 +24,12 @@ from tinyvla_ros.bags.episode_sorter import EpisodeSorter
 from tinyvla_ros.bags.metadata import TopicMetadata, safe_name
 from tinyvla_ros.bags.recorded_message import CLOCK_TRUST_S, RawMessage, as_jpeg
 from tinyvla_ros.bags.writer_thread import WriterThread
-from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import checkpoint_digest
+from tinyvla_ros.core.run_claims import RunMember
 from tinyvla_ros.nodes.declare_parameters import declare_parameters
+from tinyvla_ros.nodes.run_guard import RunGuard
 from tinyvla_ros.nodes.runner import ERROR, OK, WARN, Diagnostics, run_node
 from tinyvla_ros.nodes.topics import (
     fits,
@@ -45,7 +46,7 @@ DISCOVERY_S, TICK_S = 0.2, 0.03
 LATCHED_EVENTS_S = 0.2
 
 
-class RecorderParameters(Config):
+class RecorderParameters(RunMember):
     """Parameters of ``episode_recorder_node``."""
 
     out: str = Field("episodes", description="Directory for the bags, one directory each.")
@@ -79,6 +80,7 @@ class EpisodeRecorderNode(Node):
         super().__init__("episode_recorder_node")
         self.exit_code: int | None = None
         self._options = p = declare_parameters(self, RecorderParameters)
+        self._guard = RunGuard(self, p.run, on_settled=self._begin_to_listen)
         self._include, self._exclude = (patterns(n, getattr(p, n)) for n in ("topics", "exclude"))
         self._metadata = _metadata(p)
         self._events = self.resolve_topic_name("episode")
@@ -94,15 +96,19 @@ class EpisodeRecorderNode(Node):
         self._diagnostics = Diagnostics(self, "recording", "", self._describe)
         # Wall timers: a stalled simulation clock must not stop the recorder.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(DISCOVERY_S, self._discover, clock=steady)
         self.create_timer(TICK_S, self._tick, clock=steady)
+
+    def _begin_to_listen(self) -> None:
+        self.create_timer(DISCOVERY_S, self._discover,
+                          clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._discover()
-        self.get_logger().info(f"recording episodes to {Path(p.out).resolve()}")
+        self.get_logger().info(f"recording episodes to {Path(self._options.out).resolve()}")
 
     def close(self) -> None:
         """Complete the bags; called when the process ends, for any reason."""
         self._sorter.close(time.time_ns())
         self._writer.close()
+        self._guard.release()
         for path in self._writer.take_finished():
             self.get_logger().info(f"recorded {path}")
 

@@ -56,6 +56,7 @@ class PolicyLoop:
         on_state: called in the control thread when state or reason changed.
         report: called with a topic and an error that is not fatal.
         on_chunk: called in the inference thread with every raw chunk and its instruction.
+        run_problem: returns why the run may not act yet, empty if it may.
         extra_latency: seconds added to every inference, for experiments.
     """
 
@@ -63,11 +64,12 @@ class PolicyLoop:
                  outputs: Sequence[OutputPublisher], supervisor: Supervisor, clock: Clock,
                  workers: tuple[Worker, Worker], on_state: Callable[[], None],
                  report: Callable[[str, InputError], None],
-                 on_chunk: Callable[[ActionChunk, str], None], extra_latency: float = 0.0):
+                 on_chunk: Callable[[ActionChunk, str], None], run_problem: Callable[[], str],
+                 extra_latency: float = 0.0):
         self._policy, self._contract, self._inputs = policy, contract, inputs
         self._outputs, self._supervisor, self._clock = outputs, supervisor, clock
         self._on_state, self._report, self._on_chunk = on_state, report, on_chunk
-        self._extra_latency = extra_latency
+        self._run_problem, self._extra_latency = run_problem, extra_latency
         self._ros_time = clock.ros_time_is_active
         dt = policy.config.action.dt
         self._period = min(max(dt, SHORTEST_PERIOD_S), LONGEST_PERIOD_S)
@@ -282,6 +284,8 @@ class PolicyLoop:
         """Return why the arm must not move, empty if it may."""
         if self._ros_time and now_ns == 0:
             return "waiting for /clock"
+        if problem := self._run_problem():
+            return problem
         if problem := self._inputs.problem(now_s, now_ns):
             return problem
         since = self._inferring_since

@@ -16,16 +16,17 @@ from tinyvla_ros.arm.blending import ChunkBlending
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
 from tinyvla_ros.arm.supervisor import Supervisor, seam_summary
-from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.messages import fill_trajectory
 from tinyvla_ros.core.resources import default_checkpoint, default_robot
+from tinyvla_ros.core.run_claims import RunMember
 from tinyvla_ros.core.types import ActionChunk, Observation
 from tinyvla_ros.core.worker import Worker
 from tinyvla_ros.nodes.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.outputs import OutputPublisher, make_outputs
 from tinyvla_ros.nodes.policy_inputs import PolicyInputs
 from tinyvla_ros.nodes.policy_loop import PolicyLoop
+from tinyvla_ros.nodes.run_guard import RunGuard
 from tinyvla_ros.nodes.runner import ERROR, OK, SUBSCRIBERS, WARN, Diagnostics, run_node
 from tinyvla_ros.policy.policy import Policy
 
@@ -33,7 +34,7 @@ _LEVELS = {"running": OK, "stopped": ERROR}
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
-class PolicyNodeParameters(Config):
+class PolicyNodeParameters(RunMember):
     """Parameters of ``policy_node``."""
 
     robot: str = Field("", description="Robot contract, a file like those in config/robots; empty "
@@ -50,6 +51,8 @@ class PolicyNodeParameters(Config):
                                              "~/enable.")
     autostart: bool = Field(True, description="Configure and activate at once; otherwise wait "
                                               "for a lifecycle manager.")
+    wait_for: str = Field("", description="Name of a node of the same run; nothing is commanded "
+                          "before it has begun.")
     extra_latency: float = Field(0.0, ge=0.0, le=10.0, description="Seconds added to every "
                                  "inference, for experiments.")
 
@@ -66,6 +69,7 @@ class PolicyNode(LifecycleNode):
         self.exit_code: int | None = None
         self._failure: InputError | None = None
         self._options = declare_parameters(self, PolicyNodeParameters)
+        self._guard = RunGuard(self, self._options.run)
         self._policy: Policy | None = None
         self._inputs: PolicyInputs | None = None
         self._outputs: list[OutputPublisher] = []
@@ -117,7 +121,7 @@ class PolicyNode(LifecycleNode):
         self._loop = PolicyLoop(
             self._policy, contract, self._inputs, self._outputs, self._supervisor,
             self.get_clock(), self._workers, self._on_state, self._report,
-            self._publish_raw_chunk, options.extra_latency)
+            self._publish_raw_chunk, self._run_problem, options.extra_latency)
         self.get_logger().info(
             f"checkpoint {path} ({self._policy.digest}) on {options.device} for robot "
             f"{contract.name}")
@@ -153,6 +157,7 @@ class PolicyNode(LifecycleNode):
     def close(self) -> None:
         """Bring the arm to rest; called when the process ends, for any reason."""
         self._rest()
+        self._guard.release()
 
     def _rest(self) -> None:
         if self._active:
@@ -180,6 +185,13 @@ class PolicyNode(LifecycleNode):
                                            config.instructions[0]))
         except InputError as err:
             self._failure = err
+
+    def _run_problem(self) -> str:
+        """Return why no node of this run may act yet, empty if it may."""
+        if not self._guard.settled:
+            return "looking for another run in this ROS domain"
+        wanted = self._options.wait_for
+        return f"waiting for {wanted}" if wanted and not self._guard.has_begun(wanted) else ""
 
     def _publish_raw_chunk(self, chunk: ActionChunk, instruction: str) -> None:
         msg = JointTrajectory()

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,6 +16,7 @@ from tinyvla_ros.arm.contract_check import check_contract
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.options import Flag
 from tinyvla_ros.core.resources import default_checkpoint, default_robot, share_directory
+from tinyvla_ros.core.run_claims import new_run_id
 from tinyvla_ros.policy.config import PolicyConfig
 
 PACKAGE = "tinyvla_ros"
@@ -34,6 +35,12 @@ class NodeDescription:
     executable: str
     parameters: Mapping[str, object] = field(default_factory=dict)
     ends_run: bool = False
+
+
+def as_one_run(nodes: Sequence[NodeDescription], run: str = "") -> list[NodeDescription]:
+    """Return the nodes with the id of one run, a new one by default."""
+    run = run or new_run_id()
+    return [replace(n, parameters={**n.parameters, "run": run}) for n in nodes]
 
 
 class SimEvalOptions(Config):
@@ -74,7 +81,7 @@ def sim_eval_graph(options: SimEvalOptions) -> list[NodeDescription]:
     recorder = [NodeDescription("episode_recorder_node", {
         "out": f"{out}/episodes", "checkpoint": checkpoint, "robot": str(default_robot()),
         "policy_join": options.join})] if options.record else []
-    return [
+    return as_one_run([
         *recorder,
         NodeDescription("eval_node", {**run, **latency, "checkpoint": checkpoint, "out": out},
                         ends_run=True),
@@ -84,7 +91,7 @@ def sim_eval_graph(options: SimEvalOptions) -> list[NodeDescription]:
         NodeDescription("policy_node",
                         {"checkpoint": checkpoint, "device": options.device, "enabled": True,
                          **latency, "use_sim_time": True}),
-    ]
+    ])
 
 
 class PolicyOptions(Config):
@@ -109,9 +116,9 @@ def policy_graph(options: PolicyOptions) -> list[NodeDescription]:
         InputError: contract or checkpoint cannot be read or do not fit each other.
     """
     check_contract(RobotContract.load(options.robot), PolicyConfig.load(options.checkpoint))
-    return [NodeDescription("policy_node", {
+    return as_one_run([NodeDescription("policy_node", {
         **options.model_dump(), "robot": str(Path(options.robot).resolve()),
-        "checkpoint": str(Path(options.checkpoint).resolve())})]
+        "checkpoint": str(Path(options.checkpoint).resolve())})])
 
 
 class DryRunOptions(Config):
@@ -149,5 +156,8 @@ def dry_run_graph(options: DryRunOptions) -> list[NodeDescription]:
     if options.instruction:
         config.check_instruction(options.instruction)
     files = {name: policy[0].parameters[name] for name in ("robot", "checkpoint")}
+    # With a real arm in the same ROS domain the policy must not command that one.
+    policy = [replace(policy[0], parameters={**policy[0].parameters,
+                                             "wait_for": "dry_run_arm_node"})]
     arm = NodeDescription("dry_run_arm_node", {**files, "instruction": options.instruction})
-    return [*policy, arm]
+    return as_one_run([*policy, arm])
