@@ -44,7 +44,7 @@ class EvalNode(Node):
         super().__init__("eval_node")
         self.exit_code: int | None = None
         self._options = declare_parameters(self, EvaluationParameters)
-        self._guard = RunGuard(self, self._options.run)
+        self._guard = RunGuard(self, self._options.run, "episode")
         self._run = self._options.run  # whose events count; the first one's if none is given
         self._ignored = ""
         path = self._options.checkpoint or str(default_checkpoint())

@@ -73,8 +73,8 @@ class SimBridgeNode(Node):
         self._config = SimulatedRobotConfig.load(self._options.config or None)
         self._sensors = SensorPublisher(self, self._config)
         # Before the simulation is built, which takes seconds.
-        self._guard = RunGuard(self, self._options.run, [*self._sensors.topics, "episode"],
-                               ["action_chunk"])
+        self._guard = RunGuard(self, self._options.run, "episode",
+                               [*self._sensors.topics, "episode"], ["action_chunk"])
         self._plan = self._options.plan()
         for task in self._options.tasks:
             self._config.instruction(task)

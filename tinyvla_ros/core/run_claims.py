@@ -41,7 +41,7 @@ class Claim:
         node: fully qualified name.
         run: id of the run.
         process: differs between all processes, and after a restart.
-        place: where to find the process, ``process 4711 on host arm1``.
+        place: where to find it, ``process 4711 on host arm1, topic /episode``.
         topics: fully qualified names of topics that belong to this run alone.
         group: namespace that the run has for itself; empty for a node that was started alone.
         settled: whether the node has begun: no run that started before it was heard of.
@@ -79,8 +79,7 @@ class Claim:
         if self.node == other.node:
             return "has the name of a node of this run"
         if self.group and self.group == other.group:
-            uses = f" and uses {other.topics[0]}" if other.topics else ""
-            return f"is in the namespace {self.group} too{uses}"
+            return f"is in the namespace {self.group} of this run"
         return ""
 
 
@@ -128,5 +127,5 @@ class RunClaims:
 
 
 def _sentence(other: Claim, shared: str) -> str:
-    return (f"Node {other.node} of another run ({other.place or other.run}) {shared} in this ROS "
-            "domain; end it, or give this run another ROS_DOMAIN_ID or another namespace.")
+    return (f"Another run is in this ROS domain: its node {other.node} ({other.place}) {shared}; "
+            "end it, or give this run another ROS_DOMAIN_ID or another namespace.")

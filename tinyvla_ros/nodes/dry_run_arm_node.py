@@ -68,8 +68,8 @@ class DryRunArmNode(Node):
         self._rate, self._text = parameters.rate, parameters.instruction or config.instructions[0]
         config.check_instruction(self._text)
         self._instruction = self.create_publisher(String, contract.instruction, LATCHED)
-        self._guard = RunGuard(self, parameters.run, self._create_sensors(),
-                               on_settled=self._begin)
+        topics = self._create_sensors()
+        self._guard = RunGuard(self, parameters.run, topics[0], topics, on_settled=self._begin)
         for index, output in enumerate(contract.outputs):
             self.create_subscription(PUBLISHERS[output.type].message, output.topic,
                                      lambda m, i=index: self._on_command(i, m), SENSOR_QOS)

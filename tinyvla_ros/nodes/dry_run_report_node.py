@@ -34,7 +34,7 @@ class DryRunReportNode(Node):
         self.exit_code: int | None = None
         parameters = declare_parameters(self, DryRunReportParameters)
         self._seconds = parameters.seconds
-        self._guard = RunGuard(self, parameters.run)
+        self._guard = RunGuard(self, parameters.run, "/diagnostics")
         self._end_timer = None
         self._summary = DryRunSummary(time.monotonic())
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 100)

@@ -80,7 +80,7 @@ class EpisodeRecorderNode(Node):
         super().__init__("episode_recorder_node")
         self.exit_code: int | None = None
         self._options = p = declare_parameters(self, RecorderParameters)
-        self._guard = RunGuard(self, p.run, on_settled=self._begin_to_listen)
+        self._guard = RunGuard(self, p.run, "episode", on_settled=self._begin_to_listen)
         self._include, self._exclude = (patterns(n, getattr(p, n)) for n in ("topics", "exclude"))
         self._metadata = _metadata(p)
         self._events = self.resolve_topic_name("episode")

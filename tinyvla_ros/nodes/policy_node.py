@@ -69,7 +69,7 @@ class PolicyNode(LifecycleNode):
         self.exit_code: int | None = None
         self._failure: InputError | None = None
         self._options = declare_parameters(self, PolicyNodeParameters)
-        self._guard = RunGuard(self, self._options.run)
+        self._guard = RunGuard(self, self._options.run, "~/chunk")
         self._policy: Policy | None = None
         self._inputs: PolicyInputs | None = None
         self._outputs: list[OutputPublisher] = []

@@ -51,12 +51,13 @@ class RunGuard:
     Args:
         node: gets ``exit_code`` 2 and prints a sentence if it must end.
         run: the parameter of that name.
+        topic: what to name to an operator who looks for the node.
         topics: the node is their only publisher.
         inputs: another node is their only publisher.
         on_settled: called once, when the node may begin.
     """
 
-    def __init__(self, node: Node, run: str, topics: Iterable[str] = (),
+    def __init__(self, node: Node, run: str, topic: str, topics: Iterable[str] = (),
                  inputs: Iterable[str] = (), on_settled: Callable[[], None] = lambda: None):
         self._node, self._on_settled = node, on_settled
         self.run = run or new_run_id()
@@ -65,8 +66,8 @@ class RunGuard:
         self._topics = [*((t, 1) for t in topics), *((t, 0) for t in inputs)]
         self._claims = RunClaims(Claim(
             node.get_fully_qualified_name(), self.run, uuid.uuid4().hex,
-            f"process {os.getpid()} on host {socket.gethostname()}", topics,
-            node.get_namespace() if run else ""))
+            f"process {os.getpid()} on host {socket.gethostname()}, topic "
+            f"{node.resolve_topic_name(topic)}", topics, node.get_namespace() if run else ""))
         self._begin = time.monotonic() + SETTLE_S
         self._periods = 0
         self._others_since: float | None = None

@@ -64,7 +64,8 @@ def test_rows_that_brake_a_streamed_output_are_sent_before_the_loop_ends():
     policy = SimpleNamespace(config=SimpleNamespace(action=SimpleNamespace(dt=DT)))
     clock = Clock()
     loop = PolicyLoop(policy, contract, inputs, [output], supervisor, clock,
-                      (Worker("inference"), Worker("control")), lambda: None, print, print, lambda: "")
+                      (Worker("inference"), Worker("control")), lambda: None, print, print,
+                      lambda: "")
     loop.start(enabled=True)
     plan = supervisor.accept(chunk(turn=0.5, rows=1000), "do it", STILL, clock.now().nanoseconds)
     assert plan is not None
