@@ -37,6 +37,9 @@ def run_graph(nodes: Sequence[NodeDescription]) -> int:
     environment = dict(os.environ)
     # A simulated robot stays off the network unless the user sets a range.
     environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    if environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "OFF":
+        raise InputError("ROS_AUTOMATIC_DISCOVERY_RANGE is OFF, and the nodes of this run would "
+                         "not find each other; give LOCALHOST, or unset it.")
     environment["PYTHONUNBUFFERED"] = "1"
     stop = threading.Event()
     previous = {s: signal.signal(s, lambda *_: stop.set())

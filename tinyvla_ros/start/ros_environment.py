@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from xml.etree import ElementTree
 
 from tinyvla_ros.core.errors import InputError, did_you_mean
 
@@ -28,12 +29,22 @@ def check_ros_environment(environment: Mapping[str, str] = os.environ) -> None:
     if installed := _middlewares(environment):
         _check_choice("RMW_IMPLEMENTATION", environment, installed)
     for name in _PROFILES:
-        path = environment.get(name, "")
-        if path and not Path(path).is_file():
-            # Fast DDS would go on without a word, in another network than the user described.
-            raise InputError(f"{name} is {path}, and there is no such file; give a Fast DDS XML "
-                             "profile, or unset it.")
+        _check_profile(name, environment.get(name, ""))
     _check_log_directory(environment)
+
+
+def _check_profile(name: str, path: str) -> None:
+    """Fast DDS would go on without the profile, in another network than the user described."""
+    if not path:
+        return
+    problem = "" if Path(path).is_file() else "and there is no such file"
+    try:
+        if not problem:
+            ElementTree.parse(path)
+    except (ElementTree.ParseError, OSError) as err:
+        problem = f"which is not valid XML ({err})"
+    if problem:
+        raise InputError(f"{name} is {path}, {problem}; give a Fast DDS XML profile, or unset it.")
 
 
 def _check_domain(text: str) -> None:

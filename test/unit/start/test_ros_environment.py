@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.start.ros_environment import check_ros_environment
 
@@ -32,3 +33,27 @@ def test_an_installed_middleware_is_taken(tmp_path):
     for name in ("rmw_another_cpp", "rmw_implementation"):
         with pytest.raises(InputError, match=f"'{name}'.*rmw_other_cpp"):
             check_ros_environment(environment | {"RMW_IMPLEMENTATION": name})
+
+
+@pytest.mark.parametrize("text", ["<dds><broken", "profiles: {}", ""])
+@pytest.mark.parametrize("name", ["FASTRTPS_DEFAULT_PROFILES_FILE",
+                                  "FASTDDS_DEFAULT_PROFILES_FILE"])
+def test_a_profile_that_fast_dds_would_pass_over_is_refused(name, text, tmp_path):
+    path = tmp_path / "profile.xml"
+    environment = {"ROS_LOG_DIR": str(tmp_path), name: str(path)}
+    path.write_text("<dds/>")
+    check_ros_environment(environment)
+    path.write_text(text)
+    with pytest.raises(InputError, match=rf"{name} is {path}, which is not valid XML"):
+        check_ros_environment(environment)
+
+
+@pytest.mark.parametrize("command", ["dry-run", "sim-eval"])
+def test_nodes_that_could_not_find_each_other_do_not_start(command, monkeypatch, capfd, tmp_path):
+    pytest.importorskip("rclpy")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "OFF")
+    assert main([command]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "ROS_AUTOMATIC_DISCOVERY_RANGE is OFF" in err and "LOCALHOST" in err
