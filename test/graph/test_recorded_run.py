@@ -49,7 +49,16 @@ def test_every_message_of_every_episode_is_there(recorded, tiny_checkpoint):
         assert not [k for k in custom if k.startswith(("lost", "dropped"))]
 
 
-def test_replay_gives_every_chunk_again(recorded, capsys):
+def test_bags_do_not_tell_where_the_checkpoint_was(recorded, tiny_checkpoint):
+    for path in recorded:
+        with Bag(path) as bag:
+            assert bag.custom["checkpoint"] == tiny_checkpoint.name
+        for file in path.iterdir():
+            assert str(tiny_checkpoint).encode() not in file.read_bytes()
+
+
+def test_replay_gives_every_chunk_again(recorded, tiny_checkpoint, capsys, monkeypatch):
+    monkeypatch.chdir(tiny_checkpoint.parent)  # its name is noted, and found from there
     assert main(["bag", "replay", *map(str, recorded)]) == 0
     out = capsys.readouterr().out
     for path in recorded:
@@ -71,7 +80,7 @@ def test_replay_notices_another_policy(recorded, tiny_config, tmp_path, capsys):
     assert "recorded with checkpoint" in out
 
 
-def test_info_and_recover_through_the_command_line(recorded, tmp_path, capsys):
+def test_info_and_recover_through_the_command_line(recorded, tiny_checkpoint, tmp_path, capsys):
     copy = tmp_path / "bag"
     shutil.copytree(recorded[0], copy)
     file = next(copy.glob("*.mcap"))
@@ -82,17 +91,19 @@ def test_info_and_recover_through_the_command_line(recorded, tmp_path, capsys):
     assert main(["bag", "recover", str(copy), "--out", str(tmp_path / "whole")]) == 0
     assert main(["bag", "info", str(tmp_path / "whole"), "--json"]) == 0
     assert '"task": "reach-v3"' in capsys.readouterr().out
-    assert main(["bag", "replay", str(tmp_path / "whole")]) == 0
+    assert main(["bag", "replay", str(tmp_path / "whole")]) == 2
+    assert f"digest {checkpoint_digest(tiny_checkpoint)}" in capsys.readouterr().out
+    assert main(["bag", "replay", str(tmp_path / "whole"), "--checkpoint",
+                 str(tiny_checkpoint)]) == 0
 
 
-def test_what_replay_needs_and_does_not_find_is_one_sentence(recorded, tmp_path, capsys):
+def test_what_replay_needs_and_does_not_find_is_one_sentence(tiny_checkpoint, tmp_path, capsys):
     from harness.recordings import write_bag
 
     other = write_bag(tmp_path / "other", {"/a": ["x"]})
     assert main(["bag", "replay", str(other)]) == 2
     assert "give --checkpoint DIR" in capsys.readouterr().out
-    with Bag(recorded[0]) as bag:
-        checkpoint = bag.custom["checkpoint"]
+    checkpoint = str(tiny_checkpoint)  # as release 0.1.0 noted it
     assert main(["bag", "replay", str(other), "--checkpoint", checkpoint]) == 2
     assert "give --robot FILE" in capsys.readouterr().out
     rtc = write_bag(tmp_path / "rtc", {"/a": ["x"]}, {"join": "rtc", "checkpoint": checkpoint})

@@ -14,6 +14,7 @@ from rosbags.highlevel import AnyReader
 from tinyvla_ros.bags.definitions import typestore
 from tinyvla_ros.bags.metadata import METADATA, STORAGE, read_information
 from tinyvla_ros.bags.recorded_message import BagMessage, BagTopic
+from tinyvla_ros.bags.writer import CUSTOM
 from tinyvla_ros.core.errors import InputError
 
 # What MCAP files of other programs hold beside ros2msg and ros2idl.
@@ -26,8 +27,9 @@ class Bag(AbstractContextManager):
     Attributes:
         path: the directory, or the storage file alone.
         topics: by name.
-        custom: text by name, ``custom_data`` of metadata.yaml; our recorder writes task,
-            instruction, seed, outcome, checkpoint_digest and robot_contract.
+        custom: text by name, ``custom_data`` of metadata.yaml, or what our recorder wrote into
+            an MCAP file that is read alone: task, instruction, seed, outcome, checkpoint_digest
+            and robot_contract.
         recorded_by: ROS distribution and storage as metadata.yaml names them; empty without one.
         start_ns, end_ns: receive times of the first and last message; both 0 if there is none.
 
@@ -50,7 +52,7 @@ class Bag(AbstractContextManager):
         except Exception as err:  # the library lets whatever a damaged file causes through
             raise InputError(_why(self.path, err)) from None
         information = read_information(self.path)
-        self.custom: Mapping[str, str] = information.get("custom_data", {})
+        self.custom: Mapping[str, str] = information.get("custom_data") or _noted(self.path)
         self.recorded_by = (f"ROS {information.get('ros_distro') or 'unknown'}, "
                             f"{information.get('storage_identifier')}") if information else ""
         # Files that the MCAP library can read; rosbags reads the others, without publish times.
@@ -204,6 +206,20 @@ def _instead(*files: Path) -> str:
         if file.name.endswith(tuple(s + ".zstd" for s in STORAGE)):
             return f"{file.name} is compressed, use 'tinyvla bag recover'"
     return f"give a bag directory, or a file ending in {' or '.join(STORAGE)}"
+
+
+def _noted(path: Path) -> dict[str, str]:
+    """Return what our recorder wrote into an MCAP file; empty for anything else."""
+    custom: dict[str, str] = {}
+    if path.suffix == ".mcap" and path.is_file():
+        try:
+            with path.open("rb") as file:
+                for record in make_reader(file).iter_metadata():
+                    if record.name == CUSTOM:
+                        custom = dict(record.metadata)  # the last one is the complete one
+        except Exception as err:  # see above
+            raise InputError(_why(path, err)) from None
+    return custom
 
 
 def _publishers(info) -> int:

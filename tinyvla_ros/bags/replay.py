@@ -7,6 +7,7 @@ import contextlib
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -16,7 +17,9 @@ from tinyvla_ros.arm.observation_assembler import ObservationAssembler
 from tinyvla_ros.bags.reader import Bag, BagMessage
 from tinyvla_ros.bags.topics import CHUNK, POLICY_CHUNK, find_streams, need_topic
 from tinyvla_ros.core.errors import InputError, MessageError
+from tinyvla_ros.core.files import checkpoint_digest
 from tinyvla_ros.core.messages import stamp_to_ns, trajectory_to_chunk
+from tinyvla_ros.core.resources import share_directory
 from tinyvla_ros.core.types import ActionChunk, Observation
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.policy import Policy
@@ -73,6 +76,31 @@ def replay(bag: Bag, policy: Policy, contract: RobotContract) -> Replayed:
         else:
             result.add(recorded, policy.infer(observation, past=past))
     return result
+
+
+def recorded_checkpoint(bag: Bag) -> Path:
+    """Return the directory of the checkpoint that a bag was recorded with.
+
+    Bags have its name and digest; those of release 0.1.0 have its path. It is looked for there,
+    where the name leads to from here, and among the shipped ones.
+
+    Raises:
+        InputError: the bag names none, or it is not there.
+    """
+    named, digest = bag.custom.get("checkpoint", ""), bag.custom.get("checkpoint_digest", "")
+    if not named:
+        raise InputError(f"{bag.path} does not name the checkpoint it was recorded with; give "
+                         "--checkpoint DIR.")
+    path = Path(named)
+    if path.is_absolute() and path.is_dir():
+        return path
+    for place in (path, share_directory() / "checkpoints" / path.name):
+        with contextlib.suppress(OSError):  # not there, or no checkpoint
+            if checkpoint_digest(place) == digest:
+                return place
+    raise InputError(f"{bag.path} was recorded with checkpoint {path.name} (digest "
+                     f"{digest or 'unknown'}), which is neither here nor among the shipped ones; "
+                     "give --checkpoint DIR.")
 
 
 def recorded_chunks(bag: Bag, config: PolicyConfig, contract: RobotContract

@@ -90,7 +90,8 @@ class BagReplayArguments(BagsArguments):
     """Options of ``tinyvla bag replay``."""
 
     checkpoint: Path | None = Field(
-        None, description="checkpoint directory; default: the one recorded with")
+        None, description="checkpoint directory; default: the one recorded with, if it is here or "
+        "among the shipped ones")
     robot: Path | None = Field(None, description="robot contract; default: the one in the bag")
     device: str = Field("cpu", description="torch device")
     seed: int = Field(0, description="seed of the policy")
@@ -106,7 +107,7 @@ def replay(options: BagReplayArguments) -> int:
     from tinyvla_ros.bags.replay import summary
     from tinyvla_ros.bags.topics import contract_of
 
-    policies: dict[str, Policy] = {}
+    policies: dict[Path, Policy] = {}
     failed = differ = False
     for path in find_bags(*options.bags):
         try:
@@ -121,14 +122,12 @@ def replay(options: BagReplayArguments) -> int:
     return 2 if failed else int(differ)
 
 
-def _replay_policy(bag: Bag, options: BagReplayArguments, policies: dict[str, Policy]) -> Policy:
+def _replay_policy(bag: Bag, options: BagReplayArguments, policies: dict[Path, Policy]) -> Policy:
     """Return the policy for a bag, loaded once for all bags that were recorded with it."""
+    from tinyvla_ros.bags.replay import recorded_checkpoint
     from tinyvla_ros.policy.policy import Policy
 
-    checkpoint = str(options.checkpoint or bag.custom.get("checkpoint", ""))
-    if not checkpoint:
-        raise InputError(f"{bag.path} does not name the checkpoint it was recorded with; give "
-                         "--checkpoint DIR.")
+    checkpoint = options.checkpoint or recorded_checkpoint(bag)
     if checkpoint not in policies:
         policies[checkpoint] = Policy(checkpoint, options.device, options.seed,
                                       sample_steps=options.sample_steps)

@@ -42,10 +42,10 @@ def import_checkpoint(options: ImportOptions) -> str:
     facts = DatasetFacts() if options.dataset is None else read_dataset(options.dataset)
     config = _config(source, facts, options)
     training = {"imported_from": {
-        "path": str(source.path.resolve()), "library": "lerobot", "type": source.config.type,
+        "name": source.path.resolve().name, "library": "lerobot", "type": source.config.type,
         "layout": source.layout, "digest": _source_digest(source.path),
         "sampler_as_trained": options.sampler is None and options.sample_steps is None,
-        "dataset": None if options.dataset is None else str(options.dataset.resolve())},
+        "dataset": None if options.dataset is None else options.dataset.resolve().name},
         "tinyvla_ros": __version__}
     weights = _weights(source, config)
     try:

@@ -62,7 +62,7 @@ class RecorderParameters(RunMember):
                            "the disk; those that do not fit are dropped and counted.")
     min_free_mb: int = Field(200, ge=0, le=10_000_000, description="Recording of an "
                              "episode ends when the disk has less free space than this.")
-    checkpoint: str = Field("", description="Checkpoint of the policy; its path and digest are "
+    checkpoint: str = Field("", description="Checkpoint of the policy; its name and digest are "
                             "recorded with every episode.")
     policy_join: str = Field("", description="How the policy blends chunks; recorded with every "
                              "episode, because replay needs it.")
@@ -263,7 +263,8 @@ def _metadata(parameters: RecorderParameters) -> dict[str, str]:
         except OSError as err:
             raise InputError(f"Cannot read checkpoint {parameters.checkpoint}: {err.strerror}; "
                              "give a checkpoint directory.") from None
-        values["checkpoint"] = parameters.checkpoint
+        # Not the whole path: bags are shared, and it tells about this machine.
+        values["checkpoint"] = Path(parameters.checkpoint).resolve().name
     return values
 
 

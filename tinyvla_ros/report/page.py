@@ -45,6 +45,8 @@ class ReportEntry:
         error: why not.
         film: its images.
         notes: sentences about what was left out for lack of room.
+
+    A page is shared, so its sentences have the bag's name in place of its path.
     """
 
     path: Path
@@ -54,6 +56,16 @@ class ReportEntry:
     error: str = ""
     film: Film = field(default_factory=Film)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def sentences(self) -> list[str]:
+        """Everything that is odd about it."""
+        told = [*(self.data.notes if self.data else ()), *self.film.problems, *self.notes]
+        return [self.without_path(sentence) for sentence in told]
+
+    def without_path(self, sentence: str) -> str:
+        """Return a sentence with the bag's name in place of its path."""
+        return sentence.replace(str(self.path), self.name)
 
 
 def render_page(title: str, entries: Sequence[ReportEntry], left_out: Sequence[str]) -> str:
@@ -68,7 +80,7 @@ def render_page(title: str, entries: Sequence[ReportEntry], left_out: Sequence[s
     scripts = [_packaged(path) for path in SCRIPTS]
     return _environment().get_template("page.html").render(
         title=title, generator=Markup(GENERATOR), entries=read, left_out=left_out,
-        damaged=[e.error for e in entries if e.error], version=__version__,
+        damaged=[e.without_path(e.error) for e in entries if e.error], version=__version__,
         summary=_summary(read, len(entries) - len(read)), facts=_run_facts(read),
         rows=_outcome_rows(read), latency=histogram([v for e in read for v in e.data.latency_ms]),
         license=_packaged(UPLOT_LICENSE), styles=[_packaged(path) for path in STYLES],

@@ -15,6 +15,7 @@ from mcap.reader import make_reader
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin, Writer
 
+from harness.policies import tiny_policy_config, write_random_checkpoint
 from harness.recordings import STRING, text_message, texts_in, write_bag
 from harness.ros_messages import STORE
 from tinyvla_ros.bags.definitions import MessageDefinition
@@ -23,9 +24,12 @@ from tinyvla_ros.bags.metadata import TopicMetadata
 from tinyvla_ros.bags.reader import Bag, find_bags
 from tinyvla_ros.bags.recorded_message import BagMessage, BagTopic
 from tinyvla_ros.bags.recover import recover
+from tinyvla_ros.bags.replay import recorded_checkpoint
 from tinyvla_ros.bags.writer import BagWriter
 from tinyvla_ros.cli.main import run_command
 from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.files import checkpoint_digest
+from tinyvla_ros.core.resources import default_checkpoint
 
 TEXTS = {"/a": [f"a{i}" for i in range(50)], "/b": [f"b{i}" * 50 for i in range(25)]}
 
@@ -283,3 +287,36 @@ def test_a_bag_with_damaged_metadata_is_recovered(tmp_path, text):
     assert run_command(["bag", "recover", str(path)]) == 0
     assert texts_in(tmp_path / "bag_recovered", "/a") == TEXTS["/a"]
     assert run_command(["bag", "report", str(path), "--out", str(tmp_path / "page.html")]) == 1
+
+
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+def test_the_file_alone_says_what_the_bag_says(tmp_path, compression):
+    """Episodes are mailed as single files, and opened from where they were downloaded."""
+    about = {"task": "push", "outcome": "success"}
+    bag = write_bag(tmp_path / "bag", {"/a": ["x"]}, about, compression)
+    with Bag(bag / "bag_0.mcap") as file:
+        assert dict(file.custom) == about
+
+
+def test_the_checkpoint_is_found_by_name_and_digest(tmp_path, monkeypatch):
+    write_random_checkpoint(tmp_path / "mine", tiny_policy_config())
+    digest = checkpoint_digest(tmp_path / "mine")
+    shipped = default_checkpoint()
+    for name, about, found in (
+            ("named", {"checkpoint": "mine", "checkpoint_digest": digest}, Path("mine")),
+            ("moved", {"checkpoint": "/home/me/mine", "checkpoint_digest": digest}, None),
+            ("path of 0.1.0", {"checkpoint": str(tmp_path / "mine"),
+                               "checkpoint_digest": digest}, tmp_path / "mine"),
+            ("other content", {"checkpoint": "mine", "checkpoint_digest": "0" * 16}, None),
+            ("shipped", {"checkpoint": f"/elsewhere/{shipped.name}",
+                         "checkpoint_digest": checkpoint_digest(shipped)}, shipped),
+            ("unknown", {}, None)):
+        monkeypatch.chdir(tmp_path)
+        with Bag(write_bag(tmp_path / name, {"/a": ["x"]}, about)) as bag:
+            if found is not None:
+                assert recorded_checkpoint(bag) == found
+                continue
+            with pytest.raises(InputError, match="give --checkpoint DIR") as err:
+                recorded_checkpoint(bag)
+            assert about.get("checkpoint_digest", "") in str(err.value)
+            assert "/home" not in str(err.value).replace(str(tmp_path), "")

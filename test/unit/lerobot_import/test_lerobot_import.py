@@ -87,6 +87,8 @@ def test_the_checkpoint_describes_itself(folders):
     assert config.action.horizon == 15  # of 16 steps, the first is in the past
     assert config.action.n_action_steps == EXECUTE
     came_from = json.loads((path / "training.json").read_text())["imported_from"]
+    assert came_from["name"] == "source"
+    assert str(path.parent) not in json.dumps(came_from)  # checkpoints are shared
     assert came_from["type"] == "diffusion"
     assert came_from["layout"] == "processors"
     assert came_from["sampler_as_trained"] is True

@@ -28,7 +28,11 @@ from harness.recorded_episodes import (
     write_run,
 )
 from harness.ros_messages import make, time
+from tinyvla_ros.arm.contract_streams import JOINT_STATE
+from tinyvla_ros.bags.definitions import definition
+from tinyvla_ros.bags.metadata import TopicMetadata
 from tinyvla_ros.bags.reader import Bag
+from tinyvla_ros.bags.writer import BagWriter
 from tinyvla_ros.cli.main import run_command
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.report.episode_data import camera_name, read_episode
@@ -337,3 +341,17 @@ def test_a_run_of_damaged_bags_has_a_page_and_an_error(tmp_path):
     ("/wrist_cam/color/image_raw", "wrist_cam/color"), ("/images", "images")])
 def test_camera_names_come_from_topics(topic, name):
     assert camera_name(topic) == name
+
+
+def test_a_page_does_not_tell_where_bags_and_checkpoints_were(tmp_path):
+    run = write_run(tmp_path / "private" / "run")
+    write(run / "0003", episode_messages(0.5), {**CUSTOM, "checkpoint": "/home/me/checkpoint"})
+    writer = BagWriter(run / "0004", CUSTOM)
+    writer.add_topic(TopicMetadata("/joint_states", JOINT_STATE, definition(JOINT_STATE)))
+    writer.write("/joint_states", START_NS, START_NS, b"\0\1\0\0 not a joint state")
+    writer.close()
+    _, html = report(tmp_path, run)
+    assert "tinyvla bag recover 0002_lift_seed2" in html
+    assert f"0004: a message of /joint_states is not a {JOINT_STATE}" in html
+    assert str(tmp_path) not in html
+    assert "/home/me" not in html
