@@ -19,6 +19,8 @@ MIN_MESSAGES = 10
 # Custom data shown first; longer texts, such as the robot contract, are only in --json.
 FIRST = ("task", "instruction", "seed", "outcome", "steps", "checkpoint_digest", "robot", "join")
 MAX_TEXT = 100
+# A longer pause is another clock.
+CLOCK_JUMP_S = 1e6
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,21 @@ class TopicInfo:
 
 @dataclass(frozen=True)
 class BagInfo:
-    """Everything ``tinyvla bag info`` prints; ``custom`` is the recorder's, text by name."""
+    """Everything ``tinyvla bag info`` prints.
+
+    Attributes:
+        path: of the bag.
+        start_ns: receive time of the first message.
+        duration_s: from the first message to the last.
+        pause_s: longest time between two messages, of whatever topic.
+        topics: by name.
+        custom: the recorder's notes, text by name.
+    """
 
     path: str
     start_ns: int
     duration_s: float
+    pause_s: float
     topics: tuple[TopicInfo, ...]
     custom: dict[str, str]
 
@@ -68,16 +80,19 @@ class InfoCollector:
         self._bag = bag
         self._times = {name: array("q") for name in bag.topics}
         self._bytes = dict.fromkeys(bag.topics, 0)
+        self._last_ns, self._pause_ns = bag.start_ns, 0
 
     def add(self, message: BagMessage) -> None:
         """Count the next message."""
         self._times[message.topic.name].append(message.log_ns)
         self._bytes[message.topic.name] += len(message.data)
+        self._pause_ns = max(self._pause_ns, message.log_ns - self._last_ns)
+        self._last_ns = message.log_ns
 
     def info(self) -> BagInfo:
         """Return the result, after the last message."""
         bag = self._bag
-        return BagInfo(str(bag.path), bag.start_ns, bag.duration_s,
+        return BagInfo(str(bag.path), bag.start_ns, bag.duration_s, self._pause_ns / 1e9,
                        tuple(self._topic(name) for name in sorted(bag.topics)), dict(bag.custom))
 
     def _topic(self, name: str) -> TopicInfo:
@@ -115,6 +130,10 @@ def describe(info: BagInfo) -> str:
         [[t.name, t.count, f"{t.rate_hz:.1f}", f"{t.period_ms:.1f}", f"{t.longest_ms:.1f}",
           t.gaps, t.lost, t.dropped, t.type] for t in info.topics])
     lines += [f"  {line}" for line in table.splitlines()]
+    if info.pause_s > CLOCK_JUMP_S:
+        lines.append(f"  Receive times jump by {info.pause_s:.0f} s, as when a recorder with "
+                     "use_sim_time starts before /clock does; what was recorded before the jump "
+                     "can be left out with 'ros2 bag convert' (start_time_ns).")
     more = [f"  {t.name} has {t.publishers} publishers" for t in info.topics if t.publishers > 1]
     more += [f"  {k}: {v}" for k, v in info.custom.items()
              if k not in FIRST and len(v) <= MAX_TEXT and not k.startswith(("lost ", "dropped "))]

@@ -109,13 +109,16 @@ def read_recording(bag: Bag, contract: RobotContract, cameras: Iterable[str],
     rows = {}
     for topic, stream in found:
         if stream.camera:
-            _refuse_publishers(bag, topic, stream.camera)
+            _refuse_publishers(bag, topic, f"camera {stream.camera}")
             stamps = [stamp for stamp, _ in messages[stream.name]]
             recording.topics[stream.camera] = topic
             recording.cameras[stream.camera] = series(bag.path, topic, stamps,
                                                       range(len(stamps)))
         else:
             rows[topic] = messages[stream.name]
+            # Arm and gripper may each have a publisher, with other joints.
+            _refuse_publishers(bag, topic, stream.name,
+                               len({frozenset(row) for _, row in rows[topic]}))
     recording.states, recording.notes = find_states(bag.path, rows, contract.joint_names, states)
     recording.instructions = list(dict.fromkeys(m.data for _, m in messages[instruction]))
     recording.clock = np.array([(sent, time_to_ns(m.clock)) for sent, m in messages[clock]],
@@ -135,10 +138,10 @@ def _wanted(streams: Iterable[InputStream], only: Collection[str]) -> list[Input
     return [s for s in streams if wanted.get(s.name, True)]
 
 
-def _refuse_publishers(bag: Bag, topic: str, camera: str) -> None:
-    if (count := bag.topics[topic].publishers) > 1:
-        raise InputError(f"{bag.path}: {count} publishers sent to {topic}, and which image of "
-                         f"camera {camera} is whose is not recorded; record again with one.")
+def _refuse_publishers(bag: Bag, topic: str, what: str, valid: int = 1) -> None:
+    if (count := bag.topics[topic].publishers) > max(valid, 1):
+        raise InputError(f"{bag.path}: {count} publishers sent to {topic}, and which message of "
+                         f"{what} is whose is not recorded; record again with one.")
 
 
 def _stamp(bag: Bag, message: BagMessage) -> int:

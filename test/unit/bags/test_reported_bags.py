@@ -7,6 +7,7 @@ The numbers are those of reports in https://github.com/ros2/rosbag2/issues.
 from __future__ import annotations
 
 import shutil
+import sqlite3
 
 import pytest
 import yaml
@@ -21,6 +22,7 @@ from tinyvla_ros.bags.info import bag_info
 from tinyvla_ros.bags.metadata import qos_profile
 from tinyvla_ros.bags.reader import Bag, find_bags
 from tinyvla_ros.bags.recover import recover
+from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.errors import InputError
 
 TEXTS = [f"text {i}" for i in range(40)]
@@ -157,3 +159,16 @@ def test_a_bag_of_ros_1_names_the_converter(tmp_path):
     for path in (tmp_path, tmp_path / "old.bag"):
         with pytest.raises(InputError, match=r"old\.bag.*rosbags-convert"):
             find_bags(path)
+
+
+def test_messages_from_before_the_clock_are_named(tmp_path, capsys):  # 1276
+    early = foreign_bag(tmp_path / "bag")
+    database = sqlite3.connect(next(early.glob("*.db3")))
+    database.execute("UPDATE messages SET timestamp = id WHERE id <= 2")
+    database.commit()
+    database.close()
+    recover(early, tmp_path / "whole")
+    assert main(["bag", "info", str(tmp_path / "whole")]) == 0
+    assert f"jump by {START_NS // 10**9} s" in capsys.readouterr().out
+    assert main(["bag", "info", str(foreign_bag(tmp_path / "other"))]) == 0
+    assert "jump" not in capsys.readouterr().out

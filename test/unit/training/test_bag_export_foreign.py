@@ -197,3 +197,33 @@ def test_of_a_recovered_episode_it_is_said_how_to_take_it(tmp_path, capsys):
     assert "its outcome is interrupted" in line
     assert "--outcome all" in line
     assert bags.export(tmp_path / "data", tmp_path / "saved", "--outcome", "all") == 0
+
+
+def _joint_states(make_states) -> list[Sent]:
+    return [s for sent in bags.arm_messages() for s in
+            (make_states(sent) if sent.topic == "/joint_states" else [sent])]
+
+
+def test_two_publishers_of_the_same_joints_are_refused(tmp_path, capsys):
+    """joint_state_publisher's zeros between the arm's own values, with the same stamps."""
+    sent = _joint_states(lambda s: [s, bags.joints(bags.stamp_of(s), {"joint_1": 0, "joint_2": 0},
+                                                   s.log_ns + 100)])
+    bag = bags.write(tmp_path / "bag", sent, {}, publishers={"/joint_states": 2})
+    text = bags.refusal(bag, tmp_path, capsys, "--robot", bags.arm_contract(tmp_path),
+                        "--actions", "state", "--fps", 10, "--instruction", "go")
+    assert "2 publishers" in text and "/joint_states" in text
+
+
+def test_arm_and_gripper_may_have_a_publisher_each(tmp_path):
+    def apart(sent):
+        values = dict(zip(sent.message.name, sent.message.position, strict=True))
+        stamp = bags.stamp_of(sent)
+        return [bags.joints(stamp, {"joint_1": values["joint_1"]}, sent.log_ns),
+                bags.joints(stamp + 3_000_000, {"joint_2": values["joint_2"]}, sent.log_ns + 10)]
+
+    bag = bags.write(tmp_path / "bag", _joint_states(apart), {}, publishers={"/joint_states": 2})
+    assert bags.export(tmp_path / "data", bag, "--robot", bags.arm_contract(tmp_path),
+                       "--actions", "state", "--fps", 10, "--instruction", "go") == 0
+    data = bags.load(tmp_path / "data", 0.1, ("joint_1", "elbow"), ("joint_1", "elbow"))
+    np.testing.assert_allclose(data.states[:, 0], np.arange(len(data.states)) / 10, atol=0.011)
+    np.testing.assert_allclose(data.states[:, 1], -data.states[:, 0], atol=0.011)
