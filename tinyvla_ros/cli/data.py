@@ -6,11 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.options import Flag
-from training.experiments.options import Scenes, Tasks
+from training.experiments.options import Scenes, Settings, Tasks
 
 
 class CollectArguments(Config):
@@ -48,13 +48,30 @@ class DataCheckArguments(Config):
     out: Path | None = Field(
         None, description="directory for report.json and the contact sheets; default: "
         "results/data_check/<name of the dataset>")
+    config: Path | None = Field(
+        None, description="recipe, YAML: check also what training with it would ask")
+    settings: Settings = Field(
+        (), description="replace a setting of the recipe, e.g. action.dt=0.05")
+
+    @model_validator(mode="after")
+    def _settings_have_a_recipe(self):
+        if self.settings and self.config is None:
+            raise ValueError(f"--set {self.settings[0]} changes a recipe; give --config as well")
+        return self
 
 
 def check(options: DataCheckArguments) -> int:
     """Check a dataset and print the report; 1 if there are errors, not for warnings alone."""
     from training.data_check.check import check_dataset, report_text
 
-    report, out = check_dataset(options.directory, options.out)
+    wanted = None
+    if options.config is not None:
+        from training.data.checks.declarations import Wanted
+        from training.learning.recipe import Recipe
+
+        recipe = Recipe.load(options.config, options.settings)
+        wanted = Wanted(recipe.cameras, recipe.state, recipe.action)
+    report, out = check_dataset(options.directory, options.out, wanted)
     print(report_text(report))
     print(f"\nreport and {len(report['contact_sheets'])} contact sheet(s): {out}")
     return 1 if report["errors"] else 0

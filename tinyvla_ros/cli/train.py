@@ -25,6 +25,9 @@ class RecipeArguments(Config):
         (), description="replace a setting of the recipe, e.g. optimization.steps=100")
     data: DataSources = Field(
         (), description="LeRobotDataset directories, mixed by weight")
+    cache: Path | None = Field(
+        None, description="directory for decoded images; default: beside each dataset, as "
+        "DIR.cache")
 
     def recipe(self):
         """Read ``--config`` with ``--set`` applied."""
@@ -38,7 +41,8 @@ class TrainArguments(RecipeArguments):
 
     out: Path | None = Field(None, description="new run directory")
     resume: Annotated[Path | None, Flag(metavar="RUN")] = Field(
-        None, description="go on with this run instead; takes recipe and data from it")
+        None, description="go on with this run instead; takes recipe and data from it, with "
+        "--data from where they are now")
     init: Path | None = Field(None, description="checkpoint to start from (fine-tuning)")
     device: str | None = Field(None, description="torch device; default: cpu")
     threads: int | None = Field(
@@ -50,13 +54,17 @@ class TrainArguments(RecipeArguments):
 
     @model_validator(mode="after")
     def _new_run_or_resumed_one(self):
-        fields = {"config": "config", "settings": "set", "data": "data", "out": "out",
-                  "init": "init", "wandb": "wandb"}
+        fields = {"config": "config", "settings": "set", "out": "out", "init": "init",
+                  "wandb": "wandb"}
         if self.resume is not None:
             mixed = [flag for name, flag in fields.items() if getattr(self, name)]
             if mixed:
                 raise ValueError(f"--resume {self.resume} takes everything from the run; leave "
                                  f"--{mixed[0]} out")
+            weighted = next((d for d in self.data if "=" in d and not Path(d).exists()), None)
+            if weighted:
+                raise ValueError(f"--data {weighted} gives a weight, and --resume takes it from "
+                                 "the run; give the directory alone")
         else:
             missing = [n for n in ("config", "data", "out") if not getattr(self, n)]
             if missing:
@@ -69,23 +77,34 @@ def train(options: TrainArguments) -> int:
     """Train from the start or go on with a run; 143 if it was stopped."""
     wait_passively()
     if options.resume is None:
-        options.recipe()  # before processes are started
+        options.recipe()  # before anything heavy is imported
+    from training.learning.mixture import parse_sources
+    from training.learning.run_directory import RunDirectory
+    from training.learning.train import RunOptions, begun_run, check_run, resume
+    from training.learning.train import train as train_policy
+
+    run, sources = options.resume or options.out, parse_sources(options.data)
+    places = [path for path, _ in sources]
+    if options.resume is not None:
+        recipe, run_options = begun_run(run, options.device, options.threads, options.cache,
+                                        places)
+    else:
+        if "WORLD_SIZE" not in os.environ:  # the first process of several makes it
+            RunDirectory.check_new(run)
+        recipe, run_options = options.recipe(), RunOptions(
+            sources, options.device or "cpu", options.threads, options.init, options.wandb,
+            options.cache)
     if options.processes > 1 and "WORLD_SIZE" not in os.environ:
+        # Here once, so that what is wrong is said once, and the images are decoded once.
+        check_run(recipe, run_options, options.processes)
         # This command again, once in every process.
         return subprocess.call(
             [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node",
              str(options.processes), "-m", "tinyvla_ros.cli", *sys.argv[1:]])
-    from training.learning.mixture import parse_sources
-    from training.learning.train import RunOptions, resume
-    from training.learning.train import train as train_policy
-
-    run = options.resume or options.out
     if options.resume is not None:
-        complete = resume(run, options.device, options.threads)
+        complete = resume(run, options.device, options.threads, options.cache, places)
     else:
-        run_options = RunOptions(parse_sources(options.data), options.device or "cpu",
-                                 options.threads, options.init, options.wandb)
-        complete = train_policy(options.recipe(), run_options, run)
+        complete = train_policy(recipe, run_options, run)
     if not complete:
         print(f"stopped, all saved; go on with: tinyvla train --resume {run}")
         return STOPPED
@@ -142,7 +161,8 @@ def diagnose(options: DiagnoseArguments) -> int:
     subject = checkpoint_subject(options.checkpoint) if options.checkpoint else \
         Subject(str(options.config), options.recipe())
     diagnosis = diagnose_subject(subject, parse_sources(options.data), options.device,
-                                 options.steps, options.gpu_gb, options.utilization)
+                                 options.steps, options.gpu_gb, options.utilization,
+                                 options.cache)
     print(report_text(diagnosis))
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -209,7 +209,11 @@ def find_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise InputError(f"Unknown device {name!r}; give 'cpu', 'cuda' or 'cuda:N'.") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"Device {name!r} is not available on this machine; use 'cpu'.")
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise InputError(f"Unknown device {name!r}; give 'cpu', 'cuda' or 'cuda:N'.")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type == "cuda" and (device.index or 0) >= count:
+        others = f" or 'cuda:0' to 'cuda:{count - 1}'" if count else ""
+        raise InputError(f"Device {name!r} is not available on this machine; use 'cpu'{others}.")
     return device

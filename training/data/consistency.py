@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -100,8 +100,13 @@ def _episode_findings(tables: Tables) -> Iterator[Finding]:
                       "missing files of meta/episodes, or write the dataset again.")
 
 
-def frame_findings(tables: Tables) -> Iterator[Finding]:
-    """Check frame numbers, time stamps and video spans within each episode."""
+def frame_findings(tables: Tables, used: Collection[str]) -> Iterator[Finding]:
+    """Check frame numbers, time stamps and video spans within each episode.
+
+    Args:
+        tables: the dataset.
+        used: the features that are read; what is wrong with the videos of others is a warning.
+    """
     rows, fps = tables.rows, tables.info["fps"]
     starts = episode_starts(tables)
     first = np.repeat(starts, np.diff([*starts, tables.frames]))
@@ -129,7 +134,8 @@ def frame_findings(tables: Tables) -> Iterator[Finding]:
                       f"{tables.frame_name(int(wrong[0]) + 1)}, {len(wrong)} frames in all; "
                       "remove repeated frames.")
     for feature in tables.episodes.videos:
-        yield from _span_findings(tables, feature)
+        for finding in _span_findings(tables, feature):
+            yield replace(finding, error=feature in used)
 
 
 def _span_findings(tables: Tables, feature: str) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tinyvla_ros.core.configuration import read_json
+from training.data.lerobot_reader import parquet_files
 
 # Fingerprints of release 0.1.0 have no prefix and cover only names and sizes of large files.
 PREFIX = "sha256-"
@@ -75,10 +76,10 @@ def of_names_and_sizes(root: str | Path) -> str:
 
 
 def _files(root: Path) -> list[Path]:
+    videos = (p for p in (root / "videos").rglob("*.mp4") if not p.name.startswith("."))
     return [root / "meta" / "info.json", root / "meta" / "tasks.parquet",
-            *sorted((root / "meta" / "episodes").glob("*/*.parquet")),
-            *sorted((root / "data").glob("*/*.parquet")),
-            *sorted((root / "videos").rglob("*.mp4"))]
+            *parquet_files(root / "meta" / "episodes"), *parquet_files(root / "data"),
+            *sorted(videos)]
 
 
 def _hash(path: Path) -> str:

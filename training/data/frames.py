@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tinyvla_ros.core.errors import InputError
 from training.data.consistency import time_tolerance
-from training.data.lerobot_format import VIDEO_PATH
+from training.data.image_file import decode_color
+from training.data.lerobot_format import VIDEO_PATH, image_size
 from training.data.lerobot_reader import Tables, is_lfs_pointer, unreadable
 
 BATCH_ROWS = 64
+# ITU-T H.273, transfer characteristics: SMPTE ST 2084 (PQ) and ARIB STD-B67 (HLG).
+HDR = (16, 18)
 
 
 def _fail(error: InputError) -> None:
@@ -38,32 +40,32 @@ def camera_frames(tables: Tables, feature: str,
         row of the data and (height, width, 3) uint8 RGB.
 
     Raises:
-        InputError: an image or a video is missing, cannot be decoded or is too short.
+        InputError: an image or a video is missing, cannot be decoded or is too short, is no color
+            of 8 bits, or has another size than declared.
     """
-    if tables.info["features"][feature]["dtype"] == "video":
-        yield from _from_videos(tables, feature, on_error)
-    else:
-        yield from _from_data_files(tables, feature, on_error)
+    of_camera = _from_videos if tables.info["features"][feature]["dtype"] == "video" else \
+        _from_data_files
+    height, width = image_size(tables.info["features"][feature])
+    wrong: set[tuple[int, ...]] = set()
+    for row, image in of_camera(tables, feature, on_error):
+        size = image.shape[:2]
+        if size != (height, width) and size not in wrong:
+            wrong.add(size)
+            on_error(InputError(
+                f"'{feature}' is {size[0]}x{size[1]} in {tables.frame_name(row)}, meta/info.json "
+                f"declares {height}x{width} (height x width); make 'shape' agree."))
+        yield row, image
 
 
 def _from_data_files(tables, feature, on_error):
     row = 0
     for path in tables.files:
         for cell in _cells(path, feature):
-            data = cell["bytes"] if isinstance(cell, dict) else cell
-            image = None
-            if isinstance(cell, dict) and cell["path"] and not data:
-                raise InputError(f"{path} holds only the name of the image '{feature}' of "
-                                 f"{tables.frame_name(row)} ({cell['path']}), not the image; "
-                                 "write the dataset again with lerobot, which embeds images.")
-            if data:
-                image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-            if image is None:
-                on_error(InputError(
-                    f"{path}: the image '{feature}' of {tables.frame_name(row)} cannot be "
-                    "decoded; write that episode again or delete it."))
-            else:
-                yield row, np.ascontiguousarray(image[:, :, ::-1])
+            try:
+                yield row, decode_color(cell)
+            except ValueError as err:
+                on_error(InputError(f"{path}: the image '{feature}' of {tables.frame_name(row)} "
+                                    f"{err}."))
             row += 1
 
 
@@ -83,12 +85,8 @@ def video_files(tables: Tables, feature: str) -> Iterator[tuple[Path, np.ndarray
     """Yield the video files of a feature, each with the positions of its episodes."""
     spans = tables.episodes.videos[feature]
     for chunk, number in sorted(set(zip(spans.chunk.tolist(), spans.file.tolist(), strict=True))):
-        pattern = tables.info.get("video_path") or VIDEO_PATH
-        try:
-            path = pattern.format(video_key=feature, chunk_index=chunk, file_index=number)
-        except (LookupError, ValueError, AttributeError):
-            raise InputError(f"{tables.root}/meta/info.json: 'video_path' is {pattern!r}, which "
-                             f"is not of v3.0; write {VIDEO_PATH!r}.") from None
+        path = (tables.info.get("video_path") or VIDEO_PATH).format(
+            video_key=feature, chunk_index=chunk, file_index=number)
         yield tables.root / path, np.flatnonzero((spans.chunk == chunk) & (spans.file == number))
 
 
@@ -122,7 +120,8 @@ def _at_times(path: Path, tables: Tables, rows: np.ndarray, times: np.ndarray
     first = tables.frame_name(rows[0])
     if not path.is_file():
         raise InputError(f"{path} is missing, it holds {first}; copy the videos directory again.")
-    wanted, now, tolerance = 0, None, time_tolerance(times)
+    wanted, tolerance = 0, time_tolerance(times)
+    before = now = None
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
@@ -132,7 +131,9 @@ def _at_times(path: Path, tables: Tables, rows: np.ndarray, times: np.ndarray
             for frame in container.decode(stream):
                 if frame.pts is None:
                     continue
-                now, image = float(frame.pts * stream.time_base), None
+                if now is None:
+                    _check_color(path, stream, frame)
+                before, now, image = now, float(frame.pts * stream.time_base), None
                 if now > times[wanted] + tolerance[wanted]:
                     break
                 while wanted < len(rows) and abs(times[wanted] - now) <= tolerance[wanted]:
@@ -148,6 +149,27 @@ def _at_times(path: Path, tables: Tables, rows: np.ndarray, times: np.ndarray
         reason = err.strerror or err
         raise InputError(f"{path} cannot be decoded at {tables.frame_name(rows[wanted])} "
                          f"({reason}); {fix}.") from None
-    state = "no frame could be decoded" if now is None else f"the nearest is at {now:.4f} s"
+    around = [t for t in (before, now) if t is not None]
+    state = "no frame could be decoded" if not around else \
+        f"the nearest is at {min(around, key=lambda t: abs(t - times[wanted])):.4f} s"
     raise InputError(f"{path} has no frame at {times[wanted]:.4f} s for "
                      f"{tables.frame_name(rows[wanted])} ({state}); {fix}.")
+
+
+def _check_color(path: Path, stream, frame) -> None:
+    """Refuse a video whose frames are no color, or not upright, as FFmpeg decodes them."""
+    parts, name = frame.format.components, frame.format.name
+    fix = "leave that camera out, or encode it again as 'yuv420p'"
+    if len(parts) == 1 and parts[0].bits > 8 and not frame.format.has_palette:
+        raise InputError(f"{path} holds '{name}', {parts[0].bits} bits of gray like a depth map, "
+                         f"and color is valid; {fix}.")
+    if any(part.is_alpha for part in parts):
+        raise InputError(f"{path} holds '{name}' with transparency, and opaque color is valid; "
+                         f"{fix}.")
+    if stream.codec_context.color_trc in HDR:
+        raise InputError(f"{path} holds high dynamic range (color_trc "
+                         f"{stream.codec_context.color_trc}), whose colors a robot's camera does "
+                         f"not have; {fix}.")
+    if frame.rotation:
+        raise InputError(f"{path} says that it is to be turned by {frame.rotation} degrees, and "
+                         "frames are taken as they are stored; encode it upright.")

@@ -8,17 +8,24 @@ file is either read or refused in one sentence; whether the tables fit each othe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import InputError
-from training.data.lerobot_format import INDEX_COLUMNS, feature_size
+from training.data.lerobot_format import (
+    DATA_PATH,
+    INDEX_COLUMNS,
+    VIDEO_PATH,
+    feature_size,
+)
 
 
 @dataclass(frozen=True)
@@ -91,16 +98,15 @@ class Tables:
         """Read a numeric feature of all rows.
 
         Returns:
-            (frames, size) in the dtype of the feature.
+            (frames, size) as stored: where float32 is declared, the file may hold float64.
 
         Raises:
-            InputError: the column is missing or does not have the declared shape.
+            InputError: the column is missing, or does not have the declared shape or kind.
         """
         feature = self.info["features"][name]
-        size = feature_size(feature)
-        return np.concatenate([
-            _values(read_columns(file, [name]), name, size, np.dtype(feature["dtype"]), file)
-            for file in self.files])
+        size, dtype = feature_size(feature), np.dtype(feature["dtype"])
+        return np.concatenate([_values(read_columns(file, [name]), name, size, dtype, file)
+                               for file in self.files])
 
 
 def read_tables(root: str | Path) -> Tables:
@@ -112,7 +118,7 @@ def read_tables(root: str | Path) -> Tables:
     """
     root = Path(root)
     info = read_info(root)
-    files = sorted((root / "data").glob("*/*.parquet"))
+    files = parquet_files(root / "data")
     if not files:
         raise InputError(f"{root} has no data files (data/chunk-000/file-000.parquet ...); copy "
                          "the whole dataset directory again.")
@@ -122,6 +128,11 @@ def read_tables(root: str | Path) -> Tables:
     if not len(rows["index"]):
         raise InputError(f"{root} holds no frames; collect demonstrations first.")
     return Tables(root, info, files, _read_tasks(root), _read_episodes(root, info), rows)
+
+
+def parquet_files(folder: Path) -> list[Path]:
+    """Return the parquet files of a table, in order; hidden ones are macOS's, not the table's."""
+    return sorted(p for p in folder.glob("*/*.parquet") if not p.name.startswith("."))
 
 
 def read_info(root: Path) -> dict:
@@ -144,7 +155,7 @@ def read_info(root: Path) -> dict:
     if not info.get("total_frames"):
         raise InputError(f"{root} holds no frames; collect demonstrations first.")
     fps = info.get("fps")
-    if not isinstance(fps, int | float) or not fps > 0:
+    if isinstance(fps, bool) or not isinstance(fps, int | float) or not 0 < fps < math.inf:
         raise InputError(f"{path}: 'fps' is {fps!r}; give the frames per second, above 0.")
     features = info.get("features")
     if not isinstance(features, dict) or not all(
@@ -152,6 +163,18 @@ def read_info(root: Path) -> dict:
             and isinstance(f.get("shape"), list) for f in features.values()):
         raise InputError(f"{path}: 'features' must map each name to its 'dtype' and 'shape'; "
                          "write the dataset again with lerobot.")
+    for name, feature in features.items():
+        if not all(type(side) is int and side > 0 for side in feature["shape"]):
+            raise InputError(f"{path}: '{name}' has shape {feature['shape']}; give whole numbers "
+                             "above 0.")
+    if (info.get("data_path") or DATA_PATH) != DATA_PATH:
+        raise InputError(f"{path}: data_path is {info['data_path']!r}, and only lerobot's "
+                         f"{DATA_PATH!r} is read; move the files there and write that.")
+    try:
+        (info.get("video_path") or VIDEO_PATH).format(video_key="", chunk_index=0, file_index=0)
+    except (AttributeError, LookupError, ValueError):
+        raise InputError(f"{path}: video_path is {info['video_path']!r}; write a path like "
+                         f"{VIDEO_PATH!r}.") from None
     return info
 
 
@@ -209,7 +232,7 @@ def _read_tasks(root: Path) -> tuple[str, ...]:
                          "lerobot.")
     table = read_columns(path, ["task_index", text[0]]).to_pydict()
     tasks = dict(zip(table["task_index"], table[text[0]], strict=True))
-    if sorted(tasks) != list(range(len(table["task_index"]))) or not tasks:
+    if set(tasks) != set(range(len(table["task_index"]))) or not tasks:
         shown = ", ".join(str(i) for i in table["task_index"][:10]) or "no rows"
         raise InputError(f"{path} has task_index {shown}; they must be 0, 1, 2 ... without gaps or"
                          " repetitions.")
@@ -217,7 +240,7 @@ def _read_tasks(root: Path) -> tuple[str, ...]:
 
 
 def _read_episodes(root: Path, info: dict) -> Episodes:
-    files = sorted((root / "meta" / "episodes").glob("*/*.parquet"))
+    files = parquet_files(root / "meta" / "episodes")
     if not files:
         raise InputError(f"{root} has no episode table (meta/episodes/chunk-000/file-000.parquet)"
                          "; copy the 'meta' directory again.")
@@ -251,23 +274,51 @@ def _is_list(kind: pa.DataType) -> bool:
 
 def _values(table: pa.Table, name: str, size: int, dtype: np.dtype, path: Path) -> np.ndarray:
     """Return a column as (rows, size), whether stored as scalars, lists or nested lists."""
-    parts = [np.empty(0, dtype)]
+    parts = [np.empty((0, size), dtype)]
     for chunk in table[name].chunks:
         if isinstance(chunk, pa.ExtensionArray):
             chunk = chunk.storage
-        nulls = chunk.null_count
-        while not nulls and _is_list(chunk.type):
+        rows, nulls, each = len(chunk), chunk.null_count, 1
+        while not nulls and len(chunk) and _is_list(chunk.type):
+            lengths = np.unique(pc.list_value_length(chunk).to_numpy(zero_copy_only=False))
+            if len(lengths) > 1:
+                raise InputError(f"{path}: column '{name}' has rows of {lengths[0]} and of "
+                                 f"{lengths[-1]} values, meta/info.json declares {size} for every "
+                                 "one; remove those episodes or write them again.")
+            each *= int(lengths[0])
             chunk = chunk.flatten()
             nulls = chunk.null_count
-        if not (pa.types.is_primitive(chunk.type) and not pa.types.is_temporal(chunk.type)):
-            raise InputError(f"{path}: column '{name}' holds {chunk.type}, meta/info.json "
-                             f"declares {dtype}; make 'dtype' agree (images are 'image').")
         if nulls and not pa.types.is_floating(chunk.type):
             raise InputError(f"{path}: column '{name}' has empty cells; fill them or remove those "
                              "episodes.")
-        parts.append(chunk.to_numpy(zero_copy_only=False).astype(dtype, copy=False))
-    flat = np.concatenate(parts)
-    if len(flat) != len(table) * size:
-        raise InputError(f"{path}: column '{name}' holds {len(flat)} values in {len(table)} rows, "
-                         f"meta/info.json declares {size} per row; make 'shape' agree.")
-    return flat.reshape(len(table), size)
+        if rows and each != size:
+            raise InputError(f"{path}: column '{name}' holds {rows * each} values in {rows} rows, "
+                             f"meta/info.json declares {size} per row; make 'shape' agree.")
+        if rows:
+            parts.append(_as_declared(chunk, dtype, name, path).reshape(rows, size))
+    return np.concatenate(parts) if len(parts) != 2 else parts[1]
+
+
+def _as_declared(chunk: pa.Array, dtype: np.dtype, name: str, path: Path) -> np.ndarray:
+    """Return numbers in the declared dtype; floating ones as stored, which may be more exact.
+
+    Raises:
+        InputError: it holds no numbers, or some that the declared dtype cannot hold.
+    """
+    kind = chunk.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        raise InputError(f"{path}: column '{name}' holds {kind}, meta/info.json declares {dtype}; "
+                         "make 'dtype' agree (images are 'image').")
+    values = chunk.to_numpy(zero_copy_only=False)
+    if dtype.kind == "f" and values.dtype.kind == "f":
+        return values
+    with np.errstate(all="ignore"):
+        converted = values.astype(dtype)
+    # A float beyond the integers wraps around to a number that is itself again.
+    inside = True if dtype.kind not in "iu" else \
+        (values >= np.iinfo(dtype).min) & (values <= np.iinfo(dtype).max)
+    wrong = np.flatnonzero(~((converted == values) & inside))
+    if len(wrong):
+        raise InputError(f"{path}: column '{name}' holds {values[wrong[0]]}, which {dtype} of "
+                         "meta/info.json cannot hold; declare the dtype of the column.")
+    return converted

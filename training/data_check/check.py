@@ -4,45 +4,44 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
-from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import prepare_output_directory, write_json
+from tinyvla_ros.core.image_transform import shrink
 from tinyvla_ros.core.tables import markdown_table
-from training.data.consistency import Finding, episode_starts, frame_findings, table_findings
+from training.data.checks.acceptance import check_tables
+from training.data.checks.declarations import Wanted, camera_columns, middle_crop, used_features
+from training.data.checks.images import CameraWatch
+from training.data.checks.statistics import FeatureStatistics, numeric_features
+from training.data.consistency import Finding, episode_starts
 from training.data.fingerprint import fingerprint
+from training.data.frames import camera_frames
 from training.data.lerobot_format import (
     IMAGE_DTYPES,
     INDEX_COLUMNS,
     camera_features,
     image_size,
-    is_depth,
 )
 from training.data.lerobot_reader import Tables, read_tables
 from training.data_check.contact_sheet import MAX_SHEETS, plan_sheets, write_sheet
-from training.data_check.data_statistics import (
-    FeatureStatistics,
-    check_feature,
-    length_findings,
-    numeric_features,
-    stats_findings,
-    task_findings,
-)
-from training.data_check.image_check import CameraCheck, check_camera
 from training.jobs.progress import progress_bar
 
+THUMBNAIL_HEIGHT = 120
 
-def check_dataset(root: Path, out: Path | None = None) -> tuple[dict, Path]:
+
+def check_dataset(root: Path, out: Path | None = None, wanted: Wanted | None = None
+                  ) -> tuple[dict, Path]:
     """Check a dataset; write the report and the contact sheets.
 
     Args:
         root: LeRobotDataset directory.
         out: directory for the report; None for ``results/data_check/<name of the dataset>``.
+        wanted: see ``check``.
 
     Returns:
         What ``report.json`` holds, and the directory.
@@ -57,11 +56,30 @@ def check_dataset(root: Path, out: Path | None = None) -> tuple[dict, Path]:
         raise InputError(f"Output directory {out} is inside the dataset, where lerobot would "
                          "find it; give another one.")
     prepare_output_directory(out)
-    report = check(tables)
+    report = check(tables, wanted)
     sheets = _write_sheets(tables, report, out)
     data = report_data(tables, report, sheets)
     write_json(out / "report.json", data)
     return data, out
+
+
+@dataclass(frozen=True)
+class CameraCheck:
+    """What one camera recorded.
+
+    Attributes:
+        feature: feature name.
+        decoded: number of images that could be decoded.
+        color: (3,) mean RGB in [0, 1].
+        brightness: darkest, mean and brightest image, of 255.
+        thumbnails: row -> (THUMBNAIL_HEIGHT, width, 3) uint8 of the rows asked for.
+    """
+
+    feature: str
+    decoded: int
+    color: np.ndarray
+    brightness: tuple[float, float, float]
+    thumbnails: dict[int, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -70,7 +88,7 @@ class CheckReport:
 
     Attributes:
         features: statistics of the numeric features, index columns left out.
-        cameras: one per image feature, in the order of ``info.json``.
+        cameras: one per camera with pictures, in the order of ``info.json``.
         findings: errors first.
     """
 
@@ -79,49 +97,25 @@ class CheckReport:
     findings: list[Finding]
 
 
-def check(tables: Tables) -> CheckReport:
-    """Check everything in a dataset; one feature and a few images are in memory at a time."""
-    broken = list(table_findings(tables))
-    findings = [*broken, *_column_findings(tables), *frame_findings(tables),
-                *length_findings(tables), *task_findings(tables)]
-    features = []
-    for name in numeric_features(tables.info):
-        try:
-            statistics, found = check_feature(tables, name)
-        except InputError as err:
-            findings.append(Finding("features", str(err)))
-            continue
-        features.append(statistics)
-        findings += found
-    cameras, found = _check_cameras(tables, bool(broken))
-    findings += found
-    findings += [f for camera in cameras for f in camera.findings]
-    findings += _stored_statistics(tables, features, cameras)
-    features = [f for f in features if f.name not in INDEX_COLUMNS]
-    return CheckReport(features, cameras, sorted(findings, key=lambda f: not f.error))
+def check(tables: Tables, wanted: Wanted | None = None) -> CheckReport:
+    """Check everything in a dataset; one feature and a few images are in memory at a time.
+
+    Args:
+        tables: the dataset.
+        wanted: what a policy takes, whose training would ask the same; None for everything.
+    """
+    acceptance = check_tables(tables, wanted)
+    cameras, found = _check_cameras(tables, used_features(tables, wanted), acceptance.videos)
+    features = [f for f in acceptance.features if f.name not in INDEX_COLUMNS]
+    return CheckReport(features, cameras, sorted([*acceptance.findings, *found],
+                                                 key=lambda f: not f.error))
 
 
-def _stored_statistics(tables: Tables, features, cameras) -> list[Finding]:
-    path = tables.root / "meta" / "stats.json"
-    if not path.is_file():
-        return [Finding("stats.json", "meta/stats.json is missing; compute it with lerobot if you "
-                        "want to train there.", error=False)]
-    try:
-        stored = read_json(path)
-    except InputError as err:
-        return [Finding("stats.json", str(err))]
-    return list(stats_findings(stored, features,
-                               {c.feature: c.color for c in cameras if c.decoded}))
-
-
-def _check_cameras(tables: Tables, broken: bool) -> tuple[list[CameraCheck], list[Finding]]:
+def _check_cameras(tables: Tables, used: set[str], videos: bool
+                   ) -> tuple[list[CameraCheck], list[Finding]]:
     features, findings = [], []
-    for feature in camera_features(tables.info).values():
-        spec = tables.info["features"][feature]
-        if is_depth(spec):
-            findings.append(Finding("images", f"'{feature}' is a depth map and was not checked; "
-                                    "check it by other means.", error=False))
-        elif spec["dtype"] == "video" and broken:
+    for feature in camera_columns(tables):
+        if tables.info["features"][feature]["dtype"] == "video" and not videos:
             findings.append(Finding("images", f"The videos of '{feature}' were not checked,"
                                     " since the episode table does not fit the data; repair it.",
                                     error=False))
@@ -133,25 +127,40 @@ def _check_cameras(tables: Tables, broken: bool) -> tuple[list[CameraCheck], lis
               file=sys.stderr) as progress:
         for feature in features:
             try:
-                checks.append(check_camera(tables, feature, keep, progress.update))
+                camera, found = check_camera(tables, feature, keep, progress.update)
+                checks.append(camera)
             except InputError as err:
-                findings.append(Finding("images", str(err)))
+                found = [Finding("images", str(err))]
+            findings += [replace(f, error=f.error and feature in used) for f in found]
     return checks, findings
 
 
-def _column_findings(tables: Tables) -> list[Finding]:
-    """Compare the columns of the data files with the features that are declared."""
-    declared = {n for n, f in tables.info["features"].items() if f["dtype"] != "video"}
-    findings = []
-    for path in tables.files:
-        present = set(pq.read_schema(path).names)
-        for kind, names in (("lacks", declared - present), ("has undeclared", present - declared)):
-            if names:
-                findings.append(Finding(
-                    "features", f"{path.relative_to(tables.root).as_posix()} {kind} "
-                    f"{', '.join(sorted(names))}; make 'features' in meta/info.json agree, lerobot"
-                    " refuses the file."))
-    return findings[:3]  # what is wrong with one file mostly is with all
+def check_camera(tables: Tables, feature: str, keep: set[int], advance: Callable[[], object]
+                 ) -> tuple[CameraCheck, list[Finding]]:
+    """Decode and check every image of a camera.
+
+    Args:
+        tables: the dataset; for videos its episode table must fit its rows.
+        feature: an ``image`` or ``video`` feature.
+        keep: rows whose image is kept as a thumbnail.
+        advance: called after every image.
+    """
+    watch, thumbnails, faults = CameraWatch(tables, feature), {}, []
+    for row, image in camera_frames(tables, feature, faults.append):
+        watch.see(row, image)
+        if row in keep:
+            height, width = image.shape[:2]
+            thumbnails[row] = shrink(image, THUMBNAIL_HEIGHT,
+                                     max(1, round(width * THUMBNAIL_HEIGHT / height)))
+        advance()
+    more = f" ({len(faults) - 1} more of '{feature}')" if len(faults) > 1 else ""
+    findings = [Finding("images", f"{fault}{more}") for fault in faults[:1]]
+    brightness = watch.colors.mean(1)
+    seen = brightness[np.isfinite(brightness)]
+    levels = (float(seen.min()), float(seen.mean(dtype=np.float64)), float(seen.max())) \
+        if len(seen) else (np.nan,) * 3
+    return (CameraCheck(feature, len(seen), watch.color, levels, thumbnails),
+            [*findings, *watch.findings()])
 
 
 def _write_sheets(tables: Tables, report: CheckReport, out: Path) -> list[str]:
@@ -179,6 +188,7 @@ def report_data(tables: Tables, report: CheckReport, sheets: list[str]) -> dict:
         height, width = image_size(spec)
         cameras.append({"feature": camera.feature, "dtype": spec["dtype"], "height": height,
                         "width": width, "decoded": camera.decoded,
+                        "square_crop": middle_crop(width, height, 1.0),
                         "mean_color": _plain(camera.color),
                         "brightness": _plain(np.array(camera.brightness))})
     features = [{"name": f.name, "channels": f.channels,
@@ -211,9 +221,11 @@ def report_text(data: dict) -> str:
                  + (f"\nand {more} more tasks" if more else ""))
     if data["cameras"]:
         parts.append(markdown_table(
-            ("camera", "stored as", "size", "images", "darkest of 255", "mean", "brightest"),
+            ("camera", "stored as", "size", "images", "darkest of 255", "mean", "brightest",
+             "crop for a square"),
             [(c["feature"], c["dtype"], f"{c['width']}x{c['height']}", c["decoded"],
-              *(_number(v, 0) for v in c["brightness"])) for c in data["cameras"]]))
+              *(_number(v, 0) for v in c["brightness"]),
+              c["square_crop"] if c["width"] != c["height"] else "-") for c in data["cameras"]]))
     for feature in data["features"]:
         keys, shares = ["min", "mean", "std", "max"], []
         if feature["name"].split(".")[0] == "action":

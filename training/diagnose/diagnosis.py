@@ -112,7 +112,8 @@ def checkpoint_subject(path: Path) -> Subject:
 
 
 def diagnose(subject: Subject, sources: Sequence[tuple[Path, float]] = (), device: str = "cpu",
-             steps: int = 150, gpu_gb: float = 6.0, utilization: float = 0.65) -> Diagnosis:
+             steps: int = 150, gpu_gb: float = 6.0, utilization: float = 0.65,
+             cache: Path | None = None) -> Diagnosis:
     """Run all checks.
 
     Args:
@@ -121,6 +122,7 @@ def diagnose(subject: Subject, sources: Sequence[tuple[Path, float]] = (), devic
         device: torch device.
         steps: steps of the one-batch check.
         gpu_gb: see ``Diagnosis``; utilization likewise.
+        cache: see ``load_demonstrations``.
 
     Raises:
         InputError: see ``load_mixture``; also an unknown device, or instructions that a
@@ -134,7 +136,7 @@ def diagnose(subject: Subject, sources: Sequence[tuple[Path, float]] = (), devic
         "bfloat16" if use_bfloat16(options.precision, device) else "float32",
         options.batch_size, gpu_gb=gpu_gb, utilization=utilization)
     if sources:
-        data = load_mixture(sources, recipe)
+        data = load_mixture(sources, recipe, cache)
         if checkpoint:
             data = _with_instructions(data, checkpoint.config)
         normalizer = checkpoint.normalizer if checkpoint else fit_normalizer(data)

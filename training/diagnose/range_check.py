@@ -12,18 +12,15 @@ import torch
 
 from tinyvla_ros.policy.config import ActionSpec
 from tinyvla_ros.policy.normalizer import MIN_STD, Normalizer
+from training.data.checks.images import BLANK, DARK
+from training.data.checks.values import DISCRETE_VALUES, LIMIT_MARGIN, SATURATED_SHARE
 from training.data.consistency import Finding
 from training.data.dataset import Demonstrations
-from training.data_check.data_statistics import DISCRETE_VALUES
-from training.data_check.image_check import BLANK, DARK
 
 # Smooth motion stays within 4 or 5 standard deviations; what lies beyond 8 is a glitch.
 OUTLIER = 8.0
 # A checkpoint meets other data: so many values beyond so many deviations are not chance.
 FOREIGN_DEVIATIONS, FOREIGN_SHARE = 4.0, 0.01
-SATURATED_SHARE = 0.5
-# Of the range between the limits: what a recording in float32 or with a step may be off.
-LIMIT_MARGIN = 1e-3
 IMAGES = 256
 
 

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.policy.language_config import fold
+from training.data.consistency import Finding
 from training.data.dataset import Demonstrations, load_demonstrations
+from training.data.lerobot_reader import read_info
 from training.learning.recipe import Recipe
 
 
@@ -88,6 +91,11 @@ def load_mixture(sources: Sequence[tuple[Path, float]], recipe: Recipe,
     """
     parts = [load_demonstrations(root, recipe.cameras, recipe.state, recipe.action, cache)
              for root, _ in sources]
+    robots = [f"{part.root} of {read_info(part.root).get('robot_type')!r}" for part in parts]
+    if len({robot.rsplit(" of ", 1)[1] for robot in robots}) > 1:
+        parts[0] = replace(parts[0], notes=(*parts[0].notes, Finding(
+            "robots", f"The datasets are of several robots ({', '.join(robots)}), and one policy "
+            "gets them all; make sure that names and units mean the same.", error=False)))
     steps = {p.actions.shape[1] for p in parts}
     if len(steps) > 1:
         raise InputError(f"The datasets have {sorted(steps)} actions per frame; mix only "
@@ -97,11 +105,15 @@ def load_mixture(sources: Sequence[tuple[Path, float]], recipe: Recipe,
 
 def concatenate(parts: Sequence[Demonstrations], weights: Sequence[float]) -> Mixture:
     """Concatenate loaded datasets; see ``load_mixture``."""
-    tasks = tuple(dict.fromkeys(task for part in parts for task in part.tasks))
+    # As a policy compares them; the first spelling stays.
+    spelling: dict[str, str] = {}
+    for task in (task for part in parts for task in part.tasks):
+        spelling.setdefault(fold(task), task)
+    tasks = tuple(spelling.values())
     indices, groups, group_weights, starts, ends = [], [], [], [], []
     frames = 0
     for part, weight in zip(parts, weights, strict=True):
-        table = np.array([tasks.index(task) for task in part.tasks])
+        table = np.array([tasks.index(spelling[fold(task)]) for task in part.tasks])
         used = np.unique(part.task_index)
         groups.append(np.searchsorted(used, part.task_index) + len(group_weights))
         group_weights += [weight / len(used)] * len(used)
@@ -116,4 +128,5 @@ def concatenate(parts: Sequence[Demonstrations], weights: Sequence[float]) -> Mi
         actions=np.concatenate([p.actions for p in parts]),
         task_index=np.concatenate(indices), starts=np.concatenate(starts),
         ends=np.concatenate(ends), fingerprint="+".join(p.fingerprint for p in parts),
+        notes=tuple(note for p in parts for note in p.notes),
         group=np.concatenate(groups), group_weights=tuple(group_weights))

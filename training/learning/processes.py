@@ -12,6 +12,7 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.policy import find_device
 
 
@@ -54,6 +55,13 @@ class Process:
             distributed.barrier()
 
 
+def check_share(batch_size: int, processes: int) -> None:
+    """Raise ``InputError`` if processes cannot share every batch evenly."""
+    if batch_size % processes:
+        raise InputError(f"Batch size {batch_size} cannot be shared evenly by {processes} "
+                         "processes; make it a multiple.")
+
+
 @contextmanager
 def join_processes(device: str) -> Iterator[Process]:
     """Join the processes that ``torchrun`` started; without it, this one is alone.
@@ -69,8 +77,12 @@ def join_processes(device: str) -> Iterator[Process]:
     if world_size == 1:
         yield Process(0, 1, device)
         return
-    if device == "cuda":
+    if device.startswith("cuda"):
+        if device != "cuda":
+            raise InputError(f"Device {device!r} cannot be shared by {world_size} processes; give "
+                             "'cuda', and each takes a GPU of its own.")
         device = f"cuda:{os.environ['LOCAL_RANK']}"
+        find_device(device)
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:

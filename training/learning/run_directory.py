@@ -27,7 +27,7 @@ from safetensors.torch import save_file
 
 from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.files import create_directory, write_json
+from tinyvla_ros.core.files import create_directory, refuse_to_overwrite, write_json
 from tinyvla_ros.policy.checkpoint import load_tensors
 
 STATE, REPORT, STEPS, LAST, BEST = "state.safetensors", "train.json", "steps", "last", "best"
@@ -47,9 +47,13 @@ class RunDirectory:
             InputError: it holds something, or cannot be created.
         """
         path = Path(path)
-        is_run = (path / REPORT).is_file()
-        create_directory(path, f" (or continue it: --resume {path})" if is_run else "")
+        create_directory(path, _hint(path))
         return cls(path)
+
+    @classmethod
+    def check_new(cls, path: Path) -> None:
+        """Raise ``InputError`` if the directory holds something."""
+        refuse_to_overwrite(path, _hint(path))
 
     @classmethod
     def open(cls, path: str | Path) -> RunDirectory:
@@ -167,6 +171,10 @@ class RunDirectory:
                 f"Cannot save to {self.path} ({getattr(err, 'strerror', None) or err}); earlier "
                 f"saves are untouched: make room, then continue with --resume {self.path}."
             ) from None
+
+
+def _hint(path: Path) -> str:
+    return f" (or continue it: --resume {path})" if (path / REPORT).is_file() else ""
 
 
 def _name_in_0_1_0(name: str) -> str:

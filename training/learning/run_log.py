@@ -11,6 +11,22 @@ from torch.utils.tensorboard import SummaryWriter
 from tinyvla_ros.core.errors import InputError
 
 
+def require_wandb(project: str | None):
+    """Return the module ``wandb`` if a project is given.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    if not project:
+        return None
+    try:
+        import wandb
+    except ImportError:
+        raise InputError(f"Weights & Biases (project {project!r}) is not installed; type "
+                         "'pip install wandb', or leave --wandb out.") from None
+    return wandb
+
+
 class RunLog:
     """Where a run's figures go.
 
@@ -28,13 +44,9 @@ class RunLog:
                  config: dict | None = None):
         self._wandb = None
         if wandb:
-            try:
-                import wandb as module
-            except ImportError:
-                raise InputError(f"Weights & Biases (project {wandb!r}) is not installed; type "
-                                 "'pip install wandb', or leave --wandb out.") from None
-            self._wandb = module.init(project=wandb, name=run.name, dir=str(run), config=config,
-                                      id=run.resolve().name, resume="allow")
+            self._wandb = require_wandb(wandb).init(
+                project=wandb, name=run.name, dir=str(run), config=config,
+                id=run.resolve().name, resume="allow")
         self._tensorboard = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1)
 
     def __enter__(self) -> RunLog:

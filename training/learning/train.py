@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +19,15 @@ from tinyvla_ros.policy.checkpoint import load_checkpoint, save_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.model.base_model import with_fingerprint
 from tinyvla_ros.policy.normalizer import Normalizer
+from tinyvla_ros.policy.policy import find_device
 from tinyvla_ros.policy.pretrained import BaseModelSource
 from training.data.fingerprint import is_same_data
 from training.learning.learner import Learner, count_parameters, parameter_table
 from training.learning.mixture import Mixture, load_mixture
-from training.learning.processes import Process, join_processes
+from training.learning.processes import Process, check_share, join_processes
 from training.learning.recipe import Recipe
 from training.learning.run_directory import LAST, RunDirectory
-from training.learning.run_log import RunLog
+from training.learning.run_log import RunLog, require_wandb
 from training.learning.trainer import Trainer
 
 # What a checkpoint to start from must have in common with the recipe and data.
@@ -69,9 +71,12 @@ def train(recipe: Recipe, options: RunOptions, out: str | Path) -> bool:
     """
     with join_processes(options.device) as process:
         # Before the data are read, which may take long.
+        check_share(recipe.optimization.batch_size, process.world_size)
+        require_wandb(options.wandb)
         run = RunDirectory.create(out) if process.is_main_process else RunDirectory(Path(out))
         process.wait()
         data = load_mixture(options.sources, recipe, options.cache)
+        _warn(data, process)
         trainer, normalizer = _start(recipe, options, data, process)
         identity = _identity(recipe, options, data, trainer)
         if process.is_main_process:
@@ -79,8 +84,20 @@ def train(recipe: Recipe, options: RunOptions, out: str | Path) -> bool:
         return _run(run, trainer, normalizer, identity, options.wandb)
 
 
+def check_run(recipe: Recipe, options: RunOptions, processes: int) -> Mixture:
+    """Check what would stop a run with so many processes, and decode the images; return the data.
+
+    Raises:
+        InputError: see ``train``.
+    """
+    find_device(options.device)
+    check_share(recipe.optimization.batch_size, processes)
+    require_wandb(options.wandb)
+    return load_mixture(options.sources, recipe, options.cache)
+
+
 def resume(path: str | Path, device: str | None = None, threads: int | None = None,
-           cache: Path | None = None) -> bool:
+           cache: Path | None = None, places: Sequence[Path] = ()) -> bool:
     """Go on with a run from its last save: same weights, bit by bit, as without a break.
 
     That holds on the CPU with the same number of threads and processes.
@@ -90,27 +107,28 @@ def resume(path: str | Path, device: str | None = None, threads: int | None = No
         device: torch device, None for the run's own.
         threads: CPU threads, None for the run's own.
         cache: see ``load_demonstrations``.
+        places: where the run's datasets are now, in its order; none for where they were.
 
     Returns:
         As ``train``.
 
     Raises:
-        InputError: not a run, already finished, its data changed, damaged files.
+        InputError: not a run, already finished, its data moved or changed, damaged files.
     """
     run = RunDirectory.open(path)
     report = run.report()
-    recipe = parse(Recipe, report.get("recipe"), f"{run.path}/train.json: recipe")
-    sources = [(Path(d["path"]), d["weight"]) for d in report["data"]]
-    init = report["init"] and Path(report["init"]["path"])
-    options = RunOptions(sources, device or report["device"], threads or report["threads"], init,
-                         report["wandb"], cache)
+    recipe, options = begun_run(path, device, threads, cache, places)
+    sources = options.sources
     with join_processes(options.device) as process:
-        data = load_mixture(sources, recipe, cache)
+        check_share(recipe.optimization.batch_size, process.world_size)
+        data = load_mixture(options.sources, recipe, options.cache)
+        _warn(data, process)
         expected = "+".join(d["fingerprint"] for d in report["data"])
         if not is_same_data(expected, data.fingerprint, [root for root, _ in sources]):
-            raise InputError(f"The data of {run.path} changed since it was started (fingerprint "
-                             f"{data.fingerprint}, then {expected}); restore them, or train again "
-                             "with another --out.")
+            where = ", ".join(str(root) for root, _ in sources)
+            raise InputError(f"The data of {run.path} are not those in {where} (fingerprint "
+                             f"{data.fingerprint}, then {expected}); restore them, give --data "
+                             "with the places where they are, or train again with another --out.")
         if run.saved:
             last = load_checkpoint(run.path / LAST)
             normalizer = last.normalizer
@@ -124,7 +142,46 @@ def resume(path: str | Path, device: str | None = None, threads: int | None = No
             raise InputError(f"{run.path} is finished (step {trainer.step} of "
                              f"{recipe.optimization.steps}); evaluate {run.path}/last, or start "
                              f"from it with --init {run.path}/last.")
+        if places and process.is_main_process:
+            for entry, (root, _) in zip(report["data"], sources, strict=True):
+                entry["path"] = str(root.resolve())
         return _run(run, trainer, normalizer, report, options.wandb)
+
+
+def begun_run(path: str | Path, device: str | None = None, threads: int | None = None,
+              cache: Path | None = None, places: Sequence[Path] = ()
+              ) -> tuple[Recipe, RunOptions]:
+    """Return recipe and options of a run that was begun; see ``resume``."""
+    run = RunDirectory.open(path)
+    report = run.report()
+    recipe = parse(Recipe, report.get("recipe"), f"{run.path}/train.json: recipe")
+    init = report["init"] and Path(report["init"]["path"])
+    return recipe, RunOptions(
+        _sources(run, report["data"], places), device or report["device"],
+        threads or report["threads"], init, report["wandb"], cache)
+
+
+def _sources(run: RunDirectory, stored: list[dict], places: Sequence[Path]
+             ) -> list[tuple[Path, float]]:
+    """Return directories and weights of a run's datasets, which may have moved."""
+    if places and len(places) != len(stored):
+        names = ", ".join(d.get("name") or Path(d["path"]).name for d in stored)
+        raise InputError(f"{run.path} was started with {len(stored)} dataset(s) ({names}), and "
+                         f"--data names {len(places)}; give all of them, in this order.")
+    roots = list(places) or [Path(d["path"]) for d in stored]
+    missing = next((root for root in roots if not root.is_dir()), None)
+    if missing is not None:
+        raise InputError(f"The data of {run.path} are not at {missing}; give the place where they "
+                         f"are: tinyvla train --resume {run.path} --data DIR"
+                         + " DIR" * (len(roots) - 1) + ".")
+    return [(root, d["weight"]) for root, d in zip(roots, stored, strict=True)]
+
+
+def _warn(data: Mixture, process: Process) -> None:
+    """Print what 'tinyvla data check' would warn about."""
+    if process.is_main_process:
+        for note in data.notes:
+            print(f"warning: {note.text}", file=sys.stderr, flush=True)
 
 
 def fit_normalizer(data: Mixture) -> Normalizer:

@@ -21,7 +21,7 @@ from training.jobs.progress import progress_bar
 from training.learning.batches import VALIDATION, Batch, BatchSampler
 from training.learning.learner import Learner
 from training.learning.mixture import Mixture
-from training.learning.processes import Process
+from training.learning.processes import Process, check_share
 from training.learning.recipe import Optimization, Recipe
 from training.learning.run_log import RunLog
 
@@ -47,9 +47,7 @@ class Trainer:
 
     def __init__(self, learner: Learner, recipe: Recipe, data: Mixture, process: Process):
         self.options = options = recipe.optimization
-        if options.batch_size % process.world_size:
-            raise InputError(f"Batch size {options.batch_size} cannot be shared evenly by "
-                             f"{process.world_size} processes; make it a multiple.")
+        check_share(options.batch_size, process.world_size)
         self.recipe, self.learner, self.data, self.process = recipe, learner, data, process
         # Frozen weights are the same tensors in both (``Backbone``).
         self.averaged = AveragedModel(learner, multi_avg_fn=self._average).eval()

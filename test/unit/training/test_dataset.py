@@ -244,11 +244,12 @@ def test_an_episode_table_that_does_not_fit(root, change, words):
     (lambda i: i.update(features=[]), "'features' must map"),
     (lambda i: i["features"]["observation.state"].update(names=None), "names None; name every"),
     (lambda i: i["features"]["observation.state"].update(shape=[4]), "the names"),
-    (lambda i: i["features"]["action"].update(shape=[4], names=None), "control period"),
-    (lambda i: i["features"]["action"].update(names=["dy", "dx"]), "'action' holds dy, dx"),
+    (lambda i: i["features"]["action"].update(shape=[4], names=None), "'dx.0'"),
+    (lambda i: i.update(fps=20), "control period of 0.05 s"),
+    (lambda i: i["features"]["action"].update(names=["dx", "dz"]), "action 'dy'.* 'dx', 'dz'"),
     (lambda i: i["features"]["action"].update(dtype="string"), "dtype 'string'"),
     (lambda i: i["features"]["observation.images.front"].update(info={"is_depth_map": True}),
-     "camera 'front' is a depth map"),
+     "Camera 'front' is a depth map"),
 ])
 def test_info_that_does_not_fit(root, change, words):
     datasets.edit_info(root, change)
@@ -256,7 +257,8 @@ def test_info_that_does_not_fit(root, change, words):
 
 
 def test_a_shape_that_the_column_does_not_have(root):
-    datasets.edit_info(root, lambda i: i["features"]["action"].update(shape=[4], names=None))
+    datasets.edit_info(root, lambda i: i["features"]["action"].update(
+        shape=[4], names=["dx.0", "dy.0", "dx.1", "dy.1"]))
     refused(root, "'action'.* 38 values .*19 rows.* 4",
             action=ACTION.model_copy(update={"dt": 0.05}))
 

@@ -3,19 +3,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from tinyvla_ros.core.configuration import read_json
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.policy.language_config import check_text, fold
+from training.data.checks.values import (
+    DISCRETE_VALUES,
+    SATURATED_SHARE,
+    channel_findings,
+    glitches,
+)
 from training.data.consistency import Finding, episode_starts
-from training.data.lerobot_format import INDEX_COLUMNS, channel_names, feature_size
+from training.data.lerobot_format import (
+    INDEX_COLUMNS,
+    channel_names,
+    feature_size,
+    number_type,
+)
 from training.data.lerobot_reader import Tables
 
 SHOWN = 5
-# A gripper that only opens and closes sits at its limits and is not saturated.
-DISCRETE_VALUES = 8
 STATISTICS = ("min", "mean", "max")
+AGAIN = "compute the statistics again, lerobot normalizes with them."
 
 
 @dataclass(frozen=True)
@@ -26,7 +39,8 @@ class FeatureStatistics:
         name: feature name.
         channels: name of every value.
         min: (size,) float64; mean, std and max likewise.
-        at_min: (size,) share of frames at the channel's own minimum; at_max likewise.
+        at_min: (size,) share of frames at the channel's own minimum, glitches left out; at_max
+            likewise.
     """
 
     name: str
@@ -41,12 +55,17 @@ class FeatureStatistics:
 
 def numeric_features(info: dict) -> list[str]:
     """Return the features that hold numbers, index columns included."""
-    return [name for name, feature in info["features"].items()
-            if feature["dtype"].startswith(("float", "int", "uint", "bool"))]
+    return [name for name, feature in info["features"].items() if number_type(feature)]
 
 
-def check_feature(tables: Tables, name: str) -> tuple[FeatureStatistics, list[Finding]]:
+def check_feature(tables: Tables, name: str, used: Collection[int] | None
+                  ) -> tuple[FeatureStatistics, list[Finding]]:
     """Read one feature, describe it and find what a policy cannot learn from.
+
+    Args:
+        tables: the dataset.
+        name: a feature that holds numbers.
+        used: which of its values training reads, None for all.
 
     Raises:
         InputError: the column is missing or does not have the declared shape.
@@ -54,29 +73,25 @@ def check_feature(tables: Tables, name: str) -> tuple[FeatureStatistics, list[Fi
     feature = tables.info["features"][name]
     values, floating = tables.column(name), feature["dtype"].startswith("float")
     names = channel_names(feature) or [str(i) for i in range(feature_size(feature))]
-    findings = []
-    finite = np.isfinite(values)
-    wrong = np.flatnonzero(~finite.all(1))
-    if len(wrong):
-        channel = names[int(np.argmin(finite[wrong[0]]))]
-        findings.append(Finding("non-finite", f"'{name}' ({channel}) is not finite in "
-                                f"{tables.frame_name(int(wrong[0]))}, {len(wrong)} frames in all; "
-                                "remove those episodes."))
-    rows = []
-    for column, good, channel in zip(values.T, finite.T, names, strict=True):
-        rows.append(_describe(column[good]))
+    findings, rows = [], []
+    for i, (column, channel) in enumerate(zip(values.T, names, strict=True)):
+        findings += channel_findings(tables, name, channel, column, used is None or i in used)
+        good = column[np.isfinite(column)]
+        rows.append(_describe(good))
         if floating and name not in INDEX_COLUMNS and len(values) > 1:
-            findings += _channel_findings(name, channel, column[good], rows[-1])
+            findings += _channel_findings(name, channel, good, rows[-1])
     return FeatureStatistics(name, names, *np.array(rows, np.float64).T), findings
 
 
 def _describe(values: np.ndarray) -> tuple[float, ...]:
     if not len(values):
         return (np.nan,) * 6
-    low, high = float(values.min()), float(values.max())
+    # One glitch would put all others within a margin of its width.
+    usual = values[~glitches(values)]
+    low, high = float(usual.min()), float(usual.max())
     margin = 1e-6 * (high - low)
-    return (low, values.mean(dtype=np.float64), values.std(dtype=np.float64), high,
-            np.mean(values <= low + margin), np.mean(values >= high - margin))
+    return (float(values.min()), values.mean(dtype=np.float64), values.std(dtype=np.float64),
+            float(values.max()), np.mean(values <= low + margin), np.mean(values >= high - margin))
 
 
 def _channel_findings(name, channel, values, described) -> Iterator[Finding]:
@@ -84,7 +99,7 @@ def _channel_findings(name, channel, values, described) -> Iterator[Finding]:
     if low == high:
         yield Finding("constant", f"'{name}' ({channel}) is {low:g} in every frame; leave it out "
                       "or find out why it never moves.", error=False)
-    elif (name.split(".")[0] == "action" and at_min + at_max > 0.5
+    elif (name.split(".")[0] == "action" and at_min + at_max > SATURATED_SHARE
           and len(np.unique(values)) > DISCRETE_VALUES):
         yield Finding("saturation", f"'{name}' ({channel}) sits at its limits {low:g} and "
                       f"{high:g} in {100 * (at_min + at_max):.0f} % of the frames; check that "
@@ -112,40 +127,54 @@ def length_findings(tables: Tables) -> Iterator[Finding]:
 
 
 def task_findings(tables: Tables) -> Iterator[Finding]:
-    """Find tasks that have the same words, are empty, or have no episode."""
+    """Find tasks whose words cannot be given to a policy, are the same, or have no episode."""
     seen: dict[str, int] = {}
     used = set(np.unique(tables.rows["task_index"]).tolist())
     for index, task in enumerate(tables.tasks):
-        folded = " ".join(task.split()).casefold()
-        if not folded:
-            yield Finding("tasks", f"Task {index} has no text; describe it in words in "
-                          "meta/tasks.parquet.", error=False)
-        elif folded in seen:
-            yield Finding("tasks", f"Tasks {seen[folded]} and {index} are both {task!r}; merge "
-                          "them, a policy cannot tell them apart.", error=False)
+        folded = fold(task)
+        try:
+            check_text(task)
+        except InputError as err:
+            rest = str(err).removeprefix("The instruction ")
+            yield Finding("tasks", f"The instruction of task {index} {rest[:-1]}, in "
+                          "meta/tasks.parquet.", error=index in used)
+            continue
+        if folded in seen:
+            yield Finding("tasks", f"Tasks {seen[folded]} and {index} are both {task!r}; they are "
+                          "one to a policy, merge them.", error=False)
         seen.setdefault(folded, index)
         if index not in used:
-            yield Finding("tasks", f"Task {index} ({task!r}) has no episode; record some or "
-                          "remove it.", error=False)
+            yield Finding("tasks", f"Task {index} ({task!r}) has no episode, and a policy would "
+                          "take that instruction all the same; record some or remove it.",
+                          error=False)
+    total = tables.info.get("total_tasks", len(tables.tasks))
+    if total != len(tables.tasks):
+        yield Finding("tasks", f"meta/info.json has {total} tasks, meta/tasks.parquet names "
+                      f"{len(tables.tasks)}; copy the missing ones or correct total_tasks.",
+                      error=False)
 
 
-def stats_findings(stats: object, features: list[FeatureStatistics],
-                   colors: dict[str, np.ndarray]) -> Iterator[Finding]:
-    """Compare ``meta/stats.json`` with the data.
-
-    Args:
-        stats: content of the file.
-        features: statistics of the numeric features.
-        colors: image feature -> (3,) mean RGB in [0, 1].
-    """
+def stored_statistics(tables: Tables) -> tuple[dict, list[Finding]]:
+    """Return ``meta/stats.json``, empty if it cannot be used, and why not."""
+    path = tables.root / "meta" / "stats.json"
+    if not path.is_file():
+        return {}, [Finding("stats.json", "meta/stats.json is missing; compute it with lerobot if "
+                            "you want to train there.", error=False)]
+    try:
+        stats = read_json(path)
+    except InputError as err:
+        return {}, [Finding("stats.json", str(err), error=False)]
     if not isinstance(stats, dict):
-        yield Finding("stats.json", "meta/stats.json is not an object of features; compute the "
-                      "statistics again.")
-        return
-    again = "compute the statistics again, lerobot normalizes with them."
-    for feature in features:
+        return {}, [Finding("stats.json", "meta/stats.json is not an object of features; compute "
+                            "the statistics again.", error=False)]
+    return stats, []
+
+
+def stats_findings(stats: dict, features: list[FeatureStatistics]) -> Iterator[Finding]:
+    """Compare ``meta/stats.json`` with the data; only lerobot's training reads it."""
+    for feature in features if stats else []:
         if feature.name not in stats:
-            yield Finding("stats.json", f"meta/stats.json lacks '{feature.name}'; {again}",
+            yield Finding("stats.json", f"meta/stats.json lacks '{feature.name}'; {AGAIN}",
                           error=False)
             continue
         stored = stats[feature.name]
@@ -153,14 +182,17 @@ def stats_findings(stats: object, features: list[FeatureStatistics],
             wrong = _differing(_array(stored, key), key, feature)
             if wrong:
                 yield Finding("stats.json", f"meta/stats.json has {key} {wrong} for "
-                              f"'{feature.name}'; {again}")
+                              f"'{feature.name}'; {AGAIN}", error=False)
                 break  # the others differ for the same reason
-    for name, color in colors.items():
-        stored = _array(stats.get(name), "mean")
-        # lerobot uses some pixels of some frames only, before any video compression.
-        if stored.shape != color.shape or not (np.abs(stored - color) < 0.05).all():
-            yield Finding("stats.json", f"meta/stats.json has mean color {_numbers(stored)} for "
-                          f"'{name}', the images have {_numbers(color)}; {again}", error=False)
+
+
+def color_finding(stats: dict, name: str, color: np.ndarray) -> Iterator[Finding]:
+    """Compare the (3,) mean RGB in [0, 1] of an image feature with ``meta/stats.json``."""
+    stored = _array(stats.get(name), "mean")
+    # lerobot uses some pixels of some frames only, before any video compression.
+    if stats and (stored.shape != color.shape or not (np.abs(stored - color) < 0.05).all()):
+        yield Finding("stats.json", f"meta/stats.json has mean color {_numbers(stored)} for "
+                      f"'{name}', the images have {_numbers(color)}; {AGAIN}", error=False)
 
 
 def _array(stored: object, key: str) -> np.ndarray:

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Find the values that a policy wants by their names; a name never gives way to a position."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from tinyvla_ros.core.errors import InputError, unknown
+from tinyvla_ros.policy.config import ActionSpec
+from training.data.lerobot_format import channel_names, feature_size, number_type, value_names
+
+# 'dx.3', 'dx[3]', 'dx_step3', 'dx_t3': the action dx of control step 3.
+STEP = re.compile(r"(?P<name>.+?)(?:\.(?:step|t)?(\d+)|\[(\d+)\]|_(?:step|t)(\d+))")
+# 't3.dx', 'step3_dx', '3.dx'.
+STEP_FIRST = re.compile(r"(?:(\d+)\.|(?:step|t)(\d+)[._])(?P<name>.+)")
+NAME_THEM = "name every value in meta/info.json, those of several steps like 'dx.0', 'dx.1'"
+
+
+def state_columns(features: dict, state: Sequence[str]) -> list[int]:
+    """Return where in ``observation.state`` each wanted state is.
+
+    Raises:
+        InputError: there is no such feature, or not every value has a name of its own, or a
+            state is not among them.
+    """
+    feature = numeric_feature(features, "observation.state")
+    names = channel_names(feature)
+    if names is None:
+        raise InputError(f"'observation.state' has {feature_size(feature)} values and the names "
+                         f"{feature.get('names')!r}; name every value, each by another name, in "
+                         "meta/info.json.")
+    for name in state:
+        if name not in names:
+            raise InputError(unknown("state", name, names))
+    return [names.index(name) for name in state]
+
+
+def action_columns(features: dict, action: ActionSpec, fps: float) -> np.ndarray:
+    """Return where in ``action`` the values of every control step of a row are.
+
+    Values are found by name. Without any, the row must have the wanted size, or a shape of
+    (steps, channels).
+
+    Returns:
+        (steps, channels) int64.
+
+    Raises:
+        InputError: there is no such feature, a channel cannot be found, or the steps do not fill
+            the time between two rows.
+    """
+    feature = numeric_feature(features, "action")
+    named = value_names(feature)
+    columns = _unnamed(feature, action.channels) if named is None else \
+        _named(named, action.channels)
+    steps = len(columns)
+    if abs(fps * steps * action.dt - 1.0) > 1e-3:
+        raise InputError(f"{fps} fps with {steps} actions per frame is a control period of "
+                         f"{1 / fps / steps:.6g} s, the configuration has {action.dt:.6g} s; make "
+                         "'dt' agree, or record at the rate of the configuration.")
+    return columns
+
+
+def left_out(features: dict, action: ActionSpec) -> list[str]:
+    """Return the names of actions that are none of the wanted channels."""
+    return [name for name in value_names(features["action"]) or []
+            if _channel_and_step(name, action.channels)[0] is None]
+
+
+def numeric_feature(features: dict, name: str) -> dict:
+    """Return a feature that must hold numbers.
+
+    Raises:
+        InputError: there is none, or it holds something else.
+    """
+    if name not in features:
+        raise InputError(f"There is no feature '{name}'; known: {', '.join(features)}.")
+    dtype = number_type(features[name])
+    if dtype is None or dtype.kind == "b":
+        raise InputError(f"'{name}' has dtype {features[name]['dtype']!r}; it must be float32, "
+                         "float64 or an integer.")
+    return features[name]
+
+
+def _named(names: list[str], channels: Sequence[str]) -> np.ndarray:
+    """Find channels and steps by name, in whatever order they are."""
+    found: dict[str, dict[int | None, int]] = {channel: {} for channel in channels}
+    for position, name in enumerate(names):
+        channel, step = _channel_and_step(name, channels)
+        if channel is None:
+            continue
+        if step is None and None in found[channel]:  # 'dx, dy, dx, dy': the steps in order
+            step = len(found[channel])
+        if step in found[channel]:
+            raise InputError(f"'action' names {name!r} twice; {NAME_THEM}.")
+        found[channel][step] = position
+    for channel, steps in found.items():
+        if not steps:
+            raise InputError(f"{unknown('action', channel, names)} Correct action.channels of the "
+                             "configuration, or the names in meta/info.json.")
+        if None in steps and 0 in steps:
+            raise InputError(f"'action' names {channel!r} and '{channel}.0'; {NAME_THEM}.")
+        if None in steps:  # 'dx, dx.1, dx.2': the first has no number
+            found[channel] = {step or 0: place for step, place in steps.items()}
+    numbers = {tuple(sorted(steps)) for steps in found.values()}
+    first = min(min(steps) for steps in numbers)
+    if len(numbers) > 1 or first > 1 or \
+            numbers != {tuple(range(first, first + len(next(iter(numbers)))))}:
+        a, b = sorted(found, key=lambda c: len(found[c]))[::len(found) - 1 or 1][:2] \
+            if len(found) > 1 else (channels[0],) * 2
+        raise InputError(f"'action' has the steps {_listed(found[a])} of {a!r} and "
+                         f"{_listed(found[b])} of {b!r}, and every channel must have the steps 0, "
+                         f"1, 2 ... of a row; {NAME_THEM}.")
+    return np.array([[found[channel][step] for channel in channels]
+                     for step in next(iter(numbers))])
+
+
+def _listed(steps: dict) -> str:
+    return ", ".join(map(str, sorted(steps)))
+
+
+def _channel_and_step(name: str, channels: Sequence[str]) -> tuple[str | None, int | None]:
+    """Return the channel that a name names and its control step, None for what it does not."""
+    if name in channels:
+        return name, None
+    for form in (STEP, STEP_FIRST):
+        match = form.fullmatch(name)
+        if match and match["name"] in channels:
+            number = next(g for g in (match.groups()[1:] if form is STEP else match.groups())
+                          if g is not None)
+            return match["name"], int(number)
+    return None, None
+
+
+def _unnamed(feature: dict, channels: Sequence[str]) -> np.ndarray:
+    """Find channels and steps by the shape, and by the names of one of its sides."""
+    shape, count, size = feature["shape"], len(channels), feature_size(feature)
+    labels = feature.get("names") or []
+    if isinstance(labels, dict):
+        labels = [name for part in labels.values()
+                  for name in (part if isinstance(part, list) else [part])]
+    labels = list(map(str, labels))
+    if any(channel in labels for channel in channels):
+        sides = [side for side in range(len(shape)) if shape[side] == len(labels)]
+        if len(shape) == 2 and len(sides) == 1:
+            wanted, places = _named(labels, channels), np.arange(size).reshape(shape)
+            if len(wanted) == 1:
+                return (places if sides == [1] else places.T)[:, wanted[0]]
+    elif len(labels) <= len(shape):
+        # No names, one for all of them (['actions']), or those of the sides.
+        if size == count:
+            return np.arange(count)[None]
+        if len(shape) == 2 and shape[1] == count and shape[0] != count:
+            return np.arange(size).reshape(shape)
+    raise InputError(f"'action' has shape {shape} and the names {feature.get('names')!r}, the "
+                     f"configuration the channels {', '.join(channels)}: which value is which is "
+                     f"not stated; {NAME_THEM}.")
