@@ -7,8 +7,8 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from typing import Annotated, ClassVar
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
@@ -28,6 +28,7 @@ from tinyvla_ros.arm.chunk_follower import ChunkFollower
 from tinyvla_ros.core.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.messages import trajectory_to_chunk
+from tinyvla_ros.core.options import Settable
 from tinyvla_ros.core.types import ActionChunk
 from tinyvla_ros.nodes.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.run_guard import RunGuard
@@ -46,8 +47,9 @@ class BridgeParameters(RunParameters):
 
     n_action_steps: int = Field(8, ge=1, le=256, description="Actions of a chunk executed in "
                                "lock-step; the checkpoint's config.json says how many.")
-    chunk_timeout: float = Field(60.0, ge=0.1, le=3600.0, description="Lock-step: seconds to "
-                                 "wait for a chunk before the run fails.")
+    chunk_timeout: Annotated[float, Settable("at any time; the next observation has it")] = Field(
+        60.0, ge=0.1, le=3600.0, description="Lock-step: seconds to wait for a chunk before the "
+        "run fails.")
     start_timeout: float = Field(120.0, ge=1.0, le=3600.0, description="Seconds to wait for a "
                                  "policy to appear before the run fails.")
     wait_for_recorder: bool = Field(False, description="Begin only when an episode_recorder_node "
@@ -69,7 +71,7 @@ class SimBridgeNode(Node):
     def __init__(self):
         super().__init__("sim_bridge_node")
         self.exit_code: int | None = None
-        self._options = declare_parameters(self, BridgeParameters)
+        self._options = declare_parameters(self, BridgeParameters, self._on_parameters)
         self._config = SimulatedRobotConfig.load(self._options.config or None)
         self._sensors = SensorPublisher(self, self._config)
         # Before the simulation is built, which takes seconds.
@@ -107,6 +109,12 @@ class SimBridgeNode(Node):
             self._changed.notify_all()
         self._worker.join(timeout=10.0)
         self._guard.release()
+
+    def _on_parameters(self, options: BridgeParameters, changed: set[str]) -> Callable[[], None]:
+        def apply() -> None:
+            self._options = options
+
+        return apply
 
     def _on_chunk(self, msg: JointTrajectory) -> None:
         received = time.perf_counter()

@@ -44,6 +44,22 @@ class Flag:
     separator: str | None = None
 
 
+@dataclass(frozen=True)
+class Settable:
+    """Marks a ROS parameter that can be set while its node runs; in the annotation, as ``Flag``.
+
+    Attributes:
+        when: completes "can be set", for example "at any time; the next inference has it".
+    """
+
+    when: str
+
+
+def settable(field: FieldInfo) -> Settable | None:
+    """Return when a ROS parameter can be set; None if it is read-only."""
+    return next((m for m in field.metadata if isinstance(m, Settable)), None)
+
+
 def flag_of(name: str, field: FieldInfo) -> Flag:
     """Return a field's flag with its name filled in; a positional one has its metavar as name."""
     flag = next((m for m in field.metadata if isinstance(m, Flag)), Flag())
@@ -93,19 +109,20 @@ def read_options(model: type[ConfigT], namespace: argparse.Namespace) -> ConfigT
 
 
 def validate(model: type[ConfigT], values: Mapping[str, object],
-             label: Callable[[str], str]) -> ConfigT:
+             label: Callable[[str], str], strict: bool = False) -> ConfigT:
     """Build a flat model from values.
 
     Args:
         model: a ``Config`` without nested ones.
         values: by field name.
         label: what a field is called where the values come from.
+        strict: values have types already, and only an int for a float is converted.
 
     Raises:
         InputError: one sentence with the field, its value and what is valid.
     """
     try:
-        return model.model_validate(values)
+        return model.model_validate(values, strict=strict)
     except pydantic.ValidationError as err:
         first = err.errors()[0]
     message = first["msg"].removeprefix("Value error, ").removesuffix(".")

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import cv2
 from geometry_msgs.msg import PoseStamped
@@ -17,6 +19,7 @@ from tinyvla_ros.arm.contract_check import check_contract
 from tinyvla_ros.arm.observation_assembler import EE_STATE
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.messages import fill_image, fill_pose, set_stamp
+from tinyvla_ros.core.options import Settable
 from tinyvla_ros.core.run_claims import RunMember
 from tinyvla_ros.dry_run.arm import DryRunArm
 from tinyvla_ros.dry_run.sketch import Sketch
@@ -37,8 +40,8 @@ class DryRunArmParameters(RunMember):
 
     robot: str = Field("", description="Robot contract, a file as in config/robots.")
     checkpoint: str = Field("", description="Checkpoint directory: names the states to measure.")
-    instruction: str = Field("", description="Instruction for the policy; empty for the "
-                                             "checkpoint's first one.")
+    instruction: Annotated[str, Settable("at any time; it is published then")] = Field(
+        "", description="Instruction for the policy; empty for the checkpoint's first one.")
     rate: float = Field(0.0, ge=0.0, le=1000.0, description="Joint states per second; 0 for the "
                         "contract's rate, but at most 100.")
     width: int = Field(320, ge=64, le=4096, description="Width of camera images.")
@@ -51,22 +54,21 @@ class DryRunArmNode(Node):
     def __init__(self):
         super().__init__("dry_run_arm_node")
         self.exit_code: int | None = None
-        parameters = declare_parameters(self, DryRunArmParameters)
+        parameters = declare_parameters(self, DryRunArmParameters, self._on_parameters)
         for name in ("robot", "checkpoint"):
             if not getattr(parameters, name):
                 raise InputError(f"Parameter '{name}' is empty; "
                                  f"{DryRunArmParameters.model_fields[name].description}")
         contract = self._contract = RobotContract.load(parameters.robot)
         checkpoint = Path(parameters.checkpoint)
-        config = PolicyConfig.load(checkpoint)
+        config = self._config = PolicyConfig.load(checkpoint)
         check_contract(contract, config)
         self._arm = DryRunArm(contract, config, start_state(contract, config, checkpoint),
                               self.get_clock().now().nanoseconds)
         self._sketch = Sketch(contract.actions, parameters.width, parameters.height)
         self._frames = 0
         self._joint_names = [n for n in config.state if n not in EE_STATE]
-        self._rate, self._text = parameters.rate, parameters.instruction or config.instructions[0]
-        config.check_instruction(self._text)
+        self._rate, self._text = parameters.rate, self._checked_instruction(parameters)
         self._instruction = self.create_publisher(String, contract.instruction, LATCHED)
         topics = self._create_sensors()
         self._guard = RunGuard(self, parameters.run, topics[0], topics, on_settled=self._begin)
@@ -78,6 +80,25 @@ class DryRunArmNode(Node):
     def close(self) -> None:
         """Release what this run had for itself."""
         self._guard.release()
+
+    def _on_parameters(self, parameters: DryRunArmParameters, changed: set[str]
+                       ) -> Callable[[], None]:
+        text = self._checked_instruction(parameters)
+
+        def apply() -> None:
+            self._text = text
+            self._publish_instruction()
+
+        return apply
+
+    def _checked_instruction(self, parameters: DryRunArmParameters) -> str:
+        text = parameters.instruction or self._config.instructions[0]
+        self._config.check_instruction(text)
+        return text
+
+    def _publish_instruction(self) -> None:
+        if self._guard.settled:
+            self._instruction.publish(String(data=self._text))
 
     def _create_sensors(self) -> list[str]:
         """Create the publishers of all inputs and return their topics."""
@@ -106,7 +127,7 @@ class DryRunArmNode(Node):
             groups.setdefault(camera.rate or CAMERA_RATE, []).append((name, self._cameras[name]))
         for rate, cameras in groups.items():
             self.create_timer(1.0 / rate, lambda cameras=cameras: self._publish_images(cameras))
-        self._instruction.publish(String(data=self._text))
+        self._publish_instruction()
         self.get_logger().info(f"{contract.name} is ready; instruction: {self._text!r}")
 
     def _publish_state(self) -> None:

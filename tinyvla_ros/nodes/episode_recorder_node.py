@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from pydantic import Field
@@ -27,6 +28,7 @@ from tinyvla_ros.bags.writer_thread import WriterThread
 from tinyvla_ros.core.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import checkpoint_digest
+from tinyvla_ros.core.options import Settable
 from tinyvla_ros.core.run_claims import RunMember
 from tinyvla_ros.nodes.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.run_guard import RunGuard
@@ -44,6 +46,8 @@ DISCOVERY_S, TICK_S = 0.2, 0.03
 # Latched events of earlier episodes arrive together when this node starts. A `begin` among them
 # belongs to a running episode if no `end` follows within this time, s.
 LATCHED_EVENTS_S = 0.2
+# What is recorded about an episode.
+_DESCRIBES = Settable("at any time; the next episode has it")
 
 
 class RecorderParameters(RunMember):
@@ -62,11 +66,14 @@ class RecorderParameters(RunMember):
                            "the disk; those that do not fit are dropped and counted.")
     min_free_mb: int = Field(200, ge=0, le=10_000_000, description="Recording of an "
                              "episode ends when the disk has less free space than this.")
-    checkpoint: str = Field("", description="Checkpoint of the policy; its name and digest are "
-                            "recorded with every episode.")
-    policy_join: str = Field("", description="How the policy blends chunks; recorded with every "
-                             "episode, because replay needs it.")
-    robot: str = Field("", description="Robot contract; recorded with every episode.")
+    checkpoint: Annotated[str, _DESCRIBES] = Field(
+        "", description="Checkpoint of the policy; its name and digest are recorded with every "
+        "episode.")
+    policy_join: Annotated[str, _DESCRIBES] = Field(
+        "", description="How the policy blends chunks; recorded with every episode, because "
+        "replay needs it.")
+    robot: Annotated[str, _DESCRIBES] = Field(
+        "", description="Robot contract; recorded with every episode.")
 
 
 class EpisodeRecorderNode(Node):
@@ -79,7 +86,7 @@ class EpisodeRecorderNode(Node):
     def __init__(self):
         super().__init__("episode_recorder_node")
         self.exit_code: int | None = None
-        self._options = p = declare_parameters(self, RecorderParameters)
+        self._options = p = declare_parameters(self, RecorderParameters, self._on_parameters)
         self._guard = RunGuard(self, p.run, "episode", on_settled=self._begin_to_listen)
         self._include, self._exclude = (patterns(n, getattr(p, n)) for n in ("topics", "exclude"))
         self._metadata = _metadata(p)
@@ -111,6 +118,15 @@ class EpisodeRecorderNode(Node):
         self._guard.release()
         for path in self._writer.take_finished():
             self.get_logger().info(f"recorded {path}")
+
+    def _on_parameters(self, parameters: RecorderParameters, changed: set[str]
+                       ) -> Callable[[], None]:
+        metadata = _metadata(parameters)
+
+        def apply() -> None:
+            self._options, self._metadata = parameters, metadata
+
+        return apply
 
     # ---- topics ---------------------------------------------------------------------------
 

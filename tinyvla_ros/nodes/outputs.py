@@ -156,4 +156,12 @@ PUBLISHERS = {"joint_trajectory": JointTrajectoryPublisher, "chunk": ChunkPublis
 def make_outputs(node: Node, outputs: tuple[AnyOutput, ...],
                  channels: tuple[str, ...]) -> list[OutputPublisher]:
     """Create the publishers of a contract; ``channels`` name the columns of its plans."""
-    return [PUBLISHERS[output.type](node, output, channels) for output in outputs]
+    made: list[OutputPublisher] = []
+    try:
+        for output in outputs:
+            made.append(PUBLISHERS[output.type](node, output, channels))
+    except Exception:
+        for publisher in made:
+            publisher.close()
+        raise
+    return made

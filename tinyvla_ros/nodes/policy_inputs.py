@@ -61,9 +61,15 @@ class PolicyInputs:
         self._numbers: dict[int, int] = {}
         self._clock_reset = False
         self._cleared = 0  # times that everything was forgotten
-        self._subscriptions = [self._subscribe(s) for s in policy_streams(contract, config)]
-        self._subscriptions.append(node.create_subscription(
-            String, contract.instruction, self._on_instruction, LATCHED))
+        self._subscriptions = []
+        try:
+            for stream in policy_streams(contract, config):
+                self._subscriptions.append(self._subscribe(stream))
+            self._subscriptions.append(node.create_subscription(
+                String, contract.instruction, self._on_instruction, LATCHED))
+        except Exception:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Take the subscriptions from the graph."""

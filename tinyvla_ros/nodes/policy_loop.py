@@ -78,7 +78,7 @@ class PolicyLoop:
         self._wake = threading.Condition()
         self._ready: _ReadyChunk | None = None
         self._inferred: tuple[int, str] | None = None  # stamp and instruction of the last one
-        self._inferring_since: float | None = None
+        self._inferring: tuple[float, float] | None = None  # since when, and its extra latency
         self._problem = ""  # why the arm must not move, from the last control period
         self._clock_steps = ClockSteps()
         self._state: tuple[str, str] | None = None  # and reason, from the last control period
@@ -138,6 +138,10 @@ class PolicyLoop:
             self._policy.reset()
             self._inferred = None
 
+    def set_extra_latency(self, seconds: float) -> None:
+        """Set what the next inference takes longer."""
+        self._extra_latency = seconds
+
     # ---- inference ------------------------------------------------------------------------
 
     def _infer_forever(self) -> None:
@@ -193,14 +197,15 @@ class PolicyLoop:
         with self._lock:
             prefix = self._supervisor.prefix(observation.stamp_ns,
                                              observation.stamp_ns + round(expected * 1e9))
-        self._inferring_since = started
+        extra_latency = self._extra_latency
+        self._inferring = (started, extra_latency)
         try:
             chunk = self._policy.infer(observation, prefix,
                                        self._inputs.past(observation.stamp_ns))
-            if self._extra_latency:
-                time.sleep(self._extra_latency)
+            if extra_latency:
+                time.sleep(extra_latency)
         finally:
-            self._inferring_since = None
+            self._inferring = None
         with self._wake:
             self._ready = _ReadyChunk(chunk, observation.instruction, arrived, started,
                                       time.monotonic())
@@ -288,10 +293,11 @@ class PolicyLoop:
             return problem
         if problem := self._inputs.problem(now_s, now_ns):
             return problem
-        since = self._inferring_since
-        limit = self._contract.execution.max_duration + self._extra_latency
-        if since is not None and now_s - since > limit:
-            return f"inference is slow: it has taken more than {limit:g} s"
+        if inferring := self._inferring:
+            since, extra_latency = inferring
+            limit = self._contract.execution.max_duration + extra_latency
+            if now_s - since > limit:
+                return f"inference is slow: it has taken more than {limit:g} s"
         return next(filter(None, (o.problem() for o in self._outputs)), "")
 
     def _clock_step(self, now_s: float, now_ns: int) -> str:

@@ -4,57 +4,51 @@
 from __future__ import annotations
 
 import time
-from typing import Literal
+import traceback
+from collections.abc import Callable
+from functools import partial, wraps
 
 import numpy as np
-from pydantic import Field
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from tinyvla_ros.arm.blending import ChunkBlending
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
 from tinyvla_ros.arm.supervisor import Supervisor, seam_summary
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.messages import fill_trajectory
 from tinyvla_ros.core.resources import default_checkpoint, default_robot
-from tinyvla_ros.core.run_claims import RunMember
 from tinyvla_ros.core.types import ActionChunk, Observation
 from tinyvla_ros.core.worker import Worker
 from tinyvla_ros.nodes.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.outputs import OutputPublisher, make_outputs
 from tinyvla_ros.nodes.policy_inputs import PolicyInputs
 from tinyvla_ros.nodes.policy_loop import PolicyLoop
+from tinyvla_ros.nodes.policy_parameters import PolicyNodeParameters
 from tinyvla_ros.nodes.run_guard import RunGuard
 from tinyvla_ros.nodes.runner import ERROR, OK, SUBSCRIBERS, WARN, Diagnostics, run_node
 from tinyvla_ros.policy.policy import Policy
 
+WARM_UP_S = 60.0  # for the first inference
 _LEVELS = {"running": OK, "stopped": ERROR}
-_SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+_SUCCESS, _FAILURE, _ERROR = (TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE,
+                              TransitionCallbackReturn.ERROR)
 
 
-class PolicyNodeParameters(RunMember):
-    """Parameters of ``policy_node``."""
-
-    robot: str = Field("", description="Robot contract, a file like those in config/robots; empty "
-                                       "for the arm that sim_bridge_node simulates.")
-    checkpoint: str = Field("", description="Checkpoint directory; empty for the shipped one.")
-    device: str = Field("cpu", description="Torch device: cpu, cuda or cuda:N.")
-    seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of the sampler's noise.")
-    threads: int = Field(1, ge=1, le=64, description="CPU threads of the network.")
-    sample_steps: int = Field(0, ge=0, le=1000,
-                              description="DDIM steps; 0 for the checkpoint's own.")
-    join: Literal["", ChunkBlending] = Field(
-        "", description="How chunks are blended; empty for the contract's execution.join.")
-    enabled: bool = Field(False, description="Command the arm from the start; otherwise wait for "
-                                             "~/enable.")
-    autostart: bool = Field(True, description="Configure and activate at once; otherwise wait "
-                                              "for a lifecycle manager.")
-    wait_for: str = Field("", description="Name of a node of the same run; nothing is commanded "
-                          "before it has begun.")
-    extra_latency: float = Field(0.0, ge=0.0, le=10.0, description="Seconds added to every "
-                                 "inference, for experiments.")
+def _transition(failure: TransitionCallbackReturn):
+    """Make a transition of a function that raises when it fails; rclpy hides what it raises."""
+    def decorate(act: Callable):
+        @wraps(act)
+        def run(node: PolicyNode, state: LifecycleState) -> TransitionCallbackReturn:
+            try:
+                act(node, state)
+            except Exception as err:
+                node.fail(act.__name__, err)
+                return failure
+            return getattr(LifecycleNode, act.__name__)(node, state)
+        return run
+    return decorate
 
 
 class PolicyNode(LifecycleNode):
@@ -67,8 +61,9 @@ class PolicyNode(LifecycleNode):
     def __init__(self):
         super().__init__("policy_node")
         self.exit_code: int | None = None
-        self._failure: InputError | None = None
-        self._options = declare_parameters(self, PolicyNodeParameters)
+        self._failure: Exception | None = None  # of the newest transition
+        self._options = declare_parameters(self, PolicyNodeParameters, self._on_parameters)
+        self._is_starting = self._options.autostart
         self._guard = RunGuard(self, self._options.run, "~/chunk")
         self._policy: Policy | None = None
         self._inputs: PolicyInputs | None = None
@@ -85,34 +80,26 @@ class PolicyNode(LifecycleNode):
         # Chunks before blending and limits, to be recorded and replayed.
         self._raw_chunk_publisher = self.create_publisher(JointTrajectory, "~/chunk", 10)
         self._diagnostics = Diagnostics(self, "policy", "", self._describe)
-        if self._options.autostart:
-            self.trigger_configure()
-            if self._failure is not None:
+        if self._is_starting and not (self.trigger_configure() == _SUCCESS
+                                      and self.trigger_activate() == _SUCCESS):
+            if isinstance(self._failure, InputError):
                 raise self._failure
-            self.trigger_activate()
+            self.exit_code = 1
+        self._is_starting = False
 
     # ---- lifecycle ------------------------------------------------------------------------
 
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+    @_transition(_FAILURE)
+    def on_configure(self, state: LifecycleState) -> None:
         """Load the checkpoint and the contract, check one against the other, warm up."""
-        options, self._failure = self._options, None
-        try:
-            contract = self._load_contract()
-            path = options.checkpoint or str(default_checkpoint())
-            self._policy = Policy(path, options.device, options.seed, options.threads,
-                                  options.sample_steps or None)
-            config = self._policy.config
-            for sentence in check_contract(contract, config):
-                self.get_logger().info(sentence)
-        except InputError as err:
-            self._failure, self._policy = err, None
-            self.get_logger().error(str(err))
-            return _FAILURE
-        self._workers[0].start(self._warm_up)
-        self._workers[0].wait(timeout=60.0)
-        if self._failure is not None:
-            self.get_logger().error(str(self._failure))
-            return _FAILURE
+        options, contract = self._options, self._load_contract()
+        path = options.checkpoint or str(default_checkpoint())
+        self._policy = Policy(path, options.device, options.seed, options.threads,
+                              options.sample_steps or None)
+        config = self._policy.config
+        for sentence in check_contract(contract, config):
+            self.get_logger().info(sentence)
+        self._warm_up()
         self._diagnostics.hardware_id = self._policy.digest
         self._supervisor = Supervisor(contract, config)
         self._outputs = make_outputs(self, contract.outputs, config.action.channels)
@@ -125,34 +112,47 @@ class PolicyNode(LifecycleNode):
         self.get_logger().info(
             f"checkpoint {path} ({self._policy.digest}) on {options.device} for robot "
             f"{contract.name}")
-        return _SUCCESS
 
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+    @_transition(_FAILURE)
+    def on_activate(self, state: LifecycleState) -> None:
         """Start the policy loop; it commands the arm if enabled."""
-        self._problem = ""
+        self._problem, self._active = "", True
         self._inputs.activate(True)
         self._loop.start(self._options.enabled)
-        self._active = True
         self.get_logger().info("ready, " + (
             "enabled" if self._options.enabled else "disabled until ~/enable is called"))
-        return super().on_activate(state)
 
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+    @_transition(_ERROR)
+    def on_deactivate(self, state: LifecycleState) -> None:
         """Bring the arm to rest and ignore messages."""
         self._rest()
-        return super().on_deactivate(state)
 
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+    @_transition(_ERROR)
+    def on_cleanup(self, state: LifecycleState) -> None:
         """Unload the checkpoint and remove its topics."""
         self._release()
-        return super().on_cleanup(state)
 
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+    @_transition(_ERROR)
+    def on_shutdown(self, state: LifecycleState) -> None:
         """Bring the arm to rest and end the process."""
+        self.exit_code = 1
         self._rest()
         self._release()
         self.exit_code = 0
-        return super().on_shutdown(state)
+
+    def fail(self, transition: str, err: Exception) -> None:
+        """Undo a transition that failed, as far as that goes, and say why.
+
+        The arm comes to rest; after anything but activating the node is unconfigured.
+        """
+        self._failure = err
+        if not isinstance(err, InputError):
+            self.get_logger().error(f"{transition} failed:\n{traceback.format_exc()}")
+        elif not self._is_starting:  # otherwise it ends the process with its sentence
+            self.get_logger().error(str(err))
+        self._rest()
+        if transition != "on_activate":
+            self._release()
 
     def close(self) -> None:
         """Bring the arm to rest; called when the process ends, for any reason."""
@@ -178,13 +178,34 @@ class PolicyNode(LifecycleNode):
 
     def _warm_up(self) -> None:
         """Infer once in the inference thread, so that the first chunk is not the slowest."""
-        config = self._policy.config
+        config, failures = self._policy.config, []
         images = {n: np.zeros((c.height, c.width, 3), np.uint8) for n, c in config.cameras.items()}
-        try:
-            self._policy.infer(Observation(1, images, dict.fromkeys(config.state, 0.0),
-                                           config.instructions[0]))
-        except InputError as err:
-            self._failure = err
+        observation = Observation(1, images, dict.fromkeys(config.state, 0.0),
+                                  config.instructions[0])
+
+        def infer(policy: Policy) -> None:
+            try:
+                policy.infer(observation)
+            except Exception as err:
+                failures.append(err)
+
+        self._workers[0].start(partial(infer, self._policy))
+        if not self._workers[0].wait(WARM_UP_S):
+            raise InputError(f"The first inference takes more than {WARM_UP_S:g} s on "
+                             f"{self._options.device}; use another device, or fewer DDIM steps.")
+        if failures:
+            raise failures[0]
+
+    def _on_parameters(self, options: PolicyNodeParameters, changed: set[str]
+                       ) -> Callable[[], None]:
+        options.check_change(changed, self._policy is not None, self._active)
+
+        def apply() -> None:
+            self._options = options
+            if self._loop is not None:
+                self._loop.set_extra_latency(options.extra_latency)
+
+        return apply
 
     def _run_problem(self) -> str:
         """Return why no node of this run may act yet, empty if it may."""
@@ -237,7 +258,7 @@ class PolicyNode(LifecycleNode):
 
     def _describe(self):
         if self._supervisor is None:
-            return WARN, "inactive: not configured", {}
+            return WARN, f"inactive: {self._failure or 'not configured'}", {}
         supervisor, loop = self._supervisor, self._loop
         state, reason, plans = supervisor.state, supervisor.reason, supervisor.plans
         values = {"checkpoint_digest": self._policy.digest, "state": state,

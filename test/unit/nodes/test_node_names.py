@@ -1,60 +1,136 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No node overrides a method or stores an attribute that rclpy's own classes have."""
+"""No class of ours overwrites what a base class of a library keeps for itself.
+
+rclpy's Node has a ``_parameters``; a node that stores its own under that name ends with the first
+tool that lists parameters. A node takes no name of its base at all. Other classes may replace
+methods, which is what a base class is for, but must store nothing under a name of their base.
+"""
 
 from __future__ import annotations
 
 import ast
-from pathlib import Path
+import builtins
+import importlib
+import inspect
+import pkgutil
+import textwrap
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
-MODULES = sorted([*ROOT.glob("tinyvla_ros/nodes/*.py"), *ROOT.glob("sim_bridge/nodes/*.py")])
-BASES = ("Node", "LifecycleNode")
+from tinyvla_ros.start.executables import PACKAGES
+
+rclpy_node = pytest.importorskip("rclpy.node")
+
+pytestmark = pytest.mark.slow  # imports everything
+
+OURS = ("tinyvla_ros", "sim_bridge", "training")
 # LifecycleNode documents these as the way to react to a transition.
 TRANSITIONS = {f"on_{name}" for name in ("configure", "activate", "deactivate", "cleanup",
                                          "shutdown", "error")}
+INTENDED = {"MetaWorldEnv": {"render_mode"}}  # Gymnasium wants an environment to store it
+# What every class has of its own.
+OF_EVERY_CLASS = {*vars(type("Empty", (), {})), "__init__", "__annotations__", "__firstlineno__",
+                  "__static_attributes__"}
 
 
-def node_classes() -> dict[str, tuple[str, ast.ClassDef]]:
-    """Return our classes that derive from one of rclpy's: name -> base and definition."""
-    return {node.name: (base.id, node) for path in MODULES
-            for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)
-            for base in node.bases if isinstance(base, ast.Name) and base.id in BASES}
+def our_classes() -> list[type]:
+    """Return the classes of all modules that can be imported here."""
+    found = []
+    for package in map(importlib.import_module, OURS):
+        for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if info.name.endswith("__main__"):
+                continue
+            try:
+                module = importlib.import_module(info.name)
+            except ImportError:  # launch files' helpers need a ROS installation
+                continue
+            found += [c for c in vars(module).values()
+                      if inspect.isclass(c) and c.__module__ == info.name]
+    return found
 
 
-def names_of(cls: ast.ClassDef) -> set[str]:
-    """Return the names of a class's methods, and those that they store on ``self``."""
-    methods = {n.name for n in cls.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
-    stored = {n.attr for n in ast.walk(cls) if isinstance(n, ast.Attribute)
-              and isinstance(n.ctx, ast.Store) and isinstance(n.value, ast.Name)
-              and n.value.id == "self"}
-    return methods | stored
+def foreign_bases(cls: type) -> list[type]:
+    """Return the base classes that are neither ours nor built in."""
+    return [base for base in cls.__mro__ if base.__module__.partition(".")[0] not in OURS
+            and base.__module__ != builtins.__name__]
+
+
+def stored(cls: type) -> set[str]:
+    """Return the names that the methods of one class store on their object."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+    except (OSError, TypeError):  # written in C
+        return set()
+    return {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)
+            and isinstance(n.ctx, ast.Store | ast.Del) and isinstance(n.value, ast.Name)
+            and n.value.id in ("self", "node")}
+
+
+def overwritten(cls: type) -> set[str]:
+    """Return the names that a class takes from its bases of libraries."""
+    bases = foreign_bases(cls)
+    taken = {name for base in bases for name in stored(base) | set(vars(base))} - OF_EVERY_CLASS
+    of_ours = [c for c in cls.__mro__ if c.__module__.partition(".")[0] in OURS]
+    own = {name for c in of_ours for name in stored(c)}
+    if issubclass(cls, rclpy_node.Node):  # methods, properties and class attributes as well
+        own |= {name for c in of_ours for name in vars(c)} - TRANSITIONS
+    return own & taken
 
 
 @pytest.fixture(scope="module")
-def taken():
-    """Names of a Node and of a LifecycleNode: of the classes and of what they store."""
-    rclpy = pytest.importorskip("rclpy")
-    from rclpy.lifecycle import LifecycleNode
-    from rclpy.node import Node
-
-    context, names = rclpy.Context(), {}
-    rclpy.init(context=context)
-    for base in (Node, LifecycleNode):
-        node = base("names", context=context)
-        names[base.__name__] = set(dir(node)) - {"__init__", "__doc__", "__module__"}
-        node.destroy_node()
-    context.try_shutdown()
-    return names
+def classes() -> list[type]:
+    return our_classes()
 
 
-def test_the_nodes_are_found():
-    assert {"PolicyNode", "EpisodeRecorderNode", "SimBridgeNode"} <= set(node_classes())
+def test_every_node_is_looked_at(classes):
+    nodes = [c for c in classes if issubclass(c, rclpy_node.Node)]
+    assert {c.__module__.rpartition(".")[2] for c in nodes} == set(PACKAGES)
+    assert any("torch" in base.__module__ for c in classes for base in foreign_bases(c))
 
 
-@pytest.mark.parametrize("name", node_classes())
-def test_a_node_uses_no_name_of_its_base_class(name, taken):
-    base, cls = node_classes()[name]
-    assert "_parameters" in taken[base], "rclpy's own store of parameters"
-    assert names_of(cls) & taken[base] <= TRANSITIONS
+def test_no_class_overwrites_what_a_base_class_keeps(classes):
+    found = {c.__qualname__: names for c in classes if (names := overwritten(c))}
+    assert found == INTENDED
+
+
+class Overwriting(rclpy_node.Node):
+    """What the test must find: one name of the base in every way that it can be taken."""
+
+    _services: list = []
+    PARAM_REL_TOL = 1.0
+
+    def __init__(self):
+        self._parameters, self.mine = {}, 0
+        self._clock: int = 0
+        self._subscriptions += []
+        with open("/dev/null") as self._logger:
+            del self._timers
+
+    @property
+    def executor(self):
+        return self.mine
+
+    async def get_clock(self):
+        self.mine += 1
+
+    def mine_too(self, node):
+        node._context = 0  # noqa: SLF001
+
+    def on_configure(self, state):
+        return state
+
+
+class OverwritingFurther(Overwriting):
+    """Derived from a node, not from rclpy's class."""
+
+    def count_publishers(self, topic):
+        return topic
+
+
+def test_every_way_to_overwrite_is_found(monkeypatch):
+    monkeypatch.setattr(__import__(__name__, fromlist="_"), "OURS", (*OURS, __name__.partition(
+        ".")[0]))
+    found = {"_services", "PARAM_REL_TOL", "_parameters", "_clock", "_subscriptions", "_logger",
+             "_timers", "executor", "get_clock", "_context"}
+    assert overwritten(Overwriting) == found
+    assert overwritten(OverwritingFurther) == found | {"count_publishers"}

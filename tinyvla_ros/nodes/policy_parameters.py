@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parameters of ``policy_node``, and in which state of the node each can be set."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tinyvla_ros.arm.blending import ChunkBlending
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.options import Settable, settable
+from tinyvla_ros.core.run_claims import RunMember
+
+# What configuring reads, and what activating reads.
+_LOADED = Settable("while the node is unconfigured")
+_ACTIVATED = Settable("while the node is not active")
+
+
+class PolicyNodeParameters(RunMember):
+    """Parameters of ``policy_node``."""
+
+    robot: Annotated[str, _LOADED] = Field(
+        "", description="Robot contract, a file like those in config/robots; empty for the arm "
+        "that sim_bridge_node simulates.")
+    checkpoint: Annotated[str, _LOADED] = Field(
+        "", description="Checkpoint directory; empty for the shipped one.")
+    device: Annotated[str, _LOADED] = Field(
+        "cpu", description="Torch device: cpu, cuda or cuda:N.")
+    seed: Annotated[int, _LOADED] = Field(
+        0, ge=0, le=2**31 - 1, description="Seed of the sampler's noise.")
+    threads: Annotated[int, _LOADED] = Field(
+        1, ge=1, le=64, description="CPU threads of the network.")
+    sample_steps: Annotated[int, _LOADED] = Field(
+        0, ge=0, le=1000, description="DDIM steps; 0 for the checkpoint's own.")
+    join: Annotated[Literal["", ChunkBlending], _LOADED] = Field(
+        "", description="How chunks are blended; empty for the contract's execution.join.")
+    enabled: Annotated[bool, _ACTIVATED] = Field(
+        False, description="Command the arm from the start; otherwise wait for ~/enable.")
+    autostart: bool = Field(True, description="Configure and activate at once; otherwise wait "
+                                              "for a lifecycle manager.")
+    wait_for: str = Field("", description="Name of a node of the same run; nothing is commanded "
+                          "before it has begun.")
+    extra_latency: Annotated[float, Settable("at any time; the next inference has it")] = Field(
+        0.0, ge=0.0, le=10.0, description="Seconds added to every inference, for experiments.")
+
+    def check_change(self, changed: set[str], is_configured: bool, is_active: bool) -> None:
+        """Raise ``InputError`` if one of these parameters would not count any more."""
+        for name in sorted(changed):
+            marker = settable(type(self).model_fields[name])
+            if marker == _LOADED and is_configured:
+                raise InputError(f"Parameter '{name}' is read-only while the node is configured; "
+                                 "deactivate it and clean it up first, or restart it with -p "
+                                 f"{name}:=VALUE.")
+            if marker == _ACTIVATED and is_active:
+                raise InputError(f"Parameter '{name}' is read-only while the node is active; "
+                                 "call ~/enable, or deactivate the node first.")
