@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from tinyvla_ros.arm.stamp_matching import StampedValues
-from tinyvla_ros.core.errors import MessageError
 from tinyvla_ros.core.types import Observation
 from tinyvla_ros.policy.config import PolicyConfig
 
@@ -43,6 +42,8 @@ class ObservationAssembler:
         names = joint_names or {}
         self._states = {names.get(n, n): n for n in config.state if n not in EE_STATE}
         self._joints: dict[tuple[str, ...], StampedValues] = {}
+        # Of the last message that had none of ours; None if there was no such message.
+        self._other_joints: tuple[str, ...] | None = None
         self._pose = StampedValues(MESSAGES) if any(n in EE_STATE for n in config.state) else None
         self.instruction: str | None = None
 
@@ -63,12 +64,15 @@ class ObservationAssembler:
         return self._add(self._cameras[camera], stamp_ns, image)
 
     def add_joints(self, stamp_ns: int, positions: Mapping[str, float]) -> bool:
-        """Store positions of some or all joints by name; see ``add_image``."""
+        """Store positions of some or all joints by name; see ``add_image``.
+
+        A message of other joints alone is nothing to refuse: several publishers share the topic.
+        """
         values = {state: positions[joint] for joint, state in self._states.items()
                   if joint in positions}
         if not values:
-            raise MessageError(f"The joint state names {', '.join(positions) or 'nothing'}; none "
-                               f"of {', '.join(self._states)} is among them.")
+            self._other_joints = tuple(positions)
+            return False
         key = tuple(values)
         if key not in self._joints and len(self._joints) >= JOINT_SETS:
             self._joints.clear()  # bounds the memory
@@ -83,6 +87,7 @@ class ObservationAssembler:
         for stream in self._streams():
             stream.clear()
         self._joints.clear()
+        self._other_joints = None
 
     def latest(self) -> Observation | None:
         """Return the newest complete observation, None if there is none."""
@@ -131,13 +136,19 @@ class ObservationAssembler:
         return None if oldest < 0 else oldest
 
     def missing(self) -> list[str]:
-        """Name what has not been received yet, ``joint_states (joint, ...)`` for joints."""
+        """Name what has not been received yet, ``joint_states (joint, ...)`` for joints.
+
+        Joints are named as soon as there are messages, with what these have in their place.
+        """
         names = [f"camera/{n}" for n, s in self._cameras.items() if not s.stamps]
         received = {name for key in self._joints for name in key}
         joints = [j for j, state in self._states.items() if state not in received]
         if joints:
-            names.append("joint_states" if len(joints) == len(self._states)
-                         else f"joint_states ({', '.join(joints)})")
+            other = self._other_joints
+            instead = "" if other is None else \
+                f"; other messages have {', '.join(other) or 'no position'}"
+            names.append("joint_states" if other is None and len(joints) == len(self._states)
+                         else f"joint_states ({', '.join(joints)}{instead})")
         if self._pose is not None and not self._pose.stamps:
             names.append("ee_pose")
         if self.instruction is None:

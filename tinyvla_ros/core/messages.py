@@ -54,27 +54,29 @@ def joint_positions(msg, wanted: Iterable[str] | None = None) -> dict[str, float
 
     Args:
         msg: the message; the order of its joints does not matter.
-        wanted: joints that must be finite if the message has them; None for all of it. Others
-            are passed on unchecked.
+        wanted: joints that must be finite and named once if the message has them; None for all
+            of it. Others are passed on unchecked.
 
     Returns:
         Empty if the message has no positions: velocities or efforts alone are legal.
 
     Raises:
-        MessageError: lengths differ, a name twice, or a wanted joint not finite.
+        MessageError: lengths differ, a wanted joint twice or not finite.
     """
     names, positions = list(msg.name), list(msg.position)
     if not positions:
         return {}
     if len(names) != len(positions):
         raise MessageError(f"The joint state has {len(names)} names and {len(positions)} "
-                           "positions; there must be as many positions as names.")
+                           "positions; there must be as many positions as names, or none.")
     values = dict(zip(names, positions, strict=True))
+    checked = [n for n in (values if wanted is None else wanted) if n in values]
     if len(values) != len(names):
-        twice = next(n for n in names if names.count(n) > 1)
-        raise MessageError(f"The joint state names {twice!r} twice; name every joint once.")
-    for name in values if wanted is None else wanted:
-        if not math.isfinite(values.get(name, 0.0)):
+        twice = next((n for n in checked if names.count(n) > 1), None)
+        if twice is not None:
+            raise MessageError(f"The joint state names {twice!r} twice; name every joint once.")
+    for name in checked:
+        if not math.isfinite(values[name]):
             raise MessageError(f"Joint {name!r} is {values[name]}; positions must be finite.")
     return values
 

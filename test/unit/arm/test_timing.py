@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import tracemalloc
 
 import numpy as np
@@ -133,9 +134,18 @@ def test_joints_may_come_in_several_messages_in_any_order(assembler):
     assert assembler.newest_state()["right_j0"] == 1.0
 
 
-def test_a_joint_state_without_any_joint_of_the_policy_is_refused(assembler):
-    with pytest.raises(MessageError, match="none of right_j0"):
-        assembler.add_joints(100 * MS, {"somebody_elses": 9.0})
+def test_messages_of_other_joints_alone_are_passed_over_and_the_needed_ones_named(assembler):
+    feed(assembler, 100 * MS, joints=False)
+    assert assembler.missing() == ["joint_states"]
+    for other in ({"somebody_elses": 9.0}, {}):
+        assert assembler.add_joints(100 * MS, other) is False
+        assert assembler.latest() is None
+        missing, = assembler.missing()
+        assert all(n in missing for n in (*assembler.joint_names, *other))
+    feed(assembler, 100 * MS)
+    assembler.add_joints(101 * MS, {"somebody_elses": math.nan})
+    assert assembler.missing() == []
+    assert assembler.latest().stamp_ns == 100 * MS
 
 
 def test_joint_names_of_the_robot_are_translated():

@@ -120,6 +120,22 @@ def test_joints_are_read_by_name():
     assert (values["a"], values["b"]) == (1.0, 2.0)
 
 
+@pytest.mark.parametrize(("names", "positions"), [
+    (["a", "b", "wheel", "wheel"], [1.0, 2.0, 3.0, 4.0]),
+    (["wheel", "b", "a"], [math.inf, 2.0, 1.0]),
+])
+def test_what_is_wrong_with_joints_that_nobody_asked_for_is_no_error(names, positions):
+    values = joint_positions(SimpleNamespace(name=names, position=positions), ("a", "b"))
+    assert (values["a"], values["b"]) == (1.0, 2.0)
+
+
+@pytest.mark.parametrize("names", [["a", "b"], []])
+@pytest.mark.parametrize("wanted", [("a", "b"), None])
+def test_a_joint_state_without_positions_is_legal(names, wanted):
+    """sensor_msgs/JointState: a field may be empty if there is nothing to say about it."""
+    assert joint_positions(SimpleNamespace(name=names, position=[]), wanted) == {}
+
+
 @pytest.mark.parametrize(("names", "positions", "words"), [
     (["a", "b"], [1.0], "2 names and 1 positions"),
     (["a", "b", "a"], [1.0, 2.0, 3.0], "'a' twice"),
