@@ -30,7 +30,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.configuration import parse
-from tinyvla_ros.core.messages import fill_image, set_stamp
+from tinyvla_ros.core.messages import fill_image, set_stamp, time_to_ns
 from tinyvla_ros.core.resources import default_checkpoint, use_middleware_profile
 from tinyvla_ros.dry_run.trajectory import Refused, TrajectoryFollower
 from tinyvla_ros.dry_run.untrained import (
@@ -48,8 +48,8 @@ JOINTS = ("shoulder_pan_joint", "shoulder_lift_joint", "elbow_joint", "wrist_1_j
 CAMERAS = ("front", "wrist")
 CAMERA_HZ, JOINT_HZ = 30.0, 100.0
 TOPIC = "joint_trajectory_controller/joint_trajectory"
-# A hold has only the rows that it takes to brake; a chunk has more.
-HOLD_ROWS = 4
+# A hold stays at its last position for longer than any row lasts, s.
+HOLD_S = 0.15
 TOLERANCE = 1e-6
 LIMIT_S = 60.0
 
@@ -71,16 +71,17 @@ def robot(**changes) -> dict:
 
 @dataclass(frozen=True)
 class ReceivedCommand:
-    """A command: steady seconds, number of rows, and what is wrong with it (empty: nothing)."""
+    """A command.
+
+    Attributes:
+        time_s: steady seconds.
+        is_hold: whether it only brings the arm to rest.
+        wrong: what is wrong with it; empty if nothing is.
+    """
 
     time_s: float
-    rows: int
+    is_hold: bool
     wrong: str
-
-    @property
-    def is_hold(self) -> bool:
-        """Whether it only brings the arm to rest."""
-        return self.rows <= HOLD_ROWS
 
 
 class MessageFilters:
@@ -258,7 +259,9 @@ class Rig:
         time_s, now_ns = time.monotonic(), self._now_ns()
         with self._lock:
             wrong = self._judge(msg, now_ns)
-            self.commands.append(ReceivedCommand(time_s, len(msg.points), wrong))
+            times = [time_to_ns(p.time_from_start) / 1e9 for p in msg.points[-2:]]
+            is_hold = len(times) == 2 and times[1] - times[0] > HOLD_S
+            self.commands.append(ReceivedCommand(time_s, is_hold, wrong))
 
     def _judge(self, msg: JointTrajectory, now_ns: int) -> str:
         """Follow a command; return what is wrong with it, empty if nothing is."""

@@ -26,6 +26,14 @@ def trajectory(*points, at_ns: int = 0, names=("a", "b")):
                            points=list(points))
 
 
+def message(names, times, positions, velocities):
+    """Return a trajectory through (points, joints) arrays at times in ns."""
+    points = [point(0, p.tolist(), v.tolist()) for p, v in zip(positions, velocities, strict=True)]
+    for p, ns in zip(points, (times - times[0]).tolist(), strict=True):
+        p.time_from_start = stamp(ns)
+    return trajectory(*points, at_ns=int(times[0]), names=names)
+
+
 def array(*values):
     return SimpleNamespace(data=list(values))
 

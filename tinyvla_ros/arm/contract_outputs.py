@@ -67,8 +67,8 @@ class JointTrajectoryOutput(Output):
     """trajectory_msgs/JointTrajectory for a joint_trajectory_controller; positions.
 
     Attributes:
-        lead: seconds from sending a trajectory to its start; at least what it takes to arrive,
-            or the first point is reached in less time than it needs within the limits.
+        lead: seconds from sending a trajectory until it departs from the one before; at least
+            what it takes to arrive and the controller's period, or the limits are not kept.
     """
 
     quantity = "position"

@@ -1,9 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plan: the commands that are sent to the arm, with their times."""
+"""A plan: the commands that are sent to the arm, with their times.
+
+A joint_trajectory_controller follows some of its channels along a curve: the quadratic B-spline
+whose control points are the rows. ::
+
+    rows                       o         o         o       at the end of each period
+    points of the trajectory        x         x            in the middle between two rows
+
+In the middle between two rows the curve is where the line between them is, and as fast. From one
+middle to the next its acceleration is constant: the difference of the two steps, which the safety
+layer limits. So the curve keeps the velocity and acceleration limits of the rows everywhere, and
+never leaves the range of three rows. The controller's cubics through the middles are this curve.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +33,10 @@ class Plan:
         commands: (rows, channels) float64 within all limits; the last ones bring the arm to rest.
         channels: names of the columns.
         begin: the motion that it continues.
+        curved: (channels,) whether a channel is followed along the curve; others go in lines from
+            row to row.
+        before: the plan that applies until this one begins; None if the arm stands still.
+        made_ns: ROS time at which it was made.
         chunk: the chunk it was made from, cut and limited as it is executed; None for a hold.
         instruction: the instruction of that chunk.
     """
@@ -30,8 +46,16 @@ class Plan:
     commands: np.ndarray
     channels: tuple[str, ...]
     begin: Motion
+    curved: np.ndarray | bool = False
+    before: Plan | None = None
+    made_ns: int = 0
     chunk: ActionChunk | None = None
     instruction: str = ""
+
+    @property
+    def departs_ns(self) -> int:
+        """ROS time at which the curve leaves that of the plan before: half a period early."""
+        return self.start_ns - self.dt_ns // 2
 
     @property
     def end_ns(self) -> int:
@@ -46,8 +70,11 @@ class Plan:
         """Return the commanded value at ``now_ns`` and its step over the period before.
 
         Both are interpolated between the ends of two rows, so that a plan whose rows begin at
-        other times can continue from there within the same limits.
+        other times can continue from there within the same limits. For a curved channel they are
+        the control points of the same curve for those other times.
         """
+        if now_ns < self.start_ns and self.before is not None:
+            return self.before.motion(now_ns)
         if now_ns <= self.start_ns:
             return self.begin
         if now_ns >= self.end_ns:
@@ -57,8 +84,9 @@ class Plan:
         if rest_ns == 0:
             return before
         after, share = self._reached(row + 1), rest_ns / self.dt_ns
-        return Motion(before.value + share * after.step,
-                      before.step + share * (after.step - before.step))
+        change = after.step - before.step
+        bend = np.where(self.curved, share * (1 - share) / 2 * change, 0.0)
+        return Motion(before.value + share * after.step - bend, before.step + share * change)
 
     def values(self, now_ns: int) -> np.ndarray | None:
         """Return the (channels,) commands to send now: the values to reach one period later.
@@ -76,15 +104,36 @@ class Plan:
         last = self.commands[rows - 1]
         return Motion(last, last - (self.commands[rows - 2] if rows >= 2 else self.begin.value))
 
-    def slopes(self) -> np.ndarray:
-        """Return (rows, channels) velocities at the end of each row, per second; the last is zero.
+    def trajectory(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the curve from the time the plan was made, as points for a controller.
 
-        Each is the harmonic mean of the slopes on both sides, or zero where these differ in sign
-        (Fritsch and Butland 1984). A cubic through the rows then never leaves the interval between
-        two of them, so the position limits hold between the rows too.
+        The first point is at or before that time, unless the arm stands still until the plan
+        begins: wherever in the curve the controller takes over, it is where it would be anyway.
+
+        Returns:
+            (points,) int64 ROS times in ns; (points, channels) positions, and velocities per
+            second, zero in the last point of a channel that is a position.
         """
-        steps = np.diff(self.commands, axis=0, prepend=self.begin.value[None]) / (self.dt_ns / 1e9)
-        left, right = steps, np.concatenate([steps[1:], np.zeros((1, steps.shape[1]))])
-        same = left * right > 0
-        total = np.where(same, left + right, 1.0)
-        return np.where(same, 2.0 * left * right / total, 0.0)
+        times, positions, velocities = self.points()
+        first = int(np.searchsorted(times, self.made_ns, side="right")) - 1
+        return tuple(a[max(first, 0):] for a in (times, positions, velocities))
+
+    def forget_before(self, now_ns: int) -> Plan:
+        """Return the plan without what lies before the time ``now_ns``."""
+        if self.before is None:
+            return self
+        before = None if self.departs_ns <= now_ns else self.before.forget_before(now_ns)
+        return replace(self, before=before)
+
+    def points(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return all points that are known of the curve; see ``trajectory``."""
+        begin = self.begin
+        rows = np.concatenate([[begin.value - begin.step, begin.value], self.commands])
+        steps = np.diff(rows, axis=0)
+        times = self.departs_ns + self.dt_ns * np.arange(len(steps))
+        own = times, rows[1:] - steps / 2, steps / (self.dt_ns / 1e9)
+        if self.before is None:
+            return own
+        earlier = self.before.points()
+        kept = earlier[0] < self.departs_ns
+        return tuple(np.concatenate([a[kept], b]) for a, b in zip(earlier, own, strict=True))

@@ -137,6 +137,16 @@ class SafetyLayer:
             rows.append(value)
         return np.array(rows)
 
+    def can_stop(self, motion: Motion) -> np.ndarray:
+        """Return (channels,) whether ``brake`` stops each channel inside its range."""
+        unit = np.where(np.isfinite(self._max_step_change), self._max_step_change, 1.0)
+        size = np.abs(motion.step)
+        rows = np.where(np.isfinite(self._max_step_change), np.floor(size / unit), 0.0)
+        stop = motion.value + np.sign(motion.step) * (
+            rows * size - unit * rows * (rows + 1) / 2)
+        slack = SLACK * self._scale
+        return self._to_zero | ((stop >= self._low - slack) & (stop <= self._high + slack))
+
     def _limit(self, commands: np.ndarray, motion: Motion) -> Verdict:
         """Find violations in the commands as they are, then clamp the channels that have some."""
         targets = np.clip(commands, self._low, self._high)

@@ -21,7 +21,7 @@ from dataclasses import replace
 import numpy as np
 
 from tinyvla_ros.arm.blending import ChunkBlender, Seam, resample
-from tinyvla_ros.arm.contract import Channel, RobotContract
+from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_outputs import JointTrajectoryOutput
 from tinyvla_ros.arm.plan import Plan
 from tinyvla_ros.arm.safety import Motion, SafetyLayer, Verdict
@@ -58,9 +58,11 @@ class Supervisor:
         self._low = np.array([c.low for c in limits.values()])
         self._high = np.array([c.high for c in limits.values()])
         trajectories = [o for o in contract.outputs if isinstance(o, JointTrajectoryOutput)]
-        self._lead_ns = round(max((o.lead for o in trajectories), default=0.0) * 1e9)
-        for name in (n for o in trajectories for n in o.channels):
-            limits[name] = tighten_velocity_for_cubics(limits[name], action.dt)
+        followed = {n for o in trajectories for n in o.channels}
+        self._curved = np.array([n in followed for n in limits])
+        # A plan's curve departs half a period before its first row begins.
+        self._lead_ns = round(max(o.lead for o in trajectories) * 1e9) + self._dt_ns // 2 \
+            if trajectories else 0
         self._safety = SafetyLayer(limits, contract.on_violation, action.dt)
         self.interventions: Mapping[str, int] = self._safety.interventions
         self._blender = ChunkBlender(contract.execution.join, self._high - self._low)
@@ -169,53 +171,67 @@ class Supervisor:
         if unknown:
             return self._hold(f"no measured value: {', '.join(unknown)}", now_ns)
         # In simulation an observation may arrive before the /clock message of its time.
-        now_ns = max(now_ns + self._lead_ns, chunk.stamp_ns)
+        start_ns = self._start(max(now_ns, chunk.stamp_ns - self._lead_ns))
         last = min(len(chunk.actions), self._max_ns // chunk.dt_ns)
-        rows = (chunk.stamp_ns + last * chunk.dt_ns - now_ns) // chunk.dt_ns
+        rows = (chunk.stamp_ns + last * chunk.dt_ns - start_ns) // chunk.dt_ns
         if rows < 1:
             self.holds["chunk too late"] += 1
-            self.reason = (f"the chunk was ready {(now_ns - chunk.stamp_ns) / 1e9:.3f} s after "
+            self.reason = (f"the chunk was ready {(start_ns - chunk.stamp_ns) / 1e9:.3f} s after "
                            f"its observation, and it lasts {last * chunk.dt:.3f} s")
             if self.state != "running":
                 self.state = "holding"
             return None
         if np.isfinite(chunk.actions).all():
-            seam = self._blender.blend(chunk, now_ns)
+            seam = self._blender.blend(chunk, start_ns)
             # The plan's rows start now, whatever the phase of the chunk's rows: in less than a
             # whole period the first one could not be reached within the limits.
-            commands, _ = resample(self._blender.current, now_ns, rows)
+            commands, _ = resample(self._blender.current, start_ns, rows)
         else:
             seam, commands = None, chunk.actions  # all rows, so that the check refuses it
         values = [None if s is None else measured[s] for s in self._states]
-        verdict = self._safety.check(commands, self._motion(now_ns, values), values)
+        verdict = self._safety.check(commands, self._motion(now_ns, start_ns, values), values)
         if verdict.action == "stop":
-            return self.stop(verdict.reason, now_ns - self._lead_ns)
+            return self.stop(verdict.reason, now_ns)
         if verdict.action == "hold":
-            return self._hold(verdict.reason, now_ns - self._lead_ns)
+            return self._hold(verdict.reason, now_ns)
         if seam is not None and self.state == "running":
             self.seams.append(seam)
-        return self._begin_plan(self._blender.current, instruction, verdict, now_ns)
+        return self._begin_plan(self._blender.current, instruction, verdict, now_ns, start_ns)
 
-    def _motion(self, now_ns: int, measured: Sequence[float | None]) -> Motion | None:
+    def _start(self, now_ns: int) -> int:
+        """Return when a plan begins that is made now.
+
+        As soon as a controller can have it; but rows of another phase than those of the plan
+        before may lack a part of a period to stop before the end of the range.
+        """
+        start_ns = now_ns + self._lead_ns
+        if self.plan is None or start_ns >= self.plan.end_ns or \
+                self._safety.can_stop(self.plan.motion(start_ns))[self._curved].all():
+            return start_ns
+        return start_ns + (self.plan.start_ns - start_ns) % self._dt_ns
+
+    def _motion(self, now_ns: int, start_ns: int, measured: Sequence[float | None]
+                ) -> Motion | None:
         """Return the motion that a new plan continues; None if nothing was commanded."""
         if self.plan is None:
             return None
-        motion = self.plan.motion(now_ns)
+        motion = self.plan.motion(start_ns)
         if now_ns < self.plan.end_ns:
             return motion
         # At rest, and perhaps moved by hand since then: start from the measured values.
         return Motion.at_rest([v if m is None else m
                                for v, m in zip(motion.value, measured, strict=True)])
 
-    def _begin_plan(self, chunk: ActionChunk, instruction: str, verdict: Verdict,
-                    now_ns: int) -> Plan:
+    def _begin_plan(self, chunk: ActionChunk, instruction: str, verdict: Verdict, now_ns: int,
+                    start_ns: int) -> Plan:
         commands, motion = verdict.commands, verdict.begin
         end = Motion(commands[-1], commands[-1] - (commands[-2] if len(commands) > 1
                                                    else motion.value))
         rows = np.concatenate([commands, self._safety.brake(end)])
-        plan = Plan(now_ns, self._dt_ns, rows, self._channels, motion, instruction=instruction)
+        plan = Plan(start_ns, self._dt_ns, rows, self._channels, motion, self._curved,
+                    self._before(now_ns), now_ns, instruction=instruction)
         # The executed chunk has the chunk's own rows: past ones, then the plan's values.
-        first = chunk.index_at(now_ns)
+        first = chunk.index_at(start_ns)
         actions = np.clip(chunk.actions, self._low, self._high).astype(np.float32)
         actions = actions[:first + len(commands)]
         for row in range(first, len(actions)):
@@ -233,11 +249,18 @@ class Supervisor:
         if self.state != "running" or self.plan is None:
             return None
         self.holds[_cause(reason)] += 1
-        now_ns += self._lead_ns
-        motion = self.plan.motion(now_ns)
-        self.plan = Plan(now_ns, self._dt_ns, self._safety.brake(motion), self._channels, motion)
+        start_ns = self._start(now_ns)
+        motion = self.plan.motion(start_ns)
+        self.plan = Plan(start_ns, self._dt_ns, self._safety.brake(motion), self._channels,
+                         motion, self._curved, self._before(now_ns), now_ns)
         self.state, self.reason = "holding", reason
         return self.plan
+
+    def _before(self, now_ns: int) -> Plan | None:
+        """Return what applies from now until a new plan begins; None if the arm stands still."""
+        if self.plan is None or now_ns >= self.plan.end_ns:
+            return None
+        return self.plan.forget_before(now_ns)
 
     def _hold(self, reason: str, now_ns: int) -> Plan | None:
         """Hold until the next good chunk."""
@@ -259,23 +282,6 @@ class Supervisor:
         """Whether a chunk's observation is older than the last hold."""
         return self.plan is not None and self.plan.chunk is None and \
             chunk.stamp_ns < self.plan.start_ns
-
-
-def tighten_velocity_for_cubics(limits: Channel, dt: float) -> Channel:
-    """Return a velocity limit for rows such that cubics between them keep the given limit.
-
-    joint_trajectory_controller interpolates by cubics with the slopes of ``Plan.slopes``. Between
-    two rows such a cubic exceeds the mean velocity by at most 3/8 of the difference in slope,
-    which the acceleration limit bounds. Without an acceleration limit both slopes may be zero, and
-    the cubic is then faster by half.
-    """
-    if limits.velocity is None:
-        return limits
-    if limits.acceleration is None:
-        slower = limits.velocity / 1.5
-    else:
-        slower = max(limits.velocity - limits.acceleration * dt / 2, limits.velocity / 2)
-    return limits.model_copy(update={"velocity": slower})
 
 
 def _cause(reason: str) -> str:

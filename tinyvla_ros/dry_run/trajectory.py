@@ -105,17 +105,7 @@ class TrajectoryFollower:
         Before the time at which the trajectory was accepted: those of that time.
         """
         now_ns = max(now_ns, self._accepted_ns)
-        i = int(np.searchsorted(self._times, now_ns, side="right")) - 1
-        if i + 1 >= len(self._times):
-            return self._positions[-1], np.zeros(len(self._joints))
-        span = (self._times[i + 1] - self._times[i]) / 1e9
-        s = (now_ns - self._times[i]) / 1e9 / span
-        (p, q), (v, w) = self._positions[i:i + 2], self._velocities[i:i + 2] * span
-        if not self._cubic[i]:
-            return p + s * (q - p), (q - p) / span
-        # The cubic with these positions and velocities at both ends (Hermite).
-        b, c = 3 * (q - p) - 2 * v - w, 2 * (p - q) + v + w
-        return p + s * (v + s * (b + s * c)), (v + s * (2 * b + s * 3 * c)) / span
+        return interpolate(self._times, self._positions, self._velocities, self._cubic, now_ns)
 
     def _order(self, msg) -> list[int]:
         """Return the columns of the message in the order of the joints."""
@@ -124,6 +114,28 @@ class TrajectoryFollower:
             raise Refused("wrong joints", f"The trajectory names {', '.join(names) or 'nothing'}; "
                           f"it must name {', '.join(self._joints)}, each once.")
         return [names.index(joint) for joint in self._joints]
+
+
+def interpolate(times: np.ndarray, positions: np.ndarray, velocities: np.ndarray,
+                cubic: np.ndarray, now_ns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (joints,) positions and velocities between points; past the last one, at rest there.
+
+    Args:
+        times: (points,) ns, increasing, the first one not after ``now_ns``.
+        positions: (points, joints); velocities likewise, per second.
+        cubic: (points - 1,) whether a piece is a cubic with these velocities, or else a line.
+    """
+    i = int(np.searchsorted(times, now_ns, side="right")) - 1
+    if i + 1 >= len(times):
+        return positions[-1], np.zeros_like(positions[-1])
+    span = (times[i + 1] - times[i]) / 1e9
+    s = (now_ns - times[i]) / 1e9 / span
+    (p, q), (v, w) = positions[i:i + 2], velocities[i:i + 2] * span
+    if not cubic[i]:
+        return p + s * (q - p), (q - p) / span
+    # The cubic with these positions and velocities at both ends (Hermite).
+    b, c = 3 * (q - p) - 2 * v - w, 2 * (p - q) + v + w
+    return p + s * (v + s * (b + s * c)), (v + s * (2 * b + s * 3 * c)) / span
 
 
 def _times(msg) -> np.ndarray:

@@ -70,34 +70,34 @@ class OutputPublisher:
 class JointTrajectoryPublisher(OutputPublisher):
     """The whole plan as one message, for joint_trajectory_controller.
 
-    A new trajectory replaces the old one at once. Its stamp is the start of the plan, ``lead``
-    seconds from now: it arrives before it starts and can be followed within the limits. A message
-    that is delayed beyond its last row is refused by the controller; the trajectory before it ends
-    at rest. Each row is reached at the end of its period. With velocities the controller
-    interpolates by cubics.
+    A new trajectory replaces the old one at once. It holds what remains of the old one until the
+    plan departs from it, ``lead`` seconds from now: however long the message takes until then, and
+    whatever the controller measures, the arm goes on along the same curve. One that is delayed
+    beyond its last point is refused by the controller; the trajectory before it ends at rest.
+
+    With velocities the controller interpolates by cubics, which are exactly the curve of the plan.
     """
 
     message = JointTrajectory
 
     def send(self, plan: Plan) -> None:
         """Publish the plan."""
+        times, positions, velocities = plan.trajectory()
+        positions, velocities = self._values(positions), velocities[:, self._columns] * self._scale
         msg = JointTrajectory(joint_names=self._output.targets)
-        set_stamp(msg.header.stamp, plan.start_ns)
-        positions = self._values(plan.commands)
-        velocities = plan.slopes()[:, self._columns] * self._scale
-        for i, (position, velocity) in enumerate(zip(positions, velocities, strict=True)):
-            point = JointTrajectoryPoint(positions=position.tolist(),
-                                         velocities=velocity.tolist())
-            set_stamp(point.time_from_start, (i + 1) * plan.dt_ns)
-            msg.points.append(point)
+        set_stamp(msg.header.stamp, int(times[0]))
+        after = (times - times[0]).tolist()
         if plan.chunk is None:
             # One more point at the same position: a late hold is not refused, and an arm that
             # moved on in the meantime has time to come back.
-            last = JointTrajectoryPoint(positions=positions[-1].tolist(),
-                                        velocities=[0.0] * len(velocity))
-            set_stamp(last.time_from_start,
-                      len(positions) * plan.dt_ns + round(HOLD_VALID_S * 1e9))
-            msg.points.append(last)
+            after.append(after[-1] + round(HOLD_VALID_S * 1e9))
+            positions = np.concatenate([positions, positions[-1:]])
+            velocities = np.concatenate([velocities, np.zeros_like(velocities[-1:])])
+        for after_ns, position, velocity in zip(after, positions, velocities, strict=True):
+            point = JointTrajectoryPoint(positions=position.tolist(),
+                                         velocities=velocity.tolist())
+            set_stamp(point.time_from_start, after_ns)
+            msg.points.append(point)
         self.publisher.publish(msg)
 
 

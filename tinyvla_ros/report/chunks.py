@@ -60,16 +60,30 @@ def chunk_of(msg) -> tuple[ActionChunk, bool]:
         MessageError: it has no points, or points of several lengths or without a period.
     """
     names = tuple(msg.joint_names)
-    times = [time_to_ns(p.time_from_start) for p in msg.points]
-    if not times or times[0] <= 0 or any(len(p.positions) != len(names) for p in msg.points):
+    times = np.array([time_to_ns(p.time_from_start) for p in msg.points], np.int64)
+    first, last = _regular(times)
+    period = int(times[first + 1] - times[first]) if last > first else int(times[first:].sum())
+    if period <= 0 or any(len(p.positions) != len(names) for p in msg.points):
         raise MessageError("A trajectory is not shown without points, without a positive "
                            "time_from_start, or with more or fewer positions than joint names.")
-    regular = [abs(t - (i + 1) * times[0]) < TOLERANCE_NS for i, t in enumerate(times)]
-    count = regular.index(False) if False in regular else len(times)
-    actions = np.array([list(p.positions) for p in msg.points[:count]], np.float32)
-    stamp = time_to_ns(msg.header.stamp)
+    actions = np.array([list(p.positions) for p in msg.points[first:last + 1]], np.float32)
+    stamp = time_to_ns(msg.header.stamp) + int(times[first]) - period
     # Our policy writes the instruction into frame_id; a hold has none.
-    return ActionChunk(stamp, names, actions, times[0] / 1e9), not msg.header.frame_id
+    return ActionChunk(stamp, names, actions, period / 1e9), not msg.header.frame_id
+
+
+def _regular(times: np.ndarray) -> tuple[int, int]:
+    """Return the first and the last point of the longest part with a constant period.
+
+    What comes before it goes on with the plan before, and a hold has one more point at its end.
+    """
+    steps = np.diff(times)
+    runs, begin = [(0, 0)], 0
+    for i in range(1, len(steps) + 1):
+        if i == len(steps) or abs(steps[i] - steps[begin]) >= TOLERANCE_NS:
+            runs.append((begin, i))
+            begin = i
+    return max(runs, key=lambda run: run[1] - run[0])
 
 
 def view_chunks(received: Sequence[tuple[int, ActionChunk, bool]], axis: TimeAxis,

@@ -17,6 +17,7 @@ from tinyvla_ros.arm.contract_outputs import (
 )
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.messages import time_to_ns
+from tinyvla_ros.dry_run.trajectory import interpolate
 from training.bag_export.streams import Command, Recording
 
 # Without a recorded clock, stamps and receive times must be of the same clock, s.
@@ -61,10 +62,11 @@ class Arrivals:
 
 
 class Trajectories:
-    """Positions sent to a joint_trajectory_controller, linear between the points.
+    """Positions sent to a joint_trajectory_controller, interpolated as it does.
 
-    A new trajectory replaces the old one when it arrives; up to its first point the arm goes there
-    from its command of that moment. Past its last point it stays.
+    Between points with velocities these are cubics, else lines. A new trajectory replaces the old
+    one when it arrives; up to its first point the arm goes there from its command of that moment.
+    Past its last point it stays.
 
     Attributes:
         dt: time between two points, s; None if no trajectory has two.
@@ -74,7 +76,7 @@ class Trajectories:
         self.dt: float | None = None
         self._where = f"{recording.path}: a trajectory on {output.topic}"
         self._begins: list[int] = []
-        self._pieces: list[tuple[np.ndarray, np.ndarray]] = []
+        self._pieces: list[tuple[np.ndarray, ...]] = []  # arguments of ``interpolate``
         self._width = len(output.channels)
         for command in recording.commands[output.topic]:
             self._add(output.targets, command, arrivals)
@@ -94,9 +96,13 @@ class Trajectories:
             raise InputError(f"{self._where} has points without a position for every joint; only "
                              "positions can become actions.")
         ends = np.array([time_to_ns(p.time_from_start) for p in msg.points], np.int64)
-        points = np.array([p.positions for p in msg.points], np.float64)
-        points = points[:, [names.index(t) for t in targets]]
-        if (np.diff(ends) <= 0).any() or not np.isfinite(points).all():
+        order = [names.index(t) for t in targets]
+        points = np.array([p.positions for p in msg.points], np.float64)[:, order]
+        # As the controller does: a velocity counts where a point has one for every joint.
+        moving = np.array([len(p.velocities) == len(names) for p in msg.points])
+        speeds = np.array([p.velocities if m else np.zeros(len(names))
+                           for p, m in zip(msg.points, moving, strict=True)])[:, order]
+        if (np.diff(ends) <= 0).any() or not np.isfinite([points, speeds]).all():
             raise InputError(f"{self._where} has times that do not increase or values that are "
                              "not finite; leave this bag out.")
         if self.dt is None and len(ends) > 1:
@@ -106,23 +112,25 @@ class Trajectories:
             return  # all of it in the past: the controller refuses it
         before = self._at(begins, begins)
         if before is not None and begins < ends[0]:
-            ends, points = np.append(begins, ends), np.vstack([before, points])
+            (where, speed), ends = before, np.append(begins, ends)
+            points, speeds = np.vstack([where, points]), np.vstack([speed, speeds])
+            moving = np.append(True, moving)
         self._begins.append(begins)
-        self._pieces.append((ends, points))
+        self._pieces.append((ends, points, speeds, moving[:-1] & moving[1:]))
 
-    def _at(self, known_ns: int, now_ns: int) -> np.ndarray | None:
+    def _at(self, known_ns: int, now_ns: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return positions and velocities at a time, by what was known at another."""
         index = bisect_right(self._begins, known_ns) - 1
         if index < 0:
             return None
-        ends, points = self._pieces[index]
-        if now_ns < ends[0]:
+        if now_ns < self._pieces[index][0][0]:
             return None
-        return np.array([np.interp(now_ns, ends, column) for column in points.T])
+        return interpolate(*self._pieces[index], now_ns)
 
     def __call__(self, start_ns: int, dt_ns: int) -> np.ndarray:
         """Return what was to be reached at the end of a step; NaN if nothing was."""
         values = self._at(start_ns + dt_ns // 2, start_ns + dt_ns)
-        return np.full(self._width, np.nan) if values is None else values
+        return np.full(self._width, np.nan) if values is None else values[0]
 
 
 class LastSent:

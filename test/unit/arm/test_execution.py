@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.commands import message
+from harness.controller import Controller
 from harness.supervised import (
     ACCELERATION,
     DT,
@@ -71,16 +73,21 @@ def test_plans_of_all_phases_go_on_where_the_one_before_would_be():
         assert_plan_within_limits(plan)
 
 
-def test_plans_for_a_controller_begin_when_it_has_them():
+def test_plans_for_a_controller_depart_when_it_has_them():
+    """The curve departs half a period before the first row begins."""
     supervisor = running(lead=0.03)
-    assert supervisor.plan.start_ns == at(30)
-    before = supervisor.plan.motion(at(90))
+    assert supervisor.plan.departs_ns == at(30)
+    assert supervisor.plan.start_ns == at(40)
+    before = supervisor.plan
     plan = accept(supervisor, chunk(40, joint=gentle(begin=0.01)), 60)
-    assert plan.start_ns == at(90)
-    assert np.array_equal(plan.begin.value, before.value)
+    assert plan.departs_ns == at(90)
+    assert np.array_equal(plan.begin.value, before.motion(at(100)).value)
+    for ms in (60, 71, 99):
+        assert np.array_equal(plan.motion(at(ms)).value, before.motion(at(ms)).value)
     rest = supervisor.tick(at(65), "front is stale")
-    assert rest.start_ns == at(95)
-    assert np.array_equal(rest.begin.value, plan.motion(at(95)).value)
+    assert rest.departs_ns == at(95)
+    assert np.array_equal(rest.begin.value, plan.motion(at(105)).value)
+    assert np.array_equal(rest.motion(at(70)).value, before.motion(at(70)).value)
     assert_comes_to_rest(rest)
 
 
@@ -301,24 +308,48 @@ def test_the_arm_is_never_asked_for_more_than_its_limits(script, join, lead_ms):
         else:
             supervisor.tick(now_ns, "")
         if plan is not None:
-            assert plan.start_ns == now_ns + lead_ms * MS
+            if lead_ms:  # or later, where only the plan before can stop in time
+                assert 0 <= plan.departs_ns - now_ns - lead_ms * MS < DT_MS * MS
+            else:
+                assert plan.start_ns == now_ns
             assert_plan_within_limits(plan)
             due.append(plan)
     if not due:
         return
+    if lead_ms:
+        assert_controller_keeps_limits(due, lead_ms * MS)
     step_ns = DT_MS * MS // 3
     path = np.array([follow(due, int(t)) for t in np.arange(T, due[-1].end_ns, step_ns)])
     speed = np.abs(np.diff(path, axis=0)).max(axis=0, initial=0.0) / (step_ns / 1e9)
-    assert speed[0] <= VELOCITY * (1 + 1e-5)
     assert speed[2] <= 2.0 * (1 + 1e-5)
-    assert np.abs(path[:, 0]).max() <= 2.0
-    assert path[:, 1].min() >= 0.0 and path[:, 1].max() <= 0.08
+    if not lead_ms:
+        assert speed[0] <= VELOCITY * (1 + 1e-5)
+        assert np.abs(path[:, 0]).max() <= 2.0
+        assert path[:, 1].min() >= 0.0 and path[:, 1].max() <= 0.08
 
 
 def follow(plans: list[Plan], now_ns: int) -> np.ndarray:
     """Return where an arm is that goes through the rows of every plan that has begun."""
     begun = [p for p in plans if p.start_ns <= now_ns] or plans[:1]
     return begun[-1].motion(now_ns).value
+
+
+def assert_controller_keeps_limits(plans: list[Plan], lead_ns: int) -> None:
+    """Let a controller follow the curve; every plan comes as late as it may."""
+    joints = ["joint", "gripper"]
+    arm = Controller(joints, plans[0].begin.value[:2])
+    ends = [p.made_ns + lead_ns for p in plans[1:]] + [plans[-1].end_ns]
+    for plan, end_ns in zip(plans, ends, strict=True):
+        begin_ns = plan.made_ns + lead_ns
+        times, positions, velocities = plan.trajectory()
+        arm.accept(message(joints, times, positions[:, :2], velocities[:, :2]), begin_ns)
+        for ns in sorted({*range(begin_ns, end_ns, 7 * MS), *arm.times}):
+            if begin_ns <= ns < end_ns:
+                where, speed, acceleration = arm.state(ns)
+                assert abs(speed[0]) <= VELOCITY * (1 + 1e-5)
+                assert abs(acceleration[0]) <= ACCELERATION * (1 + 1e-3)
+                assert abs(where[0]) <= 2.0 + 1e-9
+                assert -1e-9 <= where[1] <= 0.08 + 1e-9
 
 
 def assert_plan_within_limits(plan: Plan) -> None:

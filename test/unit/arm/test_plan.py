@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.commands import message
+from harness.controller import Controller
 from harness.supervised import (
     DT,
     DT_MS,
@@ -15,10 +19,8 @@ from harness.supervised import (
     T,
     at,
 )
-from tinyvla_ros.arm.contract import Channel, OnViolation
 from tinyvla_ros.arm.plan import Plan
-from tinyvla_ros.arm.safety import Motion, SafetyLayer
-from tinyvla_ros.arm.supervisor import tighten_velocity_for_cubics
+from tinyvla_ros.arm.safety import Motion
 
 # ---- the plan itself ------------------------------------------------------------------------
 
@@ -48,43 +50,50 @@ def test_between_two_rows_it_is_interpolated():
     assert plan.values(at(-10)) == pytest.approx(0.5), "on the way to the first row"
 
 
-@given(st.floats(-1.0, 1.0), st.lists(st.floats(-1.0, 1.0), min_size=1, max_size=12),
-       st.booleans())
-def test_the_cubic_between_rows_never_leaves_their_range(begin, rows, at_rest_last):
-    """What a joint_trajectory_controller makes of positions and slopes (Hermite)."""
-    plan = a_plan(rows + rows[-1:] * at_rest_last, begin)
-    slopes = plan.slopes()[:, 0]
-    assert slopes.shape == (len(plan.commands),)
-    assert slopes[-1] == 0.0, "a controller wants to end at rest"
-    points = np.concatenate([[begin], plan.commands[:, 0]])
-    slopes = np.concatenate([[0.0], slopes]) * DT
+def curve(rows, begin: float = 0.0, change: float = 0.0) -> Plan:
+    return replace(a_plan(rows, begin, change), curved=np.array([True]))
+
+
+@given(st.floats(-1.0, 1.0), st.floats(-0.5, 0.5),
+       st.lists(st.floats(-1.0, 1.0), min_size=1, max_size=12))
+def test_the_curve_between_rows_is_no_faster_than_the_rows_and_stays_among_them(
+        begin, change, rows):
+    """What a joint_trajectory_controller makes of positions and velocities (Hermite)."""
+    plan = curve(rows + rows[-1:], begin, change)
+    times, positions, velocities = plan.trajectory()
+    assert times[0] == at(-DT_MS / 2) and times[-1] <= plan.end_ns
+    assert velocities[-1] == 0.0, "a controller wants to end at rest"
+    points = np.concatenate([[begin - change, begin], plan.commands[:, 0]])
     s = np.linspace(0.0, 1.0, 101)
-    fastest = np.abs(np.diff(points)).max()
-    for p, q, v, w in zip(points, points[1:], slopes, slopes[1:], strict=False):
-        curve = ((1 + 2 * s) * (1 - s) ** 2 * p + s * (1 - s) ** 2 * v
-                 + s * s * (3 - 2 * s) * q + s * s * (s - 1) * w)
-        assert curve.min() >= min(p, q) - 1e-12
-        assert curve.max() <= max(p, q) + 1e-12
-        # Between rows it is faster than from row to row, by half at most.
-        assert np.abs(np.diff(curve)).max() * 100 <= 1.5 * fastest + 1e-9
+    for i in range(len(times) - 1):
+        (p,), (q,), (v,), (w,) = *positions[i:i + 2], *velocities[i:i + 2] * DT
+        path = ((1 + 2 * s) * (1 - s) ** 2 * p + s * (1 - s) ** 2 * v
+                + s * s * (3 - 2 * s) * q + s * s * (s - 1) * w)
+        near = points[i:i + 3]
+        assert near.min() - 1e-12 <= path.min() and path.max() <= near.max() + 1e-12
+        assert np.abs(np.diff(path)).max() * 100 <= np.abs(np.diff(near)).max() + 1e-9
+        assert np.abs(np.diff(path, 2)).max() * 100**2 <= abs(np.diff(near, 2)[0]) + 1e-8
 
 
-@given(st.lists(st.floats(-5.0, 5.0), min_size=2, max_size=12),
-       st.sampled_from([None, 1.0, 20.0, 500.0]))
-def test_a_controller_is_nowhere_faster_than_the_limit(wanted, acceleration):
-    channel = Channel(unit="rad", low=-1.0, high=1.0, velocity=0.8, acceleration=acceleration)
-    layer = SafetyLayer({"joint": tighten_velocity_for_cubics(channel, DT)}, OnViolation(), DT)
-    rest = Motion.at_rest(np.zeros(1))
-    verdict = layer.check(np.array(wanted)[:, None], rest, [None])
-    plan = a_plan(verdict.commands[:, 0])
-    points = np.concatenate([[0.0], plan.commands[:, 0]])
-    slopes = np.concatenate([[0.0], plan.slopes()[:-1, 0], [0.0]]) * DT
-    s = np.linspace(0.0, 1.0, 101)
-    for p, q, v, w in zip(points[:-1], points[1:-1], slopes, slopes[1:], strict=False):
-        speed = (v + s * (2 * (3 * (q - p) - 2 * v - w) + s * 3 * (2 * (p - q) + v + w))) / DT
-        assert np.abs(speed).max() <= 0.8 * (1 + 1e-6)
+def test_a_straight_line_is_followed_as_it_is():
+    times, positions, velocities = curve(0.01 * np.arange(1, 6), change=0.01).trajectory()
+    assert np.allclose(positions[:, 0], 0.01 * (times - T) / (DT_MS * MS))
+    assert np.allclose(velocities, 0.01 / DT)
 
 
-def test_a_straight_line_has_its_own_slope():
-    plan = a_plan(0.01 * np.arange(1, 6), change=0.01)
-    assert np.allclose(plan.slopes()[:-1, 0], 0.01 / DT)
+@given(st.lists(st.floats(-1.0, 1.0), min_size=3, max_size=12), st.floats(0.0, 0.999),
+       st.integers(0, 2))
+def test_a_plan_of_other_times_goes_on_along_the_same_curve(rows, share, row):
+    old = curve(rows + rows[-1:])
+    start_ns = at((row + share) * DT_MS)
+    new = Plan(start_ns, DT_MS * MS, np.zeros((4, 1)), ("joint",), old.motion(start_ns),
+               np.array([True]), old, at(row * DT_MS) - 3 * MS)
+    times, positions, velocities = new.trajectory()
+    assert times[0] <= new.made_ns or times[0] == old.departs_ns
+    departs = int(np.flatnonzero(times == new.departs_ns)[0])
+    path = Controller(["joint"], [0.0])
+    path.accept(message(["joint"], *old.trajectory()), int(old.departs_ns))
+    for t, p, v in zip(times[:departs + 1].tolist(), positions, velocities, strict=False):
+        where, speed, _ = path.state(t)
+        assert p == pytest.approx(where, abs=1e-9)
+        assert v == pytest.approx(speed, abs=1e-6)

@@ -35,6 +35,7 @@ from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.bags.writer import BagWriter
 from tinyvla_ros.cli.main import run_command
 from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.report.chunks import chunk_of
 from tinyvla_ros.report.episode_data import camera_name, read_episode
 from tinyvla_ros.report.film import ImageStore, make_film
 from tinyvla_ros.report.page import histogram
@@ -139,6 +140,19 @@ def test_latency_of_trajectories_is_that_of_the_policys_chunks(tmp_path):
     assert [c.t for c in data.chunks] == pytest.approx([0.2 * i + 0.05 for i in range(10)])
     assert not any(c.hold for c in data.chunks)
     assert data.latency_ms == pytest.approx([30.0] * 10)
+
+
+def test_a_trajectory_that_goes_on_with_the_one_before_is_shown_from_its_own_rows():
+    """Points of the plan before come at other times, and a hold stays on at its end."""
+    at_ms, values = [0, 7, 40, 60, 80, 280], [9.0, 9.0, 1.0, 2.0, 3.0, 3.0]
+    msg = chunk(START_NS, values, "")
+    for point, ms in zip(msg.points, at_ms, strict=True):
+        point.time_from_start.sec, point.time_from_start.nanosec = 0, ms * 1_000_000
+    shown, hold = chunk_of(msg)
+    assert hold
+    assert shown.actions[:, 0].tolist() == [1.0, 2.0, 3.0]
+    assert shown.dt == 0.02
+    assert shown.stamp_ns == START_NS + 20_000_000
 
 
 def test_lockstep_is_shown_in_simulation_time(tmp_path):

@@ -93,6 +93,27 @@ def test_trajectories_are_interpolated_and_replaced_when_the_next_arrives(tmp_pa
     assert read_json(tmp_path / "data/meta/bags.json")["actions"] == "trajectory"
 
 
+def test_points_with_velocities_are_joined_by_cubics_as_the_controller_does(tmp_path):
+    sent = bags.arm_messages()
+    message = bags.trajectory("/arm/joint_trajectory", WALL_NS - 100_000_000,
+                              [[0.0, 0.0], [4.0, 0.0]], 2_100_000_000, WALL_NS - 50_000_000,
+                              names=("joint_1", "joint_2"))
+    first, last = message.message.points
+    first.time_from_start.sec, first.time_from_start.nanosec = 0, 100_000_000
+    last.time_from_start.sec, last.time_from_start.nanosec = 2, 100_000_000
+    first.velocities, last.velocities = np.zeros(2), np.zeros(2)
+    bag = bags.write(tmp_path / "bag", [message, *sent])
+    output = {"type": "joint_trajectory", "topic": "/arm/joint_trajectory",
+              "channels": ["joint_1", "joint_2"]}
+    bags.export(tmp_path / "data", bag, "--robot", bags.arm_contract(tmp_path, output),
+                "--fps", 10, "--tolerance", 0.03, "--dt", 0.1)
+    data = bags.load(tmp_path / "data", dt=0.1, state=("joint_1", "elbow"),
+                     channels=("joint_1", "joint_2"))
+    begin = read_json(tmp_path / "data/meta/bags.json")["episodes"][0]["first_stamp_ns"]
+    share = ((begin - WALL_NS) / 1e9 + 0.1 * (np.arange(len(data.actions)) + 1)) / 2.0
+    np.testing.assert_allclose(data.actions[:, 0, 0], 4.0 * share**2 * (3 - 2 * share), atol=1e-5)
+
+
 def test_twists_count_until_the_next_and_for_as_long_as_servo_takes_them(tmp_path):
     sent = bags.arm_messages()
     kind = "geometry_msgs/msg/TwistStamped"
