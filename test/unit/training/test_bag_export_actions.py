@@ -104,11 +104,11 @@ def test_points_with_velocities_are_joined_by_cubics_as_the_controller_does(tmp_
     first.velocities, last.velocities = np.zeros(2), np.zeros(2)
     bag = bags.write(tmp_path / "bag", [message, *sent])
     output = {"type": "joint_trajectory", "topic": "/arm/joint_trajectory",
-              "channels": ["joint_1", "joint_2"]}
+              "channels": {"joint_1": {}, "elbow": {"to": "joint_2"}}}
     bags.export(tmp_path / "data", bag, "--robot", bags.arm_contract(tmp_path, output),
                 "--fps", 10, "--tolerance", 0.03, "--dt", 0.1)
     data = bags.load(tmp_path / "data", dt=0.1, state=("joint_1", "elbow"),
-                     channels=("joint_1", "joint_2"))
+                     channels=("joint_1", "elbow"))
     begin = read_json(tmp_path / "data/meta/bags.json")["episodes"][0]["first_stamp_ns"]
     share = ((begin - WALL_NS) / 1e9 + 0.1 * (np.arange(len(data.actions)) + 1)) / 2.0
     np.testing.assert_allclose(data.actions[:, 0, 0], 4.0 * share**2 * (3 - 2 * share), atol=1e-5)
