@@ -28,6 +28,8 @@ setup(
         *shared("launch"), *shared("config"), *shared("checkpoints"),
     ],
     python_requires=">=3.10",
+    # MuJoCo and MetaWorld, and so the simulation, end at 3.13; everything else works on 3.14.
+    classifiers=[f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 15)],
     install_requires=["setuptools"],
     zip_safe=False,
     author="tinyvla_ros maintainers",
