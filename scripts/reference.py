@@ -17,11 +17,17 @@ from sim_bridge.nodes.sim_bridge_node import BridgeParameters
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.cli.main import COMMANDS, load_command
 from tinyvla_ros.core.configuration import models_in
-from tinyvla_ros.core.options import default_text, flag_of, valid_values, value_type
+from tinyvla_ros.core.options import (
+    default_text,
+    flag_of,
+    settable,
+    valid_values,
+    value_type,
+)
 from tinyvla_ros.nodes.dry_run_arm_node import DryRunArmParameters
 from tinyvla_ros.nodes.dry_run_report_node import DryRunReportParameters
 from tinyvla_ros.nodes.episode_recorder_node import RecorderParameters
-from tinyvla_ros.nodes.policy_node import PolicyNodeParameters
+from tinyvla_ros.nodes.policy_parameters import PolicyNodeParameters
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.start.graph import DryRunOptions, PolicyOptions, SimEvalOptions
 from training.learning.recipe import Recipe
@@ -47,7 +53,8 @@ def page() -> str:
         parts += [f"### tinyvla {name}", text, _table(load_command(name)[1], "option",
                                             lambda name, field: flag_of(name, field).name)]
     parts += ["## ROS parameters", "Set one with `--ros-args -p name:=value` or in a launch "
-              "file. Parameters are read-only while a node runs."]
+              "file. `ros2 param set` can set those that say so while the node runs; the others "
+              "are read-only then."]
     for name, model in NODES.items():
         parts += [f"### {name}", _table(model, "parameter")]
     parts += ["## Launch arguments", "`ros2 launch tinyvla_ros FILE argument:=value`; several "
@@ -69,8 +76,10 @@ def _table(model: type[BaseModel], kind: str, label=lambda name, field: name) ->
         return ""
     lines = [f"| {kind} | valid | default | |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
-        cells = (f"`{label(name, field)}`", _valid(field), _default(field),
-                 field.description or _attribute(model, name))
+        text = field.description or _attribute(model, name)
+        if marker := settable(field):
+            text += f" Can be set {marker.when}."
+        cells = (f"`{label(name, field)}`", _valid(field), _default(field), text)
         lines.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |")
     return "\n".join(lines)
 

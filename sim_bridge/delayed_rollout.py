@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim_bridge.metaworld_env import ACTION_CHANNELS
 from sim_bridge.rollout import DT_NS, PAST, Episode, EpisodeResult
+from sim_bridge.simulated_robot import ACTION_CHANNELS
 from tinyvla_ros.arm.blending import Seam
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.supervisor import Supervisor

@@ -9,6 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from tinyvla_ros.core.image_transform import encode_png
+
 LABEL_HEIGHT = 22
 
 
@@ -36,5 +38,4 @@ def write_film_strip(path: Path, frames: Sequence[Mapping[str, np.ndarray]], tit
     cv2.putText(label, title, (6, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1,
                 cv2.LINE_AA)
     image = np.vstack([label, *rows])
-    if not cv2.imwrite(str(path), image[:, :, ::-1]):
-        raise OSError(f"cannot write {path}")
+    path.write_bytes(encode_png(image))  # cv2.imwrite takes only UTF-8 for a name

@@ -9,7 +9,9 @@ observation, and renders each named camera with the settings that cost least (fa
 
 from __future__ import annotations
 
-from sim_bridge.opengl import choose_opengl
+import os
+
+from sim_bridge.opengl import choose_opengl, did_not_start
 
 choose_opengl()
 
@@ -19,14 +21,16 @@ import numpy as np  # noqa: E402
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS  # noqa: E402
 
 from sim_bridge.shared_scenes import begin_alike, look_alike  # noqa: E402
-from sim_bridge.simulated_robot import CameraPose, SimulatedRobotConfig  # noqa: E402
+from sim_bridge.simulated_robot import (  # noqa: E402
+    ACTION_CHANNELS,
+    EE_NAMES,
+    JOINT_NAMES,
+    CameraPose,
+    SimulatedRobotConfig,
+)
 from tinyvla_ros.core.errors import InputError, unknown  # noqa: E402
 from tinyvla_ros.core.types import Observation  # noqa: E402
 
-JOINT_NAMES = (*(f"right_j{i}" for i in range(7)), "r_close", "l_close")
-EE_NAMES = ("ee_x", "ee_y", "ee_z")
-ACTION_CHANNELS = ("ee_dx", "ee_dy", "ee_dz", "gripper")
-CONTROL_DT = 0.0125
 # The fields of MuJoCo's data that an image depends on.
 SCENE = ("xpos", "xquat", "xmat", "xipos", "ximat", "geom_xpos", "geom_xmat", "site_xpos",
          "site_xmat", "cam_xpos", "cam_xmat", "light_xpos", "light_xdir")
@@ -174,9 +178,7 @@ class MetaWorldEnv(gymnasium.Env):
             try:
                 renderer = mujoco.Renderer(self._env.model, height, width)
             except Exception as err:  # EGL and OSMesa raise types of their own
-                raise InputError(
-                    f"OpenGL did not start ({err!r}); type: sudo apt-get install -y libegl1 "
-                    "libgl1-mesa-dri libosmesa6, or set MUJOCO_GL=osmesa") from err
+                raise InputError(did_not_start(os.environ["MUJOCO_GL"], repr(err))) from err
             renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
             renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
             self._renderers[height, width] = renderer

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sim_bridge.episodes import HORIZON, EpisodeSpec
-from sim_bridge.metaworld_env import CONTROL_DT, MetaWorldEnv
+from sim_bridge.simulated_robot import CONTROL_DT
 from tinyvla_ros.core.types import ActionChunk, Observation
+
+if TYPE_CHECKING:
+    from sim_bridge.metaworld_env import MetaWorldEnv
 
 DT_NS = round(CONTROL_DT * 1e9)
 # Observations kept for a policy that uses past ones.

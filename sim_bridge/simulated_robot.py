@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The simulated robot's configuration: cameras and instructions (``config/metaworld.yaml``)."""
+"""The simulated robot: its joints and actions, and its configuration (``config/metaworld.yaml``).
+
+No simulator is imported.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,11 @@ from pydantic import Field, model_validator
 from tinyvla_ros.core.configuration import Config, parse, read_yaml
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.core.resources import share_directory
+
+JOINT_NAMES = (*(f"right_j{i}" for i in range(7)), "r_close", "l_close")
+EE_NAMES = ("ee_x", "ee_y", "ee_z")
+ACTION_CHANNELS = ("ee_dx", "ee_dy", "ee_dz", "gripper")
+CONTROL_DT = 0.0125  # s
 
 
 class CameraPose(Config):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib.util
 import os
 import tempfile
 from pathlib import Path
@@ -39,6 +40,16 @@ def pytest_collection_modifyitems(items):
     """Start with the files that take longest, so that no worker ends with one of them alone."""
     slow = {i.path for i in items if i.get_closest_marker("slow") or i.get_closest_marker("alone")}
     items.sort(key=lambda i: i.path not in slow)
+
+
+@pytest.hookimpl(tryfirst=True)  # before the fixtures
+def pytest_runtest_setup(item):
+    """Skip what needs the simulator where there is none."""
+    if item.get_closest_marker("simulator"):
+        missing = [name for name in ("mujoco", "metaworld", "gymnasium")
+                   if importlib.util.find_spec(name) is None]
+        if missing:
+            pytest.skip(f"needs {' and '.join(missing)}: not for this Python, or not installed")
 
 
 class _Machine:

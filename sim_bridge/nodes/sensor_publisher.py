@@ -8,8 +8,8 @@ from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 
-from sim_bridge.metaworld_env import EE_NAMES, JOINT_NAMES, MetaWorldEnv
-from sim_bridge.simulated_robot import SimulatedRobotConfig
+from sim_bridge.metaworld_env import MetaWorldEnv
+from sim_bridge.simulated_robot import EE_NAMES, JOINT_NAMES, SimulatedRobotConfig
 from tinyvla_ros.core.messages import fill_image, fill_pose, set_stamp
 from tinyvla_ros.nodes.runner import SENSOR_QOS
 

@@ -19,11 +19,11 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from sim_bridge.episodes import EpisodeSpec, RunParameters
-from sim_bridge.metaworld_env import ACTION_CHANNELS, CONTROL_DT, MetaWorldEnv
+from sim_bridge.metaworld_env import MetaWorldEnv
 from sim_bridge.nodes.recorder_watch import RecorderWatch
 from sim_bridge.nodes.sensor_publisher import SensorPublisher
 from sim_bridge.rollout import Episode
-from sim_bridge.simulated_robot import SimulatedRobotConfig
+from sim_bridge.simulated_robot import ACTION_CHANNELS, CONTROL_DT, SimulatedRobotConfig
 from tinyvla_ros.arm.chunk_follower import ChunkFollower
 from tinyvla_ros.core.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.core.errors import InputError, MessageError

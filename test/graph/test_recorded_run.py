@@ -14,6 +14,7 @@ from tinyvla_ros.bags.reader import Bag, find_bags
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.files import checkpoint_digest
 
+pytestmark = pytest.mark.simulator
 CAMERAS = ("side", "front", "wrist")
 
 

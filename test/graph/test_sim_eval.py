@@ -19,6 +19,7 @@ from std_srvs.srv import Trigger
 from harness.processes import Output, Probe, start, start_node
 from tinyvla_ros.cli.main import main
 
+pytestmark = pytest.mark.simulator
 TASKS = ("reach-v3", "button-press-v3")
 
 
@@ -92,8 +93,9 @@ def test_episodes_and_images_are_there_and_the_table_is_printed(run):
 def test_topics_and_in_process_rollout_give_identical_actions(run, tiny_checkpoint):
     """The promise of lock-step: the same actions, step for step, and so the same success."""
     from sim_bridge.episodes import plan_episodes
-    from sim_bridge.metaworld_env import ACTION_CHANNELS, MetaWorldEnv
+    from sim_bridge.metaworld_env import MetaWorldEnv
     from sim_bridge.rollout import Episode, rollout
+    from sim_bridge.simulated_robot import ACTION_CHANNELS
     from tinyvla_ros.core.messages import trajectory_to_chunk
     from tinyvla_ros.policy.policy import Policy
 
@@ -213,8 +215,7 @@ def test_no_gl_library_is_one_sentence(tiny_checkpoint, tmp_path):
                           str(tiny_checkpoint), "--out", str(tmp_path / "out")],
                          capture_output=True, text=True, env=environment, check=False)
     assert run.returncode == 2
-    assert run.stderr.startswith("error: This machine lacks a headless OpenGL library")
-    assert "sudo apt-get install -y libegl1" in run.stderr
+    assert all(word in run.stderr for word in ("EGL", "sudo apt-get install -y libegl1"))
     assert run.stderr.count("\n") == 1
 
 

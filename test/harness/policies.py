@@ -12,8 +12,12 @@ TASKS = ("reach-v3", "button-press-v3", "pick-place-v3")
 
 def tiny_policy_config(**changes):
     """Return a policy configuration small enough to infer in milliseconds."""
-    from sim_bridge.metaworld_env import ACTION_CHANNELS, EE_NAMES, JOINT_NAMES
-    from sim_bridge.simulated_robot import SimulatedRobotConfig
+    from sim_bridge.simulated_robot import (
+        ACTION_CHANNELS,
+        EE_NAMES,
+        JOINT_NAMES,
+        SimulatedRobotConfig,
+    )
     from tinyvla_ros.policy.config import PolicyConfig
 
     robot = SimulatedRobotConfig.load()

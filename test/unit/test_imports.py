@@ -66,6 +66,7 @@ def test_the_policy_loads_neither_ros_nor_a_simulator():
     assert not loaded & (ROS | {"mujoco", "metaworld", "transformers", "sim_bridge", "training"})
 
 
+@pytest.mark.simulator
 def test_simulation_and_training_load_no_ros():
     loaded = loaded_by([n for n in (*modules("sim_bridge"), *modules("training"))
                         if ".nodes" not in n])

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import heapq
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -228,6 +229,10 @@ def _publishers(info) -> int:
 
 
 def _why(path: Path, err: Exception) -> str:
+    # rosbags reads metadata.yaml in the encoding of the locale.
+    if isinstance(err, UnicodeDecodeError) and sys.getfilesystemencoding() != "utf-8":
+        return (f"{path} holds text that does not fit {err.encoding}, the encoding of this "
+                "locale; set LC_ALL=C.UTF-8, or PYTHONUTF8=1.")
     return (f"{path} cannot be read ({_short(err)}); it may be cut off or damaged, try "
             f"'tinyvla bag recover {path}'.")
 

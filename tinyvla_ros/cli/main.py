@@ -14,6 +14,7 @@ from tinyvla_ros import __version__
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.options import add_options, read_options
+from tinyvla_ros.core.output import not_encodable, print_any_text
 
 _GROUPS = {"robot": "Check robot contracts.", "data": "Check datasets.",
            "bag": "Inspect, replay and export recorded episodes."}
@@ -52,10 +53,14 @@ COMMANDS = {
 
 def main(args: list[str] | None = None) -> int:
     """Run a command; bad input is one sentence on stderr and exit code 2."""
+    print_any_text()
     try:
         return run_command(args)
     except InputError as err:
         print(f"error: {err}", file=sys.stderr)
+        return 2
+    except UnicodeEncodeError as err:  # of a file; what is printed is escaped
+        print(f"error: {not_encodable(err)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -10,7 +10,7 @@ from training.experiments.options import EvaluationOptions
 def sim_eval(options: SimEvalOptions) -> int:
     """Run the evaluation over ROS 2 topics; everything that can be checked is checked first."""
     from sim_bridge.episodes import expand_tasks, plan_episodes
-    from sim_bridge.opengl import choose_opengl
+    from sim_bridge.opengl import require_opengl
     from sim_bridge.simulated_robot import SimulatedRobotConfig
     from tinyvla_ros.core.files import prepare_output_directory
     from tinyvla_ros.start.local_launch import require_rclpy, run_graph
@@ -21,7 +21,7 @@ def sim_eval(options: SimEvalOptions) -> int:
     robot = SimulatedRobotConfig.load()
     for task in options.tasks:
         robot.instruction(task)
-    choose_opengl()
+    require_opengl()
     nodes = sim_eval_graph(options)
     prepare_output_directory(options.out)
     return run_graph(nodes)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The image transform that training and inference share."""
+"""The image transform that training and inference share, and PNG."""
 
 from __future__ import annotations
 
@@ -32,3 +32,9 @@ def shrink(image: np.ndarray, height: int, width: int) -> np.ndarray:
     smaller = image.shape[0] >= height and image.shape[1] >= width
     return cv2.resize(image, (width, height),
                       interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+
+
+def encode_png(image: np.ndarray, compression: int = 1) -> bytes:
+    """Return (h, w, 3) uint8 RGB as PNG; ``compression`` from 0, fast, to 9, small."""
+    _, data = cv2.imencode(".png", image[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, compression])
+    return data.tobytes()

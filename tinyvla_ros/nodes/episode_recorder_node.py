@@ -270,7 +270,8 @@ def _metadata(parameters: RecorderParameters) -> dict[str, str]:
     values = {"recorder": f"tinyvla_ros {__version__}"}
     if parameters.robot:
         contract = RobotContract.load(parameters.robot)
-        values |= {"robot": contract.name, "robot_contract": Path(parameters.robot).read_text()}
+        values |= {"robot": contract.name,
+                   "robot_contract": Path(parameters.robot).read_text(encoding="utf-8-sig")}
     if parameters.policy_join:
         values["join"] = parameters.policy_join
     if parameters.checkpoint:

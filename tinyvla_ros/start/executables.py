@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.output import print_any_text
 from tinyvla_ros.core.resources import use_middleware_profile
 from tinyvla_ros.start.ros_environment import check_ros_environment
 
@@ -32,15 +33,17 @@ def main() -> int:
 
 def run(name: str) -> int:
     """Import a node's module and run its ``main``."""
+    print_any_text()
     # Importing torch takes seconds; Ctrl-C then must not print a traceback from inside it.
     signal.signal(signal.SIGINT, _end_at_once)
     try:
         use_middleware_profile()
         check_ros_environment()  # rclpy ends the process when it is imported without a middleware
+        module = importlib.import_module(f"{PACKAGES[name]}.{name}")  # may lack the simulator
     except InputError as err:
         print(f"error: {err}", file=sys.stderr, flush=True)
         return 2
-    return importlib.import_module(f"{PACKAGES[name]}.{name}").main()
+    return module.main()
 
 
 def _end_at_once(number: int, frame) -> None:

@@ -73,10 +73,15 @@ def require_rclpy() -> None:
 
 
 def node_command(node: NodeDescription) -> list[str]:
-    """Return the command line that runs a node in this Python environment."""
+    """Return the command line that runs a node in this Python environment.
+
+    Raises:
+        UnicodeEncodeError: the parser of ROS takes UTF-8 alone.
+    """
     command = [sys.executable, "-m", "tinyvla_ros.start.executables", node.executable,
                "--ros-args"]
     for name, value in node.parameters.items():
+        str(value).encode()
         text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"))
         command += ["-p", f"{name}:={text.removesuffix(chr(10)).removesuffix('...').strip()}"]
     return command

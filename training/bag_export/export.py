@@ -125,7 +125,8 @@ def _find(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 def _prepare(work: Path, options: ExportOptions, cameras: Mapping[str, ImageFormat]) -> None:
     """Make the directory for unfinished work, or check that it is of the same export."""
     wanted = options.model_dump(exclude={"bags", "out", "config", "workers", "resume"}) | {
-        "robot": options.robot and options.robot.read_text(), "size": options.width_height,
+        "robot": options.robot and options.robot.read_text(encoding="utf-8-sig"),
+        "size": options.width_height,
         "cameras": {name: asdict(form) for name, form in cameras.items()}}
     wanted = json.loads(json.dumps(wanted))
     if (work / SETTINGS).is_file():

@@ -13,25 +13,28 @@ import multiprocessing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from sim_bridge.episodes import HORIZON, plan_episodes
-from sim_bridge.metaworld_env import (
+from sim_bridge.opengl import require_opengl
+from sim_bridge.simulated_robot import (
     ACTION_CHANNELS,
     CONTROL_DT,
     EE_NAMES,
     JOINT_NAMES,
-    MetaWorldEnv,
+    SimulatedRobotConfig,
 )
-from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.image_transform import shrink
+from tinyvla_ros.core.image_transform import encode_png, shrink
 from training.data.lerobot_writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
 from training.jobs.episodes import environment
 from training.jobs.pool import Job, work_through
 from training.jobs.progress import progress_bar
+
+if TYPE_CHECKING:
+    from sim_bridge.metaworld_env import MetaWorldEnv
 
 STATE_NAMES = (*JOINT_NAMES, *EE_NAMES)
 IMAGE_SIZE = 96
@@ -56,12 +59,14 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float 
         size: stored images are (size, size, 3).
 
     Raises:
-        InputError: a task, ``episodes`` or ``seed`` is not valid, or ``out`` not writable.
+        InputError: a task, ``episodes`` or ``seed`` is not valid, ``out`` not writable, or this
+            machine cannot draw.
     """
     plan_episodes(tasks, episodes, seed)  # for its checks: the seeds of demonstrations are others
     config = config or SimulatedRobotConfig.load()
     for task in tasks:
         config.instruction(task)
+    require_opengl()
     k = config.camera_every
     features = {f"observation.images.{name}": {
         "dtype": "image", "shape": [size, size, 3], "names": ["height", "width", "channels"]}
@@ -153,7 +158,7 @@ def demonstrate(env: MetaWorldEnv, seed: int, noise: float, size: int = IMAGE_SI
                 shrink(env.render_camera(name), size, size))
     return DatasetEpisode(
         task=env.config.instruction(env.task),
-        images={name: [_png(image) for image in stack] for name, stack in images.items()},
+        images={name: [encode_png(image) for image in stack] for name, stack in images.items()},
         image_stats={name: image_stats(np.stack(stack)) for name, stack in images.items()},
         arrays={"observation.state": np.array(states, np.float32),
                 "action": np.stack(actions).reshape(len(actions), -1)})
@@ -175,10 +180,3 @@ class _NoiseBursts:
                             if self._pushing else np.zeros(3))
         self._left -= 1
         return self._offset
-
-
-def _png(image: np.ndarray) -> bytes:
-    ok, data = cv2.imencode(".png", image[:, :, ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    if not ok:
-        raise RuntimeError("PNG encoding failed")
-    return data.tobytes()

@@ -100,5 +100,5 @@ def _write_hashes(cache: Path, hashes: dict) -> None:
     part = cache / f"{HASHES}.{os.getpid()}.part"  # several processes may start at once
     with suppress(OSError):  # a cache that others own: the files are hashed again next time
         cache.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(hashes))
+        part.write_text(json.dumps(hashes), encoding="utf-8")
         os.replace(part, cache / HASHES)

@@ -142,7 +142,8 @@ class LeRobotDatasetWriter:
         stats = {name: _combine([e["stats"][name] for e in self._episodes])
                  for name in self.features}
         (meta / "stats.json").write_text(json.dumps(
-            {name: {k: v.tolist() for k, v in s.items()} for name, s in stats.items()}, indent=4))
+            {name: {k: v.tolist() for k, v in s.items()} for name, s in stats.items()}, indent=4),
+            encoding="utf-8")
         info = {
             "codebase_version": CODEBASE_VERSION, "robot_type": self.robot_type,
             "total_episodes": len(self._episodes), "total_frames": self._frames,
@@ -152,7 +153,7 @@ class LeRobotDatasetWriter:
             "data_path": DATA_PATH,
             "video_path": VIDEO_PATH if self._videos else None, "features": self.features}
         # Last: a directory without info.json is recognizably unfinished.
-        (meta / "info.json").write_text(json.dumps(info, indent=4))
+        (meta / "info.json").write_text(json.dumps(info, indent=4), encoding="utf-8")
 
     def _open_file(self) -> None:
         if self._writer is not None and self._file_bytes < DATA_FILE_MB * 1e6:

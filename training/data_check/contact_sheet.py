@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from tinyvla_ros.core.image_transform import encode_png
 from training.data.consistency import episode_starts
 from training.data.lerobot_reader import Tables
 
@@ -80,8 +81,8 @@ def write_sheet(path: Path, sheet: Sheet, tables: Tables,
     header = [_label(line, width, LABEL_HEIGHT) for line in lines]
     blocks = [cv2.copyMakeBorder(b, 0, GAP, 0, width - b.shape[1], cv2.BORDER_CONSTANT,
                                  value=(PAPER,) * 3) for b in blocks]
-    if not cv2.imwrite(str(path), np.vstack([*header, *blocks])[:, :, ::-1]):
-        raise OSError(f"cannot write {path}")
+    # cv2.imwrite takes only UTF-8 for a name.
+    path.write_bytes(encode_png(np.vstack([*header, *blocks])))
 
 
 def _episode(rows: Sequence[int], tables: Tables, cameras, sizes) -> np.ndarray:

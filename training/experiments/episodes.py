@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from sim_bridge.episodes import HORIZON, POLICY_SEED, SUCCESS, plan_episodes
+from sim_bridge.opengl import require_opengl
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.config import PolicyConfig
@@ -25,7 +26,7 @@ def check_evaluation(tasks: Sequence[str], episodes: int, seed: int, config: Pol
 
     Raises:
         InputError: a task the policy does not know, a camera the robot lacks, seeds reserved for
-            final results, numbers out of range.
+            final results, numbers out of range, a machine that cannot draw.
     """
     plan_episodes(list(tasks), episodes, seed)
     if seed < FINAL_SEEDS:
@@ -40,6 +41,7 @@ def check_evaluation(tasks: Sequence[str], episodes: int, seed: int, config: Pol
     if n_action_steps is not None and not 1 <= n_action_steps <= config.action.horizon:
         raise InputError(f"--n-action-steps is {n_action_steps}; give a number from 1 to "
                          f"{config.action.horizon}.")
+    require_opengl()
 
 
 def checkpoint_runs(policy: PolicySource, tasks: Sequence[str], episodes: int, seed: int,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import multiprocessing
 
 from sim_bridge.episodes import POLICY_SEED, expand_tasks, plan_episodes
+from sim_bridge.opengl import require_opengl
 from sim_bridge.results import EpisodeRecord, ResultsWriter, protocol
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.resources import default_checkpoint
@@ -26,12 +27,14 @@ def evaluate(options: EvaluationOptions) -> dict:
         The content of ``results.json``.
 
     Raises:
-        InputError: an option, the checkpoint or the output directory cannot be used.
+        InputError: an option, the checkpoint, the output directory or this machine's OpenGL
+            cannot be used.
     """
     tasks = expand_tasks(options.tasks)
     plan = plan_episodes(list(tasks), options.episodes, options.seed)
     robot = SimulatedRobotConfig.load(scenes=options.scenes)
     find_device(options.device)
+    require_opengl()
     checkpoint = load_checkpoint(options.checkpoint or default_checkpoint())
     for task in tasks:
         checkpoint.config.check_instruction(robot.instruction(task))

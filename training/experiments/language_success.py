@@ -146,7 +146,7 @@ def write_report(log: ResultsLog) -> str:
     text = (f"Checkpoint {plan['checkpoint']}, {plan['episodes']} episodes per task and column, "
             f"seeds from {plan['seed']} on, {plan['scenes']} scenes; success at the task of the "
             f"scene, 95 % Wilson intervals.\n\n{table}")
-    (log.path / "language.md").write_text(text + "\n")
+    (log.path / "language.md").write_text(text + "\n", encoding="utf-8")
     _draw(found, plan["tasks"], log.path / "language.png")
     return text
 

@@ -70,7 +70,7 @@ def write_report(log: ResultsLog) -> str:
             f"{1e3 * plan['dt']:g} ms), {plan['episodes']} episodes per task and cell, seeds "
             f"from {plan['seed']} on; 95 % Wilson intervals; seams in ranges of a channel.\n\n"
             f"{table}")
-    (log.path / "latency.md").write_text(text + "\n")
+    (log.path / "latency.md").write_text(text + "\n", encoding="utf-8")
     _draw(cells, plan, log.path / "latency.png")
     return text
 

@@ -48,7 +48,7 @@ class ResultsLog:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             # Held until this process ends; two at once would train into the same directories.
-            self._lock = (self.path / ".lock").open("w")
+            self._lock = (self.path / ".lock").open("wb")
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if (self.path / PLAN).is_file():
                 stored = read_json(self.path / PLAN)

@@ -13,6 +13,7 @@ pytest.importorskip("rclpy")
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.mark.simulator
 def test_the_reference_is_up_to_date():
     spec = importlib.util.spec_from_file_location("reference", ROOT / "scripts/reference.py")
     reference = importlib.util.module_from_spec(spec)

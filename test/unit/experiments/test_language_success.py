@@ -48,6 +48,7 @@ def test_the_shipped_unseen_wordings_were_never_trained_on():
                    unseen=True)
 
 
+@pytest.mark.simulator
 @pytest.mark.slow
 def test_a_run_gives_instructions_and_reports_refusals(checkpoint, tmp_path, capsys):
     file = tmp_path / "wordings.yaml"
@@ -67,6 +68,7 @@ def test_a_run_gives_instructions_and_reports_refusals(checkpoint, tmp_path, cap
     assert len((tmp_path / "out" / "episodes.jsonl").read_text().splitlines()) == 2
 
 
+@pytest.mark.simulator
 @pytest.mark.parametrize(("content", "more", "parts"), [
     ("reach-v3: [Reach the red  target]", [], ["'Reach the red  target'", "reach-v3"]),
     ("reach-v3: go", [], ["wordings.yaml", "'reach-v3: [go to the red dot]'"]),

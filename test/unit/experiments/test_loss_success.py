@@ -119,6 +119,7 @@ def run(*arguments) -> int:
     return run_command(["loss-vs-success", *(str(a) for a in arguments)])
 
 
+@pytest.mark.simulator
 @pytest.mark.slow
 def test_a_whole_comparison_and_its_repetition(data, tmp_path):
     assert train(recipe(), RunOptions([(data, 1.0)], threads=1), tmp_path / "run")

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from harness.simulator import metaworld_env
 from sim_bridge.episodes import MT10, plan_episodes
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.resources import default_checkpoint, mt10_checkpoint, share_directory
@@ -33,13 +34,13 @@ def test_it_knows_its_tasks(path, tasks):
     assert sorted(robot.instruction(t) for t in tasks) == sorted(config.instructions)
 
 
+@pytest.mark.simulator
 def test_mt10_closes_a_drawer_when_instructed():
-    from sim_bridge.metaworld_env import MetaWorldEnv
     from sim_bridge.rollout import Episode, rollout
     from tinyvla_ros.policy.policy import Policy
 
     spec = plan_episodes(["drawer-close-v3"], 1, 77)[0]
-    episode = Episode(MetaWorldEnv(spec.task), spec, "shut the drawer, please")
+    episode = Episode(metaworld_env(spec.task), spec, "shut the drawer, please")
     for _ in rollout(Policy(mt10_checkpoint()), episode):
         pass
     assert episode.result().success

@@ -7,20 +7,21 @@ import json
 
 import pytest
 
+from harness.simulator import metaworld_env
 from harness.tables import table_cells
 from sim_bridge.delayed_rollout import delayed_rollout
 from sim_bridge.episodes import plan_episodes
-from sim_bridge.metaworld_env import MetaWorldEnv
 from sim_bridge.rollout import Episode
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.policy.policy import Policy
 
+pytestmark = pytest.mark.simulator
 MS = 1_000_000
 
 
 @pytest.fixture(scope="module")
 def env():
-    env = MetaWorldEnv("reach-v3")
+    env = metaworld_env("reach-v3")
     yield env
     env.close()
 

@@ -6,16 +6,18 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env
 
 from harness.policies import TASKS
-from sim_bridge.metaworld_env import EE_NAMES, JOINT_NAMES, MetaWorldEnv
+from harness.simulator import metaworld_env
+from sim_bridge.simulated_robot import EE_NAMES, JOINT_NAMES
 from tinyvla_ros.core.errors import InputError
+
+pytestmark = pytest.mark.simulator
 
 
 @pytest.fixture(scope="module")
 def envs():
-    made = {task: MetaWorldEnv(task) for task in TASKS}
+    made = {task: metaworld_env(task) for task in TASKS}
     yield made
     for env in made.values():
         env.close()
@@ -32,7 +34,8 @@ def run(env, seed, steps=12):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("task", TASKS)
 def test_gymnasium_accepts_it(task):
-    env = MetaWorldEnv(task, render_mode="rgb_array")
+    from gymnasium.utils.env_checker import check_env
+    env = metaworld_env(task, render_mode="rgb_array")
     check_env(env, skip_render_check=True)
     env.close()
 
@@ -43,7 +46,7 @@ def test_a_seed_fixes_the_episode_whatever_came_before(envs, task):
     first = run(env, 5)
     run(env, 6, steps=40)
     again = run(env, 5)
-    fresh_env = MetaWorldEnv(task)
+    fresh_env = metaworld_env(task)
     fresh = run(fresh_env, 5)
     fresh_env.close()
     for other in (again, fresh):
@@ -112,7 +115,7 @@ def test_actions_outside_the_range_are_clipped(envs):
 
 def test_unknown_task_is_suggested():
     with pytest.raises(InputError, match="Did you mean 'pick-place-v3'"):
-        MetaWorldEnv("pick_place_v3")
+        metaworld_env("pick_place_v3")
 
 
 def test_a_scene_drawn_later_is_the_image_of_its_moment(envs):
@@ -150,4 +153,4 @@ def test_a_camera_that_cannot_be_is_one_sentence(change, words):
     data = SimulatedRobotConfig.load().model_dump()
     data["cameras"]["wrist"] = {"width": 64, "height": 64, **change}
     with pytest.raises(InputError, match=words):
-        MetaWorldEnv("reach-v3", parse(SimulatedRobotConfig, data, "test.yaml"))
+        metaworld_env("reach-v3", parse(SimulatedRobotConfig, data, "test.yaml"))

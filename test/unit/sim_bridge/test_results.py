@@ -51,6 +51,7 @@ def test_columns_of_the_table_line_up():
     assert len({len(line) for line in rows.splitlines()}) == 1
 
 
+@pytest.mark.simulator
 def test_mt10_stands_for_its_ten_tasks():
     from metaworld.env_dict import MT10_V3
     parameters = RunParameters(tasks=("button-press-v3", "mt10"), episodes=1)

@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from harness.simulator import metaworld_env
 from sim_bridge.episodes import EpisodeSpec
-from sim_bridge.metaworld_env import MetaWorldEnv
 from sim_bridge.shared_scenes import DRAWERS, MARKED, SHARED_TASKS, partner
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.errors import InputError
@@ -23,11 +23,12 @@ def shared():
 
 
 def _first(task: str, config: SimulatedRobotConfig, seed: int):
-    env = MetaWorldEnv(task, config)
+    env = metaworld_env(task, config)
     env.reset_unseen(seed)
     return env.observe(0, ""), env
 
 
+@pytest.mark.simulator
 @pytest.mark.parametrize("pair", [MARKED, DRAWERS], ids=["marked", "drawers"])
 def test_two_tasks_begin_with_the_same_image_and_different_instructions(pair, shared):
     (one, _), (other, _) = (_first(task, shared, 5) for task in pair)
@@ -39,14 +40,16 @@ def test_two_tasks_begin_with_the_same_image_and_different_instructions(pair, sh
     assert any(not np.array_equal(one.images[name], other.images[name]) for name in one.images)
 
 
+@pytest.mark.simulator
 @pytest.mark.parametrize("task", SHARED_TASKS)
 def test_an_expert_can_show_it_and_doing_nothing_is_no_success(task, shared):
-    env = MetaWorldEnv(task, shared)
+    env = metaworld_env(task, shared)
     assert demonstrate(env, 7, noise=0.0) is not None
     env.reset_unseen(7)
     assert not any(env.control(np.zeros(4))[1] for _ in range(100))
 
 
+@pytest.mark.simulator
 def test_what_an_expert_knows_of_the_scene_is_the_scene(shared):
     _, opened = _first("drawer-open-v3", shared, 5)
     before = opened.privileged_observation.copy()
@@ -55,11 +58,12 @@ def test_what_an_expert_knows_of_the_scene_is_the_scene(shared):
     assert np.allclose(before[4:7], opened.privileged_observation[4:7], atol=2e-3)
 
 
+@pytest.mark.simulator
 def test_other_tasks_have_no_shared_scene(shared):
     with pytest.raises(InputError, match=r"'push-v3'.*'reach-v3'"):
         shared.instruction("push-v3")
     with pytest.raises(InputError, match="'push-v3'"):
-        MetaWorldEnv("push-v3", shared)
+        metaworld_env("push-v3", shared)
 
 
 def test_another_task_is_the_one_with_the_same_image(shared):

@@ -100,6 +100,7 @@ def test_an_evaluation_on_a_missing_device_ends_before_it_begins(tiny_checkpoint
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.simulator
 def test_the_outcome_of_an_episode_holds_the_error_of_the_policy(tmp_path):
     spec = plan_episodes(["reach-v3"], 1, 60000)[0]
     outcome = run_episode(EpisodeRun(PolicySource(tmp_path), spec, SimulatedRobotConfig.load()))

@@ -75,7 +75,8 @@ def write_report(log: ResultsLog) -> str:
     text = markdown(result)
     write_json(log.path / "ablation.json", result)
     replace_file(log.path / "ablation.md", lambda part: part.write_text(text, encoding="utf-8"))
-    replace_file(log.path / "curves.csv", lambda part: part.write_text(_csv(runs)))
+    replace_file(log.path / "curves.csv", lambda part: part.write_text(
+        _csv(runs), encoding="utf-8"))
     plot_ablation(log.path / "ablation.png", runs, cells, plan["tasks"])
     return text
 
