@@ -7,7 +7,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-TEXT = {"text", "universal_newlines"}
+TEXT = ("text", "universal_newlines")
 
 
 def names_no_encoding(call: ast.Call) -> bool:
@@ -19,7 +19,7 @@ def names_no_encoding(call: ast.Call) -> bool:
     name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
     if name in ("read_text", "write_text"):
         return len(call.args) < (1 if name == "read_text" else 2)
-    if TEXT & set(keywords):
+    if any(getattr(keywords.get(key), "value", None) is True for key in TEXT):
         return True
     if name != "open" or getattr(getattr(function, "value", None), "id", "") == "av":
         return False
