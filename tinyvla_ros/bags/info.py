@@ -105,8 +105,12 @@ class InfoCollector:
             name, topic.type, len(times), self._bytes[name],
             (len(times) - 1) / span if span > 0 else 0.0, median,
             float(periods.max()) if len(periods) else 0.0, gaps, topic.publishers,
-            int(self._bag.custom.get(f"lost {name}", 0)),
-            int(self._bag.custom.get(f"dropped {name}", 0)))
+            self._noted(f"lost {name}"), self._noted(f"dropped {name}"))
+
+    def _noted(self, key: str) -> int:
+        """Return a number of the recorder's; other recorders may write anything there."""
+        text = self._bag.custom.get(key, "")
+        return int(text) if text.isdecimal() else 0
 
 
 def bag_info(bag: Bag) -> BagInfo:

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,8 @@ class Replayed:
         difference: largest one, in the channel's unit; infinite for chunks of another shape.
         where: chunk stamp and channel of the largest difference.
         unpaired: chunks whose observation is not all in the bag.
+        problems: why messages were refused, as by the policy node, or what is missing -> how
+            many messages, or chunks.
     """
 
     chunks: int = 0
@@ -42,6 +44,7 @@ class Replayed:
     difference: float = 0.0
     where: str = ""
     unpaired: int = 0
+    problems: Counter[str] = field(default_factory=Counter)
 
     def add(self, recorded: ActionChunk, replayed: ActionChunk) -> None:
         """Compare two chunks."""
@@ -70,11 +73,16 @@ def replay(bag: Bag, policy: Policy, contract: RobotContract) -> Replayed:
         raise InputError(f"{bag.path} was recorded with join 'rtc', where a chunk depends on when "
                          "it was ready; replay episodes of 'replace' or 'ensemble'.")
     result = Replayed()
-    for recorded, observation, past in recorded_chunks(bag, policy.config, contract):
+    chunks = recorded_chunks(bag, policy.config, contract, result.problems)
+    for recorded, observation, past in chunks:
         if observation is None:
             result.unpaired += 1
-        else:
+            continue
+        try:
             result.add(recorded, policy.infer(observation, past=past))
+        except InputError as err:
+            raise InputError(f"{bag.path}: chunk {recorded.stamp_ns / 1e9:.3f} s: {err}"
+                             ) from None
     return result
 
 
@@ -103,13 +111,16 @@ def recorded_checkpoint(bag: Bag) -> Path:
                      "give --checkpoint DIR.")
 
 
-def recorded_chunks(bag: Bag, config: PolicyConfig, contract: RobotContract
+def recorded_chunks(bag: Bag, config: PolicyConfig, contract: RobotContract,
+                    problems: Counter[str] | None = None
                     ) -> Iterator[tuple[ActionChunk, Observation | None, list[Observation]]]:
     """Yield every recorded chunk with the observation it was computed from, and those before it.
 
-    Messages are taken as the policy node takes them: in the order they came, bad ones refused.
+    Messages are taken as the policy node takes them: in the order they came, bad ones refused
+    and counted in ``problems``.
     """
     assembler = make_assembler(contract, config)
+    problems = Counter() if problems is None else problems
     chunks = need_topic(bag, [POLICY_CHUNK], [CHUNK], "the policy's chunks")
     streams = defaultdict(list)
     for topic, stream in find_streams(bag, policy_streams(contract, config)):
@@ -117,11 +128,15 @@ def recorded_chunks(bag: Bag, config: PolicyConfig, contract: RobotContract
     for message in bag.messages([chunks, *streams]):
         if message.topic.name == chunks:
             yield _chunk(bag, message, config, assembler)
+            if missing := assembler.missing():
+                problems[f"nothing came of {', '.join(missing)}"] += 1
             continue
         decoded = bag.decode(message)
         for stream in streams[message.topic.name]:
-            with contextlib.suppress(MessageError):  # the node refused it too
+            try:
                 stream.add(assembler, stamp_to_ns(decoded.header.stamp), stream.decode(decoded))
+            except MessageError as err:
+                problems[f"{message.topic.name}: {err}"] += 1
 
 
 def _chunk(bag: Bag, message: BagMessage, config: PolicyConfig,
@@ -139,13 +154,21 @@ def _chunk(bag: Bag, message: BagMessage, config: PolicyConfig,
 def summary(bag: Bag, result: Replayed, policy: Policy) -> str:
     """Return the line that ``tinyvla bag replay`` prints."""
     if not result.chunks:
-        return f"{bag.path}: no chunk could be compared, {result.unpaired} lack an observation"
+        return (f"{bag.path}: no chunk could be compared, {result.unpaired} lack an observation"
+                f"{_most_often(result)}")
     text = f"{bag.path}: {result.identical} of {result.chunks} chunks identical"
     if result.identical < result.chunks:
         text += f", largest difference {result.difference:.3g} ({result.where})"
     if result.unpaired:
-        text += f", {result.unpaired} without their observation"
+        text += f", {result.unpaired} without their observation{_most_often(result)}"
     digest = bag.custom.get("checkpoint_digest", policy.digest)
     if digest != policy.digest:
         text += f"; recorded with checkpoint {digest}, replayed with {policy.digest}"
     return text
+
+
+def _most_often(result: Replayed) -> str:
+    if not result.problems:
+        return ""
+    (why, count), = result.problems.most_common(1)
+    return f" ({count} times: {why.removesuffix('.')})"

@@ -100,5 +100,9 @@ def contract_of(bag: Bag, path: Path | None) -> RobotContract:
     if "robot_contract" not in bag.custom:
         raise InputError(f"{bag.path} holds no robot contract, because another recorder made it; "
                          "give --robot FILE, like those in config/robots.")
-    return parse(RobotContract, yaml.safe_load(bag.custom["robot_contract"]),
-                 f"{bag.path}: robot_contract")
+    try:
+        content = yaml.safe_load(bag.custom["robot_contract"])
+    except yaml.YAMLError:
+        raise InputError(f"{bag.path}: its robot_contract is not YAML; give --robot FILE, like "
+                         "those in config/robots.") from None
+    return parse(RobotContract, content, f"{bag.path}: robot_contract")

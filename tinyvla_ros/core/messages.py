@@ -55,7 +55,7 @@ def joint_positions(msg, wanted: Iterable[str] | None = None) -> dict[str, float
     Args:
         msg: the message; the order of its joints does not matter.
         wanted: joints that must be finite and named once if the message has them; None for all
-            of it. Others are passed on unchecked, without those named twice.
+            of it. Others are passed on unchecked, those named twice as NaN.
 
     Returns:
         Empty if the message has no positions: velocities or efforts alone are legal.
@@ -74,7 +74,7 @@ def joint_positions(msg, wanted: Iterable[str] | None = None) -> dict[str, float
     for twice in {n for n in names if names.count(n) > 1} if len(values) != len(names) else ():
         if twice in checked:
             raise MessageError(f"The joint state names {twice!r} twice; name every joint once.")
-        del values[twice]
+        values[twice] = math.nan  # which of them is meant is not known
     for name in checked:
         if not math.isfinite(values[name]):
             raise MessageError(f"Joint {name!r} is {values[name]}; positions must be finite.")

@@ -47,7 +47,7 @@ def policy_events(statuses: Sequence[tuple[int, tuple[str, Mapping[str, str]]]],
                 why = f": {message}" if message != state else ""
                 events.append(ReportEvent(t, "state", f"{state}{why}"))
             states.append((t, state, message))
-        counts = {k: int(v) for k, v in values.items() if k.startswith(COUNTED) and v.isdigit()}
+        counts = {k: int(v) for k, v in values.items() if k.startswith(COUNTED) and v.isdecimal()}
         # Counters begin with the values of the first status; a new one begins at zero.
         for key, count in counts.items() if before is not None else ():
             rise = count - before.get(key, 0)

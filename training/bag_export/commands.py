@@ -102,7 +102,7 @@ class Trajectories:
         moving = np.array([len(p.velocities) == len(names) for p in msg.points])
         speeds = np.array([p.velocities if m else np.zeros(len(names))
                            for p, m in zip(msg.points, moving, strict=True)])[:, order]
-        if (np.diff(ends) <= 0).any() or not np.isfinite([points, speeds]).all():
+        if (np.diff(ends) <= 0).any() or not _finite(np.array([points, speeds])):
             raise InputError(f"{self._where} has times that do not increase or values that are "
                              "not finite; leave this bag out.")
         if self.dt is None and len(ends) > 1:
@@ -146,7 +146,7 @@ class LastSent:
         self._times = [t for t, _ in sent]
         self._rows = np.array([v for _, v in sent], np.float64)
         if self._rows.ndim != 2 or self._rows.shape[1] != len(output.channels) or \
-                not np.isfinite(self._rows).all():
+                not _finite(self._rows):
             raise InputError(f"{recording.path}: {output.topic} does not always carry "
                              f"{len(output.channels)} finite values, one for each channel; "
                              "correct the outputs in a contract for --robot.")
@@ -160,6 +160,11 @@ class LastSent:
         if self._timeout_ns and now - self._times[index] > self._timeout_ns:
             return np.zeros(self._rows.shape[1])
         return self._rows[index]
+
+
+def _finite(values: np.ndarray) -> bool:
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(values.astype(np.float32)).all())  # as they are stored
 
 
 def _positions(recording: Recording, output: PositionsOutput, arrivals: Arrivals) -> LastSent:

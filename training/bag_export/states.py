@@ -144,10 +144,12 @@ def _topic_states(path: Path, topic: str, rows: Sequence[_Row], joint_names: Map
 
 
 def _finite(path: Path, topic: str, joint: str, times: list[int], values: list[float]) -> Series:
-    wrong = ~np.isfinite(values)
+    with np.errstate(over="ignore"):
+        wrong = ~np.isfinite(np.float32(values))  # as they are stored
     if wrong.any():
         at = int(np.argmax(wrong))
-        raise InputError(f"{path}: {topic} at {times[at] / 1e9:.3f} s: {joint!r} is {values[at]}, "
-                         f"and not finite in {wrong.sum()} of {len(values)} messages; leave this "
-                         "bag out, or name the --states to store.")
+        twice = " or named twice" if np.isnan(values[at]) else ""
+        raise InputError(f"{path}: {topic} at {times[at] / 1e9:.3f} s: {joint!r} is {values[at]}"
+                         f"{twice}, and not finite in {wrong.sum()} of {len(values)} messages; "
+                         "leave this bag out, or name the --states to store.")
     return series(path, f"{topic} ({joint})", times, values)

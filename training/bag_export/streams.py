@@ -156,5 +156,5 @@ def _decoded(bag: Bag, stream: InputStream, message: BagMessage, stamp: int) -> 
     try:
         return stream.decode(bag.decode(message))
     except MessageError as err:
-        raise InputError(f"{bag.path}: {message.topic.name} at {stamp / 1e9:.3f} s: {err}"
-                         ) from None
+        raise InputError(f"{bag.path}: {message.topic.name} at {stamp / 1e9:.3f} s: {err} Leave "
+                         "this bag out, or name the --states to store.") from None

@@ -320,3 +320,10 @@ def test_the_checkpoint_is_found_by_name_and_digest(tmp_path, monkeypatch):
                 recorded_checkpoint(bag)
             assert about.get("checkpoint_digest", "") in str(err.value)
             assert "/home" not in str(err.value).replace(str(tmp_path), "")
+
+
+def test_notes_of_other_recorders_may_be_anything(tmp_path, capsys):
+    about = {"lost /a": "many", "dropped /a": "-1", "seed": "\u00b2"}
+    bag = write_bag(tmp_path / "bag", {"/a": ["x"]}, about)
+    assert run_command(["bag", "info", str(bag)]) == 0
+    assert "/a" in capsys.readouterr().out

@@ -81,8 +81,39 @@ def test_a_joint_that_the_robot_does_not_use_may_be_nan(tmp_path, capsys):
 def test_a_joint_of_the_contract_must_be_finite(tmp_path, capsys):
     sent = _with_joint(bags.lockstep(12), lambda i: ("joint_2", math.nan if i == 7 else 0.1))
     text = bags.refusal(bags.write(tmp_path / "bag", sent), tmp_path, capsys)
-    assert "'joint_2' is nan, and not finite in 1 of" in text
+    assert "'joint_2' is nan or named twice, and not finite in 1 of" in text
     assert "--states" in text
+
+
+def test_a_joint_named_twice_is_refused_or_left_out(tmp_path, capsys):
+    """Which of the two values is meant is not known."""
+    sent = bags.lockstep(12)
+    for message in sent:
+        if message.topic == "/joint_states":
+            message.message.name = [*message.message.name, "joint_2", "finger", "finger"]
+            message.message.position = np.append(message.message.position, [9.0, 0.1, 0.2])
+    bag = bags.write(tmp_path / "bag", sent)
+    assert "'joint_2' is nan or named twice" in bags.refusal(bag, tmp_path, capsys)
+    assert bags.export(tmp_path / "data", bag, "--states", "joint_1", "ee_x") == 0
+    capsys.readouterr()
+    assert "'finger'" in bags.refusal(bag, tmp_path, capsys, "--states", "joint_1", "finger")
+
+
+def test_values_beyond_float32_are_refused(tmp_path, capsys):
+    """They would be stored as infinite."""
+    sent = _with_joint(bags.lockstep(12), lambda i: ("joint_2", 1e300))
+    assert "is 1e+300" in bags.refusal(bags.write(tmp_path / "bag", sent), tmp_path, capsys)
+
+
+@pytest.mark.parametrize("contract", ["a: [", "!!python/object/apply:os.system ['true']", "3"])
+def test_a_recorded_contract_that_cannot_be_read_does_not_stop_the_others(tmp_path, capsys,
+                                                                          contract):
+    folder = tmp_path / "bags"
+    bags.write(folder / "a", bags.lockstep(12), bags.custom(robot_contract=contract))
+    bags.write(folder / "b", bags.lockstep(12))
+    assert bags.export(tmp_path / "data", folder) == 1
+    assert "robot_contract" in capsys.readouterr().out
+    assert run_command(["bag", "report", str(folder), "--out", str(tmp_path / "r.html")]) == 0
 
 
 def test_only_the_states_that_are_asked_for_must_be_there(tmp_path):
