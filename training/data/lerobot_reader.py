@@ -152,7 +152,10 @@ def read_info(root: Path) -> dict:
         if str(version).startswith("v2"):
             advice += " (python -m lerobot.datasets.v30.convert_dataset_v21_to_v30 --repo-id=...)"
         raise InputError(f"{root} has codebase_version {version!r}; {advice}.")
-    if not info.get("total_frames"):
+    frames = info.get("total_frames")
+    if frames and (not isinstance(frames, int) or frames < 0):
+        raise InputError(f"{path}: 'total_frames' is {frames!r}; give the number of frames.")
+    if not frames:
         raise InputError(f"{root} holds no frames; collect demonstrations first.")
     fps = info.get("fps")
     if isinstance(fps, bool) or not isinstance(fps, int | float) or not 0 < fps < math.inf:

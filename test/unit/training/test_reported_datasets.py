@@ -173,3 +173,9 @@ def test_a_video_with_b_frames_gives_every_row_its_own_image(root):
     encode(video_path(root, "front", 0), images, 10, "libx264", {"g": "12", "bf": "3"})
     decoded = load(root).images[:, 0, 40, 40, 0].astype(int)
     assert np.abs(decoded - expected).max() < 10
+
+
+@pytest.mark.parametrize("frames", ["19", -19, 19.5])
+def test_a_number_of_frames_that_is_none_is_refused(root, frames):
+    edit_info(root, lambda i: i.update(total_frames=frames))
+    refused(root, "total_frames", repr(frames))
