@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """ament_python package; also installable with pip on a machine without ROS."""
 
+import runpy
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.develop import develop
+
+# Of setuptools, which provides it under this name since Python 3.12.
+from distutils.command.build_scripts import build_scripts  # isort: skip
 
 NAME = "tinyvla_ros"
 SHARE = Path("share") / NAME
@@ -15,6 +20,37 @@ def shared(folder: str) -> list[tuple[str, list[str]]]:
                    p.parts)
     folders = sorted({p.parent for p in files})
     return [(str(SHARE / f), [str(p) for p in files if p.parent == f]) for f in folders]
+
+
+def node_python() -> str:
+    """Return what the executables of a colcon build start with.
+
+    The Python of the active environment, or of the one that ``make setup`` made here: colcon
+    itself runs on the system's Python. A path that the kernel cannot read in a first line gives
+    way to the ``python3`` that is first in PATH.
+    """
+    finder = Path(__file__).resolve().parent / "launch" / "environment_python.py"
+    try:
+        python = runpy.run_path(str(finder))["find_python"](("pydantic", "torch"))
+    except RuntimeError:
+        python = ""
+    return python if python and " " not in python and len(python) < 120 else "/usr/bin/env python3"
+
+
+class BuildScripts(build_scripts):
+    """Executables for the Python that has our dependencies; for ``colcon build``."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.executable = node_python()
+
+
+class Develop(develop):
+    """The same for ``colcon build --symlink-install``."""
+
+    def write_script(self, script_name, contents, mode="t", *rest):
+        code = contents.partition("\n")[2]
+        super().write_script(script_name, f"#!{node_python()}\n{code}", mode, *rest)
 
 
 setup(
@@ -31,6 +67,10 @@ setup(
     # MuJoCo and MetaWorld, and so the simulation, end at 3.13; everything else works on 3.14.
     classifiers=[f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 15)],
     install_requires=["setuptools"],
+    # colcon test looks here for pytest; versions are in requirements-dev.txt.
+    extras_require={"test": ["pytest", "pytest-randomly", "pytest-timeout", "pytest-xdist",
+                             "hypothesis", "selenium"]},
+    cmdclass={"build_scripts": BuildScripts, "develop": Develop},
     zip_safe=False,
     author="tinyvla_ros maintainers",
     maintainer="tinyvla_ros maintainers",

@@ -4,12 +4,14 @@
 ros2 launch tinyvla_ros dry_run.launch.py robot:=config/robots/ur5e.yaml checkpoint:=DIR
 """
 
+import runpy
+from pathlib import Path
+
 from launch import LaunchDescription
 
-from tinyvla_ros.start.graph import DryRunOptions, dry_run_graph
-from tinyvla_ros.start.launch_graph import describe_graph
+SHARED = runpy.run_path(str(Path(__file__).with_name("describe_graph.py")))
 
 
 def generate_launch_description() -> LaunchDescription:
     """Return the policy, enabled, and the dry-run arm."""
-    return describe_graph(DryRunOptions, dry_run_graph, "dry_run.launch.py")
+    return SHARED["describe_graph"]("dry_run")

@@ -5,12 +5,14 @@ ros2 launch tinyvla_ros policy.launch.py robot:=config/robots/ur5e.yaml checkpoi
 ros2 service call /policy_node/enable std_srvs/srv/SetBool "{data: true}"
 """
 
+import runpy
+from pathlib import Path
+
 from launch import LaunchDescription
 
-from tinyvla_ros.start.graph import PolicyOptions, policy_graph
-from tinyvla_ros.start.launch_graph import describe_graph
+SHARED = runpy.run_path(str(Path(__file__).with_name("describe_graph.py")))
 
 
 def generate_launch_description() -> LaunchDescription:
     """Return the policy alone."""
-    return describe_graph(PolicyOptions, policy_graph, "policy.launch.py")
+    return SHARED["describe_graph"]("policy")

@@ -4,12 +4,14 @@
 ros2 launch tinyvla_ros sim_eval.launch.py tasks:="reach-v3 pick-place-v3" episodes:=5
 """
 
+import runpy
+from pathlib import Path
+
 from launch import LaunchDescription
 
-from tinyvla_ros.start.graph import SimEvalOptions, sim_eval_graph
-from tinyvla_ros.start.launch_graph import describe_graph
+SHARED = runpy.run_path(str(Path(__file__).with_name("describe_graph.py")))
 
 
 def generate_launch_description() -> LaunchDescription:
     """Bridge, policy and evaluation; the launch ends with the evaluation."""
-    return describe_graph(SimEvalOptions, sim_eval_graph, "sim_eval.launch.py")
+    return SHARED["describe_graph"]("sim_eval")

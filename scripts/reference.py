@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write docs/reference.md from the models that validate commands, parameters and files."""
+"""Write docs/reference.md and launch/arguments.json from the models that validate values."""
 
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from pydantic.fields import FieldInfo
 from sim_bridge.nodes.eval_node import EvaluationParameters
 from sim_bridge.nodes.sim_bridge_node import BridgeParameters
 from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.cli.launch_files import GRAPHS, arguments
 from tinyvla_ros.cli.main import COMMANDS, load_command
 from tinyvla_ros.core.configuration import models_in
 from tinyvla_ros.core.options import (
@@ -29,15 +31,14 @@ from tinyvla_ros.nodes.dry_run_report_node import DryRunReportParameters
 from tinyvla_ros.nodes.episode_recorder_node import RecorderParameters
 from tinyvla_ros.nodes.policy_parameters import PolicyNodeParameters
 from tinyvla_ros.policy.config import PolicyConfig
-from tinyvla_ros.start.graph import DryRunOptions, PolicyOptions, SimEvalOptions
 from training.learning.recipe import Recipe
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "reference.md"
+ARGUMENTS = ROOT / "launch" / "arguments.json"
 NODES = {"policy_node": PolicyNodeParameters, "episode_recorder_node": RecorderParameters,
          "sim_bridge_node": BridgeParameters, "eval_node": EvaluationParameters,
          "dry_run_arm_node": DryRunArmParameters, "dry_run_report_node": DryRunReportParameters}
-LAUNCH_FILES = {"policy.launch.py": PolicyOptions, "dry_run.launch.py": DryRunOptions,
-                "sim_eval.launch.py": SimEvalOptions}
 FILES = {
     "Recipe": (Recipe, "`config/train/*.yaml`, see [training.md](training.md)."),
     "Robot contract": (RobotContract, "`config/robots/*.yaml`, see [arm.md](arm.md)."),
@@ -59,8 +60,8 @@ def page() -> str:
         parts += [f"### {name}", _table(model, "parameter")]
     parts += ["## Launch arguments", "`ros2 launch tinyvla_ros FILE argument:=value`; several "
               "values are separated by blanks."]
-    for name, model in LAUNCH_FILES.items():
-        parts += [f"### {name}", _table(model, "argument")]
+    for name, (model, _) in GRAPHS.items():
+        parts += [f"### {name}.launch.py", _table(model, "argument")]
     described: set[type] = set()
     for title, (model, text) in FILES.items():
         parts += [f"## {title}", f"{text} {_summary(model)}", _table(model, "field")]
@@ -132,4 +133,5 @@ def _nested(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
-    print(PAGE)
+    ARGUMENTS.write_text(json.dumps(arguments(), indent=1) + "\n", encoding="utf-8")
+    print(PAGE, ARGUMENTS)

@@ -18,7 +18,7 @@ def write_film_strip(path: Path, frames: Sequence[Mapping[str, np.ndarray]], tit
     """Write start, middle and end side by side as a PNG, one row per camera.
 
     Args:
-        path: of the PNG.
+        path: of the PNG; its directory is made if needed.
         frames: moments of an episode, camera name -> (H, W, 3) uint8 RGB; nothing is written if
             there are none.
         title: drawn above.
@@ -38,4 +38,5 @@ def write_film_strip(path: Path, frames: Sequence[Mapping[str, np.ndarray]], tit
     cv2.putText(label, title, (6, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1,
                 cv2.LINE_AA)
     image = np.vstack([label, *rows])
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(encode_png(image))  # cv2.imwrite takes only UTF-8 for a name

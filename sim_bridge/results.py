@@ -7,12 +7,17 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
 from sim_bridge.episodes import HORIZON, SUCCESS
 from sim_bridge.simulated_robot import SimulatedRobotConfig
-from tinyvla_ros.core.files import prepare_output_directory, write_json
+from tinyvla_ros.core.files import (
+    check_output_directory,
+    prepare_output_directory,
+    write_json,
+)
 from tinyvla_ros.core.intervals import wilson_interval
 from tinyvla_ros.core.provenance import provenance
 from tinyvla_ros.core.tables import markdown_table
@@ -49,15 +54,16 @@ class ResultsWriter:
     results; ``results.json`` is written by ``finish``.
 
     Args:
-        out: directory, created if needed; one that holds results already is refused.
+        out: directory, made when the first episode is added; one that holds results already is
+            refused.
 
     Raises:
         InputError: ``out`` cannot be created or written, or holds results.
     """
 
     def __init__(self, out: str | Path):
-        self.out = prepare_output_directory(out)
-        self._lines = (self.out / "episodes.jsonl").open("w", encoding="utf-8")
+        self.out = check_output_directory(out)
+        self._lines: TextIO | None = None
         self.records: list[EpisodeRecord] = []
 
     def add(self, record: EpisodeRecord) -> None:
@@ -66,12 +72,16 @@ class ResultsWriter:
         line = asdict(record)
         line["return"] = round(line.pop("episode_return"), 4)
         line["latency_ms"] = [round(v, 3) for v in record.latency_ms]
+        if self._lines is None:
+            prepare_output_directory(self.out)  # another run may have had results meanwhile
+            self._lines = (self.out / "episodes.jsonl").open("w", encoding="utf-8")
         self._lines.write(json.dumps(line) + "\n")
         self._lines.flush()
 
     def finish(self, protocol: dict) -> dict:
         """Write ``results.json`` and return its content."""
-        self._lines.close()
+        if self._lines is not None:
+            self._lines.close()
         results = summarize(self.records, protocol)
         write_json(self.out / "results.json", results)
         return results

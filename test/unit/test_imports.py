@@ -53,7 +53,7 @@ def test_nothing_imports_private_names_of_other_packages(room):
 def test_the_command_and_all_that_reads_contracts_and_bags_load_nothing_heavy():
     names = [*modules("tinyvla_ros/core"), *modules("tinyvla_ros/arm"),
              *modules("tinyvla_ros/bags", "replay"), *modules("tinyvla_ros/report"),
-             *modules("tinyvla_ros/dry_run"), *modules("tinyvla_ros/start", "launch_graph"),
+             *modules("tinyvla_ros/dry_run"), *modules("tinyvla_ros/start"),
              "tinyvla_ros.cli.main"]
     assert {"tinyvla_ros.arm.contract", "tinyvla_ros.bags.reader"} <= set(names)
     assert not loaded_by(names) & (HEAVY | ROS)

@@ -68,5 +68,7 @@ def dry_run(options: DryRunArguments) -> int:
     Returns:
         0 if the arm followed the policy, 1 if it refused something or was never commanded.
     """
-    report = NodeDescription("dry_run_report_node", {"seconds": options.seconds}, ends_run=True)
-    return run_graph(as_one_run([*dry_run_graph(options), report]))
+    nodes = dry_run_graph(options)
+    report = NodeDescription("dry_run_report_node", {"seconds": options.seconds},
+                             nodes[0].settings, ends_run=True)
+    return run_graph(as_one_run([*nodes, report]))

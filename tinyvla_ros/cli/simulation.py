@@ -3,17 +3,28 @@
 
 from __future__ import annotations
 
-from tinyvla_ros.start.graph import SimEvalOptions, sim_eval_graph
+from tinyvla_ros.start.graph import NodeDescription, SimEvalOptions, sim_eval_graph
 from training.experiments.options import EvaluationOptions
 
 
 def sim_eval(options: SimEvalOptions) -> int:
-    """Run the evaluation over ROS 2 topics; everything that can be checked is checked first."""
+    """Run the evaluation over ROS 2 topics."""
+    from tinyvla_ros.start.local_launch import run_graph
+
+    return run_graph(sim_eval_nodes(options))
+
+
+def sim_eval_nodes(options: SimEvalOptions) -> list[NodeDescription]:
+    """Return the nodes of an evaluation; everything that can be checked is checked first.
+
+    Raises:
+        InputError: an option, the checkpoint or the output directory cannot be used, or this
+            machine cannot draw.
+    """
     from sim_bridge.episodes import expand_tasks, plan_episodes
     from sim_bridge.opengl import require_opengl
     from sim_bridge.simulated_robot import SimulatedRobotConfig
-    from tinyvla_ros.core.files import prepare_output_directory
-    from tinyvla_ros.start.local_launch import require_rclpy, run_graph
+    from tinyvla_ros.start.local_launch import require_rclpy
 
     require_rclpy()
     options = options.model_copy(update={"tasks": tuple(expand_tasks(options.tasks))})
@@ -22,9 +33,7 @@ def sim_eval(options: SimEvalOptions) -> int:
     for task in options.tasks:
         robot.instruction(task)
     require_opengl()
-    nodes = sim_eval_graph(options)
-    prepare_output_directory(options.out)
-    return run_graph(nodes)
+    return sim_eval_graph(options)
 
 
 def evaluate(options: EvaluationOptions) -> int:

@@ -52,24 +52,38 @@ def create_directory(path: Path, hint: str = "") -> None:
                          ) from None
 
 
-def prepare_output_directory(path: str | Path) -> Path:
-    """Create a directory for results and return it.
+def check_output_directory(path: str | Path) -> Path:
+    """Return the path of a directory for results that can be made, without making it.
+
+    A run that fails at its start leaves nothing, so that the corrected command may use the same
+    directory.
 
     Raises:
         InputError: it cannot be created or written, or holds results of an evaluation.
     """
     path = Path(path)
+    existing = next(p for p in (path, *path.absolute().parents) if p.exists())
+    reason = "is not a directory" if not existing.is_dir() else \
+        "is not writable" if not os.access(existing, os.W_OK | os.X_OK) else ""
+    if reason:
+        raise InputError(f"Output directory {path} cannot be written ({existing} {reason}); give "
+                         "one you may write to.")
+    # An empty file is what a run left that never began.
+    if any(file.exists() and file.stat().st_size
+           for file in (path / "results.json", path / "episodes.jsonl")):
+        raise InputError(f"Output directory {path} holds results already; give another one, "
+                         "nothing was overwritten.")
+    return path
+
+
+def prepare_output_directory(path: str | Path) -> Path:
+    """Create a directory for results and return it; errors as ``check_output_directory``."""
+    path = check_output_directory(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".write-test"
-        probe.touch()
-        probe.unlink()
     except OSError as err:
         raise InputError(f"Output directory {path} cannot be written ({err.strerror}); give one "
                          "you may write to.") from None
-    if any((path / name).exists() for name in ("results.json", "episodes.jsonl")):
-        raise InputError(f"Output directory {path} holds results already; give another one, "
-                         "nothing was overwritten.")
     return path
 
 

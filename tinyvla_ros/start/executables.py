@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The entry point of every node: no traceback when interrupted while heavy libraries load."""
+"""The entry point of every node: it ends with who started it, and quietly while it still loads."""
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import os
 import signal
@@ -23,6 +24,9 @@ PACKAGES = {
     "dry_run_arm_node": "tinyvla_ros.nodes",
     "dry_run_report_node": "tinyvla_ros.nodes",
 }
+# Environment variable with the process id of what started the node, and ends it by ending itself.
+PARENT = "TINYVLA_PARENT"
+_PR_SET_PDEATHSIG = 1
 
 
 def main() -> int:
@@ -36,6 +40,9 @@ def run(name: str) -> int:
     print_any_text()
     # Importing torch takes seconds; Ctrl-C then must not print a traceback from inside it.
     signal.signal(signal.SIGINT, _end_at_once)
+    # Those who start a node block it, because Python itself cannot be interrupted quietly.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    _end_with_parent()
     try:
         use_middleware_profile()
         check_ros_environment()  # rclpy ends the process when it is imported without a middleware
@@ -46,15 +53,30 @@ def run(name: str) -> int:
     return module.main()
 
 
+def _end_with_parent() -> None:
+    """Have the kernel end this node with what started it; ``ros2 launch`` may be ended as well."""
+    parent = os.environ.pop(PARENT, "")
+    if not parent:
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    try:
+        os.kill(int(parent), 0)
+    except ProcessLookupError:  # it ended before the line above
+        sys.exit(0)
+    except PermissionError:
+        pass  # it is there, and another user's
+
+
 def _end_at_once(number: int, frame) -> None:
     """End this process and those that libraries start while they load, as glfw does.
 
-    They would write to a pipe that nobody reads any more, and print a traceback.
+    They would write to a pipe that nobody reads any more, and print a traceback. The exit code is
+    that of a running node after Ctrl-C: ``ros2 launch`` reports any other as a death.
     """
     if os.getpgrp() == os.getpid():
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         os.killpg(os.getpgrp(), signal.SIGTERM)
-    os._exit(128 + number)
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -3,23 +3,61 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+import yaml
+from pydantic import Field, field_validator
 
 from tinyvla_ros.arm.blending import ChunkBlending
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
 from tinyvla_ros.core.configuration import Config
+from tinyvla_ros.core.files import check_output_directory
 from tinyvla_ros.core.options import Flag
 from tinyvla_ros.core.resources import default_checkpoint, default_robot, share_directory
 from tinyvla_ros.core.run_claims import new_run_id
 from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.start.parameter_file import check_parameter_file
 
-PACKAGE = "tinyvla_ros"
+_NAMESPACE = re.compile(r"/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
+_ENCLAVE = re.compile(r"(/[A-Za-z0-9_]+)+")
+
+
+class NodeSettings(Config):
+    """What every graph takes for all of its nodes."""
+
+    namespace: str = Field("", description="Namespace of the nodes, for example arm_1.")
+    params_file: str = Field("", description="ROS parameter file for the nodes; an argument that "
+                                             "is not at its default wins over it.")
+    enclave: str = Field("", description="Security enclave of the nodes, for example /arm_1.")
+    log_level: Literal["debug", "info", "warn", "error", "fatal"] = Field(
+        "info", description="Least severe messages that are logged.")
+
+    @field_validator("namespace")
+    @classmethod
+    def _is_namespace(cls, namespace: str) -> str:
+        if namespace and not _NAMESPACE.fullmatch(namespace):
+            raise ValueError("give names of letters, digits and _, separated by /, for example "
+                             "arm_1")
+        return namespace
+
+    @field_validator("enclave")
+    @classmethod
+    def _is_enclave(cls, enclave: str) -> str:
+        if enclave and not _ENCLAVE.fullmatch(enclave):
+            raise ValueError("give a path of letters, digits and _ that begins with /, for "
+                             "example /arm_1")
+        return enclave
+
+    @property
+    def absolute_namespace(self) -> str:
+        """The namespace with a leading slash; empty without one."""
+        return f"/{self.namespace.lstrip('/')}" if self.namespace else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,13 +67,33 @@ class NodeDescription:
     Attributes:
         executable: name under ``lib/tinyvla_ros`` and in ``tinyvla_ros.start.executables``.
         parameters: ROS parameters.
+        settings: what all nodes of the graph have in common.
         ends_run: whether the run ends when this node exits with 0.
     """
 
     executable: str
     parameters: Mapping[str, object] = field(default_factory=dict)
+    settings: NodeSettings = field(default_factory=NodeSettings)
     ends_run: bool = False
 
+    def ros_arguments(self) -> list[str]:
+        """Return what follows ``--ros-args``, without name and namespace.
+
+        Raises:
+            UnicodeEncodeError: the parser of ROS takes UTF-8 alone.
+        """
+        settings = self.settings
+        arguments = ["--params-file", settings.params_file] if settings.params_file else []
+        # What is given last wins, so a parameter here wins over the file.
+        for name, value in self.parameters.items():
+            str(value).encode()
+            text = yaml.safe_dump(value, default_flow_style=True, width=float("inf")).strip()
+            arguments += ["-p", f"{name}:={text.removesuffix('...').strip()}"]
+        if settings.enclave:
+            arguments += ["--enclave", settings.enclave]
+        if settings.log_level != "info":
+            arguments += ["--log-level", settings.log_level]
+        return arguments
 
 def as_one_run(nodes: Sequence[NodeDescription], run: str = "") -> list[NodeDescription]:
     """Return the nodes with the id of one run, a new one by default."""
@@ -43,7 +101,33 @@ def as_one_run(nodes: Sequence[NodeDescription], run: str = "") -> list[NodeDesc
     return [replace(n, parameters={**n.parameters, "run": run}) for n in nodes]
 
 
-class SimEvalOptions(Config):
+def describe_nodes(settings: NodeSettings, *nodes: NodeDescription) -> list[NodeDescription]:
+    """Return the nodes of one run with the settings of their graph.
+
+    Raises:
+        InputError: the parameter file cannot be read or holds nothing for any of the nodes.
+    """
+    plain = NodeSettings(**{n: getattr(settings, n) for n in NodeSettings.model_fields})
+    if plain.params_file:
+        path = Path(plain.params_file).resolve()
+        check_parameter_file(path, [f"{plain.absolute_namespace}/{n.executable}" for n in nodes])
+        plain = plain.model_copy(update={"params_file": str(path)})
+    return as_one_run([replace(node, settings=plain) for node in nodes])
+
+
+def _given(options: NodeSettings, *names: str) -> dict[str, object]:
+    """Return options by name; with a parameter file, only those that are not at their default."""
+    fields = type(options).model_fields
+    return {name: getattr(options, name) for name in names
+            if not options.params_file or getattr(options, name) != fields[name].default}
+
+
+def directory_of_now(name: str) -> str:
+    """Return a directory below ``results`` with the present time in its name."""
+    return f"results/{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+class SimEvalOptions(NodeSettings):
     """Arguments of ``sim_eval.launch.py`` and ``tinyvla sim-eval``."""
 
     tasks: Annotated[tuple[str, ...], Flag(metavar="TASK")] = Field(
@@ -56,7 +140,8 @@ class SimEvalOptions(Config):
         "lockstep", description="lockstep: reproducible, as fast as the machine allows; "
         "realtime: on the wall clock, latency counts.")
     checkpoint: str = Field("", description="Checkpoint directory; empty for the shipped one.")
-    out: str = Field("results/sim_eval", description="Directory for results and images.")
+    out: str = Field("", description="Directory for results and images; empty for "
+                                     "results/sim_eval-TIME.")
     device: str = Field("cpu", description="Torch device: cpu, cuda or cuda:N.")
     join: ChunkBlending = Field(
         "replace", description="How chunks are blended, see docs/arm.md.")
@@ -70,31 +155,32 @@ def sim_eval_graph(options: SimEvalOptions) -> list[NodeDescription]:
     """Return the nodes of an evaluation in simulation.
 
     Raises:
-        InputError: the options do not fit together or the checkpoint cannot be read.
+        InputError: the options do not fit together, the checkpoint cannot be read, or ``out``
+            cannot be written or holds results.
     """
     checkpoint = Path(options.checkpoint) if options.checkpoint else default_checkpoint()
     config = PolicyConfig.load(checkpoint)
-    checkpoint, out = str(checkpoint.resolve()), str(Path(options.out).resolve())
+    checkpoint = str(checkpoint.resolve())
+    out = str(check_output_directory(options.out or directory_of_now("sim_eval")).resolve())
     run = {"tasks": list(options.tasks), "episodes": options.episodes, "seed": options.seed,
            "mode": options.mode}
     latency = {"join": options.join, "extra_latency": options.extra_latency}
     recorder = [NodeDescription("episode_recorder_node", {
         "out": f"{out}/episodes", "checkpoint": checkpoint, "robot": str(default_robot()),
         "policy_join": options.join})] if options.record else []
-    return as_one_run([
-        *recorder,
+    return describe_nodes(
+        options, *recorder,
         NodeDescription("eval_node", {**run, **latency, "checkpoint": checkpoint, "out": out},
                         ends_run=True),
         NodeDescription("sim_bridge_node",
                         {**run, "n_action_steps": config.action.n_action_steps,
                          "wait_for_recorder": options.record}),
         NodeDescription("policy_node",
-                        {"checkpoint": checkpoint, "device": options.device, "enabled": True,
-                         **latency, "use_sim_time": True}),
-    ])
+                        {"checkpoint": checkpoint, **_given(options, "device"), "enabled": True,
+                         **latency, "use_sim_time": True}))
 
 
-class PolicyOptions(Config):
+class PolicyOptions(NodeSettings):
     """Arguments of ``policy.launch.py``."""
 
     robot: str = Field(description="Robot contract, a file like those in config/robots.")
@@ -102,26 +188,42 @@ class PolicyOptions(Config):
     device: str = Field("cpu", description="Torch device: cpu, cuda or cuda:N.")
     threads: int = Field(1, description="CPU threads of the network.")
     sample_steps: int = Field(0, description="DDIM steps; 0 for the checkpoint's own.")
+    join: Literal["", ChunkBlending] = Field(
+        "", description="How chunks are blended, see docs/arm.md; empty for the contract's "
+        "execution.join.")
     enabled: bool = Field(False, description="Command the arm from the start; otherwise wait for "
                                              "~/enable.")
     autostart: bool = Field(True, description="Configure and activate at once; otherwise wait "
                                               "for a lifecycle manager.")
     use_sim_time: bool = Field(False, description="Take the time from /clock.")
+    record: bool = Field(False, description="Start episode_recorder_node as well; an `episode` "
+                                            "event or its service ~/begin begins an episode.")
+    out: str = Field("", description="Directory for recorded episodes; empty for "
+                                     "results/episodes-TIME.")
+    on_exit: Literal["stop", "shutdown", "respawn"] = Field(
+        "stop", description="When a node ends. stop: the other nodes of this file stop, too; "
+        "shutdown: the whole launch ends; respawn: it is started again after 2 s.")
 
 
 def policy_graph(options: PolicyOptions) -> list[NodeDescription]:
-    """Return the policy alone, for a robot that runs already.
+    """Return the policy, for a robot that runs already, and the recorder if it is wanted.
 
     Raises:
         InputError: contract or checkpoint cannot be read or do not fit each other.
     """
-    check_contract(RobotContract.load(options.robot), PolicyConfig.load(options.checkpoint))
-    return as_one_run([NodeDescription("policy_node", {
-        **options.model_dump(), "robot": str(Path(options.robot).resolve()),
-        "checkpoint": str(Path(options.checkpoint).resolve())})])
+    contract = RobotContract.load(options.robot)
+    check_contract(contract, PolicyConfig.load(options.checkpoint))
+    files = {"robot": str(Path(options.robot).resolve()),
+             "checkpoint": str(Path(options.checkpoint).resolve())}
+    recorder = [NodeDescription("episode_recorder_node", {
+        **files, "out": str(Path(options.out or directory_of_now("episodes")).resolve()),
+        "policy_join": options.join or contract.execution.join})] if options.record else []
+    return describe_nodes(options, *recorder, NodeDescription("policy_node", {
+        **files, **_given(options, "device", "threads", "sample_steps", "join", "enabled",
+                          "autostart", "use_sim_time")}))
 
 
-class DryRunOptions(Config):
+class DryRunOptions(NodeSettings):
     """Arguments of ``dry_run.launch.py`` and ``tinyvla dry-run``."""
 
     robot: str = Field("", description="Robot contract, a file like those in config/robots; "
@@ -131,6 +233,9 @@ class DryRunOptions(Config):
     instruction: str = Field("", description="Instruction for the policy; empty for the "
                                              "checkpoint's first one.")
     device: str = Field("cpu", description="Torch device: cpu, cuda or cuda:N.")
+    join: Literal["", ChunkBlending] = Field(
+        "", description="How chunks are blended, see docs/arm.md; empty for the contract's "
+        "execution.join.")
 
 
 def dry_run_graph(options: DryRunOptions) -> list[NodeDescription]:
@@ -148,16 +253,16 @@ def dry_run_graph(options: DryRunOptions) -> list[NodeDescription]:
     robot = options.robot or str(share_directory() / "config" / "robots" / "ur5e.yaml")
     contract = RobotContract.load(robot)
     checkpoint = options.checkpoint or str(temporary_checkpoint(contract))
-    policy = policy_graph(PolicyOptions(robot=robot, checkpoint=checkpoint,
-                                        device=options.device, enabled=True))
+    [policy] = policy_graph(PolicyOptions(
+        robot=robot, checkpoint=checkpoint, enabled=True,
+        **{n: getattr(options, n) for n in ("device", "join", *NodeSettings.model_fields)}))
     # The checks of the arm node, before anything starts.
     config = PolicyConfig.load(checkpoint)
     DryRunArm(contract, config, start_state(contract, config, Path(checkpoint)), 0)
     if options.instruction:
         config.check_instruction(options.instruction)
-    files = {name: policy[0].parameters[name] for name in ("robot", "checkpoint")}
+    files = {name: policy.parameters[name] for name in ("robot", "checkpoint")}
     # With a real arm in the same ROS domain the policy must not command that one.
-    policy = [replace(policy[0], parameters={**policy[0].parameters,
-                                             "wait_for": "dry_run_arm_node"})]
+    policy = replace(policy, parameters={**policy.parameters, "wait_for": "dry_run_arm_node"})
     arm = NodeDescription("dry_run_arm_node", {**files, "instruction": options.instruction})
-    return as_one_run([*policy, arm])
+    return describe_nodes(options, policy, arm)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -12,23 +11,22 @@ import threading
 import time
 from collections.abc import Sequence
 
-import yaml
-
 from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.start.executables import PARENT
 from tinyvla_ros.start.graph import NodeDescription
 from tinyvla_ros.start.ros_environment import check_ros_environment
 
 # Time for a node to stop after SIGINT, and again after SIGTERM, before SIGKILL.
 STOP_TIMEOUT_S = 8.0
-_PR_SET_PDEATHSIG = 1
 
 
 def run_graph(nodes: Sequence[NodeDescription]) -> int:
     """Run all nodes until the one that ends the run exits, one dies, or Ctrl-C.
 
     Returns:
-        0 if the node that ends the run exited with 0, 130 after Ctrl-C, else the exit code of the
-        node that ended first; its name is printed.
+        0 if the node that ends the run exited with 0, or a node was shut down where none ends the
+        run; 130 after Ctrl-C; else the exit code of the node that ended first; its name is
+        printed.
 
     Raises:
         InputError: rclpy cannot be imported.
@@ -40,7 +38,7 @@ def run_graph(nodes: Sequence[NodeDescription]) -> int:
     if environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "OFF":
         raise InputError("ROS_AUTOMATIC_DISCOVERY_RANGE is OFF, and the nodes of this run would "
                          "not find each other; give LOCALHOST, or unset it.")
-    environment["PYTHONUNBUFFERED"] = "1"
+    environment |= {"PYTHONUNBUFFERED": "1", PARENT: str(os.getpid())}
     stop = threading.Event()
     previous = {s: signal.signal(s, lambda *_: stop.set())
                 for s in (signal.SIGINT, signal.SIGTERM)}
@@ -52,7 +50,7 @@ def run_graph(nodes: Sequence[NodeDescription]) -> int:
             for node, process in running.items():
                 code = process.poll()
                 if code is not None:
-                    return _ended(node, code)
+                    return _ended(node, code, any(n.ends_run for n in nodes))
             stop.wait(0.05)
         print("stopping", file=sys.stderr, flush=True)
         return 130
@@ -78,28 +76,23 @@ def node_command(node: NodeDescription) -> list[str]:
     Raises:
         UnicodeEncodeError: the parser of ROS takes UTF-8 alone.
     """
-    command = [sys.executable, "-m", "tinyvla_ros.start.executables", node.executable,
-               "--ros-args"]
-    for name, value in node.parameters.items():
-        str(value).encode()
-        text = yaml.safe_dump(value, default_flow_style=True, width=float("inf"))
-        command += ["-p", f"{name}:={text.removesuffix(chr(10)).removesuffix('...').strip()}"]
-    return command
+    namespace = node.settings.absolute_namespace
+    return [sys.executable, "-m", "tinyvla_ros.start.executables", node.executable, "--ros-args",
+            *(["-r", f"__ns:={namespace}"] if namespace else []), *node.ros_arguments()]
 
 
 def _start(node: NodeDescription, environment: dict[str, str]) -> subprocess.Popen:
     command = node_command(node)
     # In a session of its own: Ctrl-C reaches only this process, which then stops every node.
-    process = subprocess.Popen(command, env=environment, start_new_session=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                               preexec_fn=_die_with_parent)
+    # The node unblocks it when it has a handler; Python itself would print a traceback.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process = subprocess.Popen(command, env=environment, start_new_session=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_relay, args=(node.executable, process), daemon=True).start()
     return process
-
-
-def _die_with_parent() -> None:
-    """Have the kernel stop the node if this process is killed outright."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _relay(name: str, process: subprocess.Popen) -> None:
@@ -107,10 +100,15 @@ def _relay(name: str, process: subprocess.Popen) -> None:
         print(f"[{name}] {line.decode(errors='replace').rstrip()}", flush=True)
 
 
-def _ended(node: NodeDescription, code: int) -> int:
-    if node.ends_run and code == 0:
+def _ended(node: NodeDescription, code: int, is_run: bool) -> int:
+    if code == 0 and node.ends_run:
         return 0
     how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+    if code == 0:
+        # An operator shut it down. Without a node that ends the run, nothing is missing then.
+        print(f"{node.executable} was shut down; the other nodes stop"
+              f"{', and the run is not complete' if is_run else ''}.", file=sys.stderr, flush=True)
+        return 1 if is_run else 0
     print(f"error: {node.executable} ended with {how}; the run is stopped.", file=sys.stderr,
           flush=True)
     return code if code > 0 else 1

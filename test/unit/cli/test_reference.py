@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/reference.md says what the models say."""
+"""docs/reference.md and launch/arguments.json say what the models say."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,11 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.simulator
-def test_the_reference_is_up_to_date():
+def test_the_reference_and_the_launch_arguments_are_up_to_date():
     spec = importlib.util.spec_from_file_location("reference", ROOT / "scripts/reference.py")
     reference = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(reference)
     text = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
     assert text == reference.page(), "run 'make reference' and commit docs/reference.md"
+    stored = json.loads((ROOT / "launch/arguments.json").read_text(encoding="utf-8"))
+    assert stored == reference.arguments(), "run 'make reference' and commit launch/arguments.json"

@@ -73,6 +73,20 @@ def test_results_are_not_overwritten(tmp_path):
         ResultsWriter(tmp_path)
 
 
+def test_a_run_that_never_began_leaves_nothing_and_refuses_nothing(tmp_path):
+    ResultsWriter(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "episodes.jsonl").touch()  # what such a run of release 0.1.0 left
+    ResultsWriter(tmp_path).add(record())
+
+
+def test_two_runs_do_not_share_a_directory(tmp_path):
+    first, second = ResultsWriter(tmp_path / "out"), ResultsWriter(tmp_path / "out")
+    first.add(record())
+    with pytest.raises(InputError, match="holds results already"):
+        second.add(record())
+
+
 def test_out_must_be_a_directory(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written"):
