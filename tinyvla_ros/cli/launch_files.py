@@ -18,6 +18,7 @@ from tinyvla_ros.cli.simulation import sim_eval_nodes
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.options import validate, value_type
+from tinyvla_ros.core.output import not_encodable
 from tinyvla_ros.start.graph import (
     DryRunOptions,
     NodeDescription,
@@ -85,6 +86,9 @@ def main() -> int:
             print(json.dumps(nodes(name, values)), file=answer)
         except InputError as err:
             print(json.dumps({"error": str(err)}), file=answer)
+            return 0
+        except UnicodeEncodeError as err:
+            print(json.dumps({"error": not_encodable(err)}), file=answer)
             return 0
     if name == "dry_run" and not values["checkpoint"]:
         sys.stdin.read()  # the checkpoint that was made lasts as long as this process

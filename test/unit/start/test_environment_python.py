@@ -18,6 +18,9 @@ ROOT = Path(__file__).parents[3]
 LAUNCH = ROOT / "launch"
 # Like the Python of ROS, it has none of our dependencies.
 BARE = [str(Path(sys.executable).resolve()), "-S"]
+# What may lead to our environment.
+HIDDEN = ("VIRTUAL_ENV", "PYTHONPATH", "AMENT_PREFIX_PATH")
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in HIDDEN}
 
 
 def ask(code: str, *arguments: str, file: Path = LAUNCH / "environment_python.py",
@@ -26,7 +29,7 @@ def ask(code: str, *arguments: str, file: Path = LAUNCH / "environment_python.py
     return subprocess.run(
         [*BARE, "-c", f"import runpy, sys; names = runpy.run_path(sys.argv[1])\n{code}",
          str(file), *arguments], capture_output=True, text=True, check=False, timeout=100,
-        env={"PATH": os.environ["PATH"], **environment})
+        env=ENVIRONMENT | environment)
 
 
 def graph(name: str, **values) -> subprocess.CompletedProcess:
@@ -159,8 +162,8 @@ def test_pytest_of_a_bare_python_runs_the_tests_with_ours(bare_pytest):
     done = subprocess.run(
         [*BARE, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test/unit/cli/test_options.py",
          "-k", "defaults_and_types"], cwd=ROOT, capture_output=True, text=True, check=False,
-        timeout=200, env={"PATH": os.environ["PATH"], "VIRTUAL_ENV": sys.prefix,
-                          "PYTHONPATH": str(bare_pytest)})
+        timeout=200, env=ENVIRONMENT | {"VIRTUAL_ENV": sys.prefix,
+                                        "PYTHONPATH": str(bare_pytest)})
     assert "1 passed" in done.stdout
     assert done.returncode == 0
 
