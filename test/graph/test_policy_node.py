@@ -72,7 +72,7 @@ def _unstamped(messages):
 
 
 BAD = {
-    "wrong encoding": (spoil("side", encoding="yuv422"), "'yuv422'"),
+    "wrong encoding": (spoil("side", encoding="rgb7"), "'rgb7'"),
     "truncated buffer": (spoil("side", data=b"123"), "3 bytes"),
     "wrong step": (spoil("front", step=7), "step is 7"),
     "zero size": (spoil("front", height=0), "at least 1"),
