@@ -18,7 +18,7 @@ UNREPORTED_S = 5.0
 
 
 class RecorderWatch:
-    """Watches the subscriptions of the recorder.
+    """Watches the subscriptions of the recorder in the namespace of a node.
 
     That a subscription exists is not enough: until the process of a publisher has discovered it,
     messages do not reach it. For its own publishers a node knows; the policy reports on
@@ -47,11 +47,15 @@ class RecorderWatch:
                    for topic, number in self._discovered.items())
 
     def _is_recorded(self, topic: str) -> bool:
-        return any(s.node_name == RECORDER
+        return any(s.node_name == RECORDER and s.node_namespace == self._node.get_namespace()
                    for s in self._node.get_subscriptions_info_by_topic(topic))
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
         found = {v.key.removeprefix(SUBSCRIBERS): int(v.value) for status in msg.status
-                 if status.name.endswith(": policy") for v in status.values
+                 if self._is_policy(status.name) for v in status.values
                  if v.key.startswith(SUBSCRIBERS)}
         self._discovered = self._discovered | found
+
+    def _is_policy(self, name: str) -> bool:
+        namespace = self._node.get_namespace().strip("/")
+        return name.endswith(": policy") and name.rpartition("/")[0] == namespace

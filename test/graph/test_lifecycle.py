@@ -59,7 +59,10 @@ def test_a_stop_needs_reset_and_enable(rig):
     rig.wait_running()
     assert rig.call("stop", Trigger.Request())
     rig.wait(lambda: rig.statuses[-1] == "stopped by the operator", "the state")
-    assert rig.call("enable", SetBool.Request(data=True))
+    refused = rig.service(SetBool, "enable", SetBool.Request(data=True))
+    assert not refused.success
+    assert "stopped by the operator" in refused.message and "~/reset" in refused.message
+    assert rig.call("enable", SetBool.Request(data=False)), "it is not enabled"
     assert rig.call("reset", Trigger.Request())
     rig.wait(lambda: rig.statuses[-1] == "disabled by the operator", "the state")
     stopped = len(rig.commands)

@@ -16,9 +16,13 @@ from tinyvla_ros.nodes.runner import OK, SUBSCRIBERS, status
 class Graph:
     """A graph: topic -> names of the nodes that subscribe to it."""
 
-    def __init__(self, **subscribers):
+    def __init__(self, namespace: str = "/", **subscribers):
+        self.namespace = namespace
         self.subscribers = {f"/{topic}": names for topic, names in subscribers.items()}
         self.receive = None
+
+    def get_namespace(self) -> str:
+        return self.namespace
 
     def create_subscription(self, kind, topic, callback, qos) -> None:
         self.receive = callback
@@ -27,7 +31,8 @@ class Graph:
         return len(self.subscribers[topic])
 
     def get_subscriptions_info_by_topic(self, topic: str) -> list:
-        return [SimpleNamespace(node_name=name) for name in self.subscribers[topic]]
+        return [SimpleNamespace(node_name=name, node_namespace=self.namespace)
+                for name in self.subscribers[topic]]
 
     def report(self, **discovered) -> None:
         values = {f"{SUBSCRIBERS}/{topic}": number for topic, number in discovered.items()}

@@ -17,6 +17,7 @@ from tinyvla_ros.arm.contract_outputs import (
 )
 from tinyvla_ros.core.configuration import Config, parse, read_yaml
 from tinyvla_ros.core.errors import unknown
+from tinyvla_ros.core.topic_names import TopicName
 
 # A channel must be able to come to rest within this time, s: nothing stops an arm sooner.
 LONGEST_BRAKE_S = 5.0
@@ -33,7 +34,7 @@ class Stream(Config):
         reliable: ask for reliable delivery; best effort suits real sensors.
     """
 
-    topic: str = Field(min_length=1)
+    topic: TopicName
     rate: float | None = Field(None, gt=0.0, le=10000.0)
     timeout: float = Field(0.5, gt=0.0, le=60.0)
     reliable: bool = False
@@ -66,14 +67,14 @@ class JointStream(Stream):
         names: state name of the checkpoint -> joint name on the topic, where they differ.
     """
 
-    topic: str = Field("joint_states", min_length=1)
+    topic: TopicName = "joint_states"
     names: dict[str, str] = {}
 
 
 class PoseStream(Stream):
     """The end-effector pose topic (geometry_msgs/PoseStamped)."""
 
-    topic: str = Field("ee_pose", min_length=1)
+    topic: TopicName = "ee_pose"
 
 
 class Stamps(Config):
@@ -207,7 +208,7 @@ class RobotContract(Config):
     cameras: dict[str, CameraStream] = Field(min_length=1)
     joint_states: JointStream | None = None
     ee_pose: PoseStream | None = None
-    instruction: str = Field("instruction", min_length=1)
+    instruction: TopicName = "instruction"
     stamps: Stamps = Stamps()
     actions: dict[str, Channel] = Field(min_length=1)
     on_violation: OnViolation = OnViolation()

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.errors import unknown
+from tinyvla_ros.core.topic_names import TopicName
 
 # Fields of geometry_msgs/Twist.
 TWIST_AXES = ("linear.x", "linear.y", "linear.z", "angular.x", "angular.y", "angular.z")
@@ -40,7 +41,7 @@ class Output(Config):
 
     quantity: ClassVar[Literal["position", "velocity", "any"]]
 
-    topic: str = Field(min_length=1)
+    topic: TopicName
     channels: dict[str, OutputChannel] = Field(min_length=1)
 
     @field_validator("channels", mode="before")

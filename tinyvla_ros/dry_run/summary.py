@@ -14,23 +14,36 @@ LONGEST = 60
 class DryRunSummary:
     """The newest status of policy and arm, and the time that the policy spent in each state.
 
+    Attributes:
+        has_policy: whether a status of the policy came.
+
     All times are steady times.
+
+    Args:
+        now_s: when the run began.
+        namespace: of its nodes, ``/`` by default.
     """
 
-    def __init__(self, now_s: float):
+    def __init__(self, now_s: float, namespace: str = "/"):
         self._begin_s = now_s
+        self._prefix = f"{namespace.strip('/')}/".lstrip("/")
         self._status: dict[str, Mapping[str, str]] = {POLICY: {}, ARM: {}}
         self._message, self._since_s = "starting", now_s
         self._state = "starting"
         self._seconds: dict[str, float] = defaultdict(float)
+        self.has_policy = False
 
     def add(self, name: str, message: str, values: Mapping[str, str], now_s: float) -> None:
-        """Add a status; those of other nodes are ignored."""
+        """Add a status; those of other nodes, and of other namespaces, are ignored."""
+        if not name.startswith(self._prefix):
+            return
+        name = name.removeprefix(self._prefix)
         if name in self._status:
             self._status[name] = values
         if name == POLICY:
             self._count(now_s)
             self._state, self._message = values.get("state", "inactive"), message
+            self.has_policy = True
 
     def line(self, now_s: float) -> str:
         """Return one line about the present."""

@@ -11,7 +11,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from tinyvla_ros.core.run_claims import RunMember
-from tinyvla_ros.dry_run.summary import POLICY, DryRunSummary
+from tinyvla_ros.dry_run.summary import DryRunSummary
 from tinyvla_ros.nodes.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.run_guard import RunGuard
 from tinyvla_ros.nodes.runner import run_node
@@ -36,7 +36,7 @@ class DryRunReportNode(Node):
         self._seconds = parameters.seconds
         self._guard = RunGuard(self, parameters.run, "/diagnostics")
         self._end_timer = None
-        self._summary = DryRunSummary(time.monotonic())
+        self._summary = DryRunSummary(time.monotonic(), self.get_namespace())
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 100)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(PERIOD_S, lambda: _print(self._summary.line(time.monotonic())),
@@ -51,7 +51,7 @@ class DryRunReportNode(Node):
         for status in msg.status:
             self._summary.add(status.name, status.message,
                              {v.key: v.value for v in status.values}, time.monotonic())
-            if status.name == POLICY and self._seconds and self._end_timer is None:
+            if self._summary.has_policy and self._seconds and self._end_timer is None:
                 # The time to load the policy does not count.
                 self._end_timer = self.create_timer(self._seconds, self._end, clock=self._steady)
 

@@ -14,12 +14,14 @@ from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 
 from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.arm.contract_outputs import AnyOutput
 from tinyvla_ros.arm.contract_streams import InputStream, policy_streams
 from tinyvla_ros.arm.liveness import message_rate
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.core.messages import stamp_to_ns
-from tinyvla_ros.nodes.outputs import make_outputs
+from tinyvla_ros.nodes.outputs import PUBLISHERS
 from tinyvla_ros.nodes.ros_start import node_creation, start_ros
+from tinyvla_ros.nodes.run_guard import other_publishers
 from tinyvla_ros.nodes.topics import message_class, stream_qos
 from tinyvla_ros.policy.config import PolicyConfig
 
@@ -48,22 +50,34 @@ def check_graph(contract: RobotContract, config: PolicyConfig, seconds: float
     try:
         listeners = [_Listener(node, stream, contract.stamps.max_age)
                      for stream in policy_streams(contract, config)]
-        outputs = make_outputs(node, contract.outputs, config.action.channels)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             executor.spin_once(timeout_sec=0.1)
-        rows = [listener.row() for listener in listeners]
-        for output, described in zip(outputs, contract.outputs, strict=True):
-            problem = output.problem()
-            rows.append(TopicFinding(
-                described.topic,
-                described.type if problem else f"{described.type}, with a subscriber",
-                problem and f"{problem}; start the controller, or correct the topic."))
-        return rows
+        return [*(listener.row() for listener in listeners),
+                *(_check_output(node, output) for output in contract.outputs)]
     finally:
         executor.shutdown()
         node.destroy_node()
         context.try_shutdown()
+
+
+def _check_output(node: Node, output: AnyOutput) -> TopicFinding:
+    """Judge a command topic without a publisher, which would hold a policy that commands it."""
+    topic, message = node.resolve_topic_name(output.topic), PUBLISHERS[output.type].message
+    wanted = f"{message.__module__.split('.')[0]}/msg/{message.__name__}"
+    types = {s.topic_type for s in node.get_subscriptions_info_by_topic(topic)}
+    if not types:
+        return TopicFinding(output.topic, output.type, f"{topic} has no subscriber; start the "
+                            "controller, or correct the topic.")
+    seen = f"{output.type}, with a subscriber"
+    if names := other_publishers(node, topic, 0):
+        seen += f", commanded by {' and '.join(names)}"
+    problem = "" if wanted in types else \
+        f"Its subscriber takes {', '.join(sorted(types))}, and a {output.type} output sends " \
+        f"{wanted}; correct the topic, or 'type'."
+    if len(names) > 1:
+        problem = problem or "A controller must have one commander; end the others."
+    return TopicFinding(output.topic, seen, problem)
 
 
 class _Listener:
@@ -121,6 +135,9 @@ class _Listener:
             if level == QoSCompatibility.ERROR:
                 return (f"The publisher's QoS does not fit ({reason.strip()}); set 'reliable: "
                         f"{str(not self._settings.reliable).lower()}'.")
+        if len(found) > 1 and not self._stream.joints:
+            names = other_publishers(self._node, topic, 0)
+            return f"{' and '.join(names)} publish it; one publisher is needed, end the others."
         return "" if self._arrivals else "Nothing came; is the driver running?"
 
     def _rate_problem(self) -> str:

@@ -16,6 +16,7 @@ from tinyvla_ros.arm.contract_outputs import AnyOutput
 from tinyvla_ros.arm.plan import Plan
 from tinyvla_ros.core.messages import fill_trajectory, set_stamp
 from tinyvla_ros.core.types import ActionChunk
+from tinyvla_ros.nodes.run_guard import other_publishers
 
 DEPTH = 10
 # A controller still accepts a hold that arrives this much after its last row, s.
@@ -49,9 +50,16 @@ class OutputPublisher:
         self._node.destroy_publisher(self.publisher)
 
     def problem(self) -> str:
-        """Return why commands would get lost, empty if there is a subscriber."""
-        return "" if self.publisher.get_subscription_count() else \
-            f"{self.publisher.topic_name} has no subscriber"
+        """Return why commands would get lost or mix with others', empty if they would not."""
+        if not self.publisher.get_subscription_count():
+            return f"{self.publisher.topic_name} has no subscriber"
+        return self.rival()
+
+    def rival(self) -> str:
+        """Return who else may command the same controller, empty if nobody may."""
+        topic = self.publisher.topic_name
+        names = other_publishers(self._node, topic)
+        return f"{' and '.join(names)} may command {topic} too" if names else ""
 
     def flush(self) -> None:
         """Wait until subscribers have acknowledged all messages, at most ``FLUSH_S``."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import Counter
@@ -13,17 +14,21 @@ from std_msgs.msg import String
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_streams import InputStream, make_assembler, policy_streams
+from tinyvla_ros.arm.interleaving import Interleaving
 from tinyvla_ros.arm.liveness import StreamHealth
+from tinyvla_ros.arm.observation_assembler import JOINT_SETS
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.messages import stamp_to_ns
 from tinyvla_ros.core.types import Observation
-from tinyvla_ros.nodes.runner import LATCHED
-from tinyvla_ros.nodes.topics import message_class, stream_qos
+from tinyvla_ros.nodes.run_guard import other_publishers
+from tinyvla_ros.nodes.topics import message_class, stream_qos, subscribe_to_all
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.language_config import fold
 
 # Camera stamps whose arrival is remembered, for the latency by stage.
 ARRIVALS = 64
+# A refused message matters no longer than this, or than its stream's timeout, s.
+REFUSAL_S = 1.0
 
 
 class PolicyInputs:
@@ -57,6 +62,10 @@ class PolicyInputs:
         self._assembler = make_assembler(contract, config)
         self._max_age, self._max_ahead = contract.stamps.max_age, contract.stamps.max_ahead
         self._health: dict[str, StreamHealth] = {}
+        # Of each topic: by joints that a message names, because several publishers may share one.
+        self._publishers: dict[str, dict[frozenset, Interleaving]] = {}
+        # topic -> what was wrong with its last message, and until when that matters, steady s.
+        self._refused: dict[str, tuple[str, float]] = {}
         self._arrived: dict[int, float] = {}
         self._numbers: dict[int, int] = {}
         self._clock_reset = False
@@ -65,8 +74,8 @@ class PolicyInputs:
         try:
             for stream in policy_streams(contract, config):
                 self._subscriptions.append(self._subscribe(stream))
-            self._subscriptions.append(node.create_subscription(
-                String, contract.instruction, self._on_instruction, LATCHED))
+            self._subscriptions += subscribe_to_all(node, String, contract.instruction,
+                                                    self._on_instruction, 1)
         except Exception:
             self.close()
             raise
@@ -92,6 +101,12 @@ class PolicyInputs:
             self._numbers.clear()
             for health in self._health.values():
                 health.reset()
+            for publishers in self._publishers.values():
+                publishers.clear()
+            instruction = self._refused.get(self._contract.instruction)
+            self._refused.clear()
+            if instruction:  # it is still the last one
+                self._refused[self._contract.instruction] = instruction
 
     def latest(self) -> Observation | None:
         """Return the newest complete observation."""
@@ -138,6 +153,8 @@ class PolicyInputs:
             for health in self._health.values():
                 if problem := health.problem(now_s):
                     return problem
+            if problem := self._mixed(now_s):
+                return problem
             # Streams may all be alive and never have stamps that fit together.
             observation = self._assembler.latest()
             if observation is None or (self._max_age and now_ns - observation.stamp_ns >
@@ -145,6 +162,24 @@ class PolicyInputs:
                 why = self._assembler.unpaired() or f"the newest is over {self._max_age:g} s old"
                 return f"no observation: {why}"
             return ""
+
+    def refusal(self, now_s: float) -> str:
+        """Return what is wrong with the last message of a topic, empty if nothing is.
+
+        It ceases to matter when a good message comes, or none for a while.
+        """
+        refused = dict(self._refused)  # copies at once: callbacks write without the lock
+        return next((f"{topic}: {text}" for topic, (text, until_s) in refused.items()
+                     if now_s < until_s), "")
+
+    def _mixed(self, now_s: float) -> str:
+        """Return which topic has messages of several publishers, empty if none has."""
+        for topic, publishers in self._publishers.items():
+            if any(p.is_mixed(now_s) for p in publishers.values()):
+                names = other_publishers(self._node, self._node.resolve_topic_name(topic), 0)
+                if len(names) > 1:
+                    return f"{topic} has several publishers: {', '.join(names)}"
+        return ""
 
     def describe(self, now_s: float) -> dict[str, str]:
         """Return age and rate of every stream, for diagnostics."""
@@ -160,24 +195,48 @@ class PolicyInputs:
     def _subscribe(self, stream: InputStream):
         topic = stream.settings.topic
         health = self._health[stream.name] = StreamHealth(stream.name, stream.settings)
+        self._publishers[topic] = {}
 
-        def callback(msg) -> None:
+        def callback(msg, info: dict) -> None:
             cleared = self._cleared
             if not self.active:
                 return
             try:
                 stamp = self._checked_stamp(msg.header.stamp)
                 value = stream.decode(msg)
+                if stream.joints and self._is_of_others(topic, stream.joints, value):
+                    return
                 is_same_image = bool(stream.camera) and health.is_same_image(value)
                 with self.changed:
                     if cleared == self._cleared:  # else the message is from before
+                        self._note_publisher(topic, stream, value, info)
                         self._add(stream, health, stamp, value, is_same_image)
+                        self._refused.pop(topic, None)
             except InputError as err:
-                self.rejected[topic] += 1
-                self._report(topic, err)
+                self._refuse(topic, err, max(stream.settings.timeout, REFUSAL_S))
 
         return self._node.create_subscription(message_class(stream.type), topic, callback,
                                               stream_qos(stream.settings))
+
+    def _is_of_others(self, topic: str, joints: frozenset[str], value) -> bool:
+        """Whether joint states have none of the policy's joints, as those of a mobile base.
+
+        As long as no joint of the policy has come, they are refused with the names they have.
+        """
+        return joints.isdisjoint(value) and (not value or bool(self._publishers[topic]))
+
+    def _note_publisher(self, topic: str, stream: InputStream, value, info: dict) -> None:
+        publishers = self._publishers[topic]
+        joints = stream.joints.intersection(value) if stream.joints else frozenset()
+        if joints not in publishers and len(publishers) >= JOINT_SETS:
+            publishers.clear()  # bounds the memory
+        publishers.setdefault(joints, Interleaving()).arrived(
+            info.get("publication_sequence_number"), time.monotonic())
+
+    def _refuse(self, topic: str, err: InputError, seconds: float) -> None:
+        self.rejected[topic] += 1
+        self._refused[topic] = (str(err), time.monotonic() + seconds)
+        self._report(topic, err)
 
     def _add(self, stream: InputStream, health: StreamHealth, stamp_ns: int, value,
              is_same_image: bool) -> None:
@@ -213,6 +272,8 @@ class PolicyInputs:
 
     def _on_instruction(self, msg: String) -> None:
         # Kept while inactive too: it is published once, and latched.
+        if msg.data == self._assembler.instruction:
+            return
         with self.changed:  # a wrong instruction stops the arm, instead of the old one going on
             self._assembler.instruction = None
         try:
@@ -223,6 +284,6 @@ class PolicyInputs:
             with self.changed:
                 self._assembler.instruction = msg.data
                 self.changed.notify_all()
+            self._refused.pop(self._contract.instruction, None)
         except InputError as err:
-            self.rejected[self._contract.instruction] += 1
-            self._report(self._contract.instruction, err)
+            self._refuse(self._contract.instruction, err, math.inf)

@@ -29,6 +29,8 @@ from tinyvla_ros.policy.policy import Policy
 
 # Bounds of the control thread's period, s.
 SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 0.005, 0.02
+# What an error of the inference thread is reported under, in place of a topic.
+INFERENCE = "inference"
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ class PolicyLoop:
                 self._infer(observation)
             except InputError as err:
                 self.unused["not inferred"] += 1
-                self._report("inference", err)
+                self._report(INFERENCE, err)
             except Exception as err:  # a broken device must stop the arm, not only this thread
                 if not self._closing:
                     self.failure = err

@@ -24,14 +24,13 @@ from tinyvla_ros.core.worker import Worker
 from tinyvla_ros.nodes.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.outputs import OutputPublisher, make_outputs
 from tinyvla_ros.nodes.policy_inputs import PolicyInputs
-from tinyvla_ros.nodes.policy_loop import PolicyLoop
+from tinyvla_ros.nodes.policy_loop import INFERENCE, PolicyLoop
 from tinyvla_ros.nodes.policy_parameters import PolicyNodeParameters
 from tinyvla_ros.nodes.run_guard import RunGuard
 from tinyvla_ros.nodes.runner import ERROR, OK, SUBSCRIBERS, WARN, Diagnostics, run_node
 from tinyvla_ros.policy.policy import Policy
 
 WARM_UP_S = 60.0  # for the first inference
-_LEVELS = {"running": OK, "stopped": ERROR}
 _SUCCESS, _FAILURE, _ERROR = (TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE,
                               TransitionCallbackReturn.ERROR)
 
@@ -72,7 +71,7 @@ class PolicyNode(LifecycleNode):
         self._loop: PolicyLoop | None = None
         self._workers = (Worker("inference"), Worker("control"))
         self._active = False
-        # The newest refused input, and the number of plans then: the next plan clears it.
+        # What failed in the inference thread, and the number of plans then: the next clears it.
         self._problem, self._plans_before = "", 0
         self.create_service(SetBool, "~/enable", self._on_enable)
         self.create_service(Trigger, "~/stop", self._on_stop)
@@ -222,8 +221,18 @@ class PolicyNode(LifecycleNode):
     # ---- services -------------------------------------------------------------------------
 
     def _on_enable(self, request, response):
+        if request.data and self._active and (why := self._why_not_enabled()):
+            response.success, response.message = False, why
+            self.get_logger().warning(f"not enabled: {why}")
+            return response
         return self._serve(response, "enabled" if request.data else "disabled",
                            lambda: self._loop.enable(request.data))
+
+    def _why_not_enabled(self) -> str:
+        if self._supervisor.state == "stopped":
+            return f"{self._supervisor.reason}; call ~/reset first"
+        rival = next(filter(None, (o.rival() for o in self._outputs)), "")
+        return rival and f"{rival}; end it, or remap one of them"
 
     def _on_stop(self, request, response):
         return self._serve(response, "stopped until ~/reset is called",
@@ -249,11 +258,12 @@ class PolicyNode(LifecycleNode):
         if self._loop.failure is not None:
             self.get_logger().fatal(self._supervisor.reason)
             self.exit_code = 1
-        self._diagnostics.publish()
+        self._diagnostics.publish_if_changed()
 
     def _report(self, topic: str, err: InputError) -> None:
-        self._problem, self._plans_before = f"{topic}: {err}", self._supervisor.plans
-        self.get_logger().warning(self._problem, throttle_duration_sec=1.0)
+        if topic == INFERENCE:
+            self._problem, self._plans_before = f"{topic}: {err}", self._supervisor.plans
+        self.get_logger().warning(f"{topic}: {err}", throttle_duration_sec=1.0)
         self._diagnostics.publish_if_changed()
 
     def _describe(self):
@@ -273,12 +283,15 @@ class PolicyNode(LifecycleNode):
         publishers = [*(o.publisher for o in self._outputs), self._raw_chunk_publisher]
         values |= {f"{SUBSCRIBERS}{p.topic_name}": p.get_subscription_count() for p in publishers}
         values |= self._inputs.describe(time.monotonic())
-        if plans > self._plans_before:
+        if plans > self._plans_before or not supervisor.may_infer:
             self._problem = ""
-        if self._problem and state != "stopped":
-            return ERROR, self._problem, values
-        message = "running" if state == "running" else reason
-        return _LEVELS.get(state, WARN), message, values
+        refused = self._problem or self._inputs.refusal(time.monotonic())
+        if state == "stopped":
+            return ERROR, reason, values
+        if refused:
+            # Not instead of the reason: what was refused need not be the cause.
+            return ERROR, refused if state == "running" else f"{reason}; {refused}", values
+        return (OK, "running", values) if state == "running" else (WARN, reason, values)
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -101,16 +102,18 @@ class Diagnostics:
     """Publishes a node's state on ``/diagnostics``, once a second and when it changes.
 
     Args:
-        node: the node; the status is named ``<node>: <part>`` as REP-107 suggests.
+        node: the node; the status is named ``<namespace>/<node>: <part>``.
         part: the part of the node that the status is about.
-        hardware_id: identifies it, for example a checkpoint digest; may be set later.
+        hardware_id: identifies it within its namespace, for example a checkpoint digest; may be
+            set later.
         describe: returns the current (level, message, key -> value).
     """
 
     def __init__(self, node: Node, part: str, hardware_id: str,
                  describe: Callable[[], tuple[bytes, str, Mapping[str, object]]]):
         self._node, self._describe = node, describe
-        self._name = f"{node.get_name()}: {part}"
+        self._name = status_name(node, node.get_name(), part)
+        self._namespace = node.get_namespace().strip("/")
         self.hardware_id = hardware_id
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # A wall timer: a stalled simulation clock must not silence diagnostics.
@@ -118,19 +121,39 @@ class Diagnostics:
         self._last: tuple[bytes, str] | None = None
 
     def publish_if_changed(self) -> None:
-        """Publish now if level or message differ from the last published ones."""
+        """Publish now if level or reason differ from the last published ones.
+
+        A message whose numbers alone differ, like an age, has the same reason.
+        """
         level, message, _ = self._describe()
-        if (level, message) != self._last:
+        if (level, _reason(message)) != self._last:
             self.publish()
 
     def publish(self) -> None:
         """Publish now."""
         level, message, values = self._describe()
-        self._last = (level, message)
+        self._last = (level, _reason(message))
         array = DiagnosticArray()
         array.header.stamp = self._node.get_clock().now().to_msg()
-        array.status = [status(self._name, level, message, values, self.hardware_id)]
+        hardware_id = "/".join(filter(None, (self._namespace, self.hardware_id)))
+        array.status = [status(self._name, level, message, values, hardware_id)]
         self._publisher.publish(array)
+
+
+def status_name(node: Node, name: str, part: str) -> str:
+    """Return how the status of a part of a node in the same namespace is called.
+
+    Args:
+        node: the caller; without a namespace the name is ``<name>: <part>``.
+        name: of the node that the status is about.
+        part: of that node.
+    """
+    return f"{node.get_namespace().rstrip('/')}/{name}: {part}".lstrip("/")
+
+
+def _reason(message: str) -> str:
+    # A number that is part of a name, as in joint_3, is kept.
+    return re.sub(r"(?<![A-Za-z0-9_.])[-+]?\d[\d.]*(e[-+]?\d+)?", "#", message)
 
 
 def status(name: str, level: bytes, message: str, values: Mapping[str, object],

@@ -5,8 +5,12 @@ from __future__ import annotations
 
 import importlib
 import re
+from collections import deque
+from collections.abc import Callable
 
+from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
 
 from tinyvla_ros.arm.contract import CameraStream, Stream
 from tinyvla_ros.bags.metadata import qos_profile
@@ -75,3 +79,37 @@ def stream_qos(stream: Stream) -> QoSProfile:
     return QoSProfile(depth=POLICY_CAMERA_DEPTH if camera else POLICY_DEPTH,
                       reliability=ReliabilityPolicy.RELIABLE if stream.reliable
                       else ReliabilityPolicy.BEST_EFFORT)
+
+
+def subscribe_to_all(node: Node, kind: type, topic: str, callback: Callable[[object], None],
+                     depth: int) -> list[Subscription]:
+    """Subscribe to publishers that keep messages for later subscribers and to those that do not.
+
+    A subscription that asks for kept messages (transient local) gets none of a publisher that
+    keeps none, such as ``ros2 topic pub``. So there are two, and a message that comes by both is
+    handed over once.
+
+    Args:
+        node: the caller.
+        kind: class of the messages.
+        topic: relative or absolute name.
+        callback: called with every message.
+        depth: messages that may wait, and that late subscribers get of each publisher.
+    """
+    handled: deque[tuple] = deque(maxlen=2 * depth + 10)
+
+    def take(msg, info: dict, is_kept: bool) -> None:
+        key = (info["source_timestamp"], info["publication_sequence_number"])
+        # The messages that a publisher kept come in its order, and the last of them counts.
+        if key in (list(handled)[-1:] if is_kept else handled):
+            return
+        handled.append(key)
+        callback(msg)
+
+    def subscribe(durability: DurabilityPolicy, is_kept: bool) -> Subscription:
+        qos = QoSProfile(depth=depth, durability=durability,
+                         reliability=ReliabilityPolicy.RELIABLE)
+        return node.create_subscription(kind, topic, lambda m, i: take(m, i, is_kept), qos)
+
+    return [subscribe(DurabilityPolicy.TRANSIENT_LOCAL, True),
+            subscribe(DurabilityPolicy.VOLATILE, False)]

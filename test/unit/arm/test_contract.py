@@ -140,7 +140,7 @@ MISTAKES = [
     ("ur5e", "outputs.0.lead", 5, ("lead", "5", "less than or equal to 0.5")),
     ("ur5e", "outputs.0.channels", ["elbow"], ("'elbow'", "Did you mean 'elbow_joint'?")),
     ("ur5e", "outputs.1.channels", ["gripper", "elbow_joint"], (
-        "'elbow_joint'", "/scaled_joint_trajectory_controller", "/gripper_controller", "one")),
+        "'elbow_joint'", "scaled_joint_trajectory_controller", "gripper_controller", "one")),
     ("ur5e", "outputs.1.channels.gripper.scale", 0, ("scale", "0", "constant")),
     ("ur5e", "outputs.1.channels.gripper.offset", float("inf"), ("offset", "inf", "finite")),
     ("ur5e", "execution.join", "rct", (
@@ -151,7 +151,7 @@ MISTAKES = [
     ("servo", "outputs.0.channels.ee_wz.to", "angular.w", (
         "'angular.w'", "Did you mean 'angular.z'?")),
     ("servo", "outputs.0.channels.ee_wz.to", "linear.x", (
-        "two channels", "/servo_node/delta_twist_cmds")),
+        "two channels", "servo_node/delta_twist_cmds")),
     ("servo", "actions.ee_vx.hold", "last", ("'ee_vx'", "velocity", "hold to zero")),
     ("servo", "actions.ee_vx.low", 0.01, ("actions.ee_vx", "zero", "0.01 to 0.1")),
     ("servo", "actions.ee_vx.velocity", 0.01, (
@@ -175,6 +175,33 @@ def test_a_mistake_is_one_sentence_with_field_value_and_alternatives(example, fi
     assert "\n" not in sentence and "?." not in sentence
     for word in words:
         assert word in sentence, sentence
+
+
+@pytest.mark.parametrize("field", ["cameras.front.topic", "joint_states.topic", "instruction",
+                                   "outputs.0.topic", "outputs.1.topic"])
+@pytest.mark.parametrize(("name", "likely"), [
+    ("/joint-states", "'/joint_states'"), ("a//b", "'a/b'"), ("camera/", "'camera'"),
+    ("camera/1", "'camera/_1'"), ("my topic", "'my_topic'"), ("", "camera/front/image_raw"),
+    ("a" * 300, "300 characters")])
+def test_topic_names_that_ros_refuses_are_refused_at_once(field, name, likely):
+    with pytest.raises(InputError) as err:
+        parse(RobotContract, changed(DATA["ur5e"], field, name), "robot.yaml")
+    for part in (*field.split("."), likely):
+        assert part in str(err.value)
+
+
+@pytest.mark.parametrize("name", ["~/joints", "/left/joint_states", "_hidden/a1", "a"])
+def test_topic_names_that_ros_takes_are_taken(name):
+    contract = parse(RobotContract, changed(DATA["ur5e"], "joint_states.topic", name), "x")
+    assert contract.joint_states.topic == name
+
+
+def test_two_arms_in_two_namespaces_share_no_topic():
+    for robot in DATA:
+        read = contract(robot)
+        topics = [read.instruction, *(c.topic for c in read.cameras.values()),
+                  *(o.topic for o in read.outputs), read.joint_states.topic]
+        assert not [t for t in topics if t.startswith("/")]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "just words"])
@@ -261,7 +288,7 @@ def test_servo_needs_twists_in_time():
     config = {"cameras": {"wrist": {"height": 96, "width": 96}}, "state": ["ee_x", "finger"]}
     assert check_contract(contract("servo"), ur_config(**config, action=action | {"dt": 0.05})) \
         == []
-    with pytest.raises(InputError, match=r"/servo_node.* 0\.2 s"):
+    with pytest.raises(InputError, match=r"servo_node.* 0\.2 s"):
         check_contract(contract("servo"), ur_config(**config, action=action | {"dt": 0.2}))
 
 

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Topic names that ROS accepts, as a type for fields of files."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+# https://design.ros2.org/articles/topic_and_service_names.html
+_NAME = re.compile(r"(~|(~?/)?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*)")
+_LONGEST = 245  # with what a middleware puts in front of it
+
+
+def _check(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        likely = re.sub(r"/+", "/", re.sub(r"[^A-Za-z0-9_/~]", "_", name)).rstrip("/")
+        likely = re.sub(r"(^|/)(?=\d)", r"\1_", likely)
+        hint = f"; did you mean {likely!r}?" if _NAME.fullmatch(likely) else ""
+        raise ValueError(f"{name!r} is no topic name in ROS: give words of letters, digits and _ "
+                         "that do not begin with a digit, separated by single slashes, for "
+                         f"example camera/front/image_raw{hint}")
+    if len(name) > _LONGEST:
+        raise ValueError(f"the topic name has {len(name)} characters; give one of at most "
+                         f"{_LONGEST}")
+    return name
+
+
+TopicName = Annotated[str, AfterValidator(_check)]
