@@ -104,7 +104,8 @@ def video_path(root: Path, camera: str, file: int) -> Path:
 
 
 def encode(path: Path, frames: list[np.ndarray | None], fps: int, codec: str,
-           more: dict[str, str] | None = None) -> None:
+           more: dict[str, str] | None = None, pix_fmt: str = "yuv420p", color_trc: int = 0
+           ) -> None:
     """Write frames as mp4, every second one a key frame as in lerobot; None leaves one out."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
@@ -112,7 +113,9 @@ def encode(path: Path, frames: list[np.ndarray | None], fps: int, codec: str,
         options |= more or {}
         stream = container.add_stream(codec, rate=fps, options=options)
         stream.height, stream.width = frames[0].shape[:2]
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = pix_fmt
+        if color_trc:
+            stream.codec_context.color_trc = color_trc
         for i, image in enumerate(frames):
             if image is not None:
                 frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")

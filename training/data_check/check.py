@@ -153,8 +153,10 @@ def check_camera(tables: Tables, feature: str, keep: set[int], advance: Callable
             thumbnails[row] = shrink(image, THUMBNAIL_HEIGHT,
                                      max(1, round(width * THUMBNAIL_HEIGHT / height)))
         advance()
-    more = f" ({len(faults) - 1} more of '{feature}')" if len(faults) > 1 else ""
-    findings = [Finding("images", f"{fault}{more}") for fault in faults[:1]]
+    findings = [Finding("images", str(fault)) for fault in faults[:1]]
+    if len(faults) > 1:
+        findings.append(Finding("images", f"{len(faults) - 1} more images or videos of "
+                                f"'{feature}' cannot be used; mend them likewise."))
     brightness = watch.colors.mean(1)
     seen = brightness[np.isfinite(brightness)]
     levels = (float(seen.min()), float(seen.mean(dtype=np.float64)), float(seen.max())) \

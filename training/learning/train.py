@@ -33,6 +33,8 @@ from training.learning.trainer import Trainer
 # What a checkpoint to start from must have in common with the recipe and data.
 SHARED_FIELDS = ("cameras", "state", "instructions", "paraphrases", "language", "model", "action")
 
+WARNINGS_SHOWN = 12
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -179,9 +181,14 @@ def _sources(run: RunDirectory, stored: list[dict], places: Sequence[Path]
 
 def _warn(data: Mixture, process: Process) -> None:
     """Print what 'tinyvla data check' would warn about."""
-    if process.is_main_process:
-        for note in data.notes:
-            print(f"warning: {note.text}", file=sys.stderr, flush=True)
+    if not process.is_main_process:
+        return
+    for note in data.notes[:WARNINGS_SHOWN]:
+        print(f"warning: {note.text}", file=sys.stderr, flush=True)
+    more = len(data.notes) - WARNINGS_SHOWN
+    if more > 0:
+        print(f"warning: {more} more; 'tinyvla data check DIR --config RECIPE' shows all.",
+              file=sys.stderr, flush=True)
 
 
 def fit_normalizer(data: Mixture) -> Normalizer:

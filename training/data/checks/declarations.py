@@ -10,13 +10,20 @@ import pyarrow.parquet as pq
 
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.policy.config import ActionSpec, CameraSpec
-from training.data.checks.names import action_columns, left_out, numeric_feature, state_columns
+from training.data.checks.names import (
+    action_columns,
+    left_out,
+    numeric_feature,
+    state_columns,
+    without_names,
+)
 from training.data.consistency import Finding
 from training.data.lerobot_format import (
     CAMERA_PREFIXES,
     INDEX_COLUMNS,
     PICTURE_CHANNELS,
     camera_features,
+    channel_names,
     image_layout,
     image_size,
     is_depth,
@@ -169,11 +176,16 @@ def _number_findings(tables: Tables, wanted: Wanted | None) -> Iterator[Finding]
             yield Finding("names", str(err))
             continue
         names = value_names(features[name])
-        if names is None:
+        if name == "observation.state":
+            unnamed = channel_names(features[name]) is None
+        else:
+            unnamed = without_names(features[name], wanted and wanted.action.channels)
+        if unnamed:
             yield Finding("names", f"'{name}' has shape {features[name]['shape']} and the names "
                           f"{features[name].get('names')!r}, so its values are known by position "
-                          "only; name every one in meta/info.json.", error=False)
-        elif name == "action" and wanted is not None:
+                          "only; name every one, each by another name, in meta/info.json.",
+                          error=False)
+        elif names and name == "action" and wanted is not None:
             others = left_out(features, wanted.action)
             if others:
                 yield Finding("names", f"The actions {', '.join(others)} are none of the "

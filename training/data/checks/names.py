@@ -69,6 +69,31 @@ def left_out(features: dict, action: ActionSpec) -> list[str]:
             if _channel_and_step(name, action.channels)[0] is None]
 
 
+def without_names(feature: dict, channels: Sequence[str] | None = None) -> bool:
+    """Tell whether the values of a feature are known by their position only.
+
+    Args:
+        feature: of numbers.
+        channels: names that the values, or those of one side of a matrix, should have; None if
+            they are not known.
+    """
+    if value_names(feature) is not None:
+        return False
+    labels = _labels(feature)
+    if channels is not None:
+        return not any(channel in labels for channel in channels)
+    return len(feature["shape"]) != 2 or len(labels) not in feature["shape"]
+
+
+def _labels(feature: dict) -> list[str]:
+    """Return all names of a feature, whatever they name."""
+    names = feature.get("names") or []
+    if isinstance(names, dict):
+        names = [name for part in names.values()
+                 for name in (part if isinstance(part, list) else [part])]
+    return list(map(str, names)) if isinstance(names, list) else [str(names)]
+
+
 def numeric_feature(features: dict, name: str) -> dict:
     """Return a feature that must hold numbers.
 
@@ -137,11 +162,7 @@ def _channel_and_step(name: str, channels: Sequence[str]) -> tuple[str | None, i
 def _unnamed(feature: dict, channels: Sequence[str]) -> np.ndarray:
     """Find channels and steps by the shape, and by the names of one of its sides."""
     shape, count, size = feature["shape"], len(channels), feature_size(feature)
-    labels = feature.get("names") or []
-    if isinstance(labels, dict):
-        labels = [name for part in labels.values()
-                  for name in (part if isinstance(part, list) else [part])]
-    labels = list(map(str, labels))
+    labels = _labels(feature)
     if any(channel in labels for channel in channels):
         sides = [side for side in range(len(shape)) if shape[side] == len(labels)]
         if len(shape) == 2 and len(sides) == 1:

@@ -90,7 +90,9 @@ def _describe(values: np.ndarray) -> tuple[float, ...]:
     usual = values[~glitches(values)]
     low, high = float(usual.min()), float(usual.max())
     margin = 1e-6 * (high - low)
-    return (float(values.min()), values.mean(dtype=np.float64), values.std(dtype=np.float64),
+    with np.errstate(over="ignore"):
+        mean, std = values.mean(dtype=np.float64), values.std(dtype=np.float64)
+    return (float(values.min()), mean, std,
             float(values.max()), np.mean(values <= low + margin), np.mean(values >= high - margin))
 
 

@@ -113,8 +113,10 @@ def channel_findings(tables: Tables, name: str, channel: str, values: np.ndarray
     lost[finite] = float32_loss(good)
     if lost.any():
         row, where = first_of(lost)
+        with np.errstate(over="ignore"):
+            kept = np.float32(values[row])
         yield Finding("precision", f"{what} is {values[row]} in {where}, of which float32 keeps "
-                      f"{np.float32(values[row])}; subtract an offset or change the unit.",
+                      f"{kept}; subtract an offset or change the unit.",
                       error=used)
     far = np.zeros(len(values), bool)
     if values.dtype.kind == "f":
