@@ -251,6 +251,29 @@ def test_topics_are_chosen_by_name_and_pattern(tmp_path):
     graph.close()
 
 
+def test_an_episode_topic_of_another_type_is_named_and_the_recorder_lives(tmp_path):
+    """A publisher of strings on the topic ended the recorder with its first message."""
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node("source", context=context)
+    publisher = node.create_publisher(String, "episode", EPISODE_QOS)
+    publisher.publish(String(data="begin"))
+    process = start_node(RECORDER, out=str(tmp_path / "episodes"))
+    output = Output(process)
+    output.wait_for("episode events are diagnostic_msgs/msg/DiagnosticStatus")
+    publisher.publish(String(data="begin"))
+    service = node.create_client(Trigger, f"{RECORDER}/begin")
+    assert service.wait_for_service(LIMIT_S)
+    answer = service.call_async(Trigger.Request())
+    rclpy.spin_until_future_complete(node, answer, SingleThreadedExecutor(context=context),
+                                     timeout_sec=LIMIT_S)
+    assert answer.result().success
+    assert stop(process) == 0
+    assert "Traceback" not in output.text
+    node.destroy_node()
+    context.try_shutdown()
+
+
 @pytest.mark.parametrize(("parameters", "words"), [
     ({"topics": ["("]}, "'topics' holds '('"),
     ({"compression": "rar"}, "compression"),

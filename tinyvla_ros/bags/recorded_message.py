@@ -105,7 +105,9 @@ def as_jpeg(data: bytes, quality: int) -> bytes:
         raise MessageError(f"The bytes are not a sensor_msgs/Image ({err}).") from None
     image = image_to_array(msg)[:, :, ::-1]
     _, jpeg = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    # Other readers take the first word for what the file decodes to: a mosaic, with bayer_rggb8.
+    before = msg.encoding if msg.encoding in ("rgb8", "bgr8") else "rgb8"
     compressed = store.types["sensor_msgs/msg/CompressedImage"](
-        header=msg.header, format=f"{msg.encoding}; jpeg compressed bgr8",
+        header=msg.header, format=f"{before}; jpeg compressed bgr8",
         data=np.ascontiguousarray(jpeg.reshape(-1)))
     return bytes(store.serialize_cdr(compressed, "sensor_msgs/msg/CompressedImage"))

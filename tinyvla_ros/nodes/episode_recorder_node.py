@@ -41,6 +41,7 @@ from tinyvla_ros.nodes.topics import (
     patterns,
 )
 
+EVENT = "diagnostic_msgs/msg/DiagnosticStatus"
 # Periods of looking for new topics and of sorting messages, s.
 DISCOVERY_S, TICK_S = 0.2, 0.03
 # Latched events of earlier episodes arrive together when this node starts. A `begin` among them
@@ -153,6 +154,12 @@ class EpisodeRecorderNode(Node):
 
     def _subscribe(self, topic: str, types: list[str], publishers: list):
         if len(types) > 1:
+            return None
+        if topic == self._events and types[0] != EVENT:
+            self.get_logger().error(
+                f"{topic} is not recorded, and no episode begins or ends by it: its messages are "
+                f"{types[0]}, episode events are {EVENT}; rename the other topic, or remap "
+                "'episode'.")
             return None
         try:
             kind, described = message_class(types[0]), definition(types[0])
