@@ -42,29 +42,6 @@ is_one_of() {  # is_one_of WORD LIST
   [ -n "$1" ] && [[ " $2 " == *" $1 "* ]]
 }
 
-find_python() {
-  local versions candidate
-  if [ -n "${PYTHON:-}" ]; then
-    is_one_of "$(version_of "$PYTHON")" "$complete $incomplete" ||
-      die "PYTHON=$PYTHON is $(version_of "$PYTHON" | sed 's/^/Python /' | grep . ||
-        echo 'not a Python that runs'); choose one of Python $complete or $incomplete"
-    command -v "$PYTHON"
-    return
-  fi
-  for versions in "$complete" "$incomplete"; do
-    for candidate in python3 python3.13 python3.12 python3.11 python3.10 python3.14; do
-      if is_one_of "$(version_of "$candidate")" "$versions"; then
-        command -v "$candidate"
-        return
-      fi
-    done
-  done
-  [ -n "$(version_of python3)" ] ||
-    die "there is no python3; type: sudo apt-get install -y python3 python3-venv"
-  die "python3 is Python $(version_of python3); install one of Python $complete or $incomplete" \
-    "and name it: make setup PYTHON=/path/to/it"
-}
-
 # ROS of a Python: a distribution that is sourced, "wheels", or "foreign" if it is for another Python.
 ros_of() {
   "$1" - "$(pwd -P)/$venv/" <<'PYTHON_CODE'
@@ -78,6 +55,41 @@ try:
 except ImportError:
     print("foreign")
 PYTHON_CODE
+}
+
+find_python() {  # the one that PYTHON names, that .venv has, or the first that will do
+  local versions candidate base foreign=
+  if [ -n "${PYTHON:-}" ]; then
+    is_one_of "$(version_of "$PYTHON")" "$complete $incomplete" ||
+      die "PYTHON=$PYTHON is $(version_of "$PYTHON" | sed 's/^/Python /' | grep . ||
+        echo 'not a Python that runs'); choose one of Python $complete or $incomplete"
+    [ "$(ros_of "$PYTHON")" != foreign ] || die_of_ros "$PYTHON"
+    command -v "$PYTHON"
+    return
+  fi
+  base=$("$venv/bin/python" -c 'import sys; print(sys._base_executable)' 2>/dev/null) || base=
+  for versions in "$complete" "$incomplete"; do
+    for candidate in $base python3 python3.13 python3.12 python3.11 python3.10 python3.14; do
+      is_one_of "$(version_of "$candidate")" "$versions" || continue
+      if [ "$(ros_of "$candidate")" = foreign ]; then
+        foreign=${foreign:-$candidate}
+        continue
+      fi
+      command -v "$candidate"
+      return
+    done
+  done
+  [ -z "$foreign" ] || die_of_ros "$foreign"
+  [ -n "$(version_of python3)" ] ||
+    die "there is no python3; type: sudo apt-get install -y python3 python3-venv"
+  die "python3 is Python $(version_of python3); install one of Python $complete or $incomplete" \
+    "and name it: make setup PYTHON=/path/to/it"
+}
+
+die_of_ros() {  # die_of_ros PYTHON
+  die "ROS 2 $ROS_DISTRO is sourced, but its rclpy is for another Python than $1 (Python" \
+    "$(version_of "$1")); name that one, for example make setup PYTHON=/usr/bin/python3, or use a" \
+    "shell in which ROS is not sourced"
 }
 
 packages() {
@@ -105,9 +117,6 @@ if [ -n "$reason" ]; then
   python=$(find_python)
   version=$(version_of "$python")
   ros=$(ros_of "$python")
-  [ "$ros" != foreign ] || die "ROS 2 $ROS_DISTRO is sourced, but its rclpy is for another Python" \
-    "than $python (Python $version); name that one, for example make setup" \
-    "PYTHON=/usr/bin/python3, or use a shell in which ROS is not sourced"
 fi
 
 if [ "${1:-}" = plan ]; then
@@ -140,7 +149,11 @@ if [ -n "$reason" ]; then
 fi
 
 # MuJoCo draws without a screen through EGL or OSMesa.
-if [ "$(version_of "$venv/bin/python")" != "$incomplete" ] &&
-    ! "$venv/bin/python" -c 'from sim_bridge.opengl import choose_opengl; choose_opengl()' 2>/dev/null; then
-  root_or_die libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri libopengl0
+if [ "$(version_of "$venv/bin/python")" != "$incomplete" ] && ! trouble=$(
+    "$venv/bin/python" -c 'from sim_bridge.opengl import choose_opengl; choose_opengl()' 2>&1); then
+  if [[ $trouble == *apt-get* ]]; then
+    root_or_die libegl1 libegl-mesa0 libgl1 libgl1-mesa-dri libopengl0
+  else
+    say "no simulation yet: ${trouble##*Error: }"  # MUJOCO_GL, for example
+  fi
 fi

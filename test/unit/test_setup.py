@@ -152,12 +152,13 @@ def test_a_venv_that_was_not_finished_is_made_anew(tmp_path, note):
     anew(machine)
 
 
-def test_a_venv_is_made_anew_for_other_packages(tmp_path):
-    machine = Machine(tmp_path, "3.12")
+def test_a_venv_is_made_anew_for_other_packages_with_the_python_it_has(tmp_path):
+    machine = Machine(tmp_path)
+    machine.install("python3", "3.10" if HERE != "3.10" else "3.11")
     machine.set_up()
     with (machine.checkout / "requirements.txt").open("a") as file:
         file.write("six==1.17.0\n")
-    anew(machine)
+    anew(machine, f"Python {HERE})")
 
 
 @pytest.fixture
@@ -173,6 +174,14 @@ def test_a_ros_for_another_python_is_refused(tmp_path, ros):
     done = Machine(tmp_path, "3.12").plan(**ros, PYTHON="python3.12")
     assert done.returncode == 1
     assert all(word in done.stderr for word in ("jazzy", "3.12", "make setup PYTHON="))
+
+
+def test_another_python_is_taken_if_a_sourced_ros_is_for_that(tmp_path, ros):
+    machine = Machine(tmp_path, "3.12")
+    machine.install("python3", "3.11")
+    package = Path(ros["PYTHONPATH"]) / "rclpy/__init__.py"
+    package.write_text("import sys\nif sys.version_info[:2] != (3, 12): raise ImportError\n")
+    assert takes(machine.plan(**ros), "3.12")
 
 
 def test_a_sourced_ros_is_used(tmp_path, ros):

@@ -55,6 +55,7 @@ def main(args: list[str] | None = None) -> int:
     """Run a command; bad input is one sentence on stderr and exit code 2."""
     print_any_text()
     try:
+        _check_directory()
         return run_command(args)
     except InputError as err:
         print(f"error: {err}", file=sys.stderr)
@@ -79,6 +80,15 @@ def run_command(args: list[str] | None = None) -> int:
     namespace = _parser().parse_args(args)
     function, model = load_command(namespace.command_name)
     return function(read_options(model, namespace)) or 0
+
+
+def _check_directory() -> None:
+    """Raise ``InputError`` if the current directory is gone; libraries would end the process."""
+    try:
+        os.getcwd()
+    except OSError as err:
+        raise InputError(f"The current directory cannot be used ({err.strerror}), perhaps it was "
+                         "deleted; change to another one.") from None
 
 
 def load_command(name: str) -> tuple[Callable[..., int], type[Config]]:
