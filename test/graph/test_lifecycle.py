@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import math
 import re
+import signal
+import sys
 
 import pytest
 import yaml
@@ -14,6 +16,8 @@ from safetensors.torch import load_file, save_file
 from std_srvs.srv import SetBool, Trigger
 
 from harness.arm_rig import TOPIC, Rig, robot
+from harness.parameters import ParameterTool
+from harness.processes import Output, start
 from tinyvla_ros.cli.main import main
 
 pytestmark = pytest.mark.alone
@@ -84,6 +88,106 @@ def test_a_checkpoint_that_does_not_fit_leaves_the_node_unconfigured(tmp_path):
         assert re.search("camera.*'front'", (tmp_path / "node.log").read_text())
         (tmp_path / "robot.yaml").write_text(yaml.safe_dump(contract))
         assert change(rig, "configure"), "a corrected file is read again"
+
+
+def test_an_exception_while_configuring_is_logged_and_another_try_succeeds(rig, tmp_path):
+    rig.start()
+    assert state(rig) == "unconfigured"
+    rig.kill(signal.SIGUSR2)  # the next inference raises: the first one, to warm up
+    assert not change(rig, "configure")
+    assert state(rig) == "unconfigured"
+    log = (tmp_path / "node.log").read_text()
+    assert "on_configure failed" in log and "RuntimeError: broken by a signal" in log
+    rig.wait(lambda: "broken by a signal" in (rig.statuses or [""])[-1], "the reason")
+    assert not change(rig, "activate"), "there is nothing to activate"
+    assert change(rig, "configure") and change(rig, "activate")
+    rig.wait_running()
+
+
+BROKEN = """
+import sys
+from tinyvla_ros.nodes import policy_node
+
+def broken(*args):
+    raise RuntimeError("it is broken")
+
+policy_node.{name} = broken
+sys.exit(policy_node.main())
+"""
+
+
+@pytest.mark.parametrize("name", ["make_outputs", "PolicyLoop.start"])
+def test_a_node_that_starts_by_itself_ends_with_an_exception_of_its_transitions(name):
+    output = Output(start(sys.executable, "-c", BROKEN.format(name=name)))
+    assert output.wait_end() == 1, output.text
+    assert "RuntimeError: it is broken" in output.text
+    assert "not registered" not in output.text
+
+
+def test_a_transition_that_the_state_does_not_have_is_refused_and_the_arm_runs_on(rig):
+    rig.start()
+    assert not change(rig, "activate")
+    assert change(rig, "configure") and change(rig, "activate")
+    rig.wait_running()
+    for name in ("activate", "configure", "cleanup", "unconfigured_shutdown"):
+        assert not change(rig, name)
+    for transition in (Transition(id=99), Transition(label="fly")):
+        request = ChangeState.Request(transition=transition)
+        assert not rig.service(ChangeState, "change_state", request).success
+    assert state(rig) == "active"
+    rig.wait_running()
+
+
+@pytest.mark.parametrize("before", ["unconfigured", "inactive", "active"])
+def test_shutdown_is_answered_and_ends_the_process_well(rig, tmp_path, before):
+    rig.start()
+    assert state(rig) == "unconfigured"
+    for transition in ("configure", "activate")[:("unconfigured", "inactive",
+                                                  "active").index(before)]:
+        assert change(rig, transition)
+    assert change(rig, f"{before}_shutdown")
+    assert rig.process.wait(60.0) == 0
+    assert not rig.moving()
+    log = (tmp_path / "node.log").read_text()
+    assert "ERROR" not in log and "Traceback" not in log
+
+
+def test_what_configuring_reads_can_be_set_before_it(rig):
+    rig.start()
+    tool = ParameterTool("/policy_node", context=rig.node.context)
+    try:
+        assert tool.set_atomically(seed=3, extra_latency=0.1, enabled=False).successful
+        assert change(rig, "configure")
+        assert not tool.set(seed=4)[0].successful and tool.get("seed") == [3]
+        assert not tool.set_atomically(extra_latency=0.0, seed=4).successful
+        assert tool.get("extra_latency") == [0.1]
+        assert tool.set(enabled=True)[0].successful
+        assert change(rig, "activate")
+        assert not tool.set(enabled=False)[0].successful
+        rig.wait_running()
+        assert change(rig, "deactivate") and change(rig, "cleanup")
+        assert tool.set(seed=4)[0].successful
+    finally:
+        tool.close()
+
+
+def test_another_clock_holds_the_arm_until_it_ticks(rig):
+    rig.start()
+    tool = ParameterTool("/policy_node", context=rig.node.context)
+    try:
+        assert change(rig, "configure") and change(rig, "activate")
+        rig.wait_running()
+        assert tool.set(use_sim_time=True)[0].successful
+        rig.wait(lambda: rig.statuses[-1] == "waiting for /clock", "the reason")
+        assert rig.commands[-1].is_hold
+        held = len(rig.commands)
+        rig.wait(lambda: not rig.moving(), "rest")
+        assert len(rig.commands) == held
+        assert tool.set(use_sim_time=False)[0].successful
+        rig.wait_running()
+        assert [c.wrong for c in rig.commands if c.wrong] == []
+    finally:
+        tool.close()
 
 
 @pytest.fixture

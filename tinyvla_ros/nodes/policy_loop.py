@@ -83,6 +83,7 @@ class PolicyLoop:
         self._inferring: tuple[float, float] | None = None  # since when, and its extra latency
         self._problem = ""  # why the arm must not move, from the last control period
         self._clock_steps = ClockSteps()
+        self._last = (0.0, 0)  # steady seconds and ROS time of the last control period
         self._state: tuple[str, str] | None = None  # and reason, from the last control period
         self._closing = False
         self._workers = workers
@@ -243,8 +244,9 @@ class PolicyLoop:
             if self._closing:
                 return
             now_s, now_ns = time.monotonic(), self._now_ns()
-            if step := self._clock_step(now_s, now_ns):
-                self._apply(self._supervisor.tick(now_ns, step))
+            step, moment_ns = self._clock_step(now_s, now_ns)
+            if step:
+                self._apply(self._supervisor.tick(moment_ns, step))
                 self._supervisor.forget()
                 self._inputs.clear()
             before, problem = self._problem, self._find_problem(now_s, now_ns)
@@ -302,12 +304,18 @@ class PolicyLoop:
                 return f"inference is slow: it has taken more than {limit:g} s"
         return next(filter(None, (o.problem() for o in self._outputs)), "")
 
-    def _clock_step(self, now_s: float, now_ns: int) -> str:
-        """Return how the stamps or the system's clock jumped, empty if they did not."""
+    def _clock_step(self, now_s: float, now_ns: int) -> tuple[str, int]:
+        """Return how a clock jumped, empty if none did, and the time of the plan, ns."""
+        (last_s, last_ns), self._last = self._last, (now_s, now_ns)
+        if self._ros_time != self._clock.ros_time_is_active:
+            # The parameter use_sim_time of this node. Controllers go on with the clock before.
+            self._ros_time = not self._ros_time
+            passed_ns = round((now_s - last_s) * 1e9) if self._ros_time else 0
+            return f"use_sim_time is now {str(self._ros_time).lower()}", last_ns + passed_ns
         if self._inputs.pop_clock_reset():
-            return "the clock of the stamps was set back"
+            return "the clock of the stamps was set back", now_ns
         # A simulation may pause and jump.
-        return "" if self._ros_time else self._clock_steps.step(now_s, now_ns)
+        return "" if self._ros_time else self._clock_steps.step(now_s, now_ns), now_ns
 
     def _now_ns(self) -> int:
         return self._clock.now().nanoseconds

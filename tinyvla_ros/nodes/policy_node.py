@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial, wraps
 
 import numpy as np
+from lifecycle_msgs.srv import ChangeState
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
@@ -73,6 +74,9 @@ class PolicyNode(LifecycleNode):
         self._active = False
         # What failed in the inference thread, and the number of plans then: the next clears it.
         self._problem, self._plans_before = "", 0
+        for service in self.services:
+            if service.srv_type is ChangeState:
+                service.callback = partial(self._on_change_state, service.callback)
         self.create_service(SetBool, "~/enable", self._on_enable)
         self.create_service(Trigger, "~/stop", self._on_stop)
         self.create_service(Trigger, "~/reset", self._on_reset)
@@ -138,6 +142,17 @@ class PolicyNode(LifecycleNode):
         self._rest()
         self._release()
         self.exit_code = 0
+
+    def _on_change_state(self, change: Callable, request, response):
+        """Refuse a transition that the present state does not have; rclpy would end the node."""
+        try:
+            return change(request, response)
+        except RuntimeError as err:
+            transition = request.transition
+            self.get_logger().error(f"Transition {transition.label or transition.id} is not "
+                                    f"possible now: {err}")
+            response.success = False
+            return response
 
     def fail(self, transition: str, err: Exception) -> None:
         """Undo a transition that failed, as far as that goes, and say why.
