@@ -42,6 +42,25 @@ def refuse_to_overwrite(path: Path, hint: str = "") -> None:
                          f"{hint}, nothing was overwritten.")
 
 
+def check_new_directory(path: Path) -> None:
+    """Check that a directory for output can be made, without making it.
+
+    Raises:
+        InputError: as ``refuse_to_overwrite``, or it cannot be written.
+    """
+    refuse_to_overwrite(path)
+    _require_writable(path)
+
+
+def _require_writable(path: Path) -> None:
+    existing = next(p for p in (path, *path.absolute().parents) if p.exists())
+    reason = "is not a directory" if not existing.is_dir() else \
+        "is not writable" if not os.access(existing, os.W_OK | os.X_OK) else ""
+    if reason:
+        raise InputError(f"Output directory {path} cannot be written ({existing} {reason}); give "
+                         "one you may write to.")
+
+
 def create_directory(path: Path, hint: str = "") -> None:
     """Create a directory for output; as ``refuse_to_overwrite``, or it cannot be created."""
     refuse_to_overwrite(path, hint)
@@ -62,12 +81,7 @@ def check_output_directory(path: str | Path) -> Path:
         InputError: it cannot be created or written, or holds results of an evaluation.
     """
     path = Path(path)
-    existing = next(p for p in (path, *path.absolute().parents) if p.exists())
-    reason = "is not a directory" if not existing.is_dir() else \
-        "is not writable" if not os.access(existing, os.W_OK | os.X_OK) else ""
-    if reason:
-        raise InputError(f"Output directory {path} cannot be written ({existing} {reason}); give "
-                         "one you may write to.")
+    _require_writable(path)
     # An empty file is what a run left that never began.
     if any(file.exists() and file.stat().st_size
            for file in (path / "results.json", path / "episodes.jsonl")):

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.files import create_directory
+from tinyvla_ros.core.files import check_new_directory, create_directory
 from training.data.lerobot_format import (
     CHUNKS_SIZE,
     CODEBASE_VERSION,
@@ -65,7 +65,7 @@ class LeRobotDatasetWriter:
     """Append episodes to a new dataset directory; ``close`` writes the metadata.
 
     Args:
-        root: directory to create; must not exist or be empty.
+        root: directory to create with the first episode; must not exist or be empty.
         fps: frames per second.
         features: user features as in ``meta/info.json``: dtype ``image``, ``video`` or ``float32``
             vectors.
@@ -78,8 +78,7 @@ class LeRobotDatasetWriter:
     def __init__(self, root: str | Path, fps: int, features: Mapping[str, dict],
                  robot_type: str):
         self.root = Path(root)
-        create_directory(self.root)
-        create_directory(self.root / "meta")
+        check_new_directory(self.root)
         self.fps = fps
         self.features = {**features, **INDEX_FEATURES}
         self.robot_type = robot_type
@@ -95,6 +94,8 @@ class LeRobotDatasetWriter:
 
     def add(self, episode: DatasetEpisode) -> None:
         """Append one episode (one row group of the current data file)."""
+        if not self._episodes:
+            create_directory(self.root / "meta")
         self._open_file()
         task_index = self._tasks.setdefault(episode.task, len(self._tasks))
         n, episode_index = episode.length, len(self._episodes)
