@@ -147,15 +147,13 @@ def test_lifecycle_shutdown_is_no_error(policy):
         client = node.create_client(ChangeState, "/policy_node/change_state")
         assert client.wait_for_service(60.0)
         request = ChangeState.Request()
-        request.transition.id = Transition.TRANSITION_INACTIVE_SHUTDOWN
-        client.call_async(request)
         request.transition.id = Transition.TRANSITION_ACTIVE_SHUTDOWN
         executor.spin_until_future_complete(client.call_async(request), timeout_sec=60.0)
     finally:
         executor.shutdown()
         node.destroy_node()
         context.try_shutdown()
-    assert policy.wait() == 0
+    assert policy.wait() == 0, policy.output
     assert "ERROR" not in policy.output
 
 
