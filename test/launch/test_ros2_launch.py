@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 rclpy = pytest.importorskip("rclpy", reason="needs rclpy")
-launch = pytest.importorskip(
-    "launch", reason="launch is part of a ROS 2 installation; none is sourced here")
+pytest.importorskip(
+    "launch_ros", reason="launch_ros is part of a ROS 2 installation; none is sourced here")
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
