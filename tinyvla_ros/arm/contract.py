@@ -15,6 +15,7 @@ from tinyvla_ros.arm.blending import ChunkBlending
 from tinyvla_ros.arm.contract_outputs import (
     AnyOutput,
 )
+from tinyvla_ros.core.angles import turn_of
 from tinyvla_ros.core.configuration import Config, parse, read_yaml
 from tinyvla_ros.core.errors import unknown
 from tinyvla_ros.core.topic_names import TopicName
@@ -65,10 +66,13 @@ class JointStream(Stream):
 
     Attributes:
         names: state name of the checkpoint -> joint name on the topic, where they differ.
+        continuous: states, in rad, of joints that turn without end; those that are the ``state``
+            of a ``continuous`` action channel need not be named.
     """
 
     topic: TopicName = "joint_states"
     names: dict[str, str] = {}
+    continuous: tuple[str, ...] = ()
 
 
 class PoseStream(Stream):
@@ -101,8 +105,11 @@ class Channel(Config):
 
     Attributes:
         unit: must be the checkpoint's.
-        low: smallest value.
-        high: largest value.
+        low: smallest value; left out for a continuous joint.
+        high: largest value; likewise.
+        continuous: the channel is the angle of a joint that turns without end. It has no range,
+            and every difference is taken by the shortest way, whether its driver counts turns or
+            wraps from pi to -pi.
         velocity: largest change per second; null for no limit.
         acceleration: largest change of that per second; null for no limit.
         jump: largest difference between ``state`` and its last command, or its first one; goes
@@ -115,11 +122,36 @@ class Channel(Config):
     unit: str
     low: float = Field(allow_inf_nan=False)
     high: float = Field(allow_inf_nan=False)
+    continuous: bool = False
     velocity: float | None = Field(None, gt=0.0, allow_inf_nan=False)
     acceleration: float | None = Field(None, gt=0.0, allow_inf_nan=False)
     jump: float | None = Field(None, gt=0.0, allow_inf_nan=False)
     state: str | None = None
     hold: Literal["last", "zero"] = "last"
+
+    @property
+    def turn(self) -> float:
+        """One turn of a continuous channel in its unit; 0 for any other."""
+        return turn_of(self.unit) if self.continuous else 0.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _continuous_has_no_ends(cls, data):
+        if not isinstance(data, dict) or data.get("continuous") is not True:
+            return data
+        unit = data.get("unit")
+        half = turn_of(unit) / 2 if isinstance(unit, str) else 0.0
+        if not half:
+            raise ValueError(f"continuous is for angles, and the unit is {unit!r}; give rad or "
+                             "deg, or leave continuous out")
+        if data.get("state") is None:
+            raise ValueError("continuous needs state, the measured angle that commands are kept "
+                             "near to")
+        for name, value in (("low", -half), ("high", half)):
+            if data.get(name, value) != value:
+                raise ValueError(f"a continuous channel has no ends; leave out {name} "
+                                 f"({data[name]}), or continuous")
+        return data | {"low": -half, "high": half}
 
     @model_validator(mode="after")
     def _limits_make_sense(self):
@@ -233,6 +265,22 @@ class RobotContract(Config):
     def joint_names(self) -> dict[str, str]:
         """State name of the checkpoint -> joint name on the topic, where they differ."""
         return self.joint_states.names if self.joint_states else {}
+
+    @property
+    def continuous_states(self) -> dict[str, float]:
+        """State of a joint that turns without end -> one turn in its unit."""
+        named = self.joint_states.continuous if self.joint_states else ()
+        return dict.fromkeys(named, turn_of("rad")) | {
+            c.state: c.turn for c in self.actions.values() if c.continuous}
+
+    @model_validator(mode="after")
+    def _a_joint_is_continuous_for_all(self):
+        for state in self.joint_states.continuous if self.joint_states else ():
+            for name, channel in self.actions.items():
+                if channel.state == state and not channel.continuous:
+                    raise ValueError(f"joint_states.continuous names {state!r}, the state of "
+                                     f"channel {name!r}; write continuous: true there")
+        return self
 
     @model_validator(mode="after")
     def _every_channel_goes_to_one_output(self):

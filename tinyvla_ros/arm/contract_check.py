@@ -81,7 +81,10 @@ def _channel_problems(channel: str, limits, config: PolicyConfig) -> Iterator[st
     if limits.unit != unit:
         yield (f"actions.{channel}.unit is {limits.unit!r}, and the checkpoint's is {unit!r}; "
                "limits must be in the checkpoint's unit.")
-    if limits.low >= high or limits.high <= low:
+    if channel in action.continuous and not limits.continuous:
+        yield (f"actions.{channel} is a joint that turns without end in the checkpoint's data; "
+               "write continuous: true, or its wrap would be taken for motion.")
+    if not limits.continuous and (limits.low >= high or limits.high <= low):
         yield (f"actions.{channel} allows {limits.low:g} to {limits.high:g}, and the checkpoint "
                f"gives {low:g} to {high:g}; nothing of that could be executed.")
     if limits.state is not None and limits.state not in config.state:
@@ -93,7 +96,12 @@ def _surprises(contract: RobotContract, config: PolicyConfig) -> Iterator[str]:
     action = config.action
     for index, channel in enumerate(action.channels):
         limits = contract.actions[channel]
-        if action.low[index] < limits.low or action.high[index] > limits.high:
+        if limits.continuous and channel not in action.continuous:
+            yield (f"actions.{channel} is continuous, and the checkpoint was trained without "
+                   "knowing it: where its state wraps it may be wrong; export the data again with "
+                   "this contract and train again.")
+        elif not limits.continuous and (action.low[index] < limits.low
+                                        or action.high[index] > limits.high):
             yield (f"actions.{channel} allows {limits.low:g} to {limits.high:g}, and the "
                    f"checkpoint gives {action.low[index]:g} to {action.high[index]:g}: what is "
                    "beyond counts as a violation of position.")

@@ -37,7 +37,10 @@ class Plan:
             row to row.
         before: the plan that applies until this one begins; None if the arm stands still.
         made_ns: ROS time at which it was made.
-        chunk: the chunk it was made from, cut and limited as it is executed; None for a hold.
+        offset: (channels,) what is subtracted from values that are sent: whole turns of
+            continuous joints, whose commands are near the measured value.
+        chunk: the chunk it was made from, cut, limited and sent as it is executed; None for a
+            hold.
         instruction: the instruction of that chunk.
     """
 
@@ -49,6 +52,7 @@ class Plan:
     curved: np.ndarray | bool = False
     before: Plan | None = None
     made_ns: int = 0
+    offset: np.ndarray | float = 0.0
     chunk: ActionChunk | None = None
     instruction: str = ""
 
@@ -95,7 +99,7 @@ class Plan:
         """
         if self.row(now_ns) >= len(self.commands):
             return None
-        return self.motion(now_ns + self.dt_ns).value
+        return self.motion(now_ns + self.dt_ns).value - self.offset
 
     def _reached(self, rows: int) -> Motion:
         """Return the motion at the end of the first ``rows`` rows."""
@@ -115,8 +119,8 @@ class Plan:
             second, zero in the last point of a channel that is a position.
         """
         times, positions, velocities = self.points()
-        first = int(np.searchsorted(times, self.made_ns, side="right")) - 1
-        return tuple(a[max(first, 0):] for a in (times, positions, velocities))
+        first = max(int(np.searchsorted(times, self.made_ns, side="right")) - 1, 0)
+        return times[first:], positions[first:] - self.offset, velocities[first:]
 
     def forget_before(self, now_ns: int) -> Plan:
         """Return the plan without what lies before the time ``now_ns``."""

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyvla_ros.arm.contract import Channel, OnViolation
+from tinyvla_ros.core.angles import WRAP_SHARE, is_wrap, turn_of
 
 # Rounding is no violation: tolerance, relative to a limit.
 SLACK = 1e-6
+WRAPS = "; if this joint turns without end, write 'continuous: true' for the channel"
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,12 @@ class SafetyLayer:
         self._limits = tuple(channels.values())
         self._reaction = on_violation.model_dump()
         self._dt = dt
-        self._low = np.array([c.low for c in self._limits])
-        self._high = np.array([c.high for c in self._limits])
+        self._low = np.array([-math.inf if c.continuous else c.low for c in self._limits])
+        self._high = np.array([math.inf if c.continuous else c.high for c in self._limits])
+        # One turn of angles that could wrap and are not said to; 0 for other channels.
+        self._turn = np.array([0.0 if c.continuous or c.hold == "zero" else turn_of(c.unit)
+                               for c in self._limits])
+        self._turn[self._high - self._low <= WRAP_SHARE * self._turn] = 0.0
         self._max_step = np.array([_or_infinite(c.velocity) for c in self._limits]) * dt
         self._max_step_change = np.array(
             [_or_infinite(c.acceleration) for c in self._limits]) * dt * dt
@@ -114,7 +120,14 @@ class SafetyLayer:
             return self._react("jump", beyond, lambda column: (
                 f"the first command {commands[0, column]:.4g}, or the one before it, is "
                 f"{distance[column]:.4g} {self._limits[column].unit} from the measured "
-                f"{known[column]:.4g}, more than {self._jump[column]:g}"))
+                f"{known[column]:.4g}, more than {self._jump[column]:g}"
+                + (WRAPS if is_wrap(distance, self._turn)[column] else "")))
+        wraps = is_wrap(np.diff(commands, axis=0, prepend=last[None]), self._turn)
+        if wraps.any():
+            return self._react("jump", wraps.any(0), lambda column: (
+                f"row {_first_row(wraps, column)} is "
+                f"{commands[_first_row(wraps, column), column]:.4g} {self._limits[column].unit}, "
+                f"nearly a turn from the one before{WRAPS}"))
         if motion is None:
             resting = np.where(self._to_zero, 0.0, np.clip(commands[0], self._low, self._high))
             motion = Motion.at_rest(np.where(np.isnan(known), resting, known))
@@ -229,12 +242,14 @@ def max_stoppable_step(distance: np.ndarray, max_step_change: np.ndarray) -> np.
 
     Args:
         distance: (channels,) or (rows, channels) to the point where it must stand; negative
-            counts as 0.
+            counts as 0, infinite where there is none.
         max_step_change: (channels,) acceleration limit per period squared; infinite for none.
     """
-    distance = np.maximum(distance, 0.0)
+    endless = np.isinf(distance)
+    distance = np.where(endless, 0.0, np.maximum(distance, 0.0))
     limited = np.isfinite(max_step_change)
     unit = np.where(limited, max_step_change, 1.0)
     ratio = distance / unit
     whole = np.floor((np.sqrt(1.0 + 8.0 * ratio) - 1.0) / 2.0)
-    return np.where(limited, (ratio / (whole + 1.0) + whole / 2.0) * unit, distance)
+    step = np.where(limited, (ratio / (whole + 1.0) + whole / 2.0) * unit, distance)
+    return np.where(endless, np.inf, step)

@@ -25,6 +25,7 @@ from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_outputs import JointTrajectoryOutput
 from tinyvla_ros.arm.plan import Plan
 from tinyvla_ros.arm.safety import Motion, SafetyLayer, Verdict
+from tinyvla_ros.core.angles import nearest, unwrapped
 from tinyvla_ros.core.types import ActionChunk, Prefix
 from tinyvla_ros.policy.config import PolicyConfig
 
@@ -55,8 +56,11 @@ class Supervisor:
         self._dt_ns = round(action.dt * 1e9)
         self._max_ns = round(contract.execution.max_duration * 1e9)
         self._states = tuple(c.state for c in limits.values())
-        self._low = np.array([c.low for c in limits.values()])
-        self._high = np.array([c.high for c in limits.values()])
+        self._turn = np.array([c.turn for c in limits.values()])
+        low, high = (np.array([getattr(c, k) for c in limits.values()]) for k in ("low", "high"))
+        # A continuous channel has no ends; its commands count turns.
+        self._low = np.where(self._turn, -np.inf, low)
+        self._high = np.where(self._turn, np.inf, high)
         trajectories = [o for o in contract.outputs if isinstance(o, JointTrajectoryOutput)]
         followed = {n for o in trajectories for n in o.channels}
         self._curved = np.array([n in followed for n in limits])
@@ -65,7 +69,7 @@ class Supervisor:
             if trajectories else 0
         self._safety = SafetyLayer(limits, contract.on_violation, action.dt)
         self.interventions: Mapping[str, int] = self._safety.interventions
-        self._blender = ChunkBlender(contract.execution.join, self._high - self._low)
+        self._blender = ChunkBlender(contract.execution.join, high - low)
         self.plan: Plan | None = None
         self._enabled = self._active = False
         self._stop = ""  # why it is stopped; stays until reset
@@ -181,22 +185,38 @@ class Supervisor:
             if self.state != "running":
                 self.state = "holding"
             return None
+        values = np.array([np.nan if s is None else measured[s] for s in self._states])
+        motion = self._motion(now_ns, start_ns, values)
         if np.isfinite(chunk.actions).all():
+            chunk = self._near(chunk, start_ns, values if motion is None else motion.value)
             seam = self._blender.blend(chunk, start_ns)
             # The plan's rows start now, whatever the phase of the chunk's rows: in less than a
             # whole period the first one could not be reached within the limits.
             commands, _ = resample(self._blender.current, start_ns, rows)
         else:
             seam, commands = None, chunk.actions  # all rows, so that the check refuses it
-        values = [None if s is None else measured[s] for s in self._states]
-        verdict = self._safety.check(commands, self._motion(now_ns, start_ns, values), values)
+        # Whatever the turn that the driver counts: the commands go on in theirs.
+        near = values if motion is None else nearest(values, motion.value, self._turn)
+        verdict = self._safety.check(
+            commands, motion, [None if s is None else v
+                               for s, v in zip(self._states, near, strict=True)])
         if verdict.action == "stop":
             return self.stop(verdict.reason, now_ns)
         if verdict.action == "hold":
             return self._hold(verdict.reason, now_ns)
         if seam is not None and self.state == "running":
             self.seams.append(seam)
-        return self._begin_plan(self._blender.current, instruction, verdict, now_ns, start_ns)
+        return self._begin_plan(self._blender.current, instruction, verdict, now_ns, start_ns,
+                                np.where(self._turn, near - values, 0.0))
+
+    def _near(self, chunk: ActionChunk, start_ns: int, value: np.ndarray) -> ActionChunk:
+        """Return a chunk whose continuous channels go on from a value by the shortest way."""
+        if not self._turn.any():
+            return chunk
+        actions = unwrapped(chunk.actions, self._turn)
+        first = actions[np.clip(chunk.index_at(start_ns), 0, len(actions) - 1)]
+        actions = actions + (nearest(first, value, self._turn) - first)
+        return replace(chunk, actions=actions.astype(np.float32))
 
     def _start(self, now_ns: int) -> int:
         """Return when a plan begins that is made now.
@@ -210,26 +230,28 @@ class Supervisor:
             return start_ns
         return start_ns + (self.plan.start_ns - start_ns) % self._dt_ns
 
-    def _motion(self, now_ns: int, start_ns: int, measured: Sequence[float | None]
-                ) -> Motion | None:
-        """Return the motion that a new plan continues; None if nothing was commanded."""
+    def _motion(self, now_ns: int, start_ns: int, measured: np.ndarray) -> Motion | None:
+        """Return the motion that a new plan continues; None if nothing was commanded.
+
+        ``measured`` are (channels,) values, NaN where nothing measures the channel.
+        """
         if self.plan is None:
             return None
         motion = self.plan.motion(start_ns)
         if now_ns < self.plan.end_ns:
             return motion
         # At rest, and perhaps moved by hand since then: start from the measured values.
-        return Motion.at_rest([v if m is None else m
-                               for v, m in zip(motion.value, measured, strict=True)])
+        unmeasured = np.array([s is None for s in self._states])
+        return Motion.at_rest(np.where(unmeasured, motion.value, measured))
 
     def _begin_plan(self, chunk: ActionChunk, instruction: str, verdict: Verdict, now_ns: int,
-                    start_ns: int) -> Plan:
+                    start_ns: int, offset: np.ndarray) -> Plan:
         commands, motion = verdict.commands, verdict.begin
         end = Motion(commands[-1], commands[-1] - (commands[-2] if len(commands) > 1
                                                    else motion.value))
         rows = np.concatenate([commands, self._safety.brake(end)])
         plan = Plan(start_ns, self._dt_ns, rows, self._channels, motion, self._curved,
-                    self._before(now_ns), now_ns, instruction=instruction)
+                    self._before(now_ns), now_ns, offset, instruction=instruction)
         # The executed chunk has the chunk's own rows: past ones, then the plan's values.
         first = chunk.index_at(start_ns)
         actions = np.clip(chunk.actions, self._low, self._high).astype(np.float32)
@@ -238,7 +260,10 @@ class Supervisor:
             actions[row] = plan.motion(chunk.stamp_ns + (row + 1) * chunk.dt_ns).value
         self._blender.current = ActionChunk(chunk.stamp_ns, chunk.channels, actions, chunk.dt,
                                            chunk.latency_s)
-        self.plan = replace(plan, chunk=self._blender.current)
+        sent = self._blender.current
+        if offset.any():
+            sent = replace(sent, actions=(sent.actions - offset).astype(np.float32))
+        self.plan = replace(plan, chunk=sent)
         self.state, self.reason = "running", ""
         self.plans += 1
         return self.plan
@@ -252,7 +277,7 @@ class Supervisor:
         start_ns = self._start(now_ns)
         motion = self.plan.motion(start_ns)
         self.plan = Plan(start_ns, self._dt_ns, self._safety.brake(motion), self._channels,
-                         motion, self._curved, self._before(now_ns), now_ns)
+                         motion, self._curved, self._before(now_ns), now_ns, self.plan.offset)
         self.state, self.reason = "holding", reason
         return self.plan
 

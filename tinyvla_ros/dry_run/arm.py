@@ -17,6 +17,7 @@ from tinyvla_ros.arm.contract_outputs import (
     TwistOutput,
 )
 from tinyvla_ros.arm.observation_assembler import EE_STATE
+from tinyvla_ros.core.angles import wrapped
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.dry_run.followers import PositionsFollower, TwistFollower
 from tinyvla_ros.dry_run.trajectory import Refused, TrajectoryFollower
@@ -103,7 +104,9 @@ class DryRunArm:
         for output, follower in zip(self._outputs, self._followers, strict=True):
             values, _ = follower.sample(now_ns)
             for value, (name, to) in zip(values, output.channels.items(), strict=True):
-                channels[name] = float((value - to.offset) / to.scale)
+                # A joint that turns without end is measured by a driver that wraps.
+                channels[name] = float(wrapped((value - to.offset) / to.scale,
+                                               self._actions[name].turn))
             if isinstance(follower, TwistFollower):
                 ee = zip(EE_STATE, follower.position.tolist(), strict=True)
                 state.update((n, v) for n, v in ee if n in state)
@@ -118,8 +121,8 @@ class DryRunArm:
         seconds = (now_ns - last_ns) / 1e9
         if seconds >= SPEED_WINDOW_S:
             for name, value in moment.channels.items():
-                speed = abs(value) if name in self._twists else \
-                    abs(value - before[name]) / seconds
+                step = wrapped(value - before[name], self._actions[name].turn)
+                speed = abs(value) if name in self._twists else float(abs(step)) / seconds
                 self.speeds[name] = max(self.speeds[name], speed)
         if not 0 <= seconds < SPEED_WINDOW_S:  # the clock may also be set back
             self._last = (now_ns, moment.channels)
@@ -149,10 +152,11 @@ class DryRunArm:
             position = [self._start.get(name, 0.0) for name in EE_STATE]
             return TwistFollower(output.targets, position, now_ns)
         start = [channels[n] * c.scale + c.offset for n, c in output.channels.items()]
+        turns = [self._actions[n].turn * abs(c.scale) for n, c in output.channels.items()]
         if isinstance(output, JointTrajectoryOutput):
-            return TrajectoryFollower(output.targets, start)
+            return TrajectoryFollower(output.targets, start, turns)
         if isinstance(output, PositionsOutput):
-            return PositionsFollower(output.targets, start, period_ns)
+            return PositionsFollower(output.targets, start, period_ns, turns)
         raise InputError(f"Output {output.topic} is of type {output.type!r}, which no controller "
                          "follows; use 'tinyvla sim-eval' for the simulated arm, or a contract "
                          "with outputs joint_trajectory, positions or twist.")
@@ -167,4 +171,6 @@ def _start_of(channel: Channel, start: Mapping[str, float]) -> float:
     """Return the value of a channel before the first command."""
     if channel.state is None:
         return rest_value(channel)
+    if channel.continuous:
+        return float(wrapped(start[channel.state], channel.turn))
     return min(max(start[channel.state], channel.low), channel.high)

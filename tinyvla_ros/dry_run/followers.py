@@ -22,10 +22,12 @@ class PositionsFollower(TrajectoryFollower):
         joints: names, in the order of the array.
         start: (joints,) positions.
         period_ns: time between two commands.
+        turns: see ``TrajectoryFollower``.
     """
 
-    def __init__(self, joints: Sequence[str], start: Sequence[float], period_ns: int):
-        super().__init__(joints, start)
+    def __init__(self, joints: Sequence[str], start: Sequence[float], period_ns: int,
+                 turns: Sequence[float] | float = 0.0):
+        super().__init__(joints, start, turns)
         self._count, self._period_ns = len(joints), period_ns
 
     def accept(self, msg, now_ns: int) -> None:

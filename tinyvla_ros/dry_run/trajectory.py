@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tinyvla_ros.core.angles import nearest
 from tinyvla_ros.core.errors import MessageError
 from tinyvla_ros.core.messages import time_to_ns
 
@@ -48,10 +49,13 @@ class TrajectoryFollower:
     Args:
         joints: names; every trajectory must have all of them.
         start: (joints,) positions.
+        turns: (joints,) one turn of each joint that turns without end, 0 for others: the
+            controller reaches its positions by the shortest way (a continuous joint in the URDF).
     """
 
-    def __init__(self, joints: Sequence[str], start: Sequence[float]):
-        self._joints = tuple(joints)
+    def __init__(self, joints: Sequence[str], start: Sequence[float],
+                 turns: Sequence[float] | float = 0.0):
+        self._joints, self._turns = tuple(joints), np.asarray(turns, np.float64)
         self._accepted_ns = 0
         self._times = np.zeros(1, np.int64)
         self._positions = np.array([start], np.float64)
@@ -81,8 +85,11 @@ class TrajectoryFollower:
             raise Refused("in the past", f"The trajectory ended {(now_ns - end_ns) / 1e9:.3f} s "
                           "ago; send it earlier, or leave its stamp zero to start at once.")
         times = offsets + (start_ns or now_ns)
+        position, velocity = self.sample(now_ns)
+        if self._turns.any():
+            begun = max(int(np.searchsorted(times, now_ns, side="right")) - 1, 0)
+            positions += nearest(positions[begun], position, self._turns) - positions[begun]
         if times[0] > now_ns:
-            position, velocity = self.sample(now_ns)
             times = np.concatenate([[now_ns], times])
             positions = np.concatenate([position[None], positions])
             velocities = np.concatenate([velocity[None], velocities])
@@ -94,6 +101,7 @@ class TrajectoryFollower:
     def go_to(self, positions: np.ndarray, now_ns: int, duration_ns: int) -> None:
         """Go straight from the present positions to (joints,) others."""
         position, _ = self.sample(now_ns)
+        positions = nearest(positions, position, self._turns)
         self._accepted_ns, self._times = now_ns, np.array([now_ns, now_ns + duration_ns])
         self._positions = np.stack([position, positions])
         self._velocities = np.zeros_like(self._positions)

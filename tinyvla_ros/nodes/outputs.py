@@ -117,7 +117,8 @@ class ChunkPublisher(OutputPublisher):
     def send(self, plan: Plan) -> None:
         """Publish the chunk; a hold is one without an instruction."""
         chunk = plan.chunk or ActionChunk(plan.start_ns, plan.channels,
-                                          plan.commands.astype(np.float32), plan.dt_ns / 1e9)
+                                          (plan.commands - plan.offset).astype(np.float32),
+                                          plan.dt_ns / 1e9)
         msg = JointTrajectory()
         fill_trajectory(msg, chunk, plan.instruction, JointTrajectoryPoint)
         self.publisher.publish(msg)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from tinyvla_ros.core.configuration import Config, parse, read_json
@@ -64,6 +65,9 @@ class ActionSpec(Config):
         dt: control period in seconds.
         horizon: actions per chunk.
         n_action_steps: actions executed before the next chunk in lock-step.
+        continuous: channel -> the state that measures it, for joints that turn without end.
+            Training takes it from the data. Such actions go on from the state, beyond a half turn
+            too, and ``low`` and ``high`` do not count.
     """
 
     old_names: ClassVar[Mapping[str, str]] = {"execute_steps": "n_action_steps"}
@@ -75,6 +79,7 @@ class ActionSpec(Config):
     dt: float = Field(gt=0.0, le=10.0)
     horizon: int = Field(ge=4, le=256)
     n_action_steps: int = Field(ge=1)
+    continuous: dict[str, str] = {}
 
     @model_validator(mode="after")
     def _lengths_agree(self):
@@ -136,6 +141,8 @@ class PolicyConfig(Config):
         format: version of the checkpoint format.
         cameras: camera name -> what the policy sees of it, in network order.
         state: state names, in network order (real joint names, ``ee_x`` ...).
+        continuous: state of a joint that turns without end -> one turn in its unit. The network
+            gets it in (-turn/2, turn/2]. Training takes it from the data.
         action: action channels and timing.
         instructions: what the policy was trained to do, one wording per task.
         paraphrases: instruction -> other wordings it was trained on.
@@ -147,6 +154,7 @@ class PolicyConfig(Config):
     format: Literal[2] = FORMAT
     cameras: dict[str, CameraSpec] = Field(min_length=1)
     state: tuple[str, ...] = Field(min_length=1)
+    continuous: dict[str, Annotated[float, Field(gt=0.0)]] = {}
     action: ActionSpec
     instructions: tuple[str, ...] = Field(min_length=1)
     paraphrases: dict[str, tuple[str, ...]] = {}
@@ -203,6 +211,31 @@ class PolicyConfig(Config):
             if len(set(names)) != len(names):
                 raise ValueError(f"{field} names something twice")
         return self
+
+    @model_validator(mode="after")
+    def _continuous_names_are_known(self):
+        for name in self.continuous:
+            if name not in self.state:
+                raise ValueError("continuous: " + unknown("state", name, self.state))
+        for channel, state in self.action.continuous.items():
+            if channel not in self.action.channels:
+                raise ValueError("action.continuous: "
+                                 + unknown("channel", channel, self.action.channels))
+            if state not in self.continuous:
+                raise ValueError(f"action.continuous: the state {state!r} of channel {channel!r} "
+                                 "is not in continuous; name it there")
+        return self
+
+    @property
+    def action_turns(self) -> np.ndarray:
+        """(channels,) one turn of channels that turn without end, 0 for others."""
+        return np.array([self.continuous.get(self.action.continuous.get(c, ""), 0.0)
+                         for c in self.action.channels])
+
+    @property
+    def state_turns(self) -> np.ndarray:
+        """(len(state),) likewise."""
+        return np.array([self.continuous.get(name, 0.0) for name in self.state])
 
     @model_validator(mode="after")
     def _paraphrases_have_instructions(self):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tinyvla_ros.core.angles import nearest, wrapped
 from tinyvla_ros.core.errors import InputError, UnknownInstructionError
 from tinyvla_ros.core.image_transform import crop_and_shrink
 from tinyvla_ros.core.types import ActionChunk, Observation, Prefix
@@ -62,8 +63,12 @@ class Policy:
             self.network.set_sample_steps(sample_steps)
         self._ignore_instruction = ignore_instruction
         self._encoded: dict[str, torch.Tensor] = {}
-        self._low = np.array(self.config.action.low, np.float32)
-        self._high = np.array(self.config.action.high, np.float32)
+        self._turns, self._state_turns = self.config.action_turns, self.config.state_turns
+        low, high = (np.array(v, np.float32) for v in (self.config.action.low,
+                                                       self.config.action.high))
+        # What turns without end has no range.
+        self._low = np.where(self._turns, np.float32(-np.inf), low)
+        self._high = np.where(self._turns, np.float32(np.inf), high)
 
     def reset(self) -> None:
         """Forget the past (an episode ends). This policy keeps none."""
@@ -98,6 +103,8 @@ class Policy:
         images = [torch.cat([self._image(o, name) for o in seen]) for name in config.cameras]
         condition = self.network.encode(images, self._normalizer.state(state), words)
         noise = self.noise(observation.stamp_ns).to(self.device)
+        if prefix is not None:
+            prefix = self._near_state(prefix, seen[-1])
         known = () if prefix is None else self._known(prefix)
         actions = self._normalizer.to_action(self.network.sample(condition, noise, *known))[0]
         actions = actions.float().cpu().numpy()
@@ -163,6 +170,17 @@ class Policy:
                                                      device=self.device)
         return self._encoded[folded]
 
+    def _near_state(self, prefix: Prefix, observation: Observation) -> Prefix:
+        """Return a prefix whose continuous channels count the turns of the state."""
+        if not self._turns.any():
+            return prefix
+        state = dict(zip(self.config.state, self._state(observation), strict=True))
+        near = [state.get(self.config.action.continuous.get(c, ""), 0.0)
+                for c in self.config.action.channels]
+        first = prefix.actions[0]
+        shift = nearest(first, np.array(near), self._turns) - first
+        return Prefix((prefix.actions + shift).astype(np.float32), prefix.weights)
+
     def _known(self, prefix: Prefix) -> tuple[torch.Tensor, torch.Tensor]:
         actions = torch.from_numpy(prefix.actions).to(self.device)
         weights = torch.from_numpy(prefix.weights).to(self.device)
@@ -186,6 +204,8 @@ class Policy:
         if not np.isfinite(state).all():
             bad = self.config.state[int(np.argmin(np.isfinite(state)))]
             raise InputError(f"State {bad!r} is {observation.state[bad]}; it must be finite.")
+        if self._state_turns.any():
+            state = wrapped(state, self._state_turns).astype(np.float32)
         return state
 
     def _image(self, observation: Observation, name: str) -> torch.Tensor:

@@ -57,11 +57,11 @@ def some_limits(draw) -> Channel:
     if to_zero:
         if velocity is not None:
             velocity = max(velocity, max(-low, high) / 4)
-        return channel(low=low, high=high, velocity=velocity, hold="zero")
+        return channel(unit="m", low=low, high=high, velocity=velocity, hold="zero")
     acceleration = None
     if velocity is not None and draw(st.booleans()):
         acceleration = velocity * draw(st.floats(0.25, 300.0))
-    return channel(low=low, high=high, velocity=velocity, acceleration=acceleration)
+    return channel(unit="m", low=low, high=high, velocity=velocity, acceleration=acceleration)
 
 
 good_values = st.floats(-12.0, 12.0, width=32)
