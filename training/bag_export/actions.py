@@ -8,7 +8,7 @@ Steps are looked up at their middle, so that stamps a little off the grid do not
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from tinyvla_ros.arm.contract_outputs import ChunkOutput
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.messages import trajectory_to_chunk
 from tinyvla_ros.core.types import ActionChunk
+from training.bag_export.angles import unwrap_actions
 from training.bag_export.commands import Arrivals, command_readers
 from training.bag_export.streams import Recording
 
@@ -101,7 +102,9 @@ def find_actions(recording: Recording, contract: RobotContract, source: str, tim
             the time at which commands arrived is unknown.
     """
     if source == "chunk":
-        return _from_chunks(recording, contract, times, fps, instruction)
+        actions = _from_chunks(recording, contract, times, fps, instruction)
+        starts = _starts(times, actions.values.shape[1], actions.dt)
+        return replace(actions, values=_unwrapped(recording, contract, starts, actions.values))
     readers = command_readers(recording, contract) if source == "trajectory" else []
     dt = dt or next((r.dt for _, r in readers if r.dt), 1.0 / fps)
     k, dt_ns = control_steps(fps, dt), round(dt * 1e9)
@@ -118,8 +121,16 @@ def find_actions(recording: Recording, contract: RobotContract, source: str, tim
             values[:, column] = _measured(recording, channel, contract.actions[channel].state,
                                           starts + dt_ns)
     shape = (len(times), k)
-    return Actions(source, values.reshape(*shape, -1).astype(np.float32), np.zeros(shape, bool),
-                   dt)
+    values = _unwrapped(recording, contract, starts, values.reshape(*shape, -1))
+    return Actions(source, values, np.zeros(shape, bool), dt)
+
+
+def _unwrapped(recording: Recording, contract: RobotContract, starts: np.ndarray,
+               values: np.ndarray) -> np.ndarray:
+    """Return (frames, k, channels) float32 without the wraps of joints that turn without end."""
+    flat = values.reshape(len(starts), -1)
+    return unwrap_actions(recording.path, flat, starts, recording.states, contract).reshape(
+        values.shape).astype(np.float32)
 
 
 def control_steps(fps: int, dt: float) -> int:

@@ -15,9 +15,11 @@ from tinyvla_ros.arm.contract_outputs import (
     PositionsOutput,
     TwistOutput,
 )
+from tinyvla_ros.core.angles import is_wrap, turn_of, unwrapped
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.messages import time_to_ns
 from tinyvla_ros.dry_run.trajectory import interpolate
+from training.bag_export.angles import wrap_error
 from training.bag_export.streams import Command, Recording
 
 # Without a recorded clock, stamps and receive times must be of the same clock, s.
@@ -72,8 +74,16 @@ class Trajectories:
         dt: time between two points, s; None if no trajectory has two.
     """
 
-    def __init__(self, recording: Recording, output: JointTrajectoryOutput, arrivals: Arrivals):
+    def __init__(self, recording: Recording, output: JointTrajectoryOutput, arrivals: Arrivals,
+                 contract: RobotContract):
         self.dt: float | None = None
+        self._path, self._contract, self._output = recording.path, contract, output
+        channels = [contract.actions[name] for name in output.channels]
+        scales = [abs(place.scale) for place in output.channels.values()]
+        self._turns = np.array([c.turn for c in channels]) * scales
+        # One turn of angles that should not wrap.
+        ends = [0.0 if c.continuous else turn_of(c.unit) for c in channels]
+        self._ends = np.array(ends) * scales
         self._where = f"{recording.path}: a trajectory on {output.topic}"
         self._begins: list[int] = []
         self._pieces: list[tuple[np.ndarray, ...]] = []  # arguments of ``interpolate``
@@ -115,8 +125,18 @@ class Trajectories:
             (where, speed), ends = before, np.append(begins, ends)
             points, speeds = np.vstack([where, points]), np.vstack([speed, speeds])
             moving = np.append(True, moving)
+        self._refuse_wraps(points, begins)
+        points = unwrapped(points, self._turns)
         self._begins.append(begins)
         self._pieces.append((ends, points, speeds, moving[:-1] & moving[1:]))
+
+    def _refuse_wraps(self, points: np.ndarray, at_ns: int) -> None:
+        wraps = is_wrap(np.diff(points, axis=0), self._ends)
+        if wraps.any():
+            row, column = np.argwhere(wraps)[0]
+            raise wrap_error(self._path, f"a trajectory on {self._output.topic} for "
+                             f"{self._output.targets[column]!r}", points[:, column], int(row) + 1,
+                             f"at {at_ns / 1e9:.3f} s", self._contract)
 
     def _at(self, known_ns: int, now_ns: int) -> tuple[np.ndarray, np.ndarray] | None:
         """Return positions and velocities at a time, by what was known at another."""
@@ -177,10 +197,12 @@ def _twists(recording: Recording, output: TwistOutput, arrivals: Arrivals) -> La
         time_to_ns(m.header.stamp), [getattr(getattr(m.twist, p), a) for p, a in axes]))
 
 
-_READERS = {JointTrajectoryOutput: Trajectories, PositionsOutput: _positions, TwistOutput: _twists}
+_READERS = {PositionsOutput: _positions, TwistOutput: _twists}
 
 
 def command_readers(recording: Recording, contract: RobotContract) -> list[tuple[Output, object]]:
     """Return every output with a function (start_ns, dt_ns) -> values in its message's order."""
     arrivals = Arrivals(recording)
-    return [(o, _READERS[type(o)](recording, o, arrivals)) for o in contract.outputs]
+    return [(o, Trajectories(recording, o, arrivals, contract)
+             if isinstance(o, JointTrajectoryOutput) else
+             _READERS[type(o)](recording, o, arrivals)) for o in contract.outputs]

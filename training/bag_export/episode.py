@@ -20,6 +20,7 @@ from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.core.files import write_json
 from training.bag_export.actions import Actions, choose_source, find_actions
+from training.bag_export.angles import continuous_features
 from training.bag_export.images import ImageFormat, store_images
 from training.bag_export.options import ExportOptions
 from training.bag_export.sampling import Frames, Sampling, check_rates, find_frames
@@ -185,6 +186,10 @@ def _features(contract: RobotContract, recording: Recording, formats: dict[str, 
     features["observation.state"] = {"dtype": "float32", "shape": [len(states)], "names": states}
     names = [f"{c}.{step}" for step in range(actions.values.shape[1]) for c in contract.actions]
     features["action"] = {"dtype": "float32", "shape": [len(names)], "names": names}
+    turns, channels = continuous_features(contract, recording.states)
+    for feature, note in (("observation.state", turns), ("action", channels)):
+        if note:
+            features[feature]["continuous"] = note
     return features
 
 

@@ -23,6 +23,7 @@ from tinyvla_ros.bags.recorded_message import BagMessage, header_stamp
 from tinyvla_ros.bags.topics import CLOCK, INSTRUCTION, find_commands, find_streams, find_topic
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.messages import time_to_ns
+from training.bag_export.angles import unwrap_states
 from training.bag_export.states import Series, States, find_states, series
 
 
@@ -82,7 +83,7 @@ def read_recording(bag: Bag, contract: RobotContract, cameras: Iterable[str],
     Raises:
         InputError: a topic is missing or empty, has messages of another type, has several
             publishers where one is meant, cannot be read, or has stamps that are zero or go back;
-            a needed state is missing.
+            a needed state is missing, or a joint wraps that should not.
     """
     if contract.joint_states is None and contract.ee_pose is None:
         raise InputError(f"Robot contract {contract.name!r} has neither joint_states nor ee_pose, "
@@ -119,7 +120,8 @@ def read_recording(bag: Bag, contract: RobotContract, cameras: Iterable[str],
             # Arm and gripper may each have a publisher, with other joints.
             _refuse_publishers(bag, topic, stream.name,
                                len({frozenset(row) for _, row in rows[topic]}))
-    recording.states, recording.notes = find_states(bag.path, rows, contract.joint_names, states)
+    found_states, recording.notes = find_states(bag.path, rows, contract.joint_names, states)
+    recording.states = unwrap_states(bag.path, found_states, contract)
     recording.instructions = list(dict.fromkeys(m.data for _, m in messages[instruction]))
     recording.clock = np.array([(sent, time_to_ns(m.clock)) for sent, m in messages[clock]],
                                np.int64).reshape(-1, 2)

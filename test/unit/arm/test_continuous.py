@@ -95,8 +95,8 @@ def test_an_arm_turns_on_through_the_wrap(join, output, driver_wraps, policy_wra
                 assert abs(step) <= 2.2 * DT, "never a jump, however it is counted"
             sent = value
         assert abs(plan.values(now_ns)[0] - measured) < 0.3, "near what the driver reports"
-        assert np.abs(np.diff(plan.trajectory()[1][:, 0])).max() < 0.1
-        assert np.abs(np.diff(plan.chunk.actions[:, 0])).max() < 0.1
+        assert np.abs(np.diff(plan.trajectory()[1][:, 0])).max() < 1.0
+        assert np.abs(np.diff(plan.chunk.actions[:, 0])).max() < 1.0
         where, now_ns = float(nearest(sent, where, TURN)), now_ns + 160 * MS
     assert not supervisor.holds
     assert abs(where - begin) == pytest.approx(abs(speed) * 9.6, rel=0.2, abs=0.1)
