@@ -12,8 +12,8 @@ import math
 
 import numpy as np
 
-# A step by more than this share of a turn, from one value to the next, is a wrap: no joint moves so
-# fast, and on the shorter way it is less than a tenth of a turn.
+# A step by more than this share of a turn, from one value to the next, is a wrap: no joint moves
+# so fast, and on the shorter way it is less than a tenth of a turn.
 WRAP_SHARE = 0.9
 # Values that wrap lie within one turn; noise may take them a little further.
 RANGE_SLACK = 0.02
