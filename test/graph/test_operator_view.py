@@ -15,7 +15,7 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
 
-from harness.arm_rig import CAMERA_HZ, JOINTS, TOPIC, Rig
+from harness.arm_rig import CAMERA_HZ, JOINTS, TOPIC, Rig, robot
 from tinyvla_ros.core.messages import set_stamp
 from tinyvla_ros.dry_run.untrained import INSTRUCTION
 
@@ -180,3 +180,15 @@ def test_an_instruction_is_taken_from_every_publisher_and_once(rig, durability):
         rig.wait_running()
         rig.wait(lambda: says(rig, "running"), "the state", 2.0)
         assert sum(c.is_hold for c in rig.since(begin)) == 1
+
+
+def test_a_camera_whose_qos_does_not_fit_is_named(tmp_path):
+    contract = robot()
+    contract["cameras"]["front"]["reliable"] = True
+    with Rig(tmp_path, contract=contract) as rig:
+        rig.node.destroy_publisher(rig.cameras["front"])
+        rig.cameras["front"] = rig.node.create_publisher(
+            Image, "camera/front/image_raw",
+            QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT))
+        rig.start()
+        rig.wait(lambda: says(rig, "camera/front", "best effort", "reliable: false"), "the cause")

@@ -47,7 +47,13 @@ def declare_parameters(node: Node, model: type[ConfigT], change: Change | None =
     values = {name: node.declare_parameter(name, _plain(field.default),
                                            ParameterDescriptor(dynamic_typing=True)).value
               for name, field in model.model_fields.items()}
-    parameters = _validate(model, _with_new_names(node, model, values))
+    values = _with_new_names(node, model, values)
+    for name, field in model.model_fields.items():
+        if value_type(field) == (str, False) and isinstance(values[name], bool | int | float):
+            # YAML made it of 42, on or 123E5, and how it was written is lost.
+            raise InputError(f"Parameter '{name}' is {values[name]!r}; give text, here in "
+                             f"quotes for YAML: -p \"{name}:='...'\".")
+    parameters = _validate(model, values)
     for name, field in model.model_fields.items():
         parameter = Parameter(name, value=_plain(getattr(parameters, name)))
         # Different if it was given by its old name, or as 1 for 1.0.

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from std_msgs.msg import String
 
@@ -215,8 +216,14 @@ class PolicyInputs:
             except InputError as err:
                 self._refuse(topic, err, max(stream.settings.timeout, REFUSAL_S))
 
-        return self._node.create_subscription(message_class(stream.type), topic, callback,
-                                              stream_qos(stream.settings))
+        def on_incompatible_qos(event) -> None:
+            self._refuse(topic, MessageError(
+                "A publisher is best effort, and 'reliable' of the robot contract asks for more, "
+                "so nothing comes from it; set 'reliable: false' there."), math.inf)
+
+        return self._node.create_subscription(
+            message_class(stream.type), topic, callback, stream_qos(stream.settings),
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=on_incompatible_qos))
 
     def _is_of_others(self, topic: str, joints: frozenset[str], value) -> bool:
         """Whether joint states have none of the policy's joints, as those of a mobile base.

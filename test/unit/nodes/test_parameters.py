@@ -31,6 +31,7 @@ class ExampleParameters(Config):
     width: int = Field(320, ge=64, le=4096, description="Pixels.")
     mode: Literal["slow", "fast"] = Field("slow", description="How.")
     topics: tuple[str, ...] = Field(("a",), description="What.")
+    words: str = Field("", description="Said.")
     on: bool = Field(True, description="Whether.")
     gain: Annotated[float, Settable("at any time")] = Field(1.0, ge=0.0, le=2.0)
     step: Annotated[int, Settable("at any time")] = Field(1, ge=0, description="Rows.")
@@ -110,6 +111,9 @@ def test_an_old_name_is_accepted_and_leaves_no_parameter(node):
     ({"on": 1}, ("'on'", "1", "true or false")),
     ({"on": "no"}, ("'on'", "no", "true or false")),
     ({"gain": 2.0, "step": 11}, ("2", "11")),
+    ({"words": 42}, ("'words'", "42", "words:='...'")),
+    ({"words": True}, ("'words'", "True", "words:='...'")),  # of 'yes' or 'on'
+    ({"words": 12300000.0}, ("'words'", "12300000.0", "words:='...'")),  # of 123E5
 ])
 def test_a_bad_override_is_named_with_what_is_valid(node, overrides, named):
     with pytest.raises(InputError) as caught:
