@@ -33,16 +33,22 @@ class Bag(AbstractContextManager):
             and robot_contract.
         recorded_by: ROS distribution and storage as metadata.yaml names them; empty without one.
         start_ns, end_ns: receive times of the first and last message; both 0 if there is none.
+        namespace: of the robot, for names that are relative; ``topics.find_topic`` sets it if it
+            is not given.
+        only_namespace: it was given, so that relative names are in it and nowhere else.
 
     Args:
         path: a bag directory, or an MCAP or sqlite3 file.
+        namespace: of the robot, if the bag has several.
 
     Raises:
         InputError: it does not exist, is not a bag, is damaged or cut off.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, namespace: str = ""):
         self.path = Path(path)
+        self.namespace = f"/{namespace.strip('/')}" if namespace.strip("/") else ""
+        self.only_namespace = bool(self.namespace)
         _check(self.path)
         try:
             self._reader = AnyReader([self.path], default_typestore=typestore())

@@ -121,10 +121,11 @@ def recorded_chunks(bag: Bag, config: PolicyConfig, contract: RobotContract,
     """
     assembler = make_assembler(contract, config)
     problems = Counter() if problems is None else problems
-    chunks = need_topic(bag, [POLICY_CHUNK], [CHUNK], "the policy's chunks")
     streams = defaultdict(list)
     for topic, stream in find_streams(bag, policy_streams(contract, config)):
         streams[topic].append(stream)
+    # In the namespace of the streams, if they are in one.
+    chunks = need_topic(bag, [POLICY_CHUNK], [CHUNK], "the policy's chunks")
     for message in bag.messages([chunks, *streams]):
         if message.topic.name == chunks:
             yield _chunk(bag, message, config, assembler)

@@ -29,10 +29,12 @@ def find_topic(bag: Bag, names: Sequence[str], types: Collection[str], what: str
     """Return the topic of a bag that one of the names stands for, None if there is none.
 
     Names of a contract are relative: ``joint_states`` may have been recorded as ``/joint_states``
-    or, in a namespace, as ``/left/joint_states``.
+    or, in a namespace, as ``/left/joint_states``. The first topic that is found in a namespace
+    decides: the others are looked for there and outside of all namespaces, so that one arm's
+    commands do not meet another arm's joints.
 
     Args:
-        bag: where to look.
+        bag: where to look; ``bag.namespace`` says in which namespace, and is set here.
         names: the first one that the bag has counts.
         types: what its messages may be.
         what: it is meant as, for messages.
@@ -50,14 +52,20 @@ def find_topic(bag: Bag, names: Sequence[str], types: Collection[str], what: str
 
 def _named(bag: Bag, names: Sequence[str]) -> str | None:
     for name in names:
-        name = name.lstrip("/")
-        if f"/{name}" in bag.topics:
-            return f"/{name}"
-        found = [t for t in bag.topics if t.endswith(f"/{name}")]
+        whole, name = name.startswith("/"), name.lstrip("/")
+        places = [f"/{name}"] if whole or not bag.only_namespace else []
+        if bag.namespace:
+            places.insert(len(places) if whole else 0, f"{bag.namespace}/{name}")
+        for topic in places:
+            if topic in bag.topics:
+                return topic
+        found = [] if bag.namespace else [t for t in bag.topics if t.endswith(f"/{name}")]
         if len(found) > 1:
-            raise InputError(f"{bag.path}: {name} may be {' or '.join(found)}; give a contract "
-                             "with the whole name, --robot.")
+            spaces = " or ".join(t.removesuffix(f"/{name}") for t in found)
+            raise InputError(f"{bag.path}: {name} may be {' or '.join(found)}; give --namespace "
+                             f"{spaces}, or a contract with the whole name, --robot.")
         if found:
+            bag.namespace = found[0].removesuffix(f"/{name}")
             return found[0]
     return None
 
@@ -66,7 +74,10 @@ def need_topic(bag: Bag, names: Sequence[str], types: Collection[str], what: str
     """Return what ``find_topic`` does; a missing topic is an ``InputError``."""
     topic = find_topic(bag, names, types, what)
     if topic is None:
-        raise InputError(f"{bag.path}: {unknown(f'topic of {what}', names[0], bag.topics)}")
+        hint = f" Looked for in namespace {bag.namespace}, where other topics of the robot are; " \
+            "if that is not meant, give a contract with the whole names, --robot." \
+            if bag.namespace else ""
+        raise InputError(f"{bag.path}: {unknown(f'topic of {what}', names[0], bag.topics)}{hint}")
     return topic
 
 

@@ -93,6 +93,8 @@ class BagReplayArguments(BagsArguments):
         None, description="checkpoint directory; default: the one recorded with, if it is here or "
         "among the shipped ones")
     robot: Path | None = Field(None, description="robot contract; default: the one in the bag")
+    namespace: str = Field("", description="of the robot, if the bags have several; for topics "
+                           "that the contract names without a leading slash")
     device: str = Field("cpu", description="torch device")
     seed: int = Field(0, description="seed of the policy")
     sample_steps: int | None = Field(
@@ -111,7 +113,7 @@ def replay(options: BagReplayArguments) -> int:
     failed = differ = False
     for path in find_bags(*options.bags):
         try:
-            with Bag(path) as bag:
+            with Bag(path, options.namespace) as bag:
                 policy = _replay_policy(bag, options, policies)
                 result = replay_bag(bag, policy, contract_of(bag, options.robot))
                 differ |= not (result.chunks and result.difference <= options.tolerance)

@@ -15,7 +15,7 @@ import numpy as np
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.bags.reader import Bag
-from tinyvla_ros.bags.topics import contract_of
+from tinyvla_ros.bags.topics import contract_of, find_commands
 from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.core.files import write_json
@@ -97,7 +97,7 @@ def export_episode(job: BagJob) -> BagOutcome:
     bag, place = job.bag, job.place
     try:
         if not (place / ABOUT).is_file():
-            with Bag(bag) as opened:
+            with Bag(bag, job.options.namespace) as opened:
                 unwanted = _unwanted(opened, job.options)
                 if unwanted:
                     return BagOutcome(bag, None, False, unwanted)
@@ -171,12 +171,12 @@ def _instruction(bag: Bag, recording: Recording, options: ExportOptions
 
 
 def _refuse_lost(bag: Bag, contract: RobotContract) -> None:
-    for output in contract.outputs:
+    for topic in filter(None, (find_commands(bag, output) for output in contract.outputs)):
         for word in ("lost", "dropped"):
-            for name, count in bag.custom.items():
-                if name.startswith(f"{word} ") and name.endswith(output.topic.lstrip("/")):
-                    raise InputError(f"{bag.path}: {count} messages of {output.topic} were {word},"
-                                     " so that some commands are unknown; leave this bag out.")
+            if f"{word} {topic}" in bag.custom:
+                raise InputError(f"{bag.path}: {bag.custom[f'{word} {topic}']} messages of {topic}"
+                                 f" were {word}, so that some commands are unknown; leave this "
+                                 "bag out.")
 
 
 def _features(contract: RobotContract, recording: Recording, formats: dict[str, ImageFormat],

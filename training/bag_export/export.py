@@ -133,7 +133,7 @@ def _prepare(work: Path, options: ExportOptions, cameras: Mapping[str, ImageForm
         if not options.resume:
             raise InputError(f"{work} holds an export that was interrupted; continue it with "
                              "--resume, or delete it.")
-        begun = {"states": []} | read_json(work / SETTINGS)  # release 0.1.0 always stored all
+        begun = {"states": [], "namespace": ""} | read_json(work / SETTINGS)  # new since 0.1.0
         for name, value in wanted.items():
             if begun.get(name) != value:
                 raise InputError(f"{work} was begun with another {name} ({begun.get(name)!r}, now "

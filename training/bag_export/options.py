@@ -21,6 +21,8 @@ class ExportOptions(Config):
         description="bags, or folders of bags, MCAP or sqlite3")
     out: Path = Field(description="new LeRobotDataset directory")
     robot: Path | None = Field(None, description="robot contract; default: the one in each bag")
+    namespace: str = Field("", description="of the robot, if the bags have several; for topics "
+                           "that the contract names without a leading slash")
     fps: int = Field(20, ge=1, le=1000, description="frames per second")
     pick: Literal["nearest", "hold"] = Field(
         "nearest", description="the first camera's image of a frame: the nearest one, or the last "

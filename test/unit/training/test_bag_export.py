@@ -91,7 +91,7 @@ def _observation(stamp: int, log: int) -> list[bags.Sent]:
     (lambda sent: [s for s in sent if s.topic != "/action_chunk"
                    or bags.stamp_of(s) != SIM_NS + 10**8], {},
      "the chunk for 10.1000 s was not recorded"),
-    (lambda sent: sent, {"lost /action_chunk": "2"}, "2 messages of action_chunk were lost"),
+    (lambda sent: sent, {"lost /action_chunk": "2"}, "2 messages of /action_chunk were lost"),
     (lambda sent: [s for s in sent if s.topic != "/clock"], {}, "no /clock was recorded"),
     (lambda sent: sent, {"robot_contract": "name: x"}, "robot_contract: field 'cameras'"),
     (lambda sent: [*sent, bags.image("front", 0, 0, WALL_NS)], {}, "without a stamp"),
@@ -202,7 +202,8 @@ def test_an_interrupted_export_goes_on_and_gives_the_same(tmp_path, three_bags, 
     with pytest.raises(InputError, match="begun with another fps"):
         bags.export(out, *how, "--resume", "--fps", 10)
     opened = []
-    monkeypatch.setattr(bag_episode, "Bag", lambda path: opened.append(path.name) or Bag(path))
+    monkeypatch.setattr(bag_episode, "Bag",
+                        lambda path, *more: opened.append(path.name) or Bag(path, *more))
     assert bags.export(out, *how, "--resume") == 0
     assert opened == ["c"]
     assert bags.contents(out) == bags.contents(tmp_path / "whole")

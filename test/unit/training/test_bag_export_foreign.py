@@ -258,3 +258,40 @@ def test_arm_and_gripper_may_have_a_publisher_each(tmp_path):
     data = bags.load(tmp_path / "data", 0.1, ("joint_1", "elbow"), ("joint_1", "elbow"))
     np.testing.assert_allclose(data.states[:, 0], np.arange(len(data.states)) / 10, atol=0.011)
     np.testing.assert_allclose(data.states[:, 1], -data.states[:, 0], atol=0.011)
+
+
+def _two_arms(tmp_path) -> tuple:
+    """Return a bag of two robots in namespaces, the right one with other joints and commands."""
+    sent = []
+    for message in bags.lockstep(12):
+        if message.topic == "/clock":
+            sent.append(message)
+            continue
+        sent.append(message._replace(topic=f"/left{message.topic}"))
+        if message.topic == "/joint_states":
+            message = message._replace(message=ros_messages.joint_state(
+                bags.stamp_of(message), {"joint_1": -5.0, "joint_2": -5.0}))
+        sent.append(message._replace(topic=f"/right{message.topic}"))
+    about = bags.custom(**{"lost /right/action_chunk": "3"})
+    return bags.write(tmp_path / "bag", sent, about), sent
+
+
+def test_of_two_robots_in_a_bag_the_one_in_the_namespace_is_exported(tmp_path, capsys):
+    bag, _ = _two_arms(tmp_path)
+    text = bags.refusal(bag, tmp_path, capsys)
+    assert "--namespace /left or /right" in text
+    assert bags.export(tmp_path / "left", bag, "--namespace", "left") == 0
+    assert bags.load(tmp_path / "left").states[3, 0] == 3.0
+    capsys.readouterr()
+    assert "3 messages of /right/action_chunk" in bags.refusal(bag, tmp_path, capsys,
+                                                               "--namespace", "/right")
+
+
+@pytest.mark.parametrize("missing", ["/left/joint_states", "/left/action_chunk"])
+def test_one_robots_commands_never_meet_another_robots_joints(tmp_path, capsys, missing):
+    """Each name was looked for alone: the left cameras got the right arm's joints."""
+    _, sent = _two_arms(tmp_path)
+    sent = [s for s in sent if s.topic != missing and not s.topic.startswith("/right/camera")]
+    bag = bags.write(tmp_path / "mixed", sent)
+    text = bags.refusal(bag, tmp_path, capsys)
+    assert missing.rpartition("/")[2] in text
