@@ -18,8 +18,11 @@ from pathlib import Path
 
 # What a Python must have to run a node.
 MODULES = ("tinyvla_ros", "pydantic", "torch")
-_PROBE = ("import importlib.util, sys\n"
+# Without the present directory in the path: it may be another checkout than what is installed.
+_PROBE = ("import importlib.util, sys; del sys.path[0]\n"
           "sys.exit(not all(importlib.util.find_spec(name) for name in sys.argv[1:]))")
+_DESCRIBE = ("import sys; del sys.path[0]\n"
+             "from tinyvla_ros.cli.launch_files import main; sys.exit(main())")
 
 
 def find_python(modules: Sequence[str] = MODULES) -> str:
@@ -88,8 +91,8 @@ class Graph:
         # If it made something for the run, it waits for the end of its stdin, and so of this
         # process, to delete it. In a session of its own, so that Ctrl-C does not reach it.
         process = subprocess.Popen(
-            [self.python, "-m", "tinyvla_ros.cli.launch_files", name], text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+            [self.python, "-c", _DESCRIBE, name], text=True, stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, start_new_session=True)
         # This thread keeps the process object, and so its stdin, until it ends.
         threading.Thread(target=process.wait, daemon=True).start()
         process.stdin.write(json.dumps(values) + "\n")

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the launch files ask for: the nodes of a graph, from a Python that has our dependencies.
 
-``ros2 launch`` may run in a Python without them. ``launch/environment_python.py`` therefore starts
-``python -m tinyvla_ros.cli.launch_files GRAPH``, writes the launch arguments as one line of JSON
-and reads the nodes as another.
+``ros2 launch`` may run in a Python without them. ``launch/environment_python.py`` therefore runs
+``main`` in ours, writes the launch arguments as one line of JSON and reads the nodes as another.
 """
 
 from __future__ import annotations
@@ -94,6 +93,3 @@ def main() -> int:
         sys.stdin.read()  # the checkpoint that was made lasts as long as this process
     return 0
 
-
-if __name__ == "__main__":
-    sys.exit(main())

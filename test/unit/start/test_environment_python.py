@@ -70,6 +70,15 @@ def test_nodes_are_described_by_the_active_environment(tmp_path, tiny_checkpoint
     assert not (tmp_path / "out").exists()
 
 
+def test_a_checkout_in_the_present_directory_is_not_taken_for_the_package(
+        tmp_path, tiny_checkpoint, monkeypatch):
+    (tmp_path / "tinyvla_ros").mkdir()
+    (tmp_path / "tinyvla_ros" / "__init__.py").write_text("raise RuntimeError('another one')")
+    monkeypatch.chdir(tmp_path)
+    done = graph("policy", robot=ROOT / "config/robots/metaworld.yaml", checkpoint=tiny_checkpoint)
+    assert [n["executable"] for n in json.loads(done.stdout)[1]] == ["policy_node"]
+
+
 @pytest.mark.parametrize(("name", "values", "words"), [
     ("sim_eval", {"tasks": "reach-v2"}, "'reach-v3'"),
     ("sim_eval", {"tasks": ""}, "at least one"),
