@@ -51,6 +51,7 @@ from tinyvla_ros.core.tables import markdown_table
 ACCEPTED, WARNED, REFUSED = "accepted", "warned", "refused"
 START, END = "<!-- verdicts -->", "<!-- end of verdicts -->"
 DOCS = Path(__file__).parents[2] / "docs/data.md"
+PUSH, PULL = datasets.TASKS[:2]
 DEPTH = {"video.is_depth_map": True}
 
 
@@ -214,12 +215,14 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
     "tasks": (
         Row("`task_index` without a task", one("task_index", 8, 2), REFUSED,
             ("2 of episode 1",)),
-        Row("a task without words", tasks("push the block", " "), REFUSED, ("task 1",)),
-        Row("an empty `task_index`", tasks("push", "pull", indices=(0, None)), REFUSED,
+        Row("a task without words", tasks(PUSH, " "), REFUSED, ("task 1",)),
+        Row("an empty `task_index`", tasks(PUSH, PULL, indices=(0, None)), REFUSED,
             ("None",)),
-        Row("the same words twice", tasks("push the block", "Push  the block"), WARNED,
+        Row("the same words twice", tasks(PUSH, "Push  the block"), WARNED,
             ("0 and 1",)),
-        Row("a task that no episode has", tasks("push", "pull", "fly"), WARNED, ("'fly'",)),
+        Row("the episode table names another task", lambda r: edit_episodes(
+            r, lambda e: e[1].update(tasks=["fly"])), WARNED, ("'fly'", "'pull the block'")),
+        Row("a task that no episode has", tasks(PUSH, PULL, "fly"), WARNED, ("'fly'",)),
     ),
 }
 ROWS = {row.name: row for rows in SECTIONS.values() for row in rows}

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from tinyvla_ros.cli.common import STOPPED, wait_passively
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.options import Flag
-from training.experiments.options import DataSources, Settings
+from training.experiments.options import DataSources, ImageCache, Settings
 
 
 class RecipeArguments(Config):
@@ -25,9 +25,7 @@ class RecipeArguments(Config):
         (), description="replace a setting of the recipe, e.g. optimization.steps=100")
     data: DataSources = Field(
         (), description="LeRobotDataset directories, mixed by weight")
-    cache: Path | None = Field(
-        None, description="directory for decoded images; default: beside each dataset, as "
-        "DIR.cache")
+    cache: ImageCache = None
 
     def recipe(self):
         """Read ``--config`` with ``--set`` applied."""

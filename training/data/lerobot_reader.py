@@ -9,17 +9,17 @@ file is either read or refused in one sentence; whether the tables fit each othe
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import InputError
+from training.data.columns import column_values, read_columns, unreadable
 from training.data.lerobot_format import (
     DATA_PATH,
     INDEX_COLUMNS,
@@ -55,6 +55,7 @@ class Episodes:
         start: (episodes,) int64 first row of the episode in the data.
         end: (episodes,) int64 one past its last row.
         videos: feature name -> spans, for features stored as video.
+        tasks: (episodes,) the instructions of each, None where the table does not name them.
     """
 
     number: np.ndarray
@@ -62,6 +63,7 @@ class Episodes:
     start: np.ndarray
     end: np.ndarray
     videos: dict[str, VideoSpans]
+    tasks: tuple[frozenset[str] | None, ...]
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class Tables:
         """
         feature = self.info["features"][name]
         size, dtype = feature_size(feature), np.dtype(feature["dtype"])
-        return np.concatenate([_values(read_columns(file, [name]), name, size, dtype, file)
+        return np.concatenate([column_values(read_columns(file, [name]), name, size, dtype, file)
                                for file in self.files])
 
 
@@ -181,42 +183,6 @@ def read_info(root: Path) -> dict:
     return info
 
 
-def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
-    """Read some columns of a parquet file.
-
-    Raises:
-        InputError: the file cannot be read, or a column is missing.
-    """
-    try:
-        with pq.ParquetFile(path) as file:
-            missing = [c for c in columns if c not in file.schema_arrow.names]
-            if not missing:
-                return file.read(columns=list(columns)).select(list(columns))
-    except (pa.ArrowException, OSError) as err:
-        raise unreadable(path, err) from None
-    raise InputError(f"{path} has no column {missing[0]!r}; write the dataset again with lerobot "
-                     "or 'tinyvla collect'.")
-
-
-def is_lfs_pointer(path: Path) -> bool:
-    """Tell whether a file is what 'git clone' leaves without Git LFS."""
-    try:
-        with path.open("rb") as file:
-            return file.read(24) == b"version https://git-lfs."
-    except OSError:
-        return False
-
-
-def unreadable(path: Path, err: Exception) -> InputError:
-    """Return the error for a file that is damaged or cut short."""
-    if is_lfs_pointer(path):
-        return InputError(f"{path} is a Git LFS pointer, not the file itself; fetch the content "
-                          "with 'git lfs pull'.")
-    reason = " ".join(str(err).split("\n")[0].split())
-    return InputError(f"{path} cannot be read ({reason}); copy the file again, it is missing, "
-                      "damaged or cut short.")
-
-
 def _read_tasks(root: Path) -> tuple[str, ...]:
     path = root / "meta" / "tasks.parquet"
     if not path.is_file():
@@ -254,6 +220,7 @@ def _read_episodes(root: Path, info: dict) -> Episodes:
                *(c for names in spans.values() for c in names)]
     parts = {file: read_columns(file, columns) for file in files}
     order = np.argsort(_scalars(parts, columns[0]), kind="stable")
+    tasks = [texts for file, table in parts.items() for texts in _task_texts(file, len(table))]
 
     def read(name: str, dtype=np.int64) -> np.ndarray:
         return _scalars(parts, name, dtype)[order]
@@ -261,67 +228,20 @@ def _read_episodes(root: Path, info: dict) -> Episodes:
     return Episodes(
         *map(read, columns[:4]),
         {n: VideoSpans(read(chunk), read(file), read(begin, np.float64), read(end, np.float64))
-         for n, (chunk, file, begin, end) in spans.items()})
+         for n, (chunk, file, begin, end) in spans.items()},
+        tuple(tasks[i] for i in order))
+
+
+def _task_texts(path: Path, rows: int) -> list[frozenset[str] | None]:
+    """Return the column ``tasks`` of the episode table, a list of texts per row."""
+    if "tasks" not in pq.read_schema(path).names:
+        return [None] * rows
+    cells = read_columns(path, ["tasks"])["tasks"].to_pylist()
+    return [frozenset([cell] if isinstance(cell, str) else map(str, cell)) if cell else None
+            for cell in cells]
 
 
 def _scalars(parts: Mapping[Path, pa.Table], name: str, dtype=np.int64) -> np.ndarray:
     """Return a column of one number a row, out of the tables of several files."""
-    return np.concatenate([_values(table, name, 1, np.dtype(dtype), file)[:, 0]
+    return np.concatenate([column_values(table, name, 1, np.dtype(dtype), file)[:, 0]
                            for file, table in parts.items()])
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return (pa.types.is_list(kind) or pa.types.is_large_list(kind)
-            or pa.types.is_fixed_size_list(kind))
-
-
-def _values(table: pa.Table, name: str, size: int, dtype: np.dtype, path: Path) -> np.ndarray:
-    """Return a column as (rows, size), whether stored as scalars, lists or nested lists."""
-    parts = [np.empty((0, size), dtype)]
-    for chunk in table[name].chunks:
-        if isinstance(chunk, pa.ExtensionArray):
-            chunk = chunk.storage
-        rows, nulls, each = len(chunk), chunk.null_count, 1
-        while not nulls and len(chunk) and _is_list(chunk.type):
-            lengths = np.unique(pc.list_value_length(chunk).to_numpy(zero_copy_only=False))
-            if len(lengths) > 1:
-                raise InputError(f"{path}: column '{name}' has rows of {lengths[0]} and of "
-                                 f"{lengths[-1]} values, meta/info.json declares {size} for every "
-                                 "one; remove those episodes or write them again.")
-            each *= int(lengths[0])
-            chunk = chunk.flatten()
-            nulls = chunk.null_count
-        if nulls and not pa.types.is_floating(chunk.type):
-            raise InputError(f"{path}: column '{name}' has empty cells; fill them or remove those "
-                             "episodes.")
-        if rows and each != size:
-            raise InputError(f"{path}: column '{name}' holds {rows * each} values in {rows} rows, "
-                             f"meta/info.json declares {size} per row; make 'shape' agree.")
-        if rows:
-            parts.append(_as_declared(chunk, dtype, name, path).reshape(rows, size))
-    return np.concatenate(parts) if len(parts) != 2 else parts[1]
-
-
-def _as_declared(chunk: pa.Array, dtype: np.dtype, name: str, path: Path) -> np.ndarray:
-    """Return numbers in the declared dtype; floating ones as stored, which may be more exact.
-
-    Raises:
-        InputError: it holds no numbers, or some that the declared dtype cannot hold.
-    """
-    kind = chunk.type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
-        raise InputError(f"{path}: column '{name}' holds {kind}, meta/info.json declares {dtype}; "
-                         "make 'dtype' agree (images are 'image').")
-    values = chunk.to_numpy(zero_copy_only=False)
-    if dtype.kind == "f" and values.dtype.kind == "f":
-        return values
-    with np.errstate(all="ignore"):
-        converted = values.astype(dtype)
-    # A float beyond the integers wraps around to a number that is itself again.
-    inside = True if dtype.kind not in "iu" else \
-        (values >= np.iinfo(dtype).min) & (values <= np.iinfo(dtype).max)
-    wrong = np.flatnonzero(~((converted == values) & inside))
-    if len(wrong):
-        raise InputError(f"{path}: column '{name}' holds {values[wrong[0]]}, which {dtype} of "
-                         "meta/info.json cannot hold; declare the dtype of the column.")
-    return converted

@@ -30,6 +30,9 @@ from training.learning.trainer import split_episodes, use_bfloat16
 
 # Enough to learn by heart, few enough for half a minute on two cores.
 OVERFIT_BATCH = 16
+# What 'tinyvla data check' warns of and the checks of ranges say in the terms of the recipe.
+CHECKED_HERE = ("constant", "outlier", "saturation", "action limits", "blank images",
+                "dark images")
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,7 @@ def diagnose(subject: Subject, sources: Sequence[tuple[Path, float]] = (), devic
             data = _with_instructions(data, checkpoint.config)
         normalizer = checkpoint.normalizer if checkpoint else fit_normalizer(data)
         _check_ranges(result, subject, sources, data, normalizer)
+        result.findings += [note for note in data.notes if note.check not in CHECKED_HERE]
         episodes, _ = split_episodes(recipe, len(data.starts))
     else:
         normalizer = checkpoint.normalizer if checkpoint else _limits_normalizer(recipe)

@@ -65,7 +65,7 @@ def _prepare(options: LossStudyOptions, report: dict) -> tuple[dict, tuple]:
     recipe = parse(Recipe, report.get("recipe"), f"{options.directory}/train.json: recipe")
     sources = parse_sources(options.data) or [(Path(d["path"]), d["weight"])
                                               for d in report["data"]]
-    data = load_mixture(sources, recipe)
+    data = load_mixture(sources, recipe, options.cache)
     expected = "+".join(d["fingerprint"] for d in report["data"])
     if not is_same_data(expected, data.fingerprint, [root for root, _ in sources]):
         raise InputError(f"The data have the fingerprint {data.fingerprint}, the run was trained "

@@ -22,6 +22,8 @@ Scenes = Annotated[Literal["standard", "shared"], Field(
     description="shared: two tasks begin with the same image, only words differ")]
 Settings = Annotated[tuple[str, ...], Flag("--set", metavar="KEY=VALUE", repeated=True)]
 DataSources = Annotated[tuple[str, ...], Flag(metavar="DIR[=WEIGHT]")]
+ImageCache = Annotated[Path | None, Field(
+    description="directory for decoded images; default: beside each dataset, as DIR.cache")]
 
 
 class EvaluationOptions(Config):
@@ -50,6 +52,7 @@ class AblationOptions(StudyOptions):
     old_names = {"execute_steps": "n_action_steps"}
 
     data: DataSources = Field(description="LeRobotDataset directories, mixed by weight")
+    cache: ImageCache = None
     bad: Path | None = Field(
         None, description="recipe to start from; default: config/train/exploding.yaml")
     good: Path | None = Field(
@@ -92,6 +95,7 @@ class LossStudyOptions(StudyOptions):
         description="run directory; its snapshots (optimization.snapshot_every) are evaluated")
     data: DataSources = Field(
         (), description="the run's data, where they are now; default: where they were")
+    cache: ImageCache = None
     tasks: Tasks = Field(description="MetaWorld tasks")
     episodes: int = Field(20, ge=1, description="episodes per task and snapshot")
     seed: int = Field(30000, description="seed of the first episode of every task")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,8 +74,7 @@ def train(recipe: Recipe, options: RunOptions, out: str | Path) -> bool:
     """
     with join_processes(options.device) as process:
         # Before the data are read, which may take long.
-        check_share(recipe.optimization.batch_size, process.world_size)
-        require_wandb(options.wandb)
+        _check_start(recipe, options, process.world_size)
         run = RunDirectory.create(out) if process.is_main_process else RunDirectory(Path(out))
         process.wait()
         data = load_mixture(options.sources, recipe, options.cache)
@@ -93,8 +93,7 @@ def check_run(recipe: Recipe, options: RunOptions, processes: int) -> Mixture:
         InputError: see ``train``.
     """
     find_device(options.device)
-    check_share(recipe.optimization.batch_size, processes)
-    require_wandb(options.wandb)
+    _check_start(recipe, options, processes)
     return load_mixture(options.sources, recipe, options.cache)
 
 
@@ -122,7 +121,7 @@ def resume(path: str | Path, device: str | None = None, threads: int | None = No
     recipe, options = begun_run(path, device, threads, cache, places)
     sources = options.sources
     with join_processes(options.device) as process:
-        check_share(recipe.optimization.batch_size, process.world_size)
+        _check_start(recipe, options, process.world_size)
         data = load_mixture(options.sources, recipe, options.cache)
         _warn(data, process)
         expected = "+".join(d["fingerprint"] for d in report["data"])
@@ -148,6 +147,16 @@ def resume(path: str | Path, device: str | None = None, threads: int | None = No
             for entry, (root, _) in zip(report["data"], sources, strict=True):
                 entry["path"] = str(root.resolve())
         return _run(run, trainer, normalizer, report, options.wandb)
+
+
+def _check_start(recipe: Recipe, options: RunOptions, processes: int) -> None:
+    """Check what needs no data."""
+    check_share(recipe.optimization.batch_size, processes)
+    require_wandb(options.wandb)
+    compilers = (os.environ.get("CXX", "g++"), "g++", "clang++")
+    if recipe.optimization.compile and not any(map(shutil.which, compilers)):
+        raise InputError("optimization.compile is true, and there is no C++ compiler (g++); "
+                         "install one (apt install g++), or set it to false.")
 
 
 def begun_run(path: str | Path, device: str | None = None, threads: int | None = None,

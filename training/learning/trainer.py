@@ -56,6 +56,10 @@ class Trainer:
                                            weight_decay=options.weight_decay)
         self.bfloat16 = use_bfloat16(options.precision, process.device)
         self.train_episodes, self.held_out = split_episodes(recipe, len(data.starts))
+        if not len(self.train_episodes):
+            raise InputError(f"optimization.validation_fraction {options.validation_fraction} "
+                             f"holds out all {len(data.starts)} episodes; lower it, or record "
+                             "more.")
         self.sampler = BatchSampler(data, self.train_episodes, recipe,
                                     rank=process.rank, world_size=process.world_size)
         self.validation_sampler = BatchSampler(data, self.held_out, recipe, VALIDATION) \

@@ -98,6 +98,7 @@ def test_tasks_that_differ_in_case_and_blanks_are_one(data, tmp_path):
     (["--device", "cuda:99"], ("'cuda:99'", "cpu")),
     (["--device", "cuda:99", "--processes", "2"], ("'cuda:99'", "cpu")),
     (["--processes", "3"], ("8", "3")),
+    (["--set", "optimization.validation_fraction=0.99"], ("0.99", "6")),
     (["--processes", "3", "--set", "optimization.batch_size=9", "--set", "state=[z]"], ("'z'",)),
 ])
 def test_what_stops_a_run_is_said_before_it_starts(data, tmp_path, config, capfd, arguments,
@@ -109,3 +110,10 @@ def test_what_stops_a_run_is_said_before_it_starts(data, tmp_path, config, capfd
     assert error.startswith("error: ") and error.endswith(".")
     assert all(word in error for word in words)
     assert not list((tmp_path / "run").glob("*/*"))
+
+
+def test_compiling_without_a_compiler_is_refused_at_once(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(InputError, match=r"optimization\.compile.*g\+\+"):
+        train(small_recipe(compile=True), run_options(data), tmp_path / "run")

@@ -149,11 +149,28 @@ def task_findings(tables: Tables) -> Iterator[Finding]:
             yield Finding("tasks", f"Task {index} ({task!r}) has no episode, and a policy would "
                           "take that instruction all the same; record some or remove it.",
                           error=False)
+    yield from _episode_task_findings(tables)
     total = tables.info.get("total_tasks", len(tables.tasks))
     if total != len(tables.tasks):
         yield Finding("tasks", f"meta/info.json has {total} tasks, meta/tasks.parquet names "
                       f"{len(tables.tasks)}; copy the missing ones or correct total_tasks.",
                       error=False)
+
+
+def _episode_task_findings(tables: Tables) -> Iterator[Finding]:
+    """Compare the instructions that the episode table names with those of the frames."""
+    starts = episode_starts(tables)
+    if len(starts) != len(tables.episodes.tasks):
+        return  # said already
+    for i, (index, named) in enumerate(zip(tables.rows["task_index"][starts],
+                                           tables.episodes.tasks, strict=True)):
+        text = tables.tasks[index] if 0 <= index < len(tables.tasks) else None
+        if named is not None and text is not None and text not in named:
+            yield Finding("tasks", f"Episode {tables.episodes.number[i]} has the task {text!r} by "
+                          f"the task_index of its frames and {', '.join(map(repr, sorted(named)))}"
+                          " by the episode table; training goes by the frames, correct the other.",
+                          error=False)
+            return  # mostly all
 
 
 def stored_statistics(tables: Tables) -> tuple[dict, list[Finding]]:

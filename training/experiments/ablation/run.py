@@ -34,12 +34,14 @@ class TrainingRun:
         cell: name of the recipe.
         recipe: with seed and number of steps.
         sources: dataset directories and weights.
+        cache: see ``load_demonstrations``.
     """
 
     path: Path
     cell: str
     recipe: Recipe
     sources: tuple[tuple[Path, float], ...]
+    cache: Path | None = None
 
 
 def train_and_measure(run: TrainingRun) -> dict:
@@ -70,16 +72,16 @@ def _train(run: TrainingRun) -> bool:
     last = run.path / LAST
     if (last / STATE).is_file():
         finished = int(last.resolve().name) >= run.recipe.optimization.steps
-        return finished or resume(run.path, threads=1)
+        return finished or resume(run.path, threads=1, cache=run.cache)
     shutil.rmtree(run.path, ignore_errors=True)  # of a run that was killed before it saved
-    return train(run.recipe, RunOptions(run.sources, threads=1), run.path)
+    return train(run.recipe, RunOptions(run.sources, threads=1, cache=run.cache), run.path)
 
 
 def _measure(run: TrainingRun) -> dict:
     """Compare the network before and after, on the same held-out draws for every recipe."""
     torch.set_num_threads(1)
     recipe, fixed = run.recipe, fixed_draws(run.recipe)
-    data = load_mixture(run.sources, recipe)
+    data = load_mixture(run.sources, recipe, run.cache)
     train_episodes, held_out = split_episodes(recipe, len(data.starts))
     config, normalizer = recipe.policy_config(data.tasks), fit_normalizer(data)
     torch.manual_seed(recipe.seed)  # the initial weights of the run itself

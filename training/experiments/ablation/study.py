@@ -61,8 +61,8 @@ def compare_fixes(options: AblationOptions) -> str | None:
         episodes = len(jobs) + len(todo) * len(options.tasks) * options.episodes
         jobs += [Job("run", train_and_measure, TrainingRun(
             run_path(log.path, cell, seed), cell,
-            with_budget(cells[cell], options.samples, seed), tuple(sources)))
-            for cell, seed in todo]
+            with_budget(cells[cell], options.samples, seed), tuple(sources),
+            options.cache)) for cell, seed in todo]
         total = {"run": len(todo), "episode": episodes}
         return write_report(log) if complete(jobs, finished, options.workers, total) else None
 
@@ -85,7 +85,7 @@ def _plan(options: AblationOptions, cells: dict[str, Recipe], sources) -> dict:
     seen = {}
     for recipe in cells.values():
         inputs = str((recipe.cameras, recipe.state, recipe.action))
-        data = seen.get(inputs) or load_mixture(sources, recipe)
+        data = seen.get(inputs) or load_mixture(sources, recipe, options.cache)
         seen[inputs] = data
         config = recipe.policy_config(data.tasks)
         if options.episodes:
