@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from training.data.image_cache import cached_images
 from training.data.lerobot_format import camera_features, image_size
 from training.data.lerobot_reader import Tables, read_tables
 from training.data.stored_images import remaining_transform
+from training.data.turning import Turning, read_turning, turn_actions, turn_states
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Demonstrations:
         ends: (episodes,) int64, one past the last frame.
         fingerprint: equal for equal data (``training.data.fingerprint``).
         notes: warnings about the data, with the name of the dataset.
+        turning: joints that turn without end; ``states`` are then within half a turn.
     """
 
     root: Path
@@ -50,6 +52,7 @@ class Demonstrations:
     ends: np.ndarray
     fingerprint: str = ""
     notes: tuple[Finding, ...] = ()
+    turning: Turning = field(default_factory=Turning)
 
     def chunk(self, frame: int, horizon: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the actions that follow a frame within its episode.
@@ -70,7 +73,7 @@ class Demonstrations:
         valid[:len(actions)] = 1.0
         if len(actions) < horizon:
             actions = np.concatenate([actions, np.repeat(actions[-1:], horizon - len(actions), 0)])
-        return actions, valid
+        return self.turning.from_state(actions, self.states[frame]), valid
 
 
 def load_demonstrations(root: str | Path, cameras: dict[str, CameraSpec], state: tuple[str, ...],
@@ -101,6 +104,9 @@ def load_demonstrations(root: str | Path, cameras: dict[str, CameraSpec], state:
     states = _float32(tables, "observation.state")[:, state_columns(features, state)]
     columns = action_columns(features, action, tables.info["fps"])
     actions = _float32(tables, "action")[:, columns]
+    turning = read_turning(features, state, action)
+    states = turn_states(turning, states, state)
+    actions = turn_actions(turning, actions, tables.episodes.start, tables.episodes.end)
     views = _views(tables, cameras)
     cache = Path(cache) if cache else root.with_name(root.name + ".cache")
     identity = fingerprint(root, cache)
@@ -112,7 +118,8 @@ def load_demonstrations(root: str | Path, cameras: dict[str, CameraSpec], state:
         states=np.ascontiguousarray(states), actions=np.ascontiguousarray(actions),
         task_index=tables.rows["task_index"], starts=tables.episodes.start,
         ends=tables.episodes.end, fingerprint=identity,
-        notes=tuple(replace(f, text=f"{root}: {f.text}") for f in [*findings, *seen]))
+        notes=tuple(replace(f, text=f"{root}: {f.text}") for f in [*findings, *seen]),
+        turning=turning)
 
 
 def _views(tables: Tables, cameras: dict[str, CameraSpec]) -> dict[str, tuple[str, CameraSpec]]:

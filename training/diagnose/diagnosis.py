@@ -153,7 +153,7 @@ def diagnose(subject: Subject, sources: Sequence[tuple[Path, float]] = (), devic
         result.skipped += ["Ranges of states, actions and images: no --data.",
                            "One-batch overfit check: no --data.",
                            "Output and blocks are those on random data: no --data."]
-    config = checkpoint.config if checkpoint else recipe.policy_config(data.tasks)
+    config = checkpoint.config if checkpoint else recipe.policy_config(data.tasks, data.turning)
 
     def learner() -> Learner:
         torch.manual_seed(recipe.seed)  # the weights that training would start from

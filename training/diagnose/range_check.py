@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from tinyvla_ros.core.angles import wrapped
 from tinyvla_ros.policy.config import ActionSpec
 from tinyvla_ros.policy.normalizer import MIN_STD, Normalizer
 from training.data.checks.images import BLANK, DARK
@@ -133,6 +134,10 @@ def actions(data: Demonstrations, action: ActionSpec, normalizer: Normalizer, pl
     channels, findings = [], []
     steps = data.actions.shape[1]
     flat = data.actions.reshape(-1, data.actions.shape[2])
+    if data.turning.columns:  # one turn of it
+        flat = flat.copy()
+        for column, _, turn in data.turning.columns:
+            flat[:, column] = wrapped(flat[:, column], turn)
     normal = normalizer.action(torch.from_numpy(flat)).numpy()
     for i, (name, low, high) in enumerate(zip(action.channels, action.low, action.high,
                                               strict=True)):

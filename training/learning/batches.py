@@ -79,7 +79,7 @@ class BatchSampler(torch.utils.data.Dataset):
         options = recipe.optimization
         self._data, self._horizon = data, recipe.action.horizon
         self._options, self._diffusion_steps = options, recipe.diffusion.train_steps
-        self._seed, self._stream = recipe.seed, stream
+        self._seed, self._stream, self._state = recipe.seed, stream, recipe.state
         self._shift = options.shift_pixels if stream == TRAINING else 0
         self._rank, self._world_size = rank, world_size
         owners = np.array(recipe.policy_config(data.tasks).wording_owners)
@@ -129,7 +129,8 @@ class BatchSampler(torch.utils.data.Dataset):
             torch.from_numpy(instruction[mine]),
             torch.from_numpy(np.stack([c[0] for c in chunks])),
             torch.from_numpy(np.stack([c[1] for c in chunks])),
-            torch.from_numpy(data.states[self._later(frames)]),
+            torch.from_numpy(data.turning.later(data.states[self._later(frames)],
+                                                data.states[frames][:, None], self._state)),
             noise[noisy], step[noisy],
             torch.tensor(float(valid_total) / self._world_size))
 

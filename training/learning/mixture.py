@@ -100,6 +100,11 @@ def load_mixture(sources: Sequence[tuple[Path, float]], recipe: Recipe,
     if len(steps) > 1:
         raise InputError(f"The datasets have {sorted(steps)} actions per frame; mix only "
                          "datasets that were recorded at the same rate.")
+    for part in parts:
+        if part.turning != parts[0].turning:
+            raise InputError(f"{parts[0].root} and {part.root} note other joints that turn "
+                             "without end ('continuous' in meta/info.json); export both with one "
+                             "robot contract.")
     return concatenate(parts, [weight for _, weight in sources])
 
 
@@ -128,5 +133,5 @@ def concatenate(parts: Sequence[Demonstrations], weights: Sequence[float]) -> Mi
         actions=np.concatenate([p.actions for p in parts]),
         task_index=np.concatenate(indices), starts=np.concatenate(starts),
         ends=np.concatenate(ends), fingerprint="+".join(p.fingerprint for p in parts),
-        notes=tuple(note for p in parts for note in p.notes),
+        notes=tuple(note for p in parts for note in p.notes), turning=parts[0].turning,
         group=np.concatenate(groups), group_weights=tuple(group_weights))

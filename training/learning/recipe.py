@@ -19,6 +19,7 @@ from tinyvla_ros.policy.config import (
 )
 from tinyvla_ros.policy.language_config import LanguageConfig, LearnedTable
 from tinyvla_ros.policy.model_config import ModelConfig, check_language
+from training.data.turning import Turning
 
 
 class Initialization(Config):
@@ -131,13 +132,16 @@ class Recipe(Config):
         data = override(read_yaml(path), overrides, cls)
         return parse(cls, data, " ".join([str(path), *(f"--set {o}" for o in overrides)]))
 
-    def policy_config(self, instructions: tuple[str, ...]) -> PolicyConfig:
-        """Return the ``config.json`` of the policy this recipe trains.
+    def policy_config(self, instructions: tuple[str, ...], turning: Turning = Turning()
+                      ) -> PolicyConfig:
+        """Return the ``config.json`` of the policy this recipe trains on some data.
 
         Raises:
             InputError: the wordings do not fit each other.
         """
-        data = {"cameras": self.cameras, "state": self.state, "action": self.action,
+        action = self.action.model_copy(update={"continuous": dict(turning.channels)})
+        data = {"cameras": self.cameras, "state": self.state, "action": action,
+                "continuous": dict(turning.states),
                 "instructions": instructions, "model": self.model, "diffusion": self.diffusion,
                 "language": self.language,
                 "paraphrases": {i: others for i, others in self.paraphrases.items()

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from tinyvla_ros.core.configuration import parse
@@ -32,7 +33,8 @@ from training.learning.run_log import RunLog, require_wandb
 from training.learning.trainer import Trainer
 
 # What a checkpoint to start from must have in common with the recipe and data.
-SHARED_FIELDS = ("cameras", "state", "instructions", "paraphrases", "language", "model", "action")
+SHARED_FIELDS = ("cameras", "state", "continuous", "instructions", "paraphrases", "language",
+                 "model", "action")
 
 WARNINGS_SHOWN = 12
 
@@ -202,8 +204,14 @@ def _warn(data: Mixture, process: Process) -> None:
 
 def fit_normalizer(data: Mixture) -> Normalizer:
     """Fit the normalizer to all demonstrations."""
-    return Normalizer.fit(torch.from_numpy(data.states),
-                          torch.from_numpy(data.actions).flatten(0, 1))
+    actions = data.actions.reshape(-1, data.actions.shape[2])
+    if data.turning.columns:
+        # Their values depend on where a chunk begins; the range is that of all chunks.
+        ends = np.repeat(data.ends, data.ends - data.starts)
+        chunks = (data.chunk(frame, data.turning.horizon, end)[0]
+                  for frame, end in enumerate(ends))
+        actions = np.concatenate([[c.min(0), c.max(0)] for c in chunks])
+    return Normalizer.fit(torch.from_numpy(data.states), torch.from_numpy(actions))
 
 
 def _start(recipe: Recipe, options: RunOptions, data: Mixture, process: Process
@@ -231,7 +239,8 @@ def _trainer(recipe: Recipe, options: RunOptions, data: Mixture, normalizer: Nor
     for instruction in recipe.paraphrases:
         if instruction not in data.tasks:
             raise InputError("paraphrases: " + unknown("instruction", instruction, data.tasks))
-    config = with_fingerprint(recipe.policy_config(data.tasks), BaseModelSource(download=True))
+    config = with_fingerprint(recipe.policy_config(data.tasks, data.turning),
+                              BaseModelSource(download=True))
     learner = Learner(recipe, config, normalizer)
     return Trainer(learner.to(process.device), recipe, data, process)
 

@@ -30,6 +30,7 @@ from training.data.checks.values import limit_findings
 from training.data.consistency import Finding, frame_findings, table_findings
 from training.data.lerobot_format import INDEX_COLUMNS
 from training.data.lerobot_reader import Tables
+from training.data.turning import read_turning
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,10 @@ def check_tables(tables: Tables, wanted: Wanted | None = None) -> Acceptance:
         features.append(statistics)
         findings += found
     if wanted is not None:
+        try:
+            read_turning(tables.info["features"], wanted.state, wanted.action)
+        except InputError as err:
+            findings.append(Finding("angle", str(err)))
         findings += _limit_findings(tables, wanted)
     stats, found = stored_statistics(tables)
     findings += [*length_findings(tables), *task_findings(tables), *found,
@@ -93,8 +98,11 @@ def _used_columns(tables: Tables, wanted: Wanted | None) -> dict[str, set[int]]:
 
 
 def _limit_findings(tables: Tables, wanted: Wanted) -> Iterator[Finding]:
+    features = tables.info["features"]
     try:
-        columns = action_columns(tables.info["features"], wanted.action, tables.info["fps"])
-        yield from limit_findings(tables, tables.column("action")[:, columns], wanted.action)
+        columns = action_columns(features, wanted.action, tables.info["fps"])
+        turning = dict(read_turning(features, wanted.state, wanted.action).channels)
+        yield from limit_findings(tables, tables.column("action")[:, columns], wanted.action,
+                                  turning)
     except InputError:
         return  # said already

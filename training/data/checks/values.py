@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
@@ -142,10 +142,16 @@ def channel_findings(tables: Tables, name: str, channel: str, values: np.ndarray
                       "export.", error=False)
 
 
-def limit_findings(tables: Tables, actions: np.ndarray, action: ActionSpec) -> Iterator[Finding]:
-    """Compare (frames, steps, channels) actions with the limits of a policy."""
+def limit_findings(tables: Tables, actions: np.ndarray, action: ActionSpec,
+                   turning: Collection[str] = ()) -> Iterator[Finding]:
+    """Compare (frames, steps, channels) actions with the limits of a policy.
+
+    Channels that turn without end have none.
+    """
     for i, (name, low, high) in enumerate(zip(action.channels, action.low, action.high,
                                               strict=True)):
+        if name in turning:
+            continue
         values = actions[:, :, i].astype(np.float64)
         beyond = np.fmax(low - values, values - high).max(1)
         outside = beyond > LIMIT_MARGIN * (high - low)

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Joints of a dataset that turn without end, noted as ``continuous`` in ``meta/info.json``.
+
+``observation.state`` maps each such state to one turn in its unit, ``action`` each such channel to
+the state that measures it; lists of names mean radians, and states of the same name. A policy sees
+a state in (-turn/2, turn/2], and its actions go on from there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinyvla_ros.core.angles import nearest, unwrapped, wrapped
+from tinyvla_ros.core.errors import InputError, unknown
+from tinyvla_ros.policy.config import ActionSpec
+
+KEY = "continuous"
+
+
+@dataclass(frozen=True)
+class Turning:
+    """What of the wanted states and actions turns without end.
+
+    Attributes:
+        states: state -> one turn.
+        channels: action channel -> the state that measures it.
+        columns: per channel its column, that of its state, and one turn.
+        horizon: rows of a chunk.
+    """
+
+    states: tuple[tuple[str, float], ...] = ()
+    channels: tuple[tuple[str, str], ...] = ()
+    columns: tuple[tuple[int, int, float], ...] = ()
+    horizon: int = 1
+
+    def from_state(self, actions: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """Return (rows, channels) actions by the turns of a (state,) state, as a policy does."""
+        if not self.columns:
+            return actions
+        actions = actions.copy()
+        for channel, measured, turn in self.columns:
+            first = float(actions[0, channel])
+            actions[:, channel] += float(nearest(first, float(state[measured]), turn)) - first
+        return actions
+
+    def later(self, states: np.ndarray, now: np.ndarray, names: Sequence[str]) -> np.ndarray:
+        """Return (..., state) later states by the turns of those now, of a shape that fits."""
+        if not self.states:
+            return states
+        turns = np.array([dict(self.states).get(name, 0.0) for name in names])
+        return nearest(states, now, turns).astype(np.float32)
+
+
+def read_turning(features: dict, state: Sequence[str], action: ActionSpec) -> Turning:
+    """Return what a dataset notes of the states and channels that a policy wants.
+
+    Raises:
+        InputError: a note cannot be used, or the policy does not see the state of a channel.
+    """
+    states = {n: t for n, t in _note(features, "observation.state", 2 * math.pi).items()
+              if n in state}
+    for name, turn in states.items():
+        if isinstance(turn, bool) or not isinstance(turn, int | float) or not turn > 0:
+            raise InputError(f"'{KEY}' of 'observation.state' gives {turn!r} for {name!r}; give "
+                             "one turn in its unit, 6.283185307179586 for rad or 360 for degrees.")
+    channels = {n: s for n, s in _note(features, "action", None).items() if n in action.channels}
+    for name, measured in channels.items():
+        if measured not in states:
+            raise InputError(
+                f"Action {name!r} turns without end, by the state {measured!r}: "
+                + unknown(f"state of the configuration with a '{KEY}' note", str(measured), states)
+                + " Add it to 'state'; a policy must see where such a joint is.")
+    columns = tuple((action.channels.index(n), list(state).index(s), float(states[s]))
+                    for n, s in channels.items())
+    return Turning(tuple((n, float(t)) for n, t in states.items()), tuple(channels.items()),
+                   columns, action.horizon)
+
+
+def turn_states(turning: Turning, states: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Return (frames, state) float32 states as a policy sees them."""
+    turns = np.array([dict(turning.states).get(name, 0.0) for name in names])
+    return wrapped(states, turns).astype(np.float32) if turning.states else states
+
+
+def turn_actions(turning: Turning, actions: np.ndarray, starts: np.ndarray, ends: np.ndarray
+                 ) -> np.ndarray:
+    """Return (frames, steps, channels) float32 actions without wraps within an episode."""
+    if not turning.columns:
+        return actions
+    actions = actions.copy()
+    for channel, _, turn in turning.columns:
+        for start, end in zip(starts, ends, strict=True):
+            rows = actions[start:end, :, channel]
+            actions[start:end, :, channel] = unwrapped(rows.reshape(-1), turn).reshape(rows.shape)
+    return actions
+
+
+def _note(features: dict, name: str, default) -> dict:
+    note = features.get(name, {}).get(KEY, {})
+    if isinstance(note, list):
+        return {str(n): default or str(n) for n in note}
+    if not isinstance(note, dict):
+        raise InputError(f"'{KEY}' of '{name}' in meta/info.json is {note!r}; give a list of "
+                         "names or a mapping.")
+    return note
