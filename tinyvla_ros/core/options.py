@@ -201,6 +201,8 @@ def help_text(field: FieldInfo) -> str:
 def default_text(field: FieldInfo) -> str:
     """Return the default as it would be typed; empty if there is none or it is nothing."""
     default = field.default
-    if field.is_required() or default is None or default is False or default in ("", ()):
+    if field.is_required() or field.default_factory is not None:
+        return ""
+    if default is None or default is False or default in ("", ()):
         return ""
     return " ".join(map(str, default)) if isinstance(default, tuple) else str(default)

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from tinyvla_ros.arm.blending import ChunkBlending
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.options import Flag
-from tinyvla_ros.start.graph import SimEvalOptions
+from tinyvla_ros.start.graph import SimEvalOptions, directory_of_now
 
 PromptCondition = Literal["right", "unseen", "other", "none"]
 PROMPT_CONDITIONS = {
@@ -33,7 +33,9 @@ class EvaluationOptions(Config):
     episodes: int = SimEvalOptions.model_fields["episodes"]
     seed: int = SimEvalOptions.model_fields["seed"]
     checkpoint: str = SimEvalOptions.model_fields["checkpoint"]
-    out: Path = Field(Path("results/evaluate"), description="directory for results and images")
+    out: Path = Field(default_factory=lambda: Path(directory_of_now("evaluate")),
+                      description="directory for results and images; default: "
+                                  "results/evaluate-TIME")
     device: str = SimEvalOptions.model_fields["device"]
     workers: int | None = Field(None, ge=1, description="processes; default: cores")
     scenes: Scenes = "standard"

@@ -21,6 +21,7 @@ from tinyvla_ros.start.graph import (
     sim_eval_graph,
 )
 from tinyvla_ros.start.parameter_file import check_parameter_file
+from training.experiments.options import EvaluationOptions
 
 ROBOT = str(share_directory() / "config" / "robots" / "metaworld.yaml")
 NODES = ["/arm_1/eval_node", "/arm_1/policy_node"]
@@ -55,6 +56,10 @@ def test_the_default_directory_has_the_time_and_is_not_made(
     assert re.fullmatch(r"sim_eval-\d{8}-\d{6}", out.name)
     assert out.parent == tmp_path / "results"
     assert not out.parent.exists()
+
+
+def test_the_default_directory_of_evaluate_has_the_time_as_well():
+    assert re.fullmatch(r"results/evaluate-\d{8}-\d{6}", str(EvaluationOptions().out))
 
 
 def test_a_directory_with_results_is_refused_before_anything_starts(tiny_checkpoint, tmp_path):
