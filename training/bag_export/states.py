@@ -12,6 +12,7 @@ import numpy as np
 
 from tinyvla_ros.core.errors import InputError, unknown
 
+WAY_OUT = "; leave this bag out, or name the --states to store."
 # Stamp (ns) and values by name of a message.
 _Row = tuple[int, Mapping[str, float]]
 
@@ -58,8 +59,8 @@ class States:
     Attributes:
         only: these, in this order, and no others are looked at; empty for all that were recorded.
         required: a bag without these is refused.
-        named: of the robot contract. A bag in which one of these has bad values is refused;
-            any other is left out.
+        named: of the robot contract. A bag in which one of these is not finite is refused; any
+            other is left out.
     """
 
     only: tuple[str, ...] = ()
@@ -68,7 +69,7 @@ class States:
 
     @property
     def needed(self) -> frozenset[str]:
-        """States that cannot be left out because of bad values."""
+        """States that cannot be left out."""
         return frozenset(self.only) or self.named.union(self.required)
 
 
@@ -83,11 +84,12 @@ def find_states(path: Path, topics: Mapping[str, Sequence[_Row]], joint_names: M
         states: which are wanted.
 
     Raises:
-        InputError: a topic has no values at all, a state that is needed is missing or bad.
+        InputError: a topic has no values at all, or stamps that go back; a state comes in
+            messages with different others; one that is needed is not finite or missing.
     """
     state_names = {joint: state for state, joint in joint_names.items()}
     found: dict[str, Series] = {}
-    notes: dict[str, None] = {}
+    notes: list[str] = []
     known: dict[str, None] = {}
     for topic, rows in topics.items():
         rows = [(t, {state_names.get(n, n): v for n, v in row.items()}) for t, row in rows]
@@ -103,19 +105,20 @@ def find_states(path: Path, topics: Mapping[str, Sequence[_Row]], joint_names: M
             if isinstance(result, Series):
                 found[name] = result
             elif name in states.needed:
-                raise result
+                raise InputError(f"{path}: {result}{WAY_OUT}")
             else:
-                why = str(result).removeprefix(f"{path}: ")
-                notes[f"without state {name!r}: {why}"] = None
+                notes.append(f"without state {name!r}, because {result}")
     for name in (*states.only, *states.required):
         if name not in found:
             raise InputError(f"{path}: {unknown('state', name, known)}")
-    return {n: found[n] for n in states.only or found}, list(notes)
+    notes += [f"without state {n!r}, which the robot contract names and no message has"
+              for n in sorted(states.named.difference(known)) if not states.only]
+    return {n: found[n] for n in states.only or found}, notes
 
 
 def _topic_states(path: Path, topic: str, rows: Sequence[_Row], joint_names: Mapping[str, str]
-                  ) -> dict[str, Series | InputError]:
-    """Return the series of every state of a topic, or why it has none.
+                  ) -> dict[str, Series | str]:
+    """Return the series of every state of a topic, or why it cannot be stored.
 
     Messages with the same names are one series, in whatever order they name them. Messages
     without any, such as those with velocities alone, are passed over.
@@ -125,31 +128,29 @@ def _topic_states(path: Path, topic: str, rows: Sequence[_Row], joint_names: Map
         if row:
             groups[frozenset(row)].append((stamp, row))
     several = Counter(name for names in groups for name in names)
-    result: dict[str, Series | InputError] = {}
+    result: dict[str, Series | str] = {}
     for group in sorted(groups.values(), key=lambda rows: list(rows[0][1])):
+        times = [stamp for stamp, _ in group]
         for name in group[0][1]:
-            joint = joint_names.get(name, name)
-            try:
-                if several[name] > 1:
-                    # The policy node prefers the message with more of its own joints, and which
-                    # those are is not known here.
-                    raise InputError(f"{path}: joint {joint!r} comes in different messages of "
-                                     f"{topic}; let one publisher send it, always with the same "
-                                     "others, or name the --states to store.")
-                result[name] = _finite(path, topic, joint, [t for t, _ in group],
-                                       [row[name] for _, row in group])
-            except InputError as err:
-                result[name] = err
+            joint, values = joint_names.get(name, name), [row[name] for _, row in group]
+            if several[name] > 1:
+                # The policy node prefers the message with more of its own joints, and which
+                # those are is not known here.
+                raise InputError(f"{path}: joint {joint!r} comes in different messages of "
+                                 f"{topic}; let one publisher send it, always with the same "
+                                 "others, or name the --states to store.")
+            result[name] = _not_finite(topic, joint, times, values) or \
+                series(path, f"{topic} ({joint})", times, values)
     return result
 
 
-def _finite(path: Path, topic: str, joint: str, times: list[int], values: list[float]) -> Series:
+def _not_finite(topic: str, joint: str, times: list[int], values: list[float]) -> str:
+    """Return what is not finite, empty if all is."""
     with np.errstate(over="ignore"):
         wrong = ~np.isfinite(np.float32(values))  # as they are stored
-    if wrong.any():
-        at = int(np.argmax(wrong))
-        twice = " or named twice" if np.isnan(values[at]) else ""
-        raise InputError(f"{path}: {topic} at {times[at] / 1e9:.3f} s: {joint!r} is {values[at]}"
-                         f"{twice}, and not finite in {wrong.sum()} of {len(values)} messages; "
-                         "leave this bag out, or name the --states to store.")
-    return series(path, f"{topic} ({joint})", times, values)
+    if not wrong.any():
+        return ""
+    at = int(np.argmax(wrong))
+    twice = " or named twice" if np.isnan(values[at]) else ""
+    return (f"{joint!r} of {topic} is {values[at]}{twice} at {times[at] / 1e9:.3f} s, and not "
+            f"finite in {wrong.sum()} of {len(values)} messages")

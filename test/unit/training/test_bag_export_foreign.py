@@ -81,7 +81,8 @@ def test_a_joint_that_the_robot_does_not_use_may_be_nan(tmp_path, capsys):
 def test_a_joint_of_the_contract_must_be_finite(tmp_path, capsys):
     sent = _with_joint(bags.lockstep(12), lambda i: ("joint_2", math.nan if i == 7 else 0.1))
     text = bags.refusal(bags.write(tmp_path / "bag", sent), tmp_path, capsys)
-    assert "'joint_2' is nan or named twice, and not finite in 1 of" in text
+    assert "'joint_2' of /joint_states is nan or named twice" in text
+    assert "not finite in 1 of 12 messages" in text
     assert "--states" in text
 
 
@@ -93,10 +94,20 @@ def test_a_joint_named_twice_is_refused_or_left_out(tmp_path, capsys):
             message.message.name = [*message.message.name, "joint_2", "finger", "finger"]
             message.message.position = np.append(message.message.position, [9.0, 0.1, 0.2])
     bag = bags.write(tmp_path / "bag", sent)
-    assert "'joint_2' is nan or named twice" in bags.refusal(bag, tmp_path, capsys)
+    text = bags.refusal(bag, tmp_path, capsys)
+    assert "'joint_2' of /joint_states is nan or named twice" in text
     assert bags.export(tmp_path / "data", bag, "--states", "joint_1", "ee_x") == 0
     capsys.readouterr()
     assert "'finger'" in bags.refusal(bag, tmp_path, capsys, "--states", "joint_1", "finger")
+
+
+def test_a_joint_of_the_contract_that_never_came_is_noted(tmp_path, capsys):
+    sent = bags.lockstep(12)
+    for message in sent:
+        if message.topic == "/joint_states":
+            message.message.name = ["joint_1", "other"]
+    assert bags.export(tmp_path / "data", bags.write(tmp_path / "bag", sent)) == 0
+    assert "without state 'elbow'" in capsys.readouterr().out
 
 
 def test_values_beyond_float32_are_refused(tmp_path, capsys):
