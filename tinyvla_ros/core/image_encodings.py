@@ -67,8 +67,11 @@ def _packed(pixel: int, code: int | None) -> _ToRgb:
 
 def _nv24(rows: np.ndarray, width: int) -> np.ndarray:
     height, step = len(rows) // 3, rows.shape[1]
-    color = rows[height:].reshape(height, 2 * step)[:, :2 * width].reshape(height, width, 2)
-    return cv2.transform(np.dstack([rows[:height, :width], color]), _YUV_TO_RGB)
+    yuv = np.empty((height, width, 3), np.uint8)
+    yuv[..., 0] = rows[:height, :width]
+    color = rows[height:].reshape(height, 2 * step)[:, :2 * width]
+    yuv[..., 1], yuv[..., 2] = color[:, ::2], color[:, 1::2]
+    return cv2.transform(yuv, _YUV_TO_RGB)
 
 
 def _yuv422(code: int) -> _Encoding:
