@@ -31,9 +31,12 @@ class Normalizer:
     def fit(cls, states: torch.Tensor, actions: torch.Tensor) -> Normalizer:
         """Fit to data: states (N, len(state)), actions (M, channels)."""
         states = states.double()
+        std = states.std(0).clamp(min=MIN_STD)
+        # What never moved is no measure of how far it may: on the robot it may be elsewhere.
+        std = torch.where(states.amax(0) == states.amin(0), 1.0, std)
         low, high = actions.amin(0), actions.amax(0)
         flat = (high - low) < 1e-6  # a constant channel: any non-empty range around it
-        return cls(states.mean(0).float(), states.std(0).clamp(min=MIN_STD).float(),
+        return cls(states.mean(0).float(), std.float(),
                    torch.where(flat, low - 1, low).float(),
                    torch.where(flat, high + 1, high).float())
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from harness.datasets import (
     SIZE,
@@ -25,6 +26,7 @@ from harness.datasets import (
 from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.config import ActionSpec, CameraSpec
+from tinyvla_ros.policy.normalizer import Normalizer
 from training.data.dataset import load_demonstrations
 from training.data.lerobot_reader import read_tables
 from training.data_check.check import check
@@ -179,3 +181,11 @@ def test_a_video_with_b_frames_gives_every_row_its_own_image(root):
 def test_a_number_of_frames_that_is_none_is_refused(root, frames):
     edit_info(root, lambda i: i.update(total_frames=frames))
     refused(root, "total_frames", repr(frames))
+
+
+def test_a_state_that_never_moved_in_training_may_be_elsewhere_on_the_robot():  # 211
+    states = torch.tensor([[0.3, 0.1], [0.3, 0.2], [0.3, 0.6]])
+    normalizer = Normalizer.fit(states, torch.zeros(3, 1))
+    np.testing.assert_allclose(normalizer.state(states)[:, 0], 0.0, atol=1e-6)
+    assert abs(float(normalizer.state(torch.tensor([0.5, 0.2]))[0])) <= 1.0
+    assert torch.isfinite(normalizer.action(torch.zeros(3, 1))).all()
