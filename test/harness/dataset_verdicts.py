@@ -178,6 +178,12 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
             ("2 pi", "angle")),
         Row("an angle that wraps at 180 degrees", state(2, turning(360.0)), WARNED,
             ("360", "angle")),
+        Row("an angle that wraps, noted as `continuous`", lambda r: (
+            state(2, turning(2 * np.pi))(r), feature(STATE, continuous=["angle"])(r)), ACCEPTED),
+        Row("degrees, noted as `continuous` in radians", lambda r: (
+            state(2, turning(360.0))(r), feature(STATE, continuous=["angle"])(r)), REFUSED,
+            ("360", "6.28")),
+        Row("`continuous: true` for all", feature(STATE, continuous=True), REFUSED, ("True",)),
         Row("a state that never changes", state(2, 0.5), WARNED, ("angle", "0.5")),
         Row("`stats.json` of other data", stale_statistics, WARNED, ("stats.json",)),
     ),

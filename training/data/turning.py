@@ -80,6 +80,24 @@ def read_turning(features: dict, state: Sequence[str], action: ActionSpec) -> Tu
                    columns, action.horizon)
 
 
+def noted_turns(features: dict, name: str) -> dict[str, float]:
+    """Return one turn of every state or action channel of which a feature notes it.
+
+    Args:
+        features: those of ``meta/info.json``.
+        name: ``observation.state`` or ``action``; others have no notes.
+
+    Raises:
+        InputError: a note cannot be used.
+    """
+    if name not in ("observation.state", "action"):
+        return {}
+    states = _note(features, "observation.state", 2 * math.pi)
+    if name == "observation.state":
+        return states
+    return {n: states[s] for n, s in _note(features, "action", None).items() if s in states}
+
+
 def turn_states(turning: Turning, states: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Return (frames, state) float32 states as a policy sees them."""
     turns = np.array([dict(turning.states).get(name, 0.0) for name in names])

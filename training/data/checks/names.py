@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -66,7 +66,12 @@ def action_columns(features: dict, action: ActionSpec, fps: float) -> np.ndarray
 def left_out(features: dict, action: ActionSpec) -> list[str]:
     """Return the names of actions that are none of the wanted channels."""
     return [name for name in value_names(features["action"]) or []
-            if _channel_and_step(name, action.channels)[0] is None]
+            if channel_of(name, action.channels) is None]
+
+
+def channel_of(name: str, channels: Collection[str]) -> str | None:
+    """Return the channel that the name of a value names, at whatever control step."""
+    return _channel_and_step(name, channels)[0]
 
 
 def without_names(feature: dict, channels: Sequence[str] | None = None) -> bool:
@@ -146,7 +151,7 @@ def _listed(steps: dict) -> str:
     return ", ".join(map(str, sorted(steps)))
 
 
-def _channel_and_step(name: str, channels: Sequence[str]) -> tuple[str | None, int | None]:
+def _channel_and_step(name: str, channels: Collection[str]) -> tuple[str | None, int | None]:
     """Return the channel that a name names and its control step, None for what it does not."""
     if name in channels:
         return name, None

@@ -11,6 +11,7 @@ import numpy as np
 from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.language_config import check_text, fold
+from training.data.checks.names import channel_of
 from training.data.checks.values import (
     DISCRETE_VALUES,
     SATURATED_SHARE,
@@ -25,6 +26,7 @@ from training.data.lerobot_format import (
     number_type,
 )
 from training.data.lerobot_reader import Tables
+from training.data.turning import noted_turns
 
 SHOWN = 5
 STATISTICS = ("min", "mean", "max")
@@ -74,8 +76,14 @@ def check_feature(tables: Tables, name: str, used: Collection[int] | None
     values, floating = tables.column(name), feature["dtype"].startswith("float")
     names = channel_names(feature) or [str(i) for i in range(feature_size(feature))]
     findings, rows = [], []
+    try:
+        turns = noted_turns(tables.info["features"], name)
+    except InputError as err:
+        findings.append(Finding("angle", str(err)))
+        turns = {}
     for i, (column, channel) in enumerate(zip(values.T, names, strict=True)):
-        findings += channel_findings(tables, name, channel, column, used is None or i in used)
+        findings += channel_findings(tables, name, channel, column, used is None or i in used,
+                                     turns.get(channel_of(channel, turns)))
         good = column[np.isfinite(column)]
         rows.append(_describe(good))
         if floating and name not in INDEX_COLUMNS and len(values) > 1:

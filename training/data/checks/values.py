@@ -85,8 +85,8 @@ def wraps(values: np.ndarray, first: np.ndarray) -> tuple[str, np.ndarray]:
     return none
 
 
-def channel_findings(tables: Tables, name: str, channel: str, values: np.ndarray, used: bool
-                     ) -> Iterator[Finding]:
+def channel_findings(tables: Tables, name: str, channel: str, values: np.ndarray, used: bool,
+                     noted: object = None) -> Iterator[Finding]:
     """Check (frames,) numbers of one channel.
 
     Args:
@@ -95,6 +95,8 @@ def channel_findings(tables: Tables, name: str, channel: str, values: np.ndarray
         channel: name of the channel.
         values: as stored.
         used: whether training reads them: what it cannot read right is an error then.
+        noted: one turn, where the dataset notes that the channel turns without end: training
+            unwraps it then.
     """
     what = f"'{name}' ({channel})"
 
@@ -133,13 +135,20 @@ def channel_findings(tables: Tables, name: str, channel: str, values: np.ndarray
     first = np.zeros(len(values), bool)
     first[episode_starts(tables)] = True
     turn, rows = wraps(values.astype(np.float64), first)
-    if len(rows):
-        row = int(rows[0])
-        yield Finding("angle", f"{what} jumps from {values[row - 1]:.4g} to {values[row]:.4g} "
-                      f"into {tables.frame_name(row)}, close to a whole turn ({turn}), "
-                      f"{len(rows)} times in all: an angle that wraps is no number to learn; "
-                      "unwrap it, for bags by 'continuous: true' in the robot contract and a new "
-                      "export.", error=False)
+    if not len(rows):
+        return
+    row = int(rows[0])
+    jump = f"{what} jumps from {values[row - 1]:.4g} to {values[row]:.4g} into " \
+        f"{tables.frame_name(row)}"
+    if noted is None:
+        yield Finding("angle", f"{jump}, close to a whole turn ({turn}), {len(rows)} times in all:"
+                      " an angle that wraps is no number to learn; note it as 'continuous' in "
+                      "meta/info.json, or export bags again with 'continuous: true' in the robot "
+                      "contract.", error=False)
+    elif isinstance(noted, int | float) and abs(noted - TURNS[turn]) > 0.01 * noted:
+        yield Finding("angle", f"{jump}, a turn of {turn}, and 'continuous' in meta/info.json "
+                      f"gives one turn as {noted:.6g}; correct it to {TURNS[turn]:.6g}.",
+                      error=used)
 
 
 def limit_findings(tables: Tables, actions: np.ndarray, action: ActionSpec,
