@@ -8,25 +8,16 @@ import rclpy
 from rcl_interfaces.msg import ParameterValue
 from rclpy.parameter import Parameter
 
+from harness.node_parameters import MODELS, OF_RCLPY
 from harness.parameters import ParameterTool
 from harness.processes import Output, start, stop
-from sim_bridge.nodes.eval_node import EvaluationParameters
-from sim_bridge.nodes.sim_bridge_node import BridgeParameters
 from tinyvla_ros.core.options import settable
 from tinyvla_ros.core.resources import default_robot
 from tinyvla_ros.dry_run.untrained import INSTRUCTION
-from tinyvla_ros.nodes.dry_run_arm_node import DryRunArmParameters
-from tinyvla_ros.nodes.dry_run_report_node import DryRunReportParameters
-from tinyvla_ros.nodes.episode_recorder_node import RecorderParameters
-from tinyvla_ros.nodes.policy_parameters import PolicyNodeParameters
 from tinyvla_ros.start.executables import PACKAGES
 from tinyvla_ros.start.graph import DryRunOptions, NodeDescription, dry_run_graph
 from tinyvla_ros.start.local_launch import node_command
 
-MODELS = {"policy_node": PolicyNodeParameters, "dry_run_arm_node": DryRunArmParameters,
-          "dry_run_report_node": DryRunReportParameters,
-          "episode_recorder_node": RecorderParameters, "sim_bridge_node": BridgeParameters,
-          "eval_node": EvaluationParameters}
 SIMULATION = ("sim_bridge_node", "eval_node")  # a robot of its own, so in a namespace of its own
 TYPES = {bool: "BOOL", int: "INTEGER", float: "DOUBLE", str: "STRING", list: "STRING_ARRAY"}
 
@@ -77,7 +68,7 @@ def case(request, nodes, tools):
 def test_list_get_and_types_have_every_parameter(case):
     tool, model, process = case
     names = list(model.model_fields)
-    assert set(tool.list()) == {*names, "use_sim_time", "start_type_description_service"}
+    assert set(tool.list()) == {*names, *OF_RCLPY}
     values = dict(zip(names, tool.get(*names), strict=True))
     for name in values.keys() & process.given.keys():
         assert values[name] == process.given[name]

@@ -80,8 +80,10 @@ class ParameterTool:
         return self._call("set_parameters_atomically", request).result
 
     def _call(self, service: str, request):
-        self.wait()
-        future = self._clients[service].call_async(request)
+        client = self._clients[service]
+        if not client.service_is_ready():
+            self.wait()
+        future = client.call_async(request)
         self._executor.spin_until_future_complete(future, LIMIT_S)
         assert future.done(), f"{self._name} does not answer {service}"
         return future.result()

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parameter model of every node."""
+
+from __future__ import annotations
+
+from sim_bridge.nodes.eval_node import EvaluationParameters
+from sim_bridge.nodes.sim_bridge_node import BridgeParameters
+from tinyvla_ros.nodes.dry_run_arm_node import DryRunArmParameters
+from tinyvla_ros.nodes.dry_run_report_node import DryRunReportParameters
+from tinyvla_ros.nodes.episode_recorder_node import RecorderParameters
+from tinyvla_ros.nodes.policy_parameters import PolicyNodeParameters
+
+MODELS = {"policy_node": PolicyNodeParameters, "dry_run_arm_node": DryRunArmParameters,
+          "dry_run_report_node": DryRunReportParameters,
+          "episode_recorder_node": RecorderParameters, "sim_bridge_node": BridgeParameters,
+          "eval_node": EvaluationParameters}
+OF_RCLPY = ("use_sim_time", "start_type_description_service")
