@@ -81,11 +81,14 @@ class BagMessage(_Timed):
 def header_stamp(data: bytes) -> int:
     """Return the stamp (ns) of a serialized message that begins with a std_msgs/Header.
 
-    Nothing else is decoded. Bytes that are too short for it give 0 or nonsense, and no error.
+    Nothing else is decoded. Bytes that are too short for it give 0 or nonsense, and no error; a
+    stamp with a second or more of nanoseconds, which is none, gives 0.
     """
     order = "little" if len(data) > 1 and data[1] & 1 else "big"
-    return (int.from_bytes(data[4:8], order, signed=True) * 1_000_000_000
-            + int.from_bytes(data[8:12], order))
+    ns = int.from_bytes(data[8:12], order)
+    if ns >= 1_000_000_000:
+        return 0
+    return int.from_bytes(data[4:8], order, signed=True) * 1_000_000_000 + ns
 
 
 def as_jpeg(data: bytes, quality: int) -> bytes:

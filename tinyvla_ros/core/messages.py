@@ -24,11 +24,15 @@ def time_to_ns(time) -> int:
 
 
 def stamp_to_ns(stamp) -> int:
-    """Return a builtin_interfaces/Time in nanoseconds; zero (unstamped) is an error."""
+    """Return a builtin_interfaces/Time in nanoseconds; zero (unstamped) is an error.
+
+    So are nanoseconds that make a second.
+    """
     ns = time_to_ns(stamp)
-    if ns <= 0:
-        raise MessageError(f"The header stamp is {stamp.sec}.{stamp.nanosec:09d}; a stamp later "
-                           "than zero is needed, set it when the data is captured.")
+    if ns <= 0 or stamp.nanosec >= 1_000_000_000:
+        raise MessageError(f"The header stamp is {stamp.sec} s and {stamp.nanosec} ns; a stamp "
+                           "later than zero, with less than 1000000000 ns, is needed, set it "
+                           "when the data is captured.")
     return ns
 
 

@@ -160,6 +160,8 @@ def test_pose_must_be_finite():
 def test_unstamped_is_refused():
     with pytest.raises(MessageError, match="stamp"):
         stamp_to_ns(stamp(0, 0))
+    with pytest.raises(MessageError, match="2000000000 ns"):
+        stamp_to_ns(stamp(5, 2_000_000_000))
 
 
 @given(st.integers(1, 40), st.integers(1, 10**18), st.integers(0, 2**32 - 1))

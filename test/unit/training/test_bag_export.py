@@ -74,6 +74,13 @@ def _wrong_type(sent):
             bags.Sent("/ee_pose", kind, WALL_NS, bags.make(kind, data="not a pose"))]
 
 
+def _two_seconds_of_nanoseconds(sent):
+    """Such a stamp would lie two seconds later."""
+    joint = next(s for s in sent if s.topic == "/joint_states")
+    joint.message.header.stamp.nanosec = 2 * 10**9
+    return sent
+
+
 def _observation(stamp: int, log: int) -> list[bags.Sent]:
     return [bags.joints(stamp, {"joint_1": 0.0, "joint_2": 0.0}, log), bags.pose(stamp, 0.0, log),
             *(bags.image(c, stamp, 0, log) for c in bags.CAMERAS)]
@@ -83,6 +90,7 @@ def _observation(stamp: int, log: int) -> list[bags.Sent]:
     (_go_back, {}, "stamps of /camera/front/image_raw go back by"),
     (_jump_ahead, {}, "jump ahead by"),
     (_overlapping_joints, {}, "joint 'joint_2' comes in different messages of /joint_states"),
+    (_two_seconds_of_nanoseconds, {}, "without a stamp"),
     (_wrong_type, {}, "/ee_pose has messages of type std_msgs/msg/String"),
     (lambda sent: [], {}, "Unknown topic of camera front"),
     (lambda sent: [s for s in sent if s.topic != "/ee_pose"], {}, "topic of ee_pose"),
