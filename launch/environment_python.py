@@ -91,8 +91,8 @@ class Graph:
         # If it made something for the run, it waits for the end of its stdin, and so of this
         # process, to delete it. In a session of its own, so that Ctrl-C does not reach it.
         process = subprocess.Popen(
-            [self.python, "-c", _DESCRIBE, name], text=True, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, start_new_session=True)
+            [self.python, "-c", _DESCRIBE, name], text=True, encoding="utf-8",
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
         # This thread keeps the process object, and so its stdin, until it ends.
         threading.Thread(target=process.wait, daemon=True).start()
         process.stdin.write(json.dumps(values) + "\n")

@@ -189,7 +189,7 @@ def test_a_sourced_ros_is_used(tmp_path, ros):
     machine = Machine(tmp_path, "3.12")
     machine.set_up()
     anew(machine, "jazzy", "wheels", **ros, PYTHON="python3.12")
-    assert "wheels" in machine.plan(**ros | {"ROS_DISTRO": ""}, PYTHON="python3.12").stdout
+    assert "jazzy" not in machine.plan(**ros | {"ROS_DISTRO": ""}, PYTHON="python3.12").stdout
 
 
 def test_the_name_of_a_distribution_alone_is_no_ros(tmp_path):

@@ -56,6 +56,7 @@ def test_the_bare_python_is_bare():
                                         text=True, check=False).stderr
 
 
+@pytest.mark.simulator
 def test_nodes_are_described_by_the_active_environment(tmp_path, tiny_checkpoint):
     done = graph("sim_eval", checkpoint=tiny_checkpoint, tasks="reach-v3 button-press-v3",
                  out=tmp_path / "out", namespace="/arm_1", log_level="warn")
@@ -83,7 +84,7 @@ def test_a_checkout_in_the_present_directory_is_not_taken_for_the_package(
     ("sim_eval", {"tasks": "reach-v2"}, "'reach-v3'"),
     ("sim_eval", {"tasks": ""}, "at least one"),
     ("sim_eval", {"episodes": "many"}, "many"),
-    ("sim_eval", {"checkpoint": "/nowhere"}, "/nowhere"),
+    pytest.param("sim_eval", {"checkpoint": "/nowhere"}, "/nowhere", marks=pytest.mark.simulator),
     ("sim_eval", {"namespace": "arm-1"}, "arm-1"),
     ("policy", {"robot": "/nowhere.yaml"}, "/nowhere.yaml"),
     ("policy", {"params_file": "/nowhere.yaml"}, "/nowhere.yaml"),

@@ -48,7 +48,8 @@ def test_a_profile_that_fast_dds_would_pass_over_is_refused(name, text, tmp_path
         check_ros_environment(environment)
 
 
-@pytest.mark.parametrize("command", ["dry-run", "sim-eval"])
+@pytest.mark.parametrize("command", [
+    "dry-run", pytest.param("sim-eval", marks=pytest.mark.simulator)])
 def test_nodes_that_could_not_find_each_other_do_not_start(command, monkeypatch, capfd, tmp_path):
     pytest.importorskip("rclpy")
     monkeypatch.chdir(tmp_path)

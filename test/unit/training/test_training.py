@@ -46,6 +46,7 @@ def recipe(**optimization) -> Recipe:
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
+    pytest.importorskip("metaworld", reason="collects with the simulator")
     root = tmp_path_factory.mktemp("data") / "demos"
     collect(TASKS, 2, 0, root, workers=1, size=48)
     return root
