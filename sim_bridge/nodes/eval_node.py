@@ -20,6 +20,7 @@ from tinyvla_ros.core.resources import default_checkpoint
 from tinyvla_ros.nodes.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.run_guard import RunGuard
 from tinyvla_ros.nodes.runner import EPISODE_QOS, OK, SENSOR_QOS, WARN, Diagnostics, run_node
+from tinyvla_ros.nodes.topics import subscribe_to_all
 from tinyvla_ros.policy.config import PolicyConfig
 
 
@@ -62,7 +63,7 @@ class EvalNode(Node):
             self.create_subscription(
                 Image, f"camera/{camera}/image_raw",
                 lambda msg, camera=camera: self._on_image(camera, msg), SENSOR_QOS)
-        self.create_subscription(DiagnosticStatus, "episode", self._on_episode, EPISODE_QOS)
+        subscribe_to_all(self, DiagnosticStatus, "episode", self._on_episode, EPISODE_QOS.depth)
         self._diagnostics = Diagnostics(self, "evaluation", "", self._describe)
 
     def close(self) -> None:

@@ -198,6 +198,60 @@ def test_two_publishers_on_one_topic_are_recorded_and_no_loss_is_claimed(graph):
         assert f"lost {a.topic_name}" not in bag.custom
 
 
+def test_publishers_that_keep_messages_and_that_do_not_are_recorded_on_one_topic(graph):
+    """As the instruction of a bridge, and an operator's ``ros2 topic pub``."""
+    kept = graph.publisher(String, LATCHED)
+    kept.publish(String(data="kept"))
+    best_effort = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
+    others = [graph.node.create_publisher(String, kept.topic_name, qos)
+              for qos in (10, best_effort)]
+    for other in others:
+        graph.until(other.get_subscription_count, "a subscription that takes it")
+    a = graph.publisher(String)
+    graph.publish_event("begin", index=0)
+    a.publish(String(data="x"))
+    graph.until(lambda: any(v.key == f"messages {a.topic_name}" for v in
+                            graph.statuses[-1].values), "the message that begins the bag")
+    for i, publisher in enumerate((kept, *others)):
+        publisher.publish(String(data=f"live {i}"))
+    graph.publish_event("end")
+    (path,) = graph.recorded(1)
+    found = texts(path, kept.topic_name)
+    assert sorted(found) == ["kept", "live 0", "live 1", "live 2"], "each of them once"
+
+
+def test_the_end_of_another_run_does_not_end_an_episode(graph):
+    a = graph.publisher(String)
+    graph.publish_event("begin", index=0, run="mine")
+    a.publish(String(data="1"))
+    graph.publish_event("end", index=7, success=True, run="other")
+    graph.output.wait_for("'end' of run other")
+    a.publish(String(data="2"))
+    graph.publish_event("end", success=False, run="mine")
+    (path,) = graph.recorded(1)
+    assert texts(path, a.topic_name) == ["1", "2"]
+    with Bag(path) as bag:
+        assert (bag.custom["run"], bag.custom["outcome"]) == ("mine", "failure")
+
+
+def test_two_cameras_on_one_topic_are_named_in_the_bag(graph):
+    camera = graph.publisher(Image)
+    second = graph.node.create_publisher(Image, camera.topic_name, 10)
+    graph.until(lambda: graph.statuses and camera.topic_name in graph.statuses[-1].message,
+                "the status")
+    graph.publish_event("begin", index=0)
+    graph.until(lambda: any(v.key == f"publishers {camera.topic_name}"
+                            for v in graph.statuses[-1].values), "the names")
+    msg = Image()
+    fill_image(msg, np.zeros((4, 4, 3), np.uint8))
+    for publisher in (camera, second):
+        publisher.publish(msg)
+    graph.publish_event("end")
+    (path,) = graph.recorded(1)
+    with Bag(path) as bag:
+        assert bag.custom[f"publishers {camera.topic_name}"] == "/source, /source"
+
+
 def test_a_topic_with_two_types_is_named_and_the_rest_recorded(graph):
     name = next(_names)
     context = rclpy.Context()  # one process may not even offer both

@@ -13,7 +13,6 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from pydantic import Field
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy
 from rclpy.serialization import deserialize_message
 from std_srvs.srv import SetBool, Trigger
 
@@ -31,15 +30,10 @@ from tinyvla_ros.core.files import checkpoint_digest
 from tinyvla_ros.core.options import Settable
 from tinyvla_ros.core.run_claims import RunMember
 from tinyvla_ros.nodes.declare_parameters import declare_parameters
+from tinyvla_ros.nodes.recorded_topics import RecordedTopics
 from tinyvla_ros.nodes.run_guard import RunGuard
 from tinyvla_ros.nodes.runner import ERROR, OK, WARN, Diagnostics, run_node
-from tinyvla_ros.nodes.topics import (
-    fits,
-    matching_qos,
-    message_class,
-    offered_qos,
-    patterns,
-)
+from tinyvla_ros.nodes.topics import fits, message_class, offered_qos, patterns
 
 EVENT = "diagnostic_msgs/msg/DiagnosticStatus"
 # Periods of looking for new topics and of sorting messages, s.
@@ -95,8 +89,12 @@ class EpisodeRecorderNode(Node):
         self._writer = WriterThread(Path(p.out), p.compression, p.buffer_mb * 1_000_000,
                                     p.min_free_mb * 1_000_000)
         self._sorter = EpisodeSorter(self._writer, (self._events, "/diagnostics"))
-        self._subscribed: dict[str, object] = {}  # topic -> subscription; None if not recorded
-        self._reported: set[str] = set()  # topics and failures that are in the log already
+        self._topics = RecordedTopics(
+            self, self._events, self._is_wanted, self._on_topic, self._sorter.latch,
+            self._sorter.stop_counting_losses, self._on_message)
+        self._reported: set[str] = set()  # failures that are in the log already
+        self._run = ""  # whose episode is recorded; empty if its `begin` does not say
+        self._ignored = ""
         # An episode that began before this node started, and may have ended by now.
         self._earlier_begin: tuple[int, dict[str, str]] | None = None
         self.create_service(Trigger, "~/begin", self._on_begin)
@@ -107,9 +105,9 @@ class EpisodeRecorderNode(Node):
         self.create_timer(TICK_S, self._tick, clock=steady)
 
     def _begin_to_listen(self) -> None:
-        self.create_timer(DISCOVERY_S, self._discover,
+        self.create_timer(DISCOVERY_S, self._topics.discover,
                           clock=Clock(clock_type=ClockType.STEADY_TIME))
-        self._discover()
+        self._topics.discover()
         self.get_logger().info(f"recording episodes to {Path(self._options.out).resolve()}")
 
     def close(self) -> None:
@@ -131,63 +129,28 @@ class EpisodeRecorderNode(Node):
 
     # ---- topics ---------------------------------------------------------------------------
 
-    def _discover(self) -> None:
-        for topic, types in self.get_topic_names_and_types():
-            if not self._wanted(topic):
-                continue
-            if len(types) > 1 and topic not in self._reported:
-                self._reported.add(topic)
-                self.get_logger().error(
-                    f"{topic} is published with types {' and '.join(types)}; at most one of them "
-                    "is recorded, rename the other topic.")
-            if topic in self._subscribed:
-                if self.count_publishers(topic) > 1:
-                    self._sorter.stop_counting_losses(topic)
-                continue
-            publishers = self.get_publishers_info_by_topic(topic)
-            if publishers:
-                self._subscribed[topic] = self._subscribe(topic, types, publishers)
-
-    def _wanted(self, topic: str) -> bool:
+    def _is_wanted(self, topic: str) -> bool:
         return topic == self._events or (
             fits(topic, self._include) and not fits(topic, self._exclude))
 
-    def _subscribe(self, topic: str, types: list[str], publishers: list):
-        if len(types) > 1:
-            return None
-        if topic == self._events and types[0] != EVENT:
-            self.get_logger().error(
-                f"{topic} is not recorded, and no episode begins or ends by it: its messages are "
-                f"{types[0]}, episode events are {EVENT}; rename the other topic, or remap "
-                "'episode'.")
-            return None
-        try:
-            kind, described = message_class(types[0]), definition(types[0])
-        except InputError as err:
-            self.get_logger().error(f"{topic} is not recorded: {err}")
-            return None
-        qos = matching_qos(types[0], publishers)
-        offered = [offered_qos(p.qos_profile) for p in publishers]
-        if self._options.jpeg_quality and types[0] == IMAGE:
+    def _on_topic(self, topic: str, kind: str, publishers: list) -> None:
+        if topic == self._events and kind != EVENT:
+            raise InputError(f"no episode begins or ends by it: its messages are {kind}, episode "
+                             f"events are {EVENT}; rename the other topic, or remap 'episode'.")
+        message_class(kind)  # must be installed
+        described, offered = definition(kind), [offered_qos(p.qos_profile) for p in publishers]
+        if self._options.jpeg_quality and kind == IMAGE:
             self._writer.topic(
                 topic, TopicMetadata(f"{topic}/compressed", COMPRESSED_IMAGE,
                                      definition(COMPRESSED_IMAGE), offered),
                 lambda data: as_jpeg(data, self._options.jpeg_quality))
         else:
-            self._writer.topic(topic, TopicMetadata(topic, types[0], described, offered))
-        if qos.durability == DurabilityPolicy.TRANSIENT_LOCAL and topic != self._events:
-            self._sorter.latch(topic, max(1, len(publishers)))
+            self._writer.topic(topic, TopicMetadata(topic, kind, described, offered))
 
-        def callback(data: bytes, info: dict) -> None:
-            # The middleware's time: this thread may be late, most of all for large messages.
-            received = info["received_timestamp"] or time.time_ns()
-            message = RawMessage(topic, received, info["source_timestamp"] or received, data,
-                                 info["publication_sequence_number"] or 0)
-            if topic == self._events:
-                self._on_event(message)
-            self._sorter.add(message, time.monotonic())
-
-        return self.create_subscription(kind, topic, callback, qos, raw=True)
+    def _on_message(self, message: RawMessage) -> None:
+        if message.topic == self._events:
+            self._on_event(message)
+        self._sorter.add(message, time.monotonic())
 
     # ---- episodes -------------------------------------------------------------------------
 
@@ -195,6 +158,8 @@ class EpisodeRecorderNode(Node):
         event = EpisodeEvent.read(deserialize_message(message.data, DiagnosticStatus))
         values = dict(event.values)
         late_s = (message.log_ns - message.publish_ns) / 1e9
+        if self._is_of_another_run(event):
+            return
         if event.kind == BEGIN and late_s > CLOCK_TRUST_S:
             self._earlier_begin = (message.time_ns, values | {"begun_late_s": f"{late_s:.1f}"})
         elif event.kind == BEGIN:
@@ -204,15 +169,31 @@ class EpisodeRecorderNode(Node):
             self._earlier_begin = None
             self._end(message.time_ns, values | {"outcome": event.outcome})
 
+    def _is_of_another_run(self, event: EpisodeEvent) -> bool:
+        """Whether an event would end the episode of a run that goes on without it."""
+        other = self._sorter.recording and self._run and event.run not in ("", self._run)
+        if not other:
+            return False
+        self._ignored = f"{event.kind!r} of run {event.run} came during an episode of {self._run}"
+        self.get_logger().warning(self._ignored)
+        # One that begins ends the other, which may have died: its bag says `interrupted`.
+        return event.kind in (END, ABORT)
+
     def _begin(self, at_ns: int, values: dict[str, str]) -> None:
+        self._run = values.get("run", "")
+        self._topics.several.clear()
+        self._topics.discover()  # who publishes during this episode
         name = safe_name((f"{int(values['index']):04d}" if values.get("index", "").isdigit()
                           else time.strftime("%Y%m%d-%H%M%S"), values.get("task", ""),
                           f"seed{values['seed']}" if "seed" in values else ""))
-        self._sorter.begin(name, at_ns, time.monotonic(), self._metadata | values)
+        namespace = {} if self.get_namespace() == "/" else {"namespace": self.get_namespace()}
+        self._sorter.begin(name, at_ns, time.monotonic(), self._metadata | namespace | values)
         self._diagnostics.publish()
 
     def _end(self, at_ns: int, values: dict[str, str]) -> None:
-        self._sorter.end(at_ns, time.monotonic(), values)
+        several = {f"publishers {t}": names for t, names in self._topics.several.items()}
+        self._sorter.end(at_ns, time.monotonic(), values | several)
+        self._ignored = ""
         self._diagnostics.publish()
 
     def _on_begin(self, request, response):
@@ -261,7 +242,8 @@ class EpisodeRecorderNode(Node):
                              ("lost", sorter.lost)):
             # dict() copies at once; the writer thread may add a topic during the loop.
             values |= {f"{kind} {t}": n for t, n in dict(counts).items()}
-        unreadable = [t for t, s in self._subscribed.items() if s is None]
+        unreadable, several = self._topics.unreadable, self._topics.several
+        values |= {f"publishers {t}": names for t, names in several.items()}
         if writer.failure:
             return ERROR, writer.failure, values
         if writer.dropped:
@@ -269,6 +251,10 @@ class EpisodeRecorderNode(Node):
             return ERROR, f"the disk is too slow: {dropped} messages dropped", values
         if unreadable:
             return WARN, f"not recorded: {', '.join(unreadable)}", values
+        if several:
+            return WARN, f"several publishers: {', '.join(several)}", values
+        if self._ignored:
+            return WARN, self._ignored, values
         return OK, f"recording {sorter.recording}" if sorter.recording else "idle", values
 
 

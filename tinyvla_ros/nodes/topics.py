@@ -8,6 +8,7 @@ import re
 from collections import deque
 from collections.abc import Callable
 
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
@@ -20,6 +21,8 @@ from tinyvla_ros.core.errors import InputError
 # only the newest image, and the middleware never frees the memory of a queue.
 DEPTH, LARGE_DEPTH = 500, 60
 POLICY_DEPTH, POLICY_CAMERA_DEPTH = 20, 2
+# Of several subscriptions of one topic each takes what it can: that is no fault to log.
+QUIET = SubscriptionEventCallbacks(use_default_callbacks=False)
 LARGE = ("sensor_msgs/msg/Image", "sensor_msgs/msg/PointCloud2")
 
 
@@ -55,16 +58,11 @@ def message_class(name: str) -> type:
                          "has it.") from None
 
 
-def matching_qos(kind: str, publishers: list) -> QoSProfile:
-    """Return the most reliable QoS that is compatible with all publishers."""
-    def all_are(name: str, value) -> bool:
-        return all(getattr(p.qos_profile, name) == value for p in publishers)
-    reliable = all_are("reliability", ReliabilityPolicy.RELIABLE)
-    latched = all_are("durability", DurabilityPolicy.TRANSIENT_LOCAL)
-    return QoSProfile(
-        depth=LARGE_DEPTH if kind in LARGE else DEPTH, history=HistoryPolicy.KEEP_LAST,
-        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
-        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE)
+def subscription_qos(kind: str, offered: QoSProfile) -> QoSProfile:
+    """Return the QoS that gets all that a publisher with ``offered`` sends."""
+    return QoSProfile(depth=LARGE_DEPTH if kind in LARGE else DEPTH,
+                      history=HistoryPolicy.KEEP_LAST, reliability=offered.reliability,
+                      durability=offered.durability)
 
 
 def offered_qos(qos: QoSProfile) -> dict:
@@ -109,7 +107,8 @@ def subscribe_to_all(node: Node, kind: type, topic: str, callback: Callable[[obj
     def subscribe(durability: DurabilityPolicy, is_kept: bool) -> Subscription:
         qos = QoSProfile(depth=depth, durability=durability,
                          reliability=ReliabilityPolicy.RELIABLE)
-        return node.create_subscription(kind, topic, lambda m, i: take(m, i, is_kept), qos)
+        return node.create_subscription(kind, topic, lambda m, i: take(m, i, is_kept), qos,
+                                        event_callbacks=QUIET)
 
     return [subscribe(DurabilityPolicy.TRANSIENT_LOCAL, True),
             subscribe(DurabilityPolicy.VOLATILE, False)]
