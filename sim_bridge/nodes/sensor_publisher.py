@@ -24,7 +24,7 @@ class SensorPublisher:
                        for n in config.cameras}
         self._joints = node.create_publisher(JointState, "joint_states", SENSOR_QOS)
         self._pose = node.create_publisher(PoseStamped, "ee_pose", SENSOR_QOS)
-        self._clock = node.create_publisher(Clock, "/clock", SENSOR_QOS)
+        self._clock = node.create_publisher(Clock, "clock", SENSOR_QOS)
         self._info_messages = {n: _camera_info(config, n) for n in config.cameras}
 
     @property

@@ -10,6 +10,12 @@ import sys
 import pytest
 
 from harness.processes import Output, start, start_node
+from sim_bridge.episodes import plan_episodes
+from sim_bridge.metaworld_env import MetaWorldEnv
+from sim_bridge.rollout import Episode, rollout
+from tinyvla_ros.bags.reader import Bag, find_bags
+from tinyvla_ros.cli.main import main
+from tinyvla_ros.policy.policy import Policy
 
 RECORDER = "episode_recorder_node"
 
@@ -63,3 +69,33 @@ def test_a_second_recorder_is_refused_and_one_that_starts_again_is_not(end, tmp_
     third.wait_for("recording episodes")
     third.process.send_signal(signal.SIGINT)
     assert third.wait_end() == 0
+
+
+def test_runs_in_two_namespaces_go_on_side_by_side_and_each_is_right(tiny_checkpoint, tmp_path):
+    runs = {name: tinyvla("sim-eval", "--checkpoint", str(tiny_checkpoint), "--tasks", task,
+                          "--episodes", "1", "--seed", "4", "--namespace", name, "--record",
+                          "--out", str(tmp_path / name))
+            for name, task in (("left", "reach-v3"), ("right", "button-press-v3"))}
+    for name, run in runs.items():
+        assert run.wait_end() == 0, run.text
+        line = json.loads((tmp_path / name / "episodes.jsonl").read_text())
+        alone = rollout_result(tiny_checkpoint, line["task"], 4)
+        assert (line["steps"], line["success"]) == (alone.steps, alone.success)
+        assert line["return"] == pytest.approx(alone.episode_return, abs=1e-3)
+        (path,) = find_bags(tmp_path / name / "episodes")
+        with Bag(path) as bag:
+            assert (bag.custom["namespace"], bag.custom["task"]) == (f"/{name}", line["task"])
+            assert bag.custom["run"]
+            assert {t for t in bag.topics if not t.startswith(f"/{name}/")} <= {"/diagnostics"}
+            assert bag.topics[f"/{name}/clock"].count > line["chunks"]
+        assert main(["bag", "replay", str(path), "--checkpoint", str(tiny_checkpoint)]) == 0
+
+
+def rollout_result(checkpoint, task: str, seed: int):
+    """Run the same episode in this process."""
+    env = MetaWorldEnv(task)
+    episode = Episode(env, plan_episodes([task], 1, seed)[0])
+    for _ in rollout(Policy(checkpoint), episode):
+        pass
+    env.close()
+    return episode.result()

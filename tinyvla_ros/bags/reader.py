@@ -33,8 +33,8 @@ class Bag(AbstractContextManager):
             and robot_contract.
         recorded_by: ROS distribution and storage as metadata.yaml names them; empty without one.
         start_ns, end_ns: receive times of the first and last message; both 0 if there is none.
-        namespace: of the robot, for names that are relative; ``topics.find_topic`` sets it if it
-            is not given.
+        namespace: of the robot, for names that are relative, as given or recorded;
+            ``topics.find_topic`` sets it if neither is.
         only_namespace: it was given, so that relative names are in it and nowhere else.
 
     Args:
@@ -60,6 +60,8 @@ class Bag(AbstractContextManager):
             raise InputError(_why(self.path, err)) from None
         information = read_information(self.path)
         self.custom: Mapping[str, str] = information.get("custom_data") or _noted(self.path)
+        # Our recorder notes where the run was that it belonged to.
+        self.namespace = self.namespace or self.custom.get("namespace", "").rstrip("/")
         self.recorded_by = (f"ROS {information.get('ros_distro') or 'unknown'}, "
                             f"{information.get('storage_identifier')}") if information else ""
         # Files that the MCAP library can read; rosbags reads the others, without publish times.

@@ -118,6 +118,10 @@ class RunClaims:
         """Return whether a node of this run that fits has settled."""
         return any(c.settled and is_wanted(c) for c in self._of(self.mine.run))
 
+    def of_others(self) -> list[Claim]:
+        """Return the claims of other runs."""
+        return [c for c in list(self._claims.values()) if c.run != self.mine.run]
+
     def _of(self, run: str) -> list[Claim]:
         # list() copies at once: the control thread asks while a callback adds.
         return [c for c in list(self._claims.values()) if c.run == run]

@@ -130,6 +130,9 @@ class EpisodeRecorderNode(Node):
     # ---- topics ---------------------------------------------------------------------------
 
     def _is_wanted(self, topic: str) -> bool:
+        # A recorder that was started alone records what it finds.
+        if self._options.run and self._guard.is_of_another_run(topic):
+            return False
         return topic == self._events or (
             fits(topic, self._include) and not fits(topic, self._exclude))
 

@@ -82,6 +82,11 @@ class RunGuard:
         full = f"{self._node.get_namespace().rstrip('/')}/{name}"
         return self._claims.has_begun(lambda claim: claim.node == full)
 
+    def is_of_another_run(self, topic: str) -> bool:
+        """Return whether a topic belongs to a run that goes on beside this one."""
+        return any(topic in c.topics or (c.group.strip("/") and topic.startswith(f"{c.group}/"))
+                   for c in self._claims.of_others())
+
     def others(self) -> str:
         """Return a sentence about a publisher too many, empty if there is none."""
         for topic, mine in self._topics:

@@ -229,7 +229,8 @@ class _Messages:
         for status in self._bag.decode(message).status:
             values = {v.key: v.value for v in status.values}
             self.mode = values.get("mode", self.mode)
-            if status.name.endswith(": policy"):
+            namespace = self._bag.custom.get("namespace", "").strip("/")
+            if status.name.endswith(": policy") and status.name.startswith(namespace):
                 self.diagnostics.append((message.log_ns, (status.message, values)))
 
 

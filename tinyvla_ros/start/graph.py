@@ -68,12 +68,14 @@ class NodeDescription:
         executable: name under ``lib/tinyvla_ros`` and in ``tinyvla_ros.start.executables``.
         parameters: ROS parameters.
         settings: what all nodes of the graph have in common.
+        remappings: topic of the node -> topic in its place.
         ends_run: whether the run ends when this node exits with 0.
     """
 
     executable: str
     parameters: Mapping[str, object] = field(default_factory=dict)
     settings: NodeSettings = field(default_factory=NodeSettings)
+    remappings: Mapping[str, str] = field(default_factory=dict)
     ends_run: bool = False
 
     def ros_arguments(self) -> list[str]:
@@ -93,7 +95,10 @@ class NodeDescription:
             arguments += ["--enclave", settings.enclave]
         if settings.log_level != "info":
             arguments += ["--log-level", settings.log_level]
+        for name, other in self.remappings.items():
+            arguments += ["-r", f"{name}:={other}"]
         return arguments
+
 
 def as_one_run(nodes: Sequence[NodeDescription], run: str = "") -> list[NodeDescription]:
     """Return the nodes with the id of one run, a new one by default."""
@@ -177,7 +182,9 @@ def sim_eval_graph(options: SimEvalOptions) -> list[NodeDescription]:
                          "wait_for_recorder": options.record}),
         NodeDescription("policy_node",
                         {"checkpoint": checkpoint, **_given(options, "device"), "enabled": True,
-                         **latency, "use_sim_time": True}))
+                         **latency, "use_sim_time": True},
+                        # The bridge's clock, not that of a run in another namespace.
+                        remappings={"/clock": "clock"}))
 
 
 class PolicyOptions(NodeSettings):
