@@ -86,6 +86,8 @@ class NodeDescription:
         """
         settings = self.settings
         arguments = ["--params-file", settings.params_file] if settings.params_file else []
+        for name, other in self.remappings.items():
+            arguments += ["-r", f"{name}:={other}"]
         # What is given last wins, so a parameter here wins over the file.
         for name, value in self.parameters.items():
             str(value).encode()
@@ -95,8 +97,6 @@ class NodeDescription:
             arguments += ["--enclave", settings.enclave]
         if settings.log_level != "info":
             arguments += ["--log-level", settings.log_level]
-        for name, other in self.remappings.items():
-            arguments += ["-r", f"{name}:={other}"]
         return arguments
 
 
