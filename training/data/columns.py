@@ -86,6 +86,11 @@ def column_values(table: pa.Table, name: str, size: int, dtype: np.dtype, path: 
         if nulls and not pa.types.is_floating(chunk.type):
             raise InputError(f"{path}: column '{name}' has empty cells; fill them or remove those "
                              "episodes.")
+        kind = chunk.type
+        if not any(f(kind) for f in (pa.types.is_integer, pa.types.is_floating,
+                                     pa.types.is_boolean)):
+            raise InputError(f"{path}: column '{name}' holds {kind}, meta/info.json declares "
+                             f"{dtype}; make 'dtype' agree (images are 'image').")
         if rows and each != size:
             raise InputError(f"{path}: column '{name}' holds {rows * each} values in {rows} rows, "
                              f"meta/info.json declares {size} per row; make 'shape' agree.")
@@ -98,12 +103,8 @@ def _as_declared(chunk: pa.Array, dtype: np.dtype, name: str, path: Path) -> np.
     """Return numbers in the declared dtype; floating ones as stored, which may be more exact.
 
     Raises:
-        InputError: it holds no numbers, or some that the declared dtype cannot hold.
+        InputError: it holds numbers that the declared dtype cannot hold.
     """
-    kind = chunk.type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
-        raise InputError(f"{path}: column '{name}' holds {kind}, meta/info.json declares {dtype}; "
-                         "make 'dtype' agree (images are 'image').")
     values = chunk.to_numpy(zero_copy_only=False)
     if dtype.kind == "f" and values.dtype.kind == "f":
         return values
