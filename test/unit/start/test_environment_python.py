@@ -157,13 +157,14 @@ def bare_pytest(tmp_path):
     """A folder with pytest and what it needs, for the bare Python."""
     packages = tmp_path / "packages"
     packages.mkdir()
-    for name in ("pytest", "pluggy", "iniconfig", "packaging", "pygments"):
+    needed = ["pytest", "pluggy", "iniconfig", "packaging", "pygments"]
+    if sys.version_info < (3, 11):
+        needed += ["exceptiongroup", "tomli", "typing_extensions"]
+    for name in needed:
         for path in distribution(name).files:
-            top = distribution(name).locate_file(path.parts[0])
-            if top.suffix != ".dist-info" and ".." not in path.parts:
-                target = packages / path.parts[0]
-                if not target.exists():
-                    target.symlink_to(top)
+            top = packages / path.parts[0]
+            if path.parts[0] != ".." and top.suffix != ".dist-info" and not top.exists():
+                top.symlink_to(distribution(name).locate_file(path.parts[0]))
     return packages
 
 
