@@ -24,7 +24,9 @@ import time
 
 import numpy as np
 import pytest
+import yaml
 
+from harness.parameters import ParameterTool
 from harness.processes import LIMIT_S, Output, start, start_node, stop
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.cli.main import main
@@ -174,6 +176,60 @@ def test_the_hand_follows_twists(arm):
     operator.outputs[0].publish(msg)
     operator.until(lambda: operator.until_next("pose").pose.position.x > before + 0.002,
                    "the motion")
+
+
+def lively(robot: RobotContract) -> RobotContract:
+    """Return a contract whose untrained policy goes to and fro by tenths of a radian."""
+    loose = {"velocity": 20.0, "acceleration": None, "jump": 0.5}
+    return robot.model_copy(update={"actions": {
+        n: c.model_copy(update=loose if c.state else {}) for n, c in robot.actions.items()}})
+
+
+def test_a_controller_that_ignores_commands_is_named_by_the_policy(tmp_path):
+    """As after ``ros2 control set_controller_state ... inactive``: its subscription stays."""
+    import rclpy
+    from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+    robot = lively(RobotContract.load(ROBOTS / "ur5e.yaml"))
+    write_untrained_checkpoint(robot, tmp_path)
+    path = tmp_path / "robot.yaml"
+    path.write_text(yaml.safe_dump(robot.model_dump(mode="json", exclude_unset=True)))
+    given = {"robot": str(path), "checkpoint": str(tmp_path)}
+    nodes = [start_node("dry_run_arm_node", **given), start_node(
+        "policy_node", autostart=True, enabled=True, **given)]
+    outputs = [Output(n) for n in nodes]
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    listener, statuses = rclpy.create_node("listener", context=context), []
+    listener.create_subscription(DiagnosticArray, "/diagnostics",
+                                 lambda m: statuses.extend(m.status), 100)
+    tool = ParameterTool("/dry_run_arm_node", listener, context=context)
+
+    def until(level: bytes, word: str) -> DiagnosticStatus:
+        statuses.clear()
+        deadline = time.monotonic() + LIMIT_S
+        while True:
+            for status in statuses:
+                if status.name == "policy_node: policy" and status.level == level and \
+                        word in status.message:
+                    return status
+            assert time.monotonic() < deadline, [s.message for s in statuses]
+            tool.spin()
+
+    try:
+        tool.wait()
+        until(DiagnosticStatus.OK, "running")
+        assert tool.set(follow=False)[0].successful
+        named = until(DiagnosticStatus.WARN, "is its controller active?")
+        values = {v.key: v.value for v in named.values}
+        assert any(joint in named.message for joint in robot.actions)
+        assert int(values[f"subscribers /{robot.outputs[0].topic}"]) == 1
+        assert tool.set(follow=True)[0].successful
+        until(DiagnosticStatus.OK, "running")
+    finally:
+        tool.close()
+        context.try_shutdown()
+        codes = [stop(n) for n in nodes]
+    assert codes == [0, 0], [o.text for o in outputs]
 
 
 def dry_run(*more: str) -> Output:

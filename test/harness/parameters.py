@@ -65,7 +65,11 @@ class ParameterTool:
         deadline = time.monotonic() + LIMIT_S
         while not all(client.service_is_ready() for client in self._clients.values()):
             assert time.monotonic() < deadline, f"{self._name} does not appear"
-            self._executor.spin_once(timeout_sec=0.05)
+            self.spin()
+
+    def spin(self) -> None:
+        """Let the nodes of this process run for a moment."""
+        self._executor.spin_once(timeout_sec=0.05)
 
     def list(self) -> list[str]:
         return list(self._call("list_parameters", srv.ListParameters.Request()).result.names)

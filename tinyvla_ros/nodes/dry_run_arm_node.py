@@ -56,6 +56,9 @@ class DryRunArmParameters(RunMember):
     checkpoint: str = Field("", description="Checkpoint directory: names the states to measure.")
     instruction: Annotated[str, Settable("at any time; it is published then")] = Field(
         "", description="Instruction for the policy; empty for the checkpoint's first one.")
+    follow: Annotated[bool, Settable("at any time; the next command is ignored or followed")] = \
+        Field(True, description="Whether commands are followed; false stands for deactivated "
+              "controllers, which keep their subscriptions and ignore what comes.")
     rate: float = Field(0.0, ge=0.0, le=1000.0, description="Joint states per second; 0 for the "
                         "contract's rate, but at most 100.")
     width: int = Field(320, ge=64, le=4096, description="Width of camera images.")
@@ -83,6 +86,7 @@ class DryRunArmNode(Node):
         self._frames = 0
         self._joint_names = [n for n in config.state if n not in EE_STATE]
         self._rate, self._text = parameters.rate, self._checked_instruction(parameters)
+        self._follow = parameters.follow
         self._instruction = self.create_publisher(String, contract.instruction, LATCHED)
         topics = self._create_sensors()
         self._guard = RunGuard(self, parameters.run, topics[0], topics, on_settled=self._begin)
@@ -100,8 +104,11 @@ class DryRunArmNode(Node):
         text = self._checked_instruction(parameters)
 
         def apply() -> None:
-            self._text = text
-            self._publish_instruction()
+            self._follow = parameters.follow
+            if "instruction" in changed:
+                self._text = text
+                self._publish_instruction()
+            self._diagnostics.publish_if_changed()
 
         return apply
 
@@ -176,6 +183,8 @@ class DryRunArmNode(Node):
             publisher.publish(msg)
 
     def _on_command(self, index: int, msg) -> None:
+        if not self._follow:
+            return
         try:
             self._arm.command(index, msg, self.get_clock().now().nanoseconds)
         except Refused as err:
@@ -191,6 +200,8 @@ class DryRunArmNode(Node):
         fastest = arm.fastest()
         values["largest_velocity"] = f"{fastest} {arm.speed(fastest)}"
         values |= {f"largest_velocity {name}": arm.speed(name) for name in arm.speeds}
+        if not self._follow:
+            return WARN, "commands are ignored, because the parameter follow is false", values
         if arm.refused:
             return WARN, f"commands were refused: {', '.join(arm.refused)}", values
         if not any(arm.accepted.values()):

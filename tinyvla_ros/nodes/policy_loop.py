@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from rclpy.clock import Clock
 
 from tinyvla_ros.arm.contract import LONGEST_BRAKE_S, RobotContract
+from tinyvla_ros.arm.following import Following
 from tinyvla_ros.arm.liveness import ClockSteps
 from tinyvla_ros.arm.plan import Plan
 from tinyvla_ros.arm.supervisor import Supervisor
@@ -65,6 +66,7 @@ class PolicyLoop:
         failure: the exception that ended one of the threads; None if there was none.
         unused: images that led to no plan, by reason; images = plans + unused.
         latencies: of every stage from the stamp of an image to the command.
+        following: whether the arm follows its commands.
 
     Args:
         supervisor: decides; other threads use it only through this class.
@@ -87,6 +89,7 @@ class PolicyLoop:
         self._on_state, self._report, self._on_chunk = on_state, report, on_chunk
         self._run_problem, self._extra_latency = run_problem, extra_latency
         self._ros_time = clock.ros_time_is_active
+        self.following = Following(contract, policy.config.action.channels)
         dt = policy.config.action.dt
         self._period = min(max(dt, SHORTEST_PERIOD_S), LONGEST_PERIOD_S)
         self._replan_ns = round(contract.execution.replan_every * dt * 1e9)
@@ -98,7 +101,8 @@ class PolicyLoop:
         self._problem = ""  # why the arm must not move, from the last control period
         self._clock_steps = ClockSteps()
         self._last = (0.0, 0)  # steady seconds and ROS time of the last control period
-        self._state: tuple[str, str] | None = None  # and reason, from the last control period
+        # State, reason and who does not follow, from the last control period.
+        self._state: tuple[str, str, str] | None = None
         self._closing = False
         self._workers = workers
         self.failure: BaseException | None = None
@@ -112,6 +116,7 @@ class PolicyLoop:
         self._supervisor.activate(enabled)
         self._closing, self._inferred, self._ready = False, None, None
         self._problem, self._clock_steps = "", ClockSteps()
+        self.following.reset()
         self._workers[0].start(self._infer_forever)
         self._workers[1].start(self._control_forever)
 
@@ -262,9 +267,11 @@ class PolicyLoop:
             if step:
                 self._apply(self._supervisor.tick(moment_ns, step))
                 self._supervisor.forget()
+                self.following.reset()
                 self._inputs.clear()
             before, problem = self._problem, self._find_problem(now_s, now_ns)
             self._problem = problem
+            self.following.add(now_ns, self._supervisor.plan, self._inputs.newest_state())
             self._apply(self._supervisor.tick(now_ns, problem))
             with self._wake:
                 ready, self._ready = self._ready, None
@@ -277,7 +284,7 @@ class PolicyLoop:
             if self._supervisor.plan is not None:
                 for output in self._outputs:
                     output.tick(self._supervisor.plan, now_ns)
-            state = (self._supervisor.state, self._supervisor.reason)
+            state = (self._supervisor.state, self._supervisor.reason, self.following.stuck)
         if ready is not None or (before and not problem):
             with self._inputs.changed:
                 self._inputs.changed.notify_all()

@@ -320,7 +320,10 @@ class PolicyNode(LifecycleNode):
         if refused:
             # Not instead of the reason: what was refused need not be the cause.
             return ERROR, refused if state == "running" else f"{reason}; {refused}", values
-        return (OK, "running", values) if state == "running" else (WARN, reason, values)
+        stuck = loop.following.problem
+        if state == "running":
+            return (WARN, stuck, values) if stuck else (OK, "running", values)
+        return WARN, f"{reason}; {stuck}" if stuck and state == "holding" else reason, values
 
 
 def main() -> int:
