@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 from _figures import alternate, print_heading, print_table
 
-from tinyvla_ros.core.messages import image_to_array
+from tinyvla_ros.core.ros.messages import image_to_array
 
 # Encoding -> bytes of a row per pixel, rows of the buffer per row of the image.
 RAW = {"rgb8": (3, 1), "bgr8": (3, 1), "rgba8": (4, 1), "bgra8": (4, 1), "mono8": (1, 1),

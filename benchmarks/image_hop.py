@@ -39,8 +39,8 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import Image
 
-from tinyvla_ros.core.messages import fill_image, image_to_array, set_stamp, stamp_to_ns
 from tinyvla_ros.core.resources import use_middleware_profile
+from tinyvla_ros.core.ros.messages import fill_image, image_to_array, set_stamp, stamp_to_ns
 from tinyvla_ros.nodes.runner import SENSOR_QOS
 
 SIZES = ((192, 192), (640, 480))  # width, height

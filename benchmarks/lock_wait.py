@@ -44,8 +44,8 @@ from trajectory_msgs.msg import JointTrajectory
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.configuration import parse
-from tinyvla_ros.core.messages import set_stamp
 from tinyvla_ros.core.resources import use_middleware_profile
+from tinyvla_ros.core.ros.messages import set_stamp
 from tinyvla_ros.dry_run.untrained import INSTRUCTION, write_untrained_checkpoint
 from tinyvla_ros.nodes import policy_node
 from tinyvla_ros.nodes.policy_inputs import PolicyInputs

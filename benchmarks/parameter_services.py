@@ -49,9 +49,9 @@ from harness.parameters import ParameterTool
 from harness.processes import Output, start, stop
 from sim_bridge.episodes import EPISODE_SLOT_NS
 from tinyvla_ros.arm.contract import RobotContract
-from tinyvla_ros.core.messages import stamp_to_ns
 from tinyvla_ros.core.options import settable
 from tinyvla_ros.core.resources import use_middleware_profile
+from tinyvla_ros.core.ros.messages import stamp_to_ns
 from tinyvla_ros.start.graph import (
     DryRunOptions,
     NodeDescription,

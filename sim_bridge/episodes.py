@@ -24,7 +24,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.run_claims import RunMember
+from tinyvla_ros.core.ros.run_claims import RunMember
 
 HORIZON = 500  # control steps, MetaWorld's own limit
 POLICY_SEED = 0  # of the sampler's noise, where nothing else is given

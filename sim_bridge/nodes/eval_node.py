@@ -26,11 +26,11 @@ from sim_bridge.episodes import EPISODE_SLOT_NS, RunParameters
 from sim_bridge.film_strip import write_film_strip
 from sim_bridge.results import EpisodeRecord, ResultsWriter, protocol, table
 from sim_bridge.simulated_robot import SimulatedRobotConfig
-from tinyvla_ros.core.episode_event import END, EpisodeEvent
 from tinyvla_ros.core.errors import MessageError
 from tinyvla_ros.core.files import checkpoint_digest
-from tinyvla_ros.core.messages import image_to_array, stamp_to_ns
 from tinyvla_ros.core.resources import default_checkpoint
+from tinyvla_ros.core.ros.episode_event import END, EpisodeEvent
+from tinyvla_ros.core.ros.messages import image_to_array, stamp_to_ns
 from tinyvla_ros.nodes.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.run_guard import RunGuard
 from tinyvla_ros.nodes.runner import EPISODE_QOS, OK, SENSOR_QOS, WARN, Diagnostics, run_node

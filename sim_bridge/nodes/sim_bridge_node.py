@@ -39,10 +39,10 @@ from sim_bridge.nodes.sensor_publisher import SensorPublisher
 from sim_bridge.rollout import Episode
 from sim_bridge.simulated_robot import ACTION_CHANNELS, CONTROL_DT, SimulatedRobotConfig
 from tinyvla_ros.arm.chunk_follower import ChunkFollower
-from tinyvla_ros.core.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.core.errors import InputError, MessageError
-from tinyvla_ros.core.messages import trajectory_to_chunk
 from tinyvla_ros.core.options import Settable
+from tinyvla_ros.core.ros.episode_event import ABORT, BEGIN, END, EpisodeEvent
+from tinyvla_ros.core.ros.messages import trajectory_to_chunk
 from tinyvla_ros.core.types import ActionChunk
 from tinyvla_ros.nodes.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.run_guard import RunGuard

@@ -30,8 +30,8 @@ from harness.parameters import ParameterTool
 from harness.processes import LIMIT_S, Output, start, start_node, stop
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.cli.main import main
-from tinyvla_ros.core.messages import image_to_array, set_stamp, stamp_to_ns
 from tinyvla_ros.core.resources import share_directory
+from tinyvla_ros.core.ros.messages import image_to_array, set_stamp, stamp_to_ns
 from tinyvla_ros.dry_run.untrained import write_untrained_checkpoint
 
 ROBOTS = share_directory() / "config" / "robots"

@@ -30,7 +30,7 @@ from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
 
 from harness.arm_rig import CAMERA_HZ, JOINTS, TOPIC, Rig, robot
-from tinyvla_ros.core.messages import set_stamp
+from tinyvla_ros.core.ros.messages import set_stamp
 from tinyvla_ros.dry_run.untrained import INSTRUCTION
 
 pytestmark = pytest.mark.alone

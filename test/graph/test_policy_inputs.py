@@ -29,8 +29,8 @@ from sensor_msgs.msg import Image
 
 from harness.policies import tiny_policy_config
 from tinyvla_ros.arm.contract import RobotContract
-from tinyvla_ros.core.messages import fill_image, set_stamp
 from tinyvla_ros.core.resources import default_robot
+from tinyvla_ros.core.ros.messages import fill_image, set_stamp
 from tinyvla_ros.nodes import policy_inputs
 from tinyvla_ros.nodes.policy_inputs import PolicyInputs
 from tinyvla_ros.nodes.topics import stream_qos

@@ -110,7 +110,7 @@ def test_topics_and_in_process_rollout_give_identical_actions(run, tiny_checkpoi
     from sim_bridge.metaworld_env import MetaWorldEnv
     from sim_bridge.rollout import Episode, rollout
     from sim_bridge.simulated_robot import ACTION_CHANNELS
-    from tinyvla_ros.core.messages import trajectory_to_chunk
+    from tinyvla_ros.core.ros.messages import trajectory_to_chunk
     from tinyvla_ros.policy.policy import Policy
 
     out, _, messages = run

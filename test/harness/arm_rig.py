@@ -44,8 +44,8 @@ from trajectory_msgs.msg import JointTrajectory
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.configuration import parse
-from tinyvla_ros.core.messages import fill_image, set_stamp, time_to_ns
 from tinyvla_ros.core.resources import default_checkpoint, use_middleware_profile
+from tinyvla_ros.core.ros.messages import fill_image, set_stamp, time_to_ns
 from tinyvla_ros.dry_run.trajectory import Refused, TrajectoryFollower
 from tinyvla_ros.dry_run.untrained import (
     INSTRUCTION,

@@ -31,7 +31,7 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
 from harness.arm_rig import CAMERA_HZ, JOINTS, Rig
-from tinyvla_ros.core.messages import set_stamp
+from tinyvla_ros.core.ros.messages import set_stamp
 from tinyvla_ros.dry_run.untrained import INSTRUCTION
 
 # What the arm must do: be held by the node; go on; come to rest by itself, because the node cannot

@@ -185,7 +185,7 @@ class Probe:
         from sensor_msgs.msg import Image, JointState
 
         from tinyvla_ros.arm.observation_assembler import EE_STATE
-        from tinyvla_ros.core.messages import fill_image
+        from tinyvla_ros.core.ros.messages import fill_image
 
         names = [n for n in self.config.state if n not in EE_STATE]
         messages = {"joints": JointState(name=names, position=[0.1] * len(names)),

@@ -32,7 +32,7 @@ from tinyvla_ros.arm.contract_outputs import (
 from tinyvla_ros.core.angles import turn_of
 from tinyvla_ros.core.configuration import Config, parse, read_yaml
 from tinyvla_ros.core.errors import unknown
-from tinyvla_ros.core.topic_names import TopicName
+from tinyvla_ros.core.ros.topic_names import TopicName
 
 # A channel must be able to come to rest within this time, s: nothing stops an arm sooner.
 LONGEST_BRAKE_S = 5.0

@@ -23,7 +23,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.errors import unknown
-from tinyvla_ros.core.topic_names import TopicName
+from tinyvla_ros.core.ros.topic_names import TopicName
 
 # Fields of geometry_msgs/Twist.
 TWIST_AXES = ("linear.x", "linear.y", "linear.z", "angular.x", "angular.y", "angular.z")

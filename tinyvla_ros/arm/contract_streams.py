@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 from tinyvla_ros.arm.contract import CameraStream, RobotContract, Stream
 from tinyvla_ros.arm.observation_assembler import EE_STATE, ObservationAssembler
-from tinyvla_ros.core.messages import image_to_array, joint_positions, pose_position
+from tinyvla_ros.core.ros.messages import image_to_array, joint_positions, pose_position
 from tinyvla_ros.policy.config import PolicyConfig
 
 IMAGE, COMPRESSED_IMAGE = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"

@@ -24,7 +24,7 @@ import numpy as np
 
 from tinyvla_ros.bags.definitions import typestore
 from tinyvla_ros.core.errors import MessageError
-from tinyvla_ros.core.messages import image_to_array
+from tinyvla_ros.core.ros.messages import image_to_array
 
 # A publisher's clock that differs by more from the recorder's is not used, s.
 CLOCK_TRUST_S = 1.0

@@ -32,8 +32,8 @@ from tinyvla_ros.bags.reader import Bag, BagMessage
 from tinyvla_ros.bags.topics import CHUNK, POLICY_CHUNK, find_streams, need_topic
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.files import checkpoint_digest
-from tinyvla_ros.core.messages import stamp_to_ns, trajectory_to_chunk
 from tinyvla_ros.core.resources import share_directory
+from tinyvla_ros.core.ros.messages import stamp_to_ns, trajectory_to_chunk
 from tinyvla_ros.core.types import ActionChunk, Observation
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.policy import Policy

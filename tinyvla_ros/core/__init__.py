@@ -13,4 +13,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What everything else stands on: types, errors, configuration, files, messages, images."""
+"""What everything else stands on: types, errors, configuration, files, images."""

@@ -23,7 +23,7 @@ import numpy as np
 
 from tinyvla_ros.arm.contract_check import SERVO_TIMEOUT_S
 from tinyvla_ros.arm.contract_outputs import TWIST_AXES
-from tinyvla_ros.core.messages import time_to_ns
+from tinyvla_ros.core.ros.messages import time_to_ns
 from tinyvla_ros.dry_run.trajectory import Refused, TrajectoryFollower
 
 _TIMEOUT_NS = round(SERVO_TIMEOUT_S * 1e9)

@@ -29,7 +29,7 @@ import numpy as np
 
 from tinyvla_ros.core.angles import nearest
 from tinyvla_ros.core.errors import MessageError
-from tinyvla_ros.core.messages import time_to_ns
+from tinyvla_ros.core.ros.messages import time_to_ns
 
 # The controller compares with the epsilon of float.
 AT_REST = float(np.finfo(np.float32).eps)

@@ -32,9 +32,9 @@ from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
 from tinyvla_ros.arm.observation_assembler import EE_STATE
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.messages import fill_image, fill_pose, set_stamp
 from tinyvla_ros.core.options import Settable
-from tinyvla_ros.core.run_claims import RunMember
+from tinyvla_ros.core.ros.messages import fill_image, fill_pose, set_stamp
+from tinyvla_ros.core.ros.run_claims import RunMember
 from tinyvla_ros.dry_run.arm import DryRunArm
 from tinyvla_ros.dry_run.sketch import Sketch
 from tinyvla_ros.dry_run.trajectory import Refused

@@ -24,7 +24,7 @@ from pydantic import Field
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
-from tinyvla_ros.core.run_claims import RunMember
+from tinyvla_ros.core.ros.run_claims import RunMember
 from tinyvla_ros.dry_run.summary import DryRunSummary
 from tinyvla_ros.nodes.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.run_guard import RunGuard

@@ -38,11 +38,11 @@ from tinyvla_ros.bags.episode_sorter import EpisodeSorter
 from tinyvla_ros.bags.metadata import TopicMetadata, safe_name
 from tinyvla_ros.bags.recorded_message import CLOCK_TRUST_S, RawMessage, as_jpeg
 from tinyvla_ros.bags.writer_thread import WriterThread
-from tinyvla_ros.core.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import checkpoint_digest
 from tinyvla_ros.core.options import Settable
-from tinyvla_ros.core.run_claims import RunMember
+from tinyvla_ros.core.ros.episode_event import ABORT, BEGIN, END, EpisodeEvent
+from tinyvla_ros.core.ros.run_claims import RunMember
 from tinyvla_ros.nodes.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.recorded_topics import RecordedTopics
 from tinyvla_ros.nodes.run_guard import RunGuard

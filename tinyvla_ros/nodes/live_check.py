@@ -32,7 +32,7 @@ from tinyvla_ros.arm.contract_outputs import AnyOutput
 from tinyvla_ros.arm.contract_streams import InputStream, policy_streams
 from tinyvla_ros.arm.liveness import message_rate
 from tinyvla_ros.core.errors import InputError, unknown
-from tinyvla_ros.core.messages import stamp_to_ns
+from tinyvla_ros.core.ros.messages import stamp_to_ns
 from tinyvla_ros.nodes.outputs import PUBLISHERS
 from tinyvla_ros.nodes.ros_start import node_creation, start_ros
 from tinyvla_ros.nodes.run_guard import other_publishers

@@ -28,7 +28,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from tinyvla_ros.arm.contract_outputs import AnyOutput
 from tinyvla_ros.arm.plan import Plan
-from tinyvla_ros.core.messages import fill_trajectory, set_stamp
+from tinyvla_ros.core.ros.messages import fill_trajectory, set_stamp
 from tinyvla_ros.core.types import ActionChunk
 from tinyvla_ros.nodes.run_guard import other_publishers
 

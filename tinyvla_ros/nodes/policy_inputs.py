@@ -33,7 +33,7 @@ from tinyvla_ros.arm.interleaving import Interleaving
 from tinyvla_ros.arm.liveness import StreamHealth
 from tinyvla_ros.arm.observation_assembler import JOINT_SETS
 from tinyvla_ros.core.errors import InputError, MessageError
-from tinyvla_ros.core.messages import stamp_to_ns
+from tinyvla_ros.core.ros.messages import stamp_to_ns
 from tinyvla_ros.core.types import Observation
 from tinyvla_ros.nodes.run_guard import other_publishers
 from tinyvla_ros.nodes.topics import message_class, stream_qos, subscribe_to_all

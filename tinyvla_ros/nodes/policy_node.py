@@ -32,8 +32,8 @@ from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
 from tinyvla_ros.arm.supervisor import Supervisor, seam_summary
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.messages import fill_trajectory
 from tinyvla_ros.core.resources import default_checkpoint, default_robot
+from tinyvla_ros.core.ros.messages import fill_trajectory
 from tinyvla_ros.core.types import ActionChunk, Observation
 from tinyvla_ros.core.worker import Worker
 from tinyvla_ros.nodes.declare_parameters import declare_parameters

@@ -24,7 +24,7 @@ from pydantic import Field
 from tinyvla_ros.arm.blending import ChunkBlending
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.options import Settable, settable
-from tinyvla_ros.core.run_claims import RunMember
+from tinyvla_ros.core.ros.run_claims import RunMember
 
 # What configuring reads, and what activating reads.
 _LOADED = Settable("while the node is unconfigured")

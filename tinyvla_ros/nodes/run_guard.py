@@ -15,8 +15,8 @@
 
 """Keep two runs in one ROS domain apart, and name other publishers where one is expected.
 
-Every node of this package tells on a hidden topic what it claims (``core/run_claims.py``). Nodes
-of others tell nothing; they show in the graph as publishers of the same topics.
+Every node of this package tells on a hidden topic what it claims (``core/ros/run_claims.py``).
+Nodes of others tell nothing; they show in the graph as publishers of the same topics.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
-from tinyvla_ros.core.run_claims import Claim, RunClaims, new_run_id
+from tinyvla_ros.core.ros.run_claims import Claim, RunClaims, new_run_id
 
 CLAIMS = "/_tinyvla/claims"
 # Nodes discover each other within some hundredths of a second, on a busy machine in some tenths.

@@ -24,7 +24,7 @@ import numpy as np
 
 from tinyvla_ros.arm.blending import ChunkBlender
 from tinyvla_ros.core.errors import MessageError
-from tinyvla_ros.core.messages import time_to_ns
+from tinyvla_ros.core.ros.messages import time_to_ns
 from tinyvla_ros.core.types import ActionChunk
 from tinyvla_ros.report.time_axis import TimeAxis
 

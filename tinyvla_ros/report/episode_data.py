@@ -29,9 +29,9 @@ from tinyvla_ros.bags.info import BagInfo, InfoCollector
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.bags.recorded_message import BagMessage, header_stamp
 from tinyvla_ros.bags.topics import POLICY_CHUNK, contract_of
-from tinyvla_ros.core.episode_event import EpisodeEvent
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.messages import image_to_array, time_to_ns
+from tinyvla_ros.core.ros.episode_event import EpisodeEvent
+from tinyvla_ros.core.ros.messages import image_to_array, time_to_ns
 from tinyvla_ros.report.chunks import ChunkView, chunk_of, view_chunks
 from tinyvla_ros.report.events import ReportEvent, episode_events, policy_events
 from tinyvla_ros.report.film import FilmCamera, ImageStore

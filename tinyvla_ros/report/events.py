@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tinyvla_ros.core.episode_event import BEGIN, EpisodeEvent
+from tinyvla_ros.core.ros.episode_event import BEGIN, EpisodeEvent
 from tinyvla_ros.report.time_axis import TimeAxis
 
 # Counters in the policy's diagnostics: a rise is an event.

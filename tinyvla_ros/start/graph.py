@@ -34,7 +34,7 @@ from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.files import check_output_directory
 from tinyvla_ros.core.options import Flag
 from tinyvla_ros.core.resources import default_checkpoint, default_robot, share_directory
-from tinyvla_ros.core.run_claims import new_run_id
+from tinyvla_ros.core.ros.run_claims import new_run_id
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.start.parameter_file import check_parameter_file
 

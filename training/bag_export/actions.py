@@ -30,7 +30,7 @@ from tinyvla_ros.arm.chunk_follower import ChunkFollower
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_outputs import ChunkOutput
 from tinyvla_ros.core.errors import InputError, MessageError
-from tinyvla_ros.core.messages import trajectory_to_chunk
+from tinyvla_ros.core.ros.messages import trajectory_to_chunk
 from tinyvla_ros.core.types import ActionChunk
 from training.bag_export.angles import unwrap_actions
 from training.bag_export.commands import Arrivals, command_readers

@@ -31,7 +31,7 @@ from tinyvla_ros.arm.contract_outputs import (
 )
 from tinyvla_ros.core.angles import is_wrap, turn_of, unwrapped
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.messages import time_to_ns
+from tinyvla_ros.core.ros.messages import time_to_ns
 from tinyvla_ros.dry_run.trajectory import interpolate
 from training.bag_export.angles import wrap_error
 from training.bag_export.streams import Command, Recording

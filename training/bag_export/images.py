@@ -28,7 +28,7 @@ import numpy as np
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.image_transform import crop, shrink
-from tinyvla_ros.core.messages import image_to_array
+from tinyvla_ros.core.ros.messages import image_to_array
 from training.bag_export.sampling import Frames
 from training.bag_export.streams import Recording
 from training.data.lerobot_video import VideoEncoder, video_feature

@@ -36,7 +36,7 @@ from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.bags.recorded_message import BagMessage, header_stamp
 from tinyvla_ros.bags.topics import CLOCK, INSTRUCTION, find_commands, find_streams, find_topic
 from tinyvla_ros.core.errors import InputError, MessageError
-from tinyvla_ros.core.messages import time_to_ns
+from tinyvla_ros.core.ros.messages import time_to_ns
 from training.bag_export.angles import unwrap_states
 from training.bag_export.states import Series, States, find_states, series
 

@@ -39,7 +39,7 @@ from tinyvla_ros.cli.main import run_command
 from tinyvla_ros.core.configuration import parse, read_json
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.image_transform import crop_and_shrink
-from tinyvla_ros.core.messages import stamp_to_ns
+from tinyvla_ros.core.ros.messages import stamp_to_ns
 from tinyvla_ros.core.types import Observation
 from tinyvla_ros.policy.config import PolicyConfig
 from training.data.dataset import Demonstrations, load_demonstrations

@@ -181,7 +181,7 @@ def test_images_become_jpeg(encoding):
         encoding=encoding, is_bigendian=0, step=pixels.size // 48, data=pixels.reshape(-1))
     data = bytes(STORE.serialize_cdr(msg, "sensor_msgs/msg/Image"))
     jpeg = STORE.deserialize_cdr(as_jpeg(data, 90), "sensor_msgs/msg/CompressedImage")
-    from tinyvla_ros.core.messages import image_to_array
+    from tinyvla_ros.core.ros.messages import image_to_array
     assert (jpeg.header.stamp.sec, jpeg.header.frame_id) == (5, "camera")
     # What other readers decode it to.
     assert jpeg.format == "rgb8; jpeg compressed bgr8"

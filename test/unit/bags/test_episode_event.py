@@ -22,8 +22,8 @@ from types import SimpleNamespace
 import pytest
 from pydantic import Json
 
-from tinyvla_ros.core.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.core.errors import MessageError
+from tinyvla_ros.core.ros.episode_event import ABORT, BEGIN, END, EpisodeEvent
 
 NUMBERS = Json[tuple[float, ...]]
 

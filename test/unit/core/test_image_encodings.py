@@ -31,7 +31,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyvla_ros.core.errors import MessageError
-from tinyvla_ros.core.messages import image_to_array
+from tinyvla_ros.core.ros.messages import image_to_array
 
 PATCH = 8  # pixels; colors are compared in the middle, because mosaics mix at the edges
 COLORS = ((230, 20, 30), (10, 200, 40), (25, 35, 220), (240, 230, 20), (128, 128, 128), (5, 5, 5))

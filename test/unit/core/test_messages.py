@@ -28,7 +28,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinyvla_ros.core.errors import MessageError
-from tinyvla_ros.core.messages import (
+from tinyvla_ros.core.ros.messages import (
     fill_image,
     fill_trajectory,
     image_to_array,

@@ -22,7 +22,7 @@ from dataclasses import replace
 
 import pytest
 
-from tinyvla_ros.core.run_claims import Claim, RunClaims, new_run_id
+from tinyvla_ros.core.ros.run_claims import Claim, RunClaims, new_run_id
 
 
 def claim(node: str, run: str, **more) -> Claim:

@@ -28,7 +28,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from tinyvla_ros.core.errors import MessageError
-from tinyvla_ros.core.image_encodings import compressed_to_rgb, raw_to_rgb
+from tinyvla_ros.core.ros.image_encodings import compressed_to_rgb, raw_to_rgb
 from tinyvla_ros.core.types import ActionChunk
 
 
