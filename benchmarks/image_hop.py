@@ -41,7 +41,7 @@ from sensor_msgs.msg import Image
 
 from tinyvla_ros.core.resources import use_middleware_profile
 from tinyvla_ros.core.ros.messages import fill_image, image_to_array, set_stamp, stamp_to_ns
-from tinyvla_ros.nodes.runner import SENSOR_QOS
+from tinyvla_ros.nodes.shared.runner import SENSOR_QOS
 
 SIZES = ((192, 192), (640, 480))  # width, height
 PATIENCE_S = 15.0  # for the two processes to find each other, and for the last message

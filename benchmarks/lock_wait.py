@@ -49,7 +49,7 @@ from tinyvla_ros.core.ros.messages import set_stamp
 from tinyvla_ros.dry_run.untrained import INSTRUCTION, write_untrained_checkpoint
 from tinyvla_ros.nodes import policy_node
 from tinyvla_ros.nodes.policy_inputs import PolicyInputs
-from tinyvla_ros.nodes.runner import LATCHED
+from tinyvla_ros.nodes.shared.runner import LATCHED
 
 JOINTS, CAMERAS = [f"joint_{i}" for i in range(6)], ("front", "wrist")
 CAMERA_HZ, JOINT_HZ = 30.0, 100.0

@@ -31,10 +31,17 @@ from tinyvla_ros.core.files import checkpoint_digest
 from tinyvla_ros.core.resources import default_checkpoint
 from tinyvla_ros.core.ros.episode_event import END, EpisodeEvent
 from tinyvla_ros.core.ros.messages import image_to_array, stamp_to_ns
-from tinyvla_ros.nodes.declare_parameters import declare_parameters
-from tinyvla_ros.nodes.run_guard import RunGuard
-from tinyvla_ros.nodes.runner import EPISODE_QOS, OK, SENSOR_QOS, WARN, Diagnostics, run_node
-from tinyvla_ros.nodes.topics import subscribe_to_all
+from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
+from tinyvla_ros.nodes.shared.run_guard import RunGuard
+from tinyvla_ros.nodes.shared.runner import (
+    EPISODE_QOS,
+    OK,
+    SENSOR_QOS,
+    WARN,
+    Diagnostics,
+    run_node,
+)
+from tinyvla_ros.nodes.shared.topics import subscribe_to_all
 from tinyvla_ros.policy.config import PolicyConfig
 
 

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
 
-from tinyvla_ros.nodes.runner import SUBSCRIBERS
+from tinyvla_ros.nodes.shared.runner import SUBSCRIBERS
 
 RECORDER = "episode_recorder_node"
 # Time for a policy that reports no subscribers to discover the recorder, s. Ours reports every

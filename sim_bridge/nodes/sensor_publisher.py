@@ -25,7 +25,7 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from sim_bridge.metaworld_env import MetaWorldEnv
 from sim_bridge.simulated_robot import EE_NAMES, JOINT_NAMES, SimulatedRobotConfig
 from tinyvla_ros.core.ros.messages import fill_image, fill_pose, set_stamp
-from tinyvla_ros.nodes.runner import SENSOR_QOS
+from tinyvla_ros.nodes.shared.runner import SENSOR_QOS
 
 
 class SensorPublisher:

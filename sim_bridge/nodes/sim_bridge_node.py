@@ -44,9 +44,9 @@ from tinyvla_ros.core.options import Settable
 from tinyvla_ros.core.ros.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.core.ros.messages import trajectory_to_chunk
 from tinyvla_ros.core.types import ActionChunk
-from tinyvla_ros.nodes.declare_parameters import declare_parameters
-from tinyvla_ros.nodes.run_guard import RunGuard
-from tinyvla_ros.nodes.runner import EPISODE_QOS, LATCHED, OK, WARN, Diagnostics, run_node
+from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
+from tinyvla_ros.nodes.shared.run_guard import RunGuard
+from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, LATCHED, OK, WARN, Diagnostics, run_node
 
 RESEND_AFTER_S = 1.0
 POLICY = "policy_node"

@@ -49,7 +49,7 @@ class Operator:
         from std_msgs.msg import Float64MultiArray, String
         from trajectory_msgs.msg import JointTrajectory
 
-        from tinyvla_ros.nodes.runner import LATCHED
+        from tinyvla_ros.nodes.shared.runner import LATCHED
 
         self.contract = RobotContract.load(ROBOTS / f"{robot}.yaml")
         self._context = rclpy.Context()

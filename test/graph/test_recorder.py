@@ -34,7 +34,7 @@ from harness.processes import LIMIT_S, Output, start_node, stop
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.bags.recorded_message import CLOCK_TRUST_S
 from tinyvla_ros.core.ros.messages import fill_image
-from tinyvla_ros.nodes.runner import EPISODE_QOS, LATCHED, OK, status
+from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, LATCHED, OK, status
 
 # A machine that is busy with other tests may deliver later than an episode's end is waited for.
 pytestmark = pytest.mark.alone

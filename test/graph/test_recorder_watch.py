@@ -24,7 +24,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 
 from sim_bridge.nodes import recorder_watch
 from sim_bridge.nodes.recorder_watch import RECORDER, RecorderWatch
-from tinyvla_ros.nodes.runner import OK, SUBSCRIBERS, status
+from tinyvla_ros.nodes.shared.runner import OK, SUBSCRIBERS, status
 
 
 class Graph:

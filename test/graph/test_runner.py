@@ -27,7 +27,7 @@ NODE = """
 import os, signal, sys
 from rclpy.node import Node
 from std_msgs.msg import String
-from tinyvla_ros.nodes.runner import run_node
+from tinyvla_ros.nodes.shared.runner import run_node
 
 WORDS = String()
 

@@ -52,7 +52,7 @@ from tinyvla_ros.dry_run.untrained import (
     untrained_config,
     write_untrained_checkpoint,
 )
-from tinyvla_ros.nodes.runner import LATCHED
+from tinyvla_ros.nodes.shared.runner import LATCHED
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.start.graph import NodeDescription
 from tinyvla_ros.start.local_launch import node_command

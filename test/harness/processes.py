@@ -125,7 +125,7 @@ class Probe:
         from std_msgs.msg import String
         from trajectory_msgs.msg import JointTrajectory
 
-        from tinyvla_ros.nodes.runner import LATCHED
+        from tinyvla_ros.nodes.shared.runner import LATCHED
 
         self.config, self._epoch = config, next(self._epochs)
         self._context = rclpy.Context()

@@ -39,10 +39,10 @@ from tinyvla_ros.dry_run.arm import DryRunArm
 from tinyvla_ros.dry_run.sketch import Sketch
 from tinyvla_ros.dry_run.trajectory import Refused
 from tinyvla_ros.dry_run.untrained import start_state
-from tinyvla_ros.nodes.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.outputs import PUBLISHERS
-from tinyvla_ros.nodes.run_guard import RunGuard
-from tinyvla_ros.nodes.runner import LATCHED, OK, SENSOR_QOS, WARN, Diagnostics, run_node
+from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
+from tinyvla_ros.nodes.shared.run_guard import RunGuard
+from tinyvla_ros.nodes.shared.runner import LATCHED, OK, SENSOR_QOS, WARN, Diagnostics, run_node
 from tinyvla_ros.policy.config import PolicyConfig
 
 CAMERA_RATE, LARGEST_RATE = 30.0, 100.0

@@ -26,9 +26,9 @@ from rclpy.node import Node
 
 from tinyvla_ros.core.ros.run_claims import RunMember
 from tinyvla_ros.dry_run.summary import DryRunSummary
-from tinyvla_ros.nodes.declare_parameters import declare_parameters
-from tinyvla_ros.nodes.run_guard import RunGuard
-from tinyvla_ros.nodes.runner import run_node
+from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
+from tinyvla_ros.nodes.shared.run_guard import RunGuard
+from tinyvla_ros.nodes.shared.runner import run_node
 
 PERIOD_S = 2.0
 

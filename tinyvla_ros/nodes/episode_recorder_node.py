@@ -43,11 +43,11 @@ from tinyvla_ros.core.files import checkpoint_digest
 from tinyvla_ros.core.options import Settable
 from tinyvla_ros.core.ros.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.core.ros.run_claims import RunMember
-from tinyvla_ros.nodes.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.recorded_topics import RecordedTopics
-from tinyvla_ros.nodes.run_guard import RunGuard
-from tinyvla_ros.nodes.runner import ERROR, OK, WARN, Diagnostics, run_node
-from tinyvla_ros.nodes.topics import fits, message_class, offered_qos, patterns
+from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
+from tinyvla_ros.nodes.shared.run_guard import RunGuard
+from tinyvla_ros.nodes.shared.runner import ERROR, OK, WARN, Diagnostics, run_node
+from tinyvla_ros.nodes.shared.topics import fits, message_class, offered_qos, patterns
 
 EVENT = "diagnostic_msgs/msg/DiagnosticStatus"
 # Periods of looking for new topics and of sorting messages, s.

@@ -34,9 +34,9 @@ from tinyvla_ros.arm.liveness import message_rate
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.core.ros.messages import stamp_to_ns
 from tinyvla_ros.nodes.outputs import PUBLISHERS
-from tinyvla_ros.nodes.ros_start import node_creation, start_ros
-from tinyvla_ros.nodes.run_guard import other_publishers
-from tinyvla_ros.nodes.topics import message_class, stream_qos
+from tinyvla_ros.nodes.shared.ros_start import node_creation, start_ros
+from tinyvla_ros.nodes.shared.run_guard import other_publishers
+from tinyvla_ros.nodes.shared.topics import message_class, stream_qos
 from tinyvla_ros.policy.config import PolicyConfig
 
 # A measured rate may differ from the declared one by this share.

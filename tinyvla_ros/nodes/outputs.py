@@ -30,7 +30,7 @@ from tinyvla_ros.arm.contract_outputs import AnyOutput
 from tinyvla_ros.arm.plan import Plan
 from tinyvla_ros.core.ros.messages import fill_trajectory, set_stamp
 from tinyvla_ros.core.types import ActionChunk
-from tinyvla_ros.nodes.run_guard import other_publishers
+from tinyvla_ros.nodes.shared.run_guard import other_publishers
 
 DEPTH = 10
 # A controller still accepts a hold that arrives this much after its last row, s.

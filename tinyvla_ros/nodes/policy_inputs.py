@@ -35,8 +35,8 @@ from tinyvla_ros.arm.observation_assembler import JOINT_SETS
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.ros.messages import stamp_to_ns
 from tinyvla_ros.core.types import Observation
-from tinyvla_ros.nodes.run_guard import other_publishers
-from tinyvla_ros.nodes.topics import message_class, stream_qos, subscribe_to_all
+from tinyvla_ros.nodes.shared.run_guard import other_publishers
+from tinyvla_ros.nodes.shared.topics import message_class, stream_qos, subscribe_to_all
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.language_config import fold
 

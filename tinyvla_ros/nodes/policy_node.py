@@ -36,13 +36,13 @@ from tinyvla_ros.core.resources import default_checkpoint, default_robot
 from tinyvla_ros.core.ros.messages import fill_trajectory
 from tinyvla_ros.core.types import ActionChunk, Observation
 from tinyvla_ros.core.worker import Worker
-from tinyvla_ros.nodes.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.outputs import OutputPublisher, make_outputs
 from tinyvla_ros.nodes.policy_inputs import PolicyInputs
 from tinyvla_ros.nodes.policy_loop import INFERENCE, PolicyLoop
 from tinyvla_ros.nodes.policy_parameters import PolicyNodeParameters
-from tinyvla_ros.nodes.run_guard import RunGuard
-from tinyvla_ros.nodes.runner import ERROR, OK, SUBSCRIBERS, WARN, Diagnostics, run_node
+from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
+from tinyvla_ros.nodes.shared.run_guard import RunGuard
+from tinyvla_ros.nodes.shared.runner import ERROR, OK, SUBSCRIBERS, WARN, Diagnostics, run_node
 from tinyvla_ros.policy.policy import Policy
 
 WARM_UP_S = 60.0  # for the first inference

@@ -29,8 +29,8 @@ from rclpy.subscription import Subscription
 from tinyvla_ros.arm.contract_streams import COMPRESSED_IMAGE, IMAGE
 from tinyvla_ros.bags.recorded_message import RawMessage
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.nodes.run_guard import other_publishers
-from tinyvla_ros.nodes.topics import DEPTH, QUIET, message_class, subscription_qos
+from tinyvla_ros.nodes.shared.run_guard import other_publishers
+from tinyvla_ros.nodes.shared.topics import DEPTH, QUIET, message_class, subscription_qos
 
 # Messages that a topic must have from one publisher, or two cameras are mixed.
 ONE_PUBLISHER = (IMAGE, COMPRESSED_IMAGE)

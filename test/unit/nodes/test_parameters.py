@@ -33,7 +33,7 @@ from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 
 from harness.parameters import ParameterTool  # noqa: E402
-from tinyvla_ros.nodes.declare_parameters import declare_parameters  # noqa: E402
+from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters  # noqa: E402
 
 
 class ExampleParameters(Config):

@@ -30,7 +30,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.nodes.ros_start import node_creation, start_ros
+from tinyvla_ros.nodes.shared.ros_start import node_creation, start_ros
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL,
                      reliability=ReliabilityPolicy.RELIABLE)
