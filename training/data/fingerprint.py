@@ -25,6 +25,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tinyvla_ros.core.configuration import read_json
+from tinyvla_ros.core.errors import InputError
 from training.data.lerobot_reader import parquet_files
 
 # Fingerprints of release 0.1.0 have no prefix and cover only names and sizes of large files.
@@ -105,9 +106,11 @@ def _hash(path: Path) -> str:
 
 
 def _read_hashes(cache: Path | None) -> dict:
-    if cache is None or not (cache / HASHES).is_file():
-        return {}
-    return read_json(cache / HASHES)
+    if cache is not None and (cache / HASHES).is_file():
+        with suppress(InputError):  # damaged: all files are hashed again
+            hashes = read_json(cache / HASHES)
+            return hashes if isinstance(hashes, dict) else {}
+    return {}
 
 
 def _write_hashes(cache: Path, hashes: dict) -> None:

@@ -53,13 +53,18 @@ class Turning:
 
     def from_state(self, actions: np.ndarray, state: np.ndarray) -> np.ndarray:
         """Return (rows, channels) actions by the turns of a (state,) state, as a policy does."""
-        if not self.columns:
-            return actions
-        actions = actions.copy()
+        return actions + self.shifts(actions[0], state) if self.columns else actions
+
+    def shifts(self, first: np.ndarray, states: np.ndarray) -> np.ndarray:
+        """Return (..., channels) float32 turns to add to actions, by (..., state) states.
+
+        ``first`` has the (..., channels) actions with which chunks begin.
+        """
+        shifts = np.zeros(first.shape, np.float32)
         for channel, measured, turn in self.columns:
-            first = float(actions[0, channel])
-            actions[:, channel] += float(nearest(first, float(state[measured]), turn)) - first
-        return actions
+            begin = first[..., channel].astype(np.float64)
+            shifts[..., channel] = nearest(begin, states[..., measured], turn) - begin
+        return shifts
 
     def later(self, states: np.ndarray, now: np.ndarray, names: Sequence[str]) -> np.ndarray:
         """Return (..., state) later states by the turns of those now, of a shape that fits."""
@@ -75,23 +80,20 @@ def read_turning(features: dict, state: Sequence[str], action: ActionSpec) -> Tu
     Raises:
         InputError: a note cannot be used, or the policy does not see the state of a channel.
     """
-    states = {n: t for n, t in _note(features, "observation.state", 2 * math.pi).items()
-              if n in state}
-    for name, turn in states.items():
-        if isinstance(turn, bool) or not isinstance(turn, int | float) or not turn > 0:
-            raise InputError(f"'{KEY}' of 'observation.state' gives {turn!r} for {name!r}; give "
-                             "one turn in its unit, 6.283185307179586 for rad or 360 for degrees.")
-    channels = {n: s for n, s in _note(features, "action", None).items() if n in action.channels}
+    noted = _note(features, "observation.state")
+    # In the order of the configuration, so that datasets that note the same are the same.
+    states = {n: float(noted[n]) for n in state if n in noted}
+    noted = _note(features, "action")
+    channels = {n: noted[n] for n in action.channels if n in noted}
     for name, measured in channels.items():
         if measured not in states:
             raise InputError(
                 f"Action {name!r} turns without end, by the state {measured!r}: "
-                + unknown(f"state of the configuration with a '{KEY}' note", str(measured), states)
+                + unknown(f"state of the configuration with a '{KEY}' note", measured, states)
                 + " Add it to 'state'; a policy must see where such a joint is.")
-    columns = tuple((action.channels.index(n), list(state).index(s), float(states[s]))
+    columns = tuple((action.channels.index(n), list(state).index(s), states[s])
                     for n, s in channels.items())
-    return Turning(tuple((n, float(t)) for n, t in states.items()), tuple(channels.items()),
-                   columns, action.horizon)
+    return Turning(tuple(states.items()), tuple(channels.items()), columns, action.horizon)
 
 
 def noted_turns(features: dict, name: str) -> dict[str, float]:
@@ -106,10 +108,15 @@ def noted_turns(features: dict, name: str) -> dict[str, float]:
     """
     if name not in ("observation.state", "action"):
         return {}
-    states = _note(features, "observation.state", 2 * math.pi)
+    states = _note(features, "observation.state")
     if name == "observation.state":
         return states
-    return {n: states[s] for n, s in _note(features, "action", None).items() if s in states}
+    channels = _note(features, "action")
+    for channel, measured in channels.items():
+        if measured not in states:
+            raise InputError(f"'{KEY}' of 'action' names the state {measured!r} for {channel!r}, "
+                             "and that of 'observation.state' does not; note it there as well.")
+    return {n: states[s] for n, s in channels.items()}
 
 
 def turn_states(turning: Turning, states: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -131,11 +138,20 @@ def turn_actions(turning: Turning, actions: np.ndarray, starts: np.ndarray, ends
     return actions
 
 
-def _note(features: dict, name: str, default) -> dict:
-    note = features.get(name, {}).get(KEY, {})
+def _note(features: dict, name: str) -> dict:
+    """Return what a feature notes: state -> one turn, or action channel -> state."""
+    note, is_state = features.get(name, {}).get(KEY, {}), name == "observation.state"
     if isinstance(note, list):
-        return {str(n): default or str(n) for n in note}
+        note = {str(n): 2 * math.pi if is_state else str(n) for n in note}
     if not isinstance(note, dict):
         raise InputError(f"'{KEY}' of '{name}' in meta/info.json is {note!r}; give a list of "
                          "names or a mapping.")
+    for n, value in note.items():
+        if is_state and (isinstance(value, bool) or not isinstance(value, int | float)
+                         or not 0 < value < math.inf):
+            raise InputError(f"'{KEY}' of '{name}' gives {value!r} for {n!r}; give one turn in "
+                             "its unit, 6.283185307179586 for rad or 360 for degrees.")
+        if not is_state and not isinstance(value, str):
+            raise InputError(f"'{KEY}' of '{name}' gives {value!r} for {n!r}; give the name of "
+                             "the state that measures it.")
     return note

@@ -24,6 +24,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from tinyvla_ros.core.configuration import Config, override, parse, read_yaml
+from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.config import (
     ActionSpec,
     CameraSpec,
@@ -144,7 +145,12 @@ class Recipe(Config):
     def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         """Read a YAML file; ``overrides`` are settings ``key=value`` that replace its own."""
         data = override(read_yaml(path), overrides, cls)
-        return parse(cls, data, " ".join([str(path), *(f"--set {o}" for o in overrides)]))
+        recipe = parse(cls, data, " ".join([str(path), *(f"--set {o}" for o in overrides)]))
+        if recipe.action.continuous:
+            raise InputError(f"{path}: action.continuous is {recipe.action.continuous}, and data "
+                             "state that themselves; leave it out, and note it in the features "
+                             "of meta/info.json.")
+        return recipe
 
     def policy_config(self, instructions: tuple[str, ...], turning: Turning = Turning()
                       ) -> PolicyConfig:

@@ -221,10 +221,14 @@ def fit_normalizer(data: Mixture) -> Normalizer:
     actions = data.actions.reshape(-1, data.actions.shape[2])
     if data.turning.columns:
         # Their values depend on where a chunk begins; the range is that of all chunks.
-        ends = np.repeat(data.ends, data.ends - data.starts)
-        chunks = (data.chunk(frame, data.turning.horizon, end)[0]
-                  for frame, end in enumerate(ends))
-        actions = np.concatenate([[c.min(0), c.max(0)] for c in chunks])
+        shifts = data.turning.shifts(data.actions[:, 0], data.states)[:, None]
+        frames, ends = np.arange(len(shifts)), np.repeat(data.ends, data.ends - data.starts)
+        extremes, horizon = [], data.turning.horizon
+        for ahead in range(-(-horizon // data.actions.shape[1])):
+            rows = np.minimum(frames + ahead, ends - 1)
+            steps = data.actions[rows, :horizon - ahead * data.actions.shape[1]] + shifts
+            extremes += [steps.min((0, 1)), steps.max((0, 1))]
+        actions = np.stack(extremes)
     return Normalizer.fit(torch.from_numpy(data.states), torch.from_numpy(actions))
 
 

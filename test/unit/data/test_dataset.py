@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from harness import datasets
+from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.config import ActionSpec, CameraSpec
 from training.data.dataset import load_demonstrations
@@ -142,6 +143,15 @@ def test_the_fingerprint_sees_one_changed_byte(root, video_root, cached):
         os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
         assert fingerprint(place, cache) != before
         assert of_names_and_sizes(place) == earlier  # what release 0.1.0 did not see
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]"])
+def test_a_damaged_file_of_hashes_is_written_anew(root, tmp_path, content):
+    kept = tmp_path / "kept"
+    identity = fingerprint(root, kept)
+    (kept / "hashes.json").write_text(content)
+    assert fingerprint(root, kept) == identity
+    assert read_json(kept / "hashes.json")
 
 
 def test_fingerprints_of_release_0_1_0_are_accepted(root, video_root):

@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 import pytest
 
+from harness.datasets import edit_info
 from harness.small_training import CAMERAS, FEATURES, SIZE, run_options, small_recipe
 from tinyvla_ros.core.angles import wrapped
 from tinyvla_ros.core.configuration import read_json
@@ -38,6 +39,7 @@ from training.data.lerobot_reader import read_tables
 from training.data.lerobot_writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
 from training.learning.batches import BatchSampler
 from training.learning.mixture import load_mixture
+from training.learning.recipe import Recipe
 from training.learning.train import fit_normalizer, train
 
 TURN, SPEED, LENGTH, K = 2 * math.pi, 4.0, 40, 4
@@ -153,7 +155,8 @@ def test_limits_do_not_count_for_what_turns(tmp_path):
 
 
 @pytest.mark.parametrize(("note", "word"), [
-    ({"x": "a turn"}, "a turn"), ({"x": -1.0}, "-1.0"), ("x", "'x'"), ({"y": TURN}, "'x'")])
+    ({"x": "a turn"}, "a turn"), ({"x": -1.0}, "-1.0"), ("x", "'x'"), ({"y": TURN}, "'x'"),
+    ({"x": TURN, "why": TURN}, "'why'"), ({"x": math.inf}, "inf"), ([["x"]], "x")])
 def test_a_note_that_cannot_be_used_is_refused_by_check_and_training(tmp_path, note, word):
     root = write(tmp_path / "data", note=note)
     recipe = small_recipe()
@@ -161,6 +164,35 @@ def test_a_note_that_cannot_be_used_is_refused_by_check_and_training(tmp_path, n
         load_mixture([(root, 1.0)], recipe)
     found = check_tables(read_tables(root), Wanted(recipe.cameras, recipe.state, recipe.action))
     assert any(f.error and word in f.text for f in found.findings)
+
+
+@pytest.mark.parametrize(("note", "word"), [
+    ({"dx": "x", "dz": "x"}, "'dz'"), ({"dx": ["x"]}, "dx"), ({"dx": TURN}, "dx"),
+    ({"gripper": "y"}, "'y'")])
+def test_a_note_on_actions_names_a_channel_and_its_state(tmp_path, note, word):
+    root, recipe = write(tmp_path / "data"), small_recipe()
+    edit_info(root, lambda info: info["features"]["action"].update(continuous=note))
+    with pytest.raises(InputError, match=word):
+        load_mixture([(root, 1.0)], recipe)
+    for wanted in (None, Wanted(recipe.cameras, recipe.state, recipe.action)):
+        errors = [f.text for f in check_tables(read_tables(root), wanted).findings if f.error]
+        assert any(word in text for text in errors)
+        assert len(set(errors)) == len(errors)
+
+
+def test_a_recipe_does_not_say_what_turns(tmp_path):
+    data = small_recipe().model_dump(mode="json")
+    data["action"]["continuous"] = {"dx": "x"}
+    (tmp_path / "recipe.yaml").write_text(json.dumps(data))
+    with pytest.raises(InputError, match="continuous"):
+        Recipe.load(tmp_path / "recipe.yaml")
+
+
+def test_datasets_may_note_the_same_joints_in_another_order(tmp_path):
+    notes = {"x": TURN, "y": TURN}, {"y": TURN, "x": TURN}
+    sources = [(write(tmp_path / str(i), note=note), 1.0) for i, note in enumerate(notes)]
+    data = load_mixture(sources, small_recipe())
+    assert dict(data.turning.states) == notes[0]
 
 
 def test_datasets_that_note_other_joints_are_not_mixed(tmp_path):

@@ -90,7 +90,7 @@ def check_tables(tables: Tables, wanted: Wanted | None = None) -> Acceptance:
     stats, found = stored_statistics(tables)
     findings += [*length_findings(tables), *task_findings(tables), *found,
                  *stats_findings(stats, features)]
-    return Acceptance(findings, features, not broken)
+    return Acceptance(list(dict.fromkeys(findings)), features, not broken)
 
 
 def _all(name: str, used: set[str]) -> set[int] | None:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyvla_ros.core.configuration import read_json
-from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.policy.language_config import check_text, fold
 from training.data.checks.names import channel_of
 from training.data.checks.values import (
@@ -95,6 +95,9 @@ def check_feature(tables: Tables, name: str, used: Collection[int] | None
     except InputError as err:
         findings.append(Finding("angle", str(err)))
         turns = {}
+    for noted in set(turns).difference(channel_of(n, turns) for n in names):
+        findings.append(Finding("angle", f"'continuous' of '{name}' in meta/info.json: "
+                                + unknown("name", noted, names)))
     for i, (column, channel) in enumerate(zip(values.T, names, strict=True)):
         findings += channel_findings(tables, name, channel, column, used is None or i in used,
                                      turns.get(channel_of(channel, turns)))

@@ -57,11 +57,12 @@ def glitches(values: np.ndarray) -> np.ndarray:
     if not few:
         return found
     distance = np.abs(values - np.median(values))
-    order = np.argsort(distance, kind="stable")
-    tail = distance[order[-few - 1:]]
+    far = np.argpartition(distance, -few - 1)[-few - 1:]
+    far = far[np.argsort(distance[far], kind="stable")]
+    tail = distance[far]
     jumps = np.flatnonzero((tail[1:] > GLITCH * tail[:-1]) & (tail[:-1] > 0))
     if len(jumps):
-        found[order[len(values) - few + jumps[0]:]] = True
+        found[far[jumps[0] + 1:]] = True
     return found
 
 
