@@ -35,7 +35,7 @@ import numpy as np
 from _figures import print_heading
 
 from tinyvla_ros.core.resources import share_directory
-from training.data.lerobot_writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
+from training.data.lerobot.writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
 from training.learning.recipe import Recipe
 
 EPISODES, FRAMES = 20, 50

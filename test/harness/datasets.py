@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 
 from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.files import write_json
-from training.data.lerobot_writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
+from training.data.lerobot.writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
 
 # SVT-AV1 encodes from 64 pixels up.
 FPS, SIZE = 10, 64

@@ -25,7 +25,7 @@ import yaml
 
 from tinyvla_ros.core.resources import share_directory
 from tinyvla_ros.policy.checkpoint import load_checkpoint
-from training.data.lerobot_writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
+from training.data.lerobot.writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
 from training.learning.recipe import Recipe
 from training.learning.train import RunOptions
 

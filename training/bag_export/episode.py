@@ -40,7 +40,7 @@ from training.bag_export.options import ExportOptions
 from training.bag_export.sampling import Frames, Sampling, check_rates, find_frames
 from training.bag_export.states import States
 from training.bag_export.streams import Recording, read_recording
-from training.data.lerobot_writer import DatasetEpisode
+from training.data.lerobot.writer import DatasetEpisode
 
 ABOUT, ARRAYS = "episode.json", "arrays.npz"
 

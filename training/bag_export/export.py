@@ -46,7 +46,7 @@ from training.bag_export.episode import (
 )
 from training.bag_export.images import ImageFormat
 from training.bag_export.options import ExportOptions
-from training.data.lerobot_writer import LeRobotDatasetWriter
+from training.data.lerobot.writer import LeRobotDatasetWriter
 from training.data.stored_images import StoredImages, write_stored_images
 from training.jobs.pool import Job, Progress, work_through
 from training.jobs.progress import progress_bar

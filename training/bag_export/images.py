@@ -31,8 +31,8 @@ from tinyvla_ros.core.image_transform import crop, shrink
 from tinyvla_ros.core.ros.messages import image_to_array
 from training.bag_export.sampling import Frames
 from training.bag_export.streams import Recording
-from training.data.lerobot_video import VideoEncoder, video_feature
-from training.data.lerobot_writer import thinned, thinned_stats
+from training.data.lerobot.video import VideoEncoder, video_feature
+from training.data.lerobot.writer import thinned, thinned_stats
 from training.data.stored_images import StoredImages
 
 

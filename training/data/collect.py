@@ -42,7 +42,7 @@ from sim_bridge.simulated_robot import (
 )
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.image_transform import encode_png, shrink
-from training.data.lerobot_writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
+from training.data.lerobot.writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
 from training.jobs.episodes import environment
 from training.jobs.pool import Job, work_through
 from training.jobs.progress import progress_bar

@@ -23,7 +23,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from training.data.lerobot_reader import Tables
+from training.data.lerobot.reader import Tables
 
 
 def time_tolerance(stamps: np.ndarray) -> np.ndarray:

@@ -32,8 +32,8 @@ from training.data.checks.names import action_columns, state_columns
 from training.data.consistency import Finding
 from training.data.fingerprint import fingerprint
 from training.data.image_cache import cached_images
-from training.data.lerobot_format import camera_features, image_size
-from training.data.lerobot_reader import Tables, read_tables
+from training.data.lerobot.format import camera_features, image_size
+from training.data.lerobot.reader import Tables, read_tables
 from training.data.stored_images import remaining_transform
 from training.data.turning import Turning, read_turning, turn_actions, turn_states
 

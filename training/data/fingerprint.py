@@ -26,7 +26,7 @@ from pathlib import Path
 
 from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import InputError
-from training.data.lerobot_reader import parquet_files
+from training.data.lerobot.reader import parquet_files
 
 # Fingerprints of release 0.1.0 have no prefix and cover only names and sizes of large files.
 PREFIX = "sha256-"

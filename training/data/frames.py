@@ -26,11 +26,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tinyvla_ros.core.errors import InputError
-from training.data.columns import is_lfs_pointer, unreadable
 from training.data.consistency import time_tolerance
 from training.data.image_file import decode_color
-from training.data.lerobot_format import VIDEO_PATH, image_size
-from training.data.lerobot_reader import Tables
+from training.data.lerobot.columns import is_lfs_pointer, unreadable
+from training.data.lerobot.format import VIDEO_PATH, image_size
+from training.data.lerobot.reader import Tables
 
 BATCH_ROWS = 64
 # ITU-T H.273, transfer characteristics: SMPTE ST 2084 (PQ) and ARIB STD-B67 (HLG).

@@ -33,7 +33,7 @@ from tinyvla_ros.policy.config import CameraSpec
 from training.data.checks.images import CameraWatch
 from training.data.consistency import Finding
 from training.data.frames import camera_frames
-from training.data.lerobot_reader import Tables
+from training.data.lerobot.reader import Tables
 from training.jobs.progress import progress_bar
 
 WARNINGS = "warnings.json"

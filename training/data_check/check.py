@@ -35,13 +35,13 @@ from training.data.checks.statistics import FeatureStatistics, numeric_features
 from training.data.consistency import Finding, episode_starts
 from training.data.fingerprint import fingerprint
 from training.data.frames import camera_frames
-from training.data.lerobot_format import (
+from training.data.lerobot.format import (
     IMAGE_DTYPES,
     INDEX_COLUMNS,
     camera_features,
     image_size,
 )
-from training.data.lerobot_reader import Tables, read_tables
+from training.data.lerobot.reader import Tables, read_tables
 from training.data_check.contact_sheet import MAX_SHEETS, plan_sheets, write_sheet
 from training.jobs.progress import progress_bar
 

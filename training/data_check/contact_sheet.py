@@ -27,7 +27,7 @@ import numpy as np
 
 from tinyvla_ros.core.image_transform import encode_png
 from training.data.consistency import episode_starts
-from training.data.lerobot_reader import Tables
+from training.data.lerobot.reader import Tables
 
 EPISODES, MOMENTS = 5, 6
 # Thousands of tasks would make thousands of sheets.

@@ -27,7 +27,7 @@ from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.language_config import fold
 from training.data.consistency import Finding
 from training.data.dataset import Demonstrations, load_demonstrations
-from training.data.lerobot_reader import read_info
+from training.data.lerobot.reader import read_info
 from training.learning.recipe import Recipe
 
 

@@ -35,8 +35,8 @@ from tinyvla_ros.core.errors import InputError
 from training.bag_export import episode as bag_episode
 from training.bag_export import export as bag_export
 from training.bag_export.episode import export_episode
-from training.data import lerobot_video
-from training.data.lerobot_reader import read_tables
+from training.data.lerobot import video
+from training.data.lerobot.reader import read_tables
 from training.data_check.check import check
 
 DT_NS = 12_500_000
@@ -165,7 +165,7 @@ def test_bags_of_others_with_compressed_images_are_read(tmp_path):
 def test_videos_show_what_images_show(tmp_path, monkeypatch, encoder):
     if encoder not in av.codecs_available:
         pytest.skip(f"this FFmpeg has no {encoder}")
-    monkeypatch.setattr(lerobot_video, "ENCODERS", {encoder: lerobot_video.ENCODERS[encoder]})
+    monkeypatch.setattr(video, "ENCODERS", {encoder: video.ENCODERS[encoder]})
     for i, name in enumerate(("a", "b")):
         bags.write(tmp_path / "bags" / name, bags.lockstep(10 + i))
     bags.export(tmp_path / "images", tmp_path / "bags", "--size", 64)

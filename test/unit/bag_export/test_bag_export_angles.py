@@ -65,7 +65,7 @@ def export(tmp_path, sent, *options, continuous: bool = True, output: dict | Non
 
 def stored(tmp_path):
     """Return states and actions of joint_1 as they lie in the dataset, and the time of frames."""
-    from training.data.lerobot_reader import read_tables
+    from training.data.lerobot.reader import read_tables
     tables = read_tables(tmp_path / "data")
     begin = read_json(tmp_path / "data/meta/bags.json")["episodes"][0]["first_stamp_ns"]
     actions = tables.column("action")

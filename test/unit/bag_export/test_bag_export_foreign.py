@@ -32,7 +32,7 @@ from harness.ros_messages import STORE, make, serialize
 from tinyvla_ros.bags.recover import recover
 from tinyvla_ros.cli.main import run_command
 from tinyvla_ros.core.errors import InputError
-from training.data.lerobot_reader import read_tables
+from training.data.lerobot.reader import read_tables
 
 BOOL = "std_msgs/msg/Bool"
 

@@ -26,7 +26,7 @@ import pytest
 from harness import bags
 from harness.bags import CHANNELS, SIM_NS, STATE, WALL_NS, WORDS
 from tinyvla_ros.core.configuration import read_json
-from training.data.lerobot_reader import read_tables
+from training.data.lerobot.reader import read_tables
 from training.data_check.check import check
 
 DT_NS = 12_500_000

@@ -21,7 +21,7 @@ import pytest
 
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import check_new_directory, check_output_directory
-from training.data.lerobot_writer import LeRobotDatasetWriter
+from training.data.lerobot.writer import LeRobotDatasetWriter
 
 CHECKS = [check_output_directory, check_new_directory]
 

@@ -41,7 +41,7 @@ from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.config import ActionSpec, CameraSpec
 from training.data.checks.values import float32_loss, glitches, wraps
 from training.data.dataset import load_demonstrations
-from training.data.lerobot_reader import read_tables
+from training.data.lerobot.reader import read_tables
 from training.data_check.check import check
 
 

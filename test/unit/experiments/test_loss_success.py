@@ -27,7 +27,7 @@ from harness.datasets import png
 from tinyvla_ros.cli.main import run_command
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import share_directory
-from training.data.lerobot_writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
+from training.data.lerobot.writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
 from training.experiments.loss_success_report import POOLED, correlations, rank_correlation
 from training.learning.held_out import (
     blind_baselines,

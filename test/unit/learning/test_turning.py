@@ -35,8 +35,8 @@ from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.policy import Policy
 from training.data.checks.acceptance import check_tables
 from training.data.checks.declarations import Wanted
-from training.data.lerobot_reader import read_tables
-from training.data.lerobot_writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
+from training.data.lerobot.reader import read_tables
+from training.data.lerobot.writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
 from training.learning.batches import BatchSampler
 from training.learning.mixture import load_mixture
 from training.learning.recipe import Recipe

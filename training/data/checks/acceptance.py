@@ -42,8 +42,8 @@ from training.data.checks.statistics import (
 )
 from training.data.checks.values import limit_findings
 from training.data.consistency import Finding, frame_findings, table_findings
-from training.data.lerobot_format import INDEX_COLUMNS
-from training.data.lerobot_reader import Tables
+from training.data.lerobot.format import INDEX_COLUMNS
+from training.data.lerobot.reader import Tables
 from training.data.turning import read_turning
 
 

@@ -32,7 +32,7 @@ from training.data.checks.names import (
     without_names,
 )
 from training.data.consistency import Finding
-from training.data.lerobot_format import (
+from training.data.lerobot.format import (
     CAMERA_PREFIXES,
     INDEX_COLUMNS,
     PICTURE_CHANNELS,
@@ -43,7 +43,7 @@ from training.data.lerobot_format import (
     is_depth,
     value_names,
 )
-from training.data.lerobot_reader import Tables
+from training.data.lerobot.reader import Tables
 from training.data.stored_images import remaining_transform
 
 # Widths and heights may be rounded to whole pixels; beyond that, shapes change visibly.

@@ -25,7 +25,7 @@ import numpy as np
 from training.data.checks.statistics import color_finding, listed, stored_statistics
 from training.data.consistency import Finding
 from training.data.frames import video_files
-from training.data.lerobot_reader import Tables
+from training.data.lerobot.reader import Tables
 
 # Of 255. Below, an 8-bit camera shows noise; a blank frame has not even that.
 DARK, BLANK = 10.0, 2

@@ -24,7 +24,7 @@ import numpy as np
 
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.policy.config import ActionSpec
-from training.data.lerobot_format import channel_names, feature_size, number_type, value_names
+from training.data.lerobot.format import channel_names, feature_size, number_type, value_names
 
 # 'dx.3', 'dx[3]', 'dx_step3', 'dx_t3': the action dx of control step 3.
 STEP = re.compile(r"(?P<name>.+?)(?:\.(?:step|t)?(\d+)|\[(\d+)\]|_(?:step|t)(\d+))")

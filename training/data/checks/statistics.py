@@ -33,13 +33,13 @@ from training.data.checks.values import (
     glitches,
 )
 from training.data.consistency import Finding, episode_starts
-from training.data.lerobot_format import (
+from training.data.lerobot.format import (
     INDEX_COLUMNS,
     channel_names,
     feature_size,
     number_type,
 )
-from training.data.lerobot_reader import Tables
+from training.data.lerobot.reader import Tables
 from training.data.turning import noted_turns
 
 SHOWN = 5

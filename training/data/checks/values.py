@@ -23,7 +23,7 @@ import numpy as np
 
 from tinyvla_ros.policy.config import ActionSpec
 from training.data.consistency import Finding, episode_starts
-from training.data.lerobot_reader import Tables
+from training.data.lerobot.reader import Tables
 
 # float32 keeps 7 digits. An error this small, absolute or of what a channel covers, is no loss.
 LOSS, LOSS_SHARE = 1e-6, 1e-3

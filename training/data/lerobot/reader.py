@@ -33,8 +33,8 @@ import pyarrow.parquet as pq
 
 from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import InputError
-from training.data.columns import column_values, read_columns, unreadable
-from training.data.lerobot_format import (
+from training.data.lerobot.columns import column_values, read_columns, unreadable
+from training.data.lerobot.format import (
     DATA_PATH,
     INDEX_COLUMNS,
     VIDEO_PATH,

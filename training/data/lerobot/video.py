@@ -29,7 +29,7 @@ import av
 import numpy as np
 
 from tinyvla_ros.core.errors import InputError
-from training.data.lerobot_format import CHUNKS_SIZE, VIDEO_FILE_MB, VIDEO_PATH
+from training.data.lerobot.format import CHUNKS_SIZE, VIDEO_FILE_MB, VIDEO_PATH
 
 # One thread, so that the same images give the same bytes on every machine.
 ENCODERS = {

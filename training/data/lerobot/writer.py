@@ -33,7 +33,7 @@ import pyarrow.parquet as pq
 
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import check_new_directory, create_directory
-from training.data.lerobot_format import (
+from training.data.lerobot.format import (
     CHUNKS_SIZE,
     CODEBASE_VERSION,
     DATA_FILE_MB,
@@ -41,7 +41,7 @@ from training.data.lerobot_format import (
     VIDEO_FILE_MB,
     VIDEO_PATH,
 )
-from training.data.lerobot_video import VideoJoiner
+from training.data.lerobot.video import VideoJoiner
 
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
