@@ -74,8 +74,9 @@ def test_rows_that_brake_a_streamed_output_are_sent_before_the_loop_ends():
                              problem=lambda *_: "", pop_clock_reset=lambda: False,
                              newest_state=lambda: STILL)
     contract = SimpleNamespace(execution=SimpleNamespace(replan_every=0, max_duration=1.0),
-                               stamps=SimpleNamespace(max_age=0.0))
-    policy = SimpleNamespace(config=SimpleNamespace(action=SimpleNamespace(dt=DT)))
+                               stamps=SimpleNamespace(max_age=0.0), outputs=())
+    action = SimpleNamespace(dt=DT, channels=CHANNELS)
+    policy = SimpleNamespace(config=SimpleNamespace(action=action))
     clock = Clock()
     loop = PolicyLoop(policy, contract, inputs, [output], supervisor, clock,
                       (Worker("inference"), Worker("control")), lambda: None, print, print,
