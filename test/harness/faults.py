@@ -251,7 +251,7 @@ FAULTS = [
     Fault("camera freezes, keeps stamping", frozen()),
     Fault("camera repeats its last message", repeated()),
     Fault("image: buffer too short", on_images(edited(data=b"123"))),
-    Fault("image: unknown encoding", on_images(edited(encoding="yuv422"))),
+    Fault("image: unknown encoding", on_images(edited(encoding="32FC1"))),
     Fault("image: zero height", on_images(edited(height=0))),
     Fault("image: unstamped", on_images(unstamped)),
     Fault("image: stamp 5 s in the future", on_images(shifted(5.0))),
