@@ -28,7 +28,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyvla_ros.core.angles import nearest, unwrapped, wrapped
+from tinyvla_ros.core.angles import nearest, turn_of, unwrapped, wrapped
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.policy.config import ActionSpec
 
@@ -91,6 +91,12 @@ def read_turning(features: dict, state: Sequence[str], action: ActionSpec) -> Tu
                 f"Action {name!r} turns without end, by the state {measured!r}: "
                 + unknown(f"state of the configuration with a '{KEY}' note", measured, states)
                 + " Add it to 'state'; a policy must see where such a joint is.")
+        unit = action.units[action.channels.index(name)]
+        if turn_of(unit) and abs(turn_of(unit) - states[measured]) > 0.01 * turn_of(unit):
+            raise InputError(
+                f"Action {name!r} is in {unit}, and '{KEY}' of 'observation.state' gives "
+                f"{states[measured]:.6g} for one turn of its state {measured!r}; store both in "
+                "one unit, or correct action.units.")
     columns = tuple((action.channels.index(n), list(state).index(s), states[s])
                     for n, s in channels.items())
     return Turning(tuple(states.items()), tuple(channels.items()), columns, action.horizon)

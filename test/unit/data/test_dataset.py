@@ -174,6 +174,15 @@ def test_names_come_as_lists_or_mappings(root, names):
     assert np.array_equal(load(root).states, expected)
 
 
+def test_a_name_twice_does_not_matter_where_it_is_not_wanted(root):
+    expected = load(root, state=("angle",)).states
+    datasets.edit_info(root, lambda i: i["features"]["observation.state"].update(
+        names=["gripper", "gripper", "angle"]))
+    assert np.array_equal(load(root, state=("angle",)).states, expected)
+    with pytest.raises(InputError, match="'gripper'"):
+        load(root, state=("gripper", "angle"))
+
+
 def test_scalar_features_are_vectors_of_one(root):
     path = root / DATA
     table = pq.read_table(path)

@@ -180,6 +180,18 @@ def test_a_note_on_actions_names_a_channel_and_its_state(tmp_path, note, word):
         assert len(set(errors)) == len(errors)
 
 
+def test_an_action_turns_in_the_unit_of_its_state(tmp_path):
+    root, recipe = write(tmp_path / "data"), small_recipe()
+
+    def load(unit):
+        action = recipe.action.model_copy(update={"units": (unit, "")})
+        return load_mixture([(root, 1.0)], recipe.model_copy(update={"action": action}))
+
+    assert load("rad").turning == load("").turning
+    with pytest.raises(InputError, match="'dx' is in deg"):
+        load("deg")
+
+
 def test_a_recipe_does_not_say_what_turns(tmp_path):
     data = small_recipe().model_dump(mode="json")
     data["action"]["continuous"] = {"dx": "x"}

@@ -24,7 +24,7 @@ import numpy as np
 
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.policy.config import ActionSpec
-from training.data.lerobot.format import channel_names, feature_size, number_type, value_names
+from training.data.lerobot.format import feature_size, number_type, value_names
 
 # 'dx.3', 'dx[3]', 'dx_step3', 'dx_t3': the action dx of control step 3.
 STEP = re.compile(r"(?P<name>.+?)(?:\.(?:step|t)?(\d+)|\[(\d+)\]|_(?:step|t)(\d+))")
@@ -37,11 +37,11 @@ def state_columns(features: dict, state: Sequence[str]) -> list[int]:
     """Return where in ``observation.state`` each wanted state is.
 
     Raises:
-        InputError: there is no such feature, or not every value has a name of its own, or a
-            state is not among them.
+        InputError: there is no such feature, or not every value has a name, or a state is not
+            among them, or more than once.
     """
     feature = numeric_feature(features, "observation.state")
-    names = channel_names(feature)
+    names = value_names(feature)
     if names is None:
         raise InputError(f"'observation.state' has {feature_size(feature)} values and the names "
                          f"{feature.get('names')!r}; name every value, each by another name, in "
@@ -49,6 +49,9 @@ def state_columns(features: dict, state: Sequence[str]) -> list[int]:
     for name in state:
         if name not in names:
             raise InputError(unknown("state", name, names))
+        if names.count(name) > 1:
+            raise InputError(f"'observation.state' names {name!r} {names.count(name)} times; name "
+                             "every value, each by another name, in meta/info.json.")
     return [names.index(name) for name in state]
 
 
