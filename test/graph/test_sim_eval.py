@@ -30,7 +30,7 @@ import numpy as np
 import pytest
 from std_srvs.srv import Trigger
 
-from harness.processes import Output, Probe, start, start_node
+from harness.processes import Listener, Output, start, start_node
 from tinyvla_ros.cli.main import main
 
 pytestmark = pytest.mark.simulator
@@ -57,10 +57,10 @@ def processes_of(out: Path) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def run(tiny_checkpoint, tiny_config, tmp_path_factory):
-    """One lock-step run, watched by a probe that collects every chunk."""
+def run(tiny_checkpoint, tmp_path_factory):
+    """One lock-step run, watched by a node that collects every chunk."""
     out = tmp_path_factory.mktemp("sim-eval") / "results"
-    probe = Probe(tiny_config)
+    probe = Listener()
     process = sim_eval(tiny_checkpoint, out, "--tasks", *TASKS, "--episodes", "1", "--seed", "3")
     output = Output(process)
     try:
@@ -189,9 +189,9 @@ def test_a_dead_node_ends_the_run_with_its_name(victim, tiny_checkpoint, tmp_pat
     assert processes_of(out) == []
 
 
-def test_a_reset_before_the_first_episode_ends_nothing(tiny_config):
+def test_a_reset_before_the_first_episode_ends_nothing():
     process = start_node("sim_bridge_node", start_timeout=5.0)
-    output, probe = Output(process), Probe(tiny_config)
+    output, probe = Output(process), Listener()
     try:
         answer = probe.call(Trigger, "/sim_bridge_node/reset", Trigger.Request())
     finally:

@@ -106,40 +106,21 @@ def stop(process: subprocess.Popen) -> int:
         raise
 
 
-class Probe:
-    """A node of the test: publishes observations, collects chunks and diagnostics.
+class Listener:
+    """A node that publishes nothing: it collects chunks and diagnostics and calls services."""
 
-    Stamps count seconds from an epoch of its own, later than those of all probes before: time
-    goes on for a node that outlives them.
-    """
-
-    _epochs = itertools.count(1000, 1000)
-
-    def __init__(self, config):
+    def __init__(self):
         import rclpy
         from diagnostic_msgs.msg import DiagnosticArray
-        from geometry_msgs.msg import PoseStamped
         from rclpy.executors import SingleThreadedExecutor
-        from rosgraph_msgs.msg import Clock
-        from sensor_msgs.msg import Image, JointState
-        from std_msgs.msg import String
         from trajectory_msgs.msg import JointTrajectory
 
-        from tinyvla_ros.nodes.shared.runner import LATCHED
-
-        self.config, self._epoch = config, next(self._epochs)
         self._context = rclpy.Context()
         rclpy.init(context=self._context)
         self.node = rclpy.create_node("probe", context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self.chunks, self.holds, self.diagnostics = [], [], []
-        self._images = {n: self.node.create_publisher(Image, f"camera/{n}/image_raw", 10)
-                        for n in config.cameras}
-        self._joints = self.node.create_publisher(JointState, "joint_states", 10)
-        self._pose = self.node.create_publisher(PoseStamped, "ee_pose", 10)
-        self._instruction = self.node.create_publisher(String, "instruction", LATCHED)
-        self._clock = self.node.create_publisher(Clock, "/clock", 10)
         self.node.create_subscription(JointTrajectory, "action_chunk", self._on_chunk, 100)
         self.node.create_subscription(
             DiagnosticArray, "/diagnostics",
@@ -160,13 +141,6 @@ class Probe:
             assert time.monotonic() < deadline, f"{what} never came"
             self._executor.spin_once(timeout_sec=0.05)
 
-    def until_matched(self) -> None:
-        """Wait until the policy subscribes to everything and offers chunks."""
-        publishers = [*self._images.values(), self._joints, self._pose, self._instruction,
-                      self._clock]
-        self.until(lambda: all(p.get_subscription_count() for p in publishers)
-                   and self.node.count_publishers("action_chunk"), "the policy")
-
     def call(self, service_type, name: str, request):
         """Call a service and return its response."""
         client = self.node.create_client(service_type, name)
@@ -174,6 +148,40 @@ class Probe:
         future = client.call_async(request)
         self.until(future.done, f"the answer of {name}")
         return future.result()
+
+
+class Probe(Listener):
+    """Stands for a robot: publishes observations, and collects what ``Listener`` does.
+
+    Stamps count seconds from an epoch of its own, later than those of all probes before: time
+    goes on for a node that outlives them.
+    """
+
+    _epochs = itertools.count(1000, 1000)
+
+    def __init__(self, config):
+        from geometry_msgs.msg import PoseStamped
+        from rosgraph_msgs.msg import Clock
+        from sensor_msgs.msg import Image, JointState
+        from std_msgs.msg import String
+
+        from tinyvla_ros.nodes.shared.runner import LATCHED
+
+        super().__init__()
+        self.config, self._epoch = config, next(self._epochs)
+        self._images = {n: self.node.create_publisher(Image, f"camera/{n}/image_raw", 10)
+                        for n in config.cameras}
+        self._joints = self.node.create_publisher(JointState, "joint_states", 10)
+        self._pose = self.node.create_publisher(PoseStamped, "ee_pose", 10)
+        self._instruction = self.node.create_publisher(String, "instruction", LATCHED)
+        self._clock = self.node.create_publisher(Clock, "/clock", 10)
+
+    def until_matched(self) -> None:
+        """Wait until the policy subscribes to everything and offers chunks."""
+        publishers = [*self._images.values(), self._joints, self._pose, self._instruction,
+                      self._clock]
+        self.until(lambda: all(p.get_subscription_count() for p in publishers)
+                   and self.node.count_publishers("action_chunk"), "the policy")
 
     def instruct(self, text: str) -> None:
         from std_msgs.msg import String
