@@ -17,6 +17,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -67,12 +69,19 @@ def check_new_directory(path: Path) -> None:
 
 
 def _require_writable(path: Path) -> None:
-    existing = next(p for p in (path, *path.absolute().parents) if p.exists())
-    reason = "is not a directory" if not existing.is_dir() else \
-        "is not writable" if not os.access(existing, os.W_OK | os.X_OK) else ""
-    if reason:
-        raise InputError(f"Output directory {path} cannot be written ({existing} {reason}); give "
-                         "one you may write to.")
+    # Made and removed again: only the attempt shows what a mount or a special folder allows.
+    absent = [p for p in (path.absolute(), *path.absolute().parents) if not p.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as err:
+        raise InputError(f"Output directory {path} cannot be written ({err.strerror}); give one "
+                         "you may write to.") from None
+    finally:
+        for made in absent:
+            with contextlib.suppress(OSError):  # never made, or not empty: another run uses it
+                made.rmdir()
 
 
 def create_directory(path: Path, hint: str = "") -> None:
@@ -107,11 +116,7 @@ def check_output_directory(path: str | Path) -> Path:
 def prepare_output_directory(path: str | Path) -> Path:
     """Create a directory for results and return it; errors as ``check_output_directory``."""
     path = check_output_directory(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise InputError(f"Output directory {path} cannot be written ({err.strerror}); give one "
-                         "you may write to.") from None
+    path.mkdir(parents=True, exist_ok=True)
     return path
 
 
