@@ -61,6 +61,8 @@ class _OpenEpisode:
     close_at: float = 0.0  # steady s
     sequences: dict[str, int] = field(default_factory=dict)
     lost: Counter = field(default_factory=Counter)
+    # By topic, what was kept of latched topics when it began; newer messages push none of it out.
+    latched: dict[str, deque[RawMessage]] = field(default_factory=dict)
     waiting: list[RawMessage] | None = field(default_factory=list)  # None once there is a bag
 
     def contains(self, time_ns: int) -> bool:
@@ -121,7 +123,12 @@ class EpisodeSorter:
         message = self._arrived.popleft()[1]
         self._arrived_bytes -= len(message.data)
         if message.topic in self._latched:
-            self._latched[message.topic].append(message)
+            kept = self._latched[message.topic]
+            kept.append(message)
+            for episode in self._episodes:
+                if message.time_ns < episode.begin_ns:  # it only arrived late
+                    episode.latched.setdefault(message.topic, deque(maxlen=kept.maxlen)).append(
+                        message)
         taken = False
         for episode in self._episodes:
             if episode.contains(message.time_ns):
@@ -142,6 +149,8 @@ class EpisodeSorter:
         if self.recording:
             self.end(at_ns - 1, now_s, {"outcome": "interrupted"})
         episode = _OpenEpisode(self._next, name, dict(custom), at_ns)
+        episode.latched = {topic: deque((m for m in kept if m.time_ns < at_ns), kept.maxlen)
+                           for topic, kept in self._latched.items()}
         self._next += 1
         self._episodes.append(episode)
         before, self._before = self._before, deque()
@@ -199,9 +208,9 @@ class EpisodeSorter:
         if message.topic in self._quiet or message.topic in self._latched:
             return
         self._sink.begin(episode.key, episode.name, episode.custom)
-        for latched in (m for messages in self._latched.values() for m in messages):
-            if latched.time_ns < episode.begin_ns:
-                self._sink.write(episode.key, replace(latched, log_ns=episode.begin_ns))
+        for latched in (m for messages in episode.latched.values() for m in messages):
+            self._sink.write(episode.key, replace(latched, log_ns=episode.begin_ns))
+        episode.latched.clear()
         for waiting in episode.waiting:
             self._sink.write(episode.key, waiting)
         episode.waiting = None

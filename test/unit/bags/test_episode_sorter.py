@@ -169,3 +169,32 @@ def test_memory_before_an_episode_is_bounded():
     sorter.begin("e", at(0), 0.0, {})
     sorter.tick(1.0)
     assert 64 < len(sink.messages[0]) <= 128, "what waits to be sorted, and what came before"
+
+
+def test_what_was_latched_before_an_episode_stays_when_it_changes_before_the_bag_begins():
+    sink = Kept()
+    sorter = Sorter(sink)
+    sorter.latch("/instruction", 1)
+    sorter.take(message("older", -6000, topic="/instruction"))
+    sorter.take(message("old", -5000, topic="/instruction"))
+    sorter.tick(1.0)
+    sorter.begin("e", at(0), 1.0, {})
+    sorter.take(message("new", 5, topic="/instruction"))
+    sorter.tick(2.0)
+    sorter.take(message("first of an ordinary topic", 8))
+    sorter.close(at(100))
+    assert sink.texts() == ["old", "new", "first of an ordinary topic"]
+    assert sink.messages[0][0].log_ns == at(0)
+
+
+def test_a_latched_message_from_before_an_episode_counts_even_if_it_comes_after_its_begin():
+    sink = Kept()
+    sorter = Sorter(sink)
+    sorter.latch("/instruction", 1)
+    sorter.take(message("old", -5000, topic="/instruction"))
+    sorter.tick(1.0)
+    sorter.begin("e", at(0), 1.0, {})
+    sorter.take(message("late", -1, late_ms=10, topic="/instruction"))
+    sorter.take(message("first of an ordinary topic", 8))
+    sorter.close(at(100))
+    assert sink.texts() == ["late", "first of an ordinary topic"]
