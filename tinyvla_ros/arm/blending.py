@@ -38,11 +38,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
+from tinyvla_ros.core.angles import nearest, unwrapped
 from tinyvla_ros.core.types import ActionChunk, Prefix
 
 # Temporal ensembling: weight exp(-ENSEMBLE_DECAY * i), i = 0 for the oldest chunk.
@@ -163,3 +165,32 @@ def resample(chunk: ActionChunk, stamp_ns: int, rows: int) -> tuple[np.ndarray, 
     after = chunk.actions[np.clip(row + 1, 0, last)]
     known = (row >= 0) & (row + (rest_ns > 0) <= last)
     return before + rest_ns / chunk.dt_ns * (after - before), known
+
+
+def shortest_way(chunk: ActionChunk, start_ns: int, value: np.ndarray, turn: np.ndarray
+                 ) -> ActionChunk:
+    """Return a chunk whose continuous channels go on from a value by the shortest way.
+
+    Args:
+        chunk: the chunk to go on with.
+        start_ns: when it takes over.
+        value: (channels,) values before it.
+        turn: (channels,) one turn of each channel, 0 for those that do not turn without end.
+    """
+    if not turn.any():
+        return chunk
+    actions = unwrapped(chunk.actions, turn)
+    first = actions[np.clip(chunk.index_at(start_ns), 0, len(actions) - 1)]
+    actions = actions + (nearest(first, value, turn) - first)
+    return replace(chunk, actions=actions.astype(np.float32))
+
+
+def seam_summary(seams: Sequence[Seam]) -> dict[str, float]:
+    """Return p50, p99 and maximum of position and velocity of some seams."""
+    seams = list(seams)  # one atomic copy: the control thread may append meanwhile
+    if not seams:
+        return {}
+    values = {"seam_position": [s.position for s in seams],
+              "seam_velocity": [s.velocity for s in seams]}
+    return {f"{name}_{label}": float(np.percentile(v, q)) for name, v in values.items()
+            for label, q in (("p50", 50), ("p99", 99), ("max", 100))}

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_outputs import TwistOutput
-from tinyvla_ros.arm.observation_assembler import EE_STATE
+from tinyvla_ros.arm.observation.assembler import EE_STATE
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.policy.config import PolicyConfig
 

@@ -23,8 +23,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
-from tinyvla_ros.arm.contract import CameraStream, RobotContract, Stream
-from tinyvla_ros.arm.observation_assembler import EE_STATE, ObservationAssembler
+from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.arm.contract_inputs import CameraStream, Stream
+from tinyvla_ros.arm.observation.assembler import EE_STATE, ObservationAssembler
 from tinyvla_ros.core.ros.messages import image_to_array, joint_positions, pose_position
 from tinyvla_ros.policy.config import PolicyConfig
 

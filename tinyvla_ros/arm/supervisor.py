@@ -29,17 +29,17 @@ arm to rest.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from tinyvla_ros.arm.blending import ChunkBlender, Seam, resample
+from tinyvla_ros.arm.blending import ChunkBlender, Seam, resample, shortest_way
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_outputs import JointTrajectoryOutput
 from tinyvla_ros.arm.plan import Plan
 from tinyvla_ros.arm.safety import Motion, SafetyLayer, Verdict
-from tinyvla_ros.core.angles import nearest, unwrapped
+from tinyvla_ros.core.angles import nearest
 from tinyvla_ros.core.types import ActionChunk, Prefix
 from tinyvla_ros.policy.config import PolicyConfig
 
@@ -202,7 +202,8 @@ class Supervisor:
         values = np.array([np.nan if s is None else measured[s] for s in self._states])
         motion = self._motion(now_ns, start_ns, values)
         if np.isfinite(chunk.actions).all():
-            chunk = self._near(chunk, start_ns, values if motion is None else motion.value)
+            chunk = shortest_way(chunk, start_ns, values if motion is None else motion.value,
+                                 self._turn)
             seam = self._blender.blend(chunk, start_ns)
             # The plan's rows start now, whatever the phase of the chunk's rows: in less than a
             # whole period the first one could not be reached within the limits.
@@ -222,15 +223,6 @@ class Supervisor:
             self.seams.append(seam)
         return self._begin_plan(self._blender.current, instruction, verdict, now_ns, start_ns,
                                 np.where(self._turn, near - values, 0.0))
-
-    def _near(self, chunk: ActionChunk, start_ns: int, value: np.ndarray) -> ActionChunk:
-        """Return a chunk whose continuous channels go on from a value by the shortest way."""
-        if not self._turn.any():
-            return chunk
-        actions = unwrapped(chunk.actions, self._turn)
-        first = actions[np.clip(chunk.index_at(start_ns), 0, len(actions) - 1)]
-        actions = actions + (nearest(first, value, self._turn) - first)
-        return replace(chunk, actions=actions.astype(np.float32))
 
     def _start(self, now_ns: int) -> int:
         """Return when a plan begins that is made now.
@@ -326,14 +318,3 @@ class Supervisor:
 def _cause(reason: str) -> str:
     """Return the part of a reason that is the same every time, to count by."""
     return reason.split(":")[0]
-
-
-def seam_summary(seams: Sequence[Seam]) -> dict[str, float]:
-    """Return p50, p99 and maximum of position and velocity of some seams."""
-    seams = list(seams)  # one atomic copy: the control thread may append meanwhile
-    if not seams:
-        return {}
-    values = {"seam_position": [s.position for s in seams],
-              "seam_velocity": [s.velocity for s in seams]}
-    return {f"{name}_{label}": float(np.percentile(v, q)) for name, v in values.items()
-            for label, q in (("p50", 50), ("p99", 99), ("max", 100))}

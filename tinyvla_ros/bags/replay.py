@@ -27,7 +27,7 @@ import numpy as np
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_streams import make_assembler, policy_streams
-from tinyvla_ros.arm.observation_assembler import ObservationAssembler
+from tinyvla_ros.arm.observation.assembler import ObservationAssembler
 from tinyvla_ros.bags.reader import Bag, BagMessage
 from tinyvla_ros.bags.topics import CHUNK, POLICY_CHUNK, find_streams, need_topic
 from tinyvla_ros.core.errors import InputError, MessageError

@@ -30,7 +30,7 @@ from tinyvla_ros.arm.contract_outputs import (
     PositionsOutput,
     TwistOutput,
 )
-from tinyvla_ros.arm.observation_assembler import EE_STATE
+from tinyvla_ros.arm.observation.assembler import EE_STATE
 from tinyvla_ros.core.angles import wrapped
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.dry_run.followers import PositionsFollower, TwistFollower

@@ -26,7 +26,7 @@ import safetensors
 from safetensors.numpy import load_file
 
 from tinyvla_ros.arm.contract import Channel, RobotContract
-from tinyvla_ros.arm.observation_assembler import EE_STATE
+from tinyvla_ros.arm.observation.assembler import EE_STATE
 from tinyvla_ros.core.errors import CheckpointError, InputError
 from tinyvla_ros.core.files import NORMALIZER
 from tinyvla_ros.dry_run.arm import rest_value

@@ -30,7 +30,7 @@ from std_msgs.msg import String
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
-from tinyvla_ros.arm.observation_assembler import EE_STATE
+from tinyvla_ros.arm.observation.assembler import EE_STATE
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.options import Settable
 from tinyvla_ros.core.ros.messages import fill_image, fill_pose, set_stamp

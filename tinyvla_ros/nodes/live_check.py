@@ -30,7 +30,7 @@ from rclpy.qos import QoSCompatibility, qos_check_compatible
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_outputs import AnyOutput
 from tinyvla_ros.arm.contract_streams import InputStream, policy_streams
-from tinyvla_ros.arm.liveness import message_rate
+from tinyvla_ros.arm.observation.liveness import message_rate
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.core.ros.messages import stamp_to_ns
 from tinyvla_ros.nodes.outputs import PUBLISHERS

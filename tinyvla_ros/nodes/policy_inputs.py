@@ -29,9 +29,9 @@ from std_msgs.msg import String
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_streams import InputStream, make_assembler, policy_streams
-from tinyvla_ros.arm.interleaving import Interleaving
-from tinyvla_ros.arm.liveness import StreamHealth
-from tinyvla_ros.arm.observation_assembler import JOINT_SETS
+from tinyvla_ros.arm.observation.assembler import JOINT_SETS
+from tinyvla_ros.arm.observation.interleaving import Interleaving
+from tinyvla_ros.arm.observation.liveness import StreamHealth
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.ros.messages import stamp_to_ns
 from tinyvla_ros.core.types import Observation

@@ -31,7 +31,7 @@ from rclpy.clock import Clock
 
 from tinyvla_ros.arm.contract import LONGEST_BRAKE_S, RobotContract
 from tinyvla_ros.arm.following import Following
-from tinyvla_ros.arm.liveness import ClockSteps
+from tinyvla_ros.arm.observation.liveness import ClockSteps
 from tinyvla_ros.arm.plan import Plan
 from tinyvla_ros.arm.supervisor import Supervisor
 from tinyvla_ros.core.errors import InputError, MessageError

@@ -28,9 +28,10 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from tinyvla_ros.arm.blending import seam_summary
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
-from tinyvla_ros.arm.supervisor import Supervisor, seam_summary
+from tinyvla_ros.arm.supervisor import Supervisor
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import default_checkpoint, default_robot
 from tinyvla_ros.core.ros.messages import fill_trajectory

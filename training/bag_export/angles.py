@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from tinyvla_ros.arm.contract import RobotContract
-from tinyvla_ros.arm.observation_assembler import EE_STATE
+from tinyvla_ros.arm.observation.assembler import EE_STATE
 from tinyvla_ros.core.angles import find_wrap, nearest, turn_of, unwrapped, wrapped
 from tinyvla_ros.core.errors import InputError
 from training.bag_export.states import Series

@@ -38,7 +38,7 @@ from pathlib import Path
 import numpy as np
 
 from tinyvla_ros.arm.contract import RobotContract
-from tinyvla_ros.arm.stamp_matching import nearest_index
+from tinyvla_ros.arm.observation.stamp_matching import nearest_index
 from tinyvla_ros.core.errors import InputError
 from training.bag_export.states import Series
 from training.bag_export.streams import Recording

@@ -31,7 +31,7 @@ import numpy as np
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_streams import InputStream, contract_streams
-from tinyvla_ros.arm.observation_assembler import EE_STATE
+from tinyvla_ros.arm.observation.assembler import EE_STATE
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.bags.recorded_message import BagMessage, header_stamp
 from tinyvla_ros.bags.topics import CLOCK, INSTRUCTION, find_commands, find_streams, find_topic

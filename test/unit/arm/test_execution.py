@@ -47,9 +47,8 @@ from harness.supervised import (
     make,
     running,
 )
-from tinyvla_ros.arm.blending import Seam
+from tinyvla_ros.arm.blending import Seam, seam_summary
 from tinyvla_ros.arm.plan import Plan
-from tinyvla_ros.arm.supervisor import seam_summary
 
 # ---- what of a chunk is executed ------------------------------------------------------------
 

@@ -22,8 +22,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyvla_ros.arm.contract import CameraStream, JointStream
-from tinyvla_ros.arm.liveness import ARRIVALS, StreamHealth
+from tinyvla_ros.arm.contract_inputs import CameraStream, JointStream
+from tinyvla_ros.arm.observation.liveness import ARRIVALS, StreamHealth
 
 IMAGE = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
 OTHER = IMAGE + 1

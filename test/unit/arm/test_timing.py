@@ -27,8 +27,8 @@ from hypothesis import strategies as st
 
 from harness.policies import tiny_policy_config
 from tinyvla_ros.arm.chunk_follower import ChunkFollower
-from tinyvla_ros.arm.observation_assembler import ObservationAssembler
-from tinyvla_ros.arm.stamp_matching import nearest_index
+from tinyvla_ros.arm.observation.assembler import ObservationAssembler
+from tinyvla_ros.arm.observation.stamp_matching import nearest_index
 from tinyvla_ros.core.errors import MessageError
 from tinyvla_ros.core.types import ActionChunk
 

@@ -33,7 +33,7 @@ from harness.lerobot_source import (
 )
 from harness.policies import tiny_policy_config
 from sim_bridge.rollout import DT_NS, Episode, rollout
-from tinyvla_ros.arm.observation_assembler import ObservationAssembler
+from tinyvla_ros.arm.observation.assembler import ObservationAssembler
 from tinyvla_ros.core.types import ActionChunk, Observation
 from tinyvla_ros.policy.policy import Policy
 

@@ -27,7 +27,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
-from tinyvla_ros.arm.contract import CameraStream, Stream
+from tinyvla_ros.arm.contract_inputs import CameraStream, Stream
 from tinyvla_ros.bags.metadata import qos_profile
 from tinyvla_ros.core.errors import InputError
 

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tinyvla_ros.arm.contract import CameraStream, Stream
+from tinyvla_ros.arm.contract_inputs import CameraStream, Stream
 
 # Arrivals the rate is taken over.
 ARRIVALS = 50

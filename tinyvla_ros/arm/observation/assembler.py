@@ -21,7 +21,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tinyvla_ros.arm.stamp_matching import StampedValues
+from tinyvla_ros.arm.observation.stamp_matching import StampedValues
 from tinyvla_ros.core.types import Observation
 from tinyvla_ros.policy.config import PolicyConfig
 
