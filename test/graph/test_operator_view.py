@@ -115,15 +115,15 @@ def test_images_of_two_cameras_on_one_topic_are_not_mixed(rig):
 
 
 def test_joint_states_of_other_joints_are_no_fault(rig):
-    """A mobile base, a hand whose driver sends velocities alone, an encoder that is broken."""
-    others = [JointState(name=["wheel"], position=[0.1]),
-              JointState(name=[JOINTS[0]], velocity=[0.1]),
+    """A mobile base whose clock is wrong, a hand that sends velocities alone or is broken."""
+    base = JointState(name=["wheel"], position=[0.1])
+    others = [JointState(name=[JOINTS[0]], velocity=[0.1]),
               JointState(name=["hand"], position=[math.nan])]
 
     def more(msg):
         for other in others:
             set_stamp(other.header.stamp, rig.node.get_clock().now().nanoseconds)
-        return [msg, *others]
+        return [msg, base, *others]
 
     def with_a_broken_one(msg):
         msg.name, msg.position = [*msg.name, "hand"], [*msg.position, math.nan]
@@ -137,6 +137,25 @@ def test_joint_states_of_other_joints_are_no_fault(rig):
     assert {s.message for t, s in rig.full if t > begin} == {"running"}
     assert not [v for _, s in rig.full for v in s.values if v.key.startswith("rejected")]
     assert "WARN" not in rig.log.read_text()
+
+
+def test_a_joint_that_two_publishers_send_holds_the_arm(rig):
+    """Although the one sends all joints and the other only this one."""
+    rig.start()
+    rig.wait_running()
+    with Stranger() as stranger:
+        second = stranger.create_publisher(JointState, "/joint_states", 5)
+        rig.wait(lambda: rig.node.count_publishers("/joint_states") == 2, "the stranger")
+
+        def both(msg):
+            second.publish(JointState(header=msg.header, name=[JOINTS[0]], position=[0.1]))
+            return [msg]
+
+        rig.filters.joints = both
+        rig.wait(lambda: says(rig, "joint_states", "/elsewhere/stranger", "/rig"), "the reason")
+        rig.wait(lambda: rig.commands[-1].is_hold and not rig.moving(), "rest")
+        rig.filters.joints = lambda msg: [msg]
+    rig.wait_running()
 
 
 def test_a_refused_message_is_named_only_while_it_matters(rig):

@@ -29,7 +29,6 @@ from std_msgs.msg import String
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_streams import InputStream, make_assembler, policy_streams
-from tinyvla_ros.arm.observation.assembler import JOINT_SETS
 from tinyvla_ros.arm.observation.interleaving import Interleaving
 from tinyvla_ros.arm.observation.liveness import StreamHealth
 from tinyvla_ros.core.errors import InputError, MessageError
@@ -77,8 +76,8 @@ class PolicyInputs:
         self._assembler = make_assembler(contract, config)
         self._max_age, self._max_ahead = contract.stamps.max_age, contract.stamps.max_ahead
         self._health: dict[str, StreamHealth] = {}
-        # Of each topic: by joints that a message names, because several publishers may share one.
-        self._publishers: dict[str, dict[frozenset, Interleaving]] = {}
+        # Of each topic: by stream or joint, because publishers of different joints may share one.
+        self._publishers: dict[str, dict[str, Interleaving]] = {}
         # topic -> what was wrong with its last message, and until when that matters, steady s.
         self._refused: dict[str, tuple[str, float]] = {}
         self._arrived: dict[int, float] = {}
@@ -210,17 +209,17 @@ class PolicyInputs:
     def _subscribe(self, stream: InputStream):
         topic = stream.settings.topic
         health = self._health[stream.name] = StreamHealth(stream.name, stream.settings)
-        self._publishers[topic] = {}
+        self._publishers.setdefault(topic, {})
 
         def callback(msg, info: dict) -> None:
             cleared = self._cleared
             if not self.active:
                 return
             try:
-                stamp = self._checked_stamp(msg.header.stamp)
                 value = stream.decode(msg)
                 if stream.joints and self._is_of_others(topic, stream.joints, value):
                     return
+                stamp = self._checked_stamp(msg.header.stamp)
                 is_same_image = bool(stream.camera) and health.is_same_image(value)
                 with self.changed:
                     if cleared == self._cleared:  # else the message is from before
@@ -247,12 +246,9 @@ class PolicyInputs:
         return joints.isdisjoint(value) and (not value or bool(self._publishers[topic]))
 
     def _note_publisher(self, topic: str, stream: InputStream, value, info: dict) -> None:
-        publishers = self._publishers[topic]
-        joints = stream.joints.intersection(value) if stream.joints else frozenset()
-        if joints not in publishers and len(publishers) >= JOINT_SETS:
-            publishers.clear()  # bounds the memory
-        publishers.setdefault(joints, Interleaving()).arrived(
-            info.get("publication_sequence_number"), time.monotonic())
+        number, now_s = info.get("publication_sequence_number"), time.monotonic()
+        for part in stream.joints.intersection(value) if stream.joints else (stream.name,):
+            self._publishers[topic].setdefault(part, Interleaving()).arrived(number, now_s)
 
     def _refuse(self, topic: str, err: InputError, seconds: float) -> None:
         self.rejected[topic] += 1

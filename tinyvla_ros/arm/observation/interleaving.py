@@ -35,11 +35,6 @@ class Interleaving:
         self._number: int | None = None
         self._steps_back: deque[float] = deque(maxlen=STEPS_BACK)
 
-    def reset(self) -> None:
-        """Forget everything."""
-        self._number = None
-        self._steps_back.clear()
-
     def arrived(self, number: int | None, now_s: float) -> None:
         """Note a message's number; None if the middleware gives none. Steady seconds."""
         if number is None:
