@@ -56,6 +56,18 @@ def processes_of(out: Path) -> list[int]:
     return found
 
 
+def is_importing_torch(parent: int) -> bool:
+    """Whether a node, a child of ``parent``, has begun to load torch's libraries."""
+    for entry in Path("/proc").iterdir():
+        try:
+            after_name = (entry / "stat").read_text().rpartition(")")[2].split()
+            if int(after_name[1]) == parent and "libtorch" in (entry / "maps").read_text():
+                return True
+        except OSError:  # not a process, or one that ended
+            continue
+    return False
+
+
 @pytest.fixture(scope="module")
 def run(tiny_checkpoint, tmp_path_factory):
     """One lock-step run, watched by a node that collects every chunk."""
@@ -166,8 +178,8 @@ def test_ctrl_c_while_nodes_still_load_is_quiet(tiny_checkpoint, tmp_path):
     out = tmp_path / "results"
     process = sim_eval(tiny_checkpoint, out, "--tasks", "reach-v3")
     output = Output(process)
-    # eval_node is the first to make its file; the policy is still importing torch then.
-    while not (out / "episodes.jsonl").exists() and process.poll() is None:
+    while not is_importing_torch(process.pid):
+        assert process.poll() is None, output.text
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     assert output.wait_end() == 130
