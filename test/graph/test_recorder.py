@@ -34,6 +34,7 @@ from harness.processes import LIMIT_S, Output, start_node, stop
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.bags.recorded_message import CLOCK_TRUST_S
 from tinyvla_ros.core.ros.messages import fill_image
+from tinyvla_ros.nodes.shared.run_guard import RunGuard
 from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, LATCHED, OK, status
 
 # A machine that is busy with other tests may deliver later than an episode's end is waited for.
@@ -136,6 +137,18 @@ def test_episodes_are_bags_with_every_message_between_begin_and_end(graph):
         assert other.custom["outcome"] == "failure"
         assert not [k for k in (*bag.custom, *other.custom) if k.startswith(("lost", "dropped"))]
         assert bag.topics["/episode"].count == 2
+
+
+def test_the_recorder_of_a_launch_records_a_robot_that_was_started_alone(tmp_path):
+    """Like ``ros2 run tinyvla_ros dry_run_arm_node`` beside ``policy.launch.py record:=true``."""
+    graph = Graph(tmp_path / "episodes", run="launched")
+    graph.node.exit_code = None
+    topic = next(_names)
+    guard = RunGuard(graph.node, "", topic, [topic])
+    graph.until(lambda: guard.settled, "the end of discovery")
+    publisher = graph.node.create_publisher(String, topic, 10)
+    graph.until(lambda: publisher.get_subscription_count(), "the recorder")
+    assert graph.close() == 0
 
 
 def test_a_recorder_that_comes_late_records_the_running_episode_and_no_old_one(tmp_path):

@@ -97,8 +97,12 @@ class RunGuard:
         return self._claims.has_begun(lambda claim: claim.node == full)
 
     def is_of_another_run(self, topic: str) -> bool:
-        """Return whether a topic belongs to a run that goes on beside this one."""
-        return any(topic in c.topics or (c.group.strip("/") and topic.startswith(f"{c.group}/"))
+        """Return whether a topic belongs to a run that goes on beside this one.
+
+        What a node that was started alone publishes is for everyone.
+        """
+        return any(c.group and (topic in c.topics or
+                                (c.group != "/" and topic.startswith(f"{c.group}/")))
                    for c in self._claims.of_others())
 
     def others(self) -> str:
