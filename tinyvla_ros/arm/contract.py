@@ -224,6 +224,9 @@ class RobotContract(Config):
     def _every_channel_goes_to_one_output(self):
         seen: dict[str, str] = {}
         for output in self.outputs:
+            if output.topic in seen.values():
+                raise ValueError(f"two outputs go to {output.topic}, whose controller takes one "
+                                 "command at a time; name all channels in one output")
             for channel in output.channels:
                 if channel not in self.actions:
                     raise ValueError(unknown("channel in outputs", channel, self.actions))

@@ -151,6 +151,8 @@ MISTAKES = [
     ("ur5e", "outputs.0.type", "joint_trajectorie", (
         "outputs.0.type", "'joint_trajectorie'", "'twist', 'positions', 'chunk'",
         "Did you mean 'joint_trajectory'?")),
+    ("ur5e", "outputs.1.topic", "scaled_joint_trajectory_controller/joint_trajectory", (
+        "two outputs", "scaled_joint_trajectory_controller/joint_trajectory", "in one")),
     ("ur5e", "outputs.0.lead", 5, ("lead", "5", "less than or equal to 0.5")),
     ("ur5e", "outputs.0.channels", ["elbow"], ("'elbow'", "Did you mean 'elbow_joint'?")),
     ("ur5e", "outputs.1.channels", ["gripper", "elbow_joint"], (
