@@ -116,6 +116,9 @@ def test_an_exception_while_configuring_is_logged_and_another_try_succeeds(rig, 
     assert not change(rig, "activate"), "there is nothing to activate"
     assert change(rig, "configure") and change(rig, "activate")
     rig.wait_running()
+    assert change(rig, "deactivate") and change(rig, "cleanup")
+    rig.wait(lambda: rig.statuses[-1].startswith("inactive"), "the state")
+    assert rig.statuses[-1] == "inactive: not configured", "the failure is over"
 
 
 BROKEN = """

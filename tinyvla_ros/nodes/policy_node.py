@@ -56,6 +56,7 @@ def _transition(failure: TransitionCallbackReturn):
     def decorate(act: Callable):
         @wraps(act)
         def run(node: PolicyNode, state: LifecycleState) -> TransitionCallbackReturn:
+            node.failure = None
             try:
                 act(node, state)
             except Exception as err:
@@ -71,12 +72,13 @@ class PolicyNode(LifecycleNode):
 
     Attributes:
         exit_code: set to end the process.
+        failure: what the newest transition failed with; None if it did not.
     """
 
     def __init__(self):
         super().__init__("policy_node")
         self.exit_code: int | None = None
-        self._failure: Exception | None = None  # of the newest transition
+        self.failure: Exception | None = None
         self._options = declare_parameters(self, PolicyNodeParameters, self._on_parameters)
         self._is_starting = self._options.autostart
         self._guard = RunGuard(self, self._options.run, "~/chunk")
@@ -100,8 +102,8 @@ class PolicyNode(LifecycleNode):
         self._diagnostics = Diagnostics(self, "policy", "", self._describe)
         if self._is_starting and not (self.trigger_configure() == _SUCCESS
                                       and self.trigger_activate() == _SUCCESS):
-            if isinstance(self._failure, InputError):
-                raise self._failure
+            if isinstance(self.failure, InputError):
+                raise self.failure
             self.exit_code = 1
         self._is_starting = False
 
@@ -174,7 +176,7 @@ class PolicyNode(LifecycleNode):
 
         The arm comes to rest; after anything but activating the node is unconfigured.
         """
-        self._failure = err
+        self.failure = err
         if not isinstance(err, InputError):
             self.get_logger().error(f"{transition} failed:\n{traceback.format_exc()}")
         elif not self._is_starting:  # otherwise it ends the process with its sentence
@@ -298,7 +300,7 @@ class PolicyNode(LifecycleNode):
 
     def _describe(self):
         if self._supervisor is None:
-            return WARN, f"inactive: {self._failure or 'not configured'}", {}
+            return WARN, f"inactive: {self.failure or 'not configured'}", {}
         supervisor, loop = self._supervisor, self._loop
         state, reason, plans = supervisor.state, supervisor.reason, supervisor.plans
         values = {"checkpoint_digest": self._policy.digest, "state": state,
