@@ -244,7 +244,8 @@ class _Messages:
             values = {v.key: v.value for v in status.values}
             self.mode = values.get("mode", self.mode)
             namespace = self._bag.custom.get("namespace", "").strip("/")
-            if status.name.endswith(": policy") and status.name.startswith(namespace):
+            prefix = f"{namespace}/" if namespace else ""
+            if status.name.endswith(": policy") and status.name.startswith(prefix):
                 self.diagnostics.append((message.log_ns, (status.message, values)))
 
 

@@ -184,6 +184,15 @@ def test_lockstep_is_shown_in_simulation_time(tmp_path):
     assert data.latency_ms == pytest.approx([300.0] * 10, abs=0.01)
 
 
+def test_the_policy_of_another_namespace_is_not_shown(tmp_path):
+    array = make("diagnostic_msgs/msg/DiagnosticArray", header=policy("x").header, status=[
+        status(f"{robot}/policy_node: policy", state, {"state": state})
+        for robot, state in (("left", "running"), ("left_2", "stopped"), ("right", "stopped"))])
+    data = read(write(tmp_path / "bag", [*episode_messages(), (
+        "/diagnostics", START_NS + 1_900_000_000, array)], {**CUSTOM, "namespace": "/left"}))
+    assert [state for _, state, _ in data.states] == ["running"]
+
+
 def test_receive_times_replace_stamps_that_jump(tmp_path):
     messages = [("/joint_states", START_NS + i * 10_000_000,
                  joints(START_NS + (i if i < 50 else i - 90) * 10_000_000, 0.1))
