@@ -27,8 +27,8 @@ from typing import get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from sim_bridge.nodes.bridge_parameters import BridgeParameters
 from sim_bridge.nodes.eval_node import EvaluationParameters
-from sim_bridge.nodes.sim_bridge_node import BridgeParameters
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.cli.launch_files import GRAPHS, arguments
 from tinyvla_ros.cli.main import COMMANDS, load_command

@@ -21,26 +21,24 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Annotated, ClassVar
+from collections.abc import Callable
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
-from pydantic import Field
 from rclpy.node import Node
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from sim_bridge.episodes import EpisodeSpec, RunParameters
+from sim_bridge.episodes import EpisodeSpec
 from sim_bridge.metaworld_env import MetaWorldEnv
+from sim_bridge.nodes.bridge_parameters import BridgeParameters
 from sim_bridge.nodes.recorder_watch import RecorderWatch
 from sim_bridge.nodes.sensor_publisher import SensorPublisher
 from sim_bridge.rollout import Episode
 from sim_bridge.simulated_robot import ACTION_CHANNELS, CONTROL_DT, SimulatedRobotConfig
 from tinyvla_ros.arm.chunk_follower import ChunkFollower
 from tinyvla_ros.core.errors import InputError, MessageError
-from tinyvla_ros.core.options import Settable
 from tinyvla_ros.core.ros.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.core.ros.messages import trajectory_to_chunk
 from tinyvla_ros.core.types import ActionChunk
@@ -52,23 +50,6 @@ RESEND_AFTER_S = 1.0
 POLICY = "policy_node"
 # A pause longer than this (suspend, debugger) is not caught up by stepping faster.
 MAX_LAG_S = 0.5
-
-
-class BridgeParameters(RunParameters):
-    """Parameters of ``sim_bridge_node``."""
-
-    old_names: ClassVar[Mapping[str, str]] = {"execute_steps": "n_action_steps"}
-
-    n_action_steps: int = Field(8, ge=1, le=256, description="Actions of a chunk executed in "
-                               "lock-step; the checkpoint's config.json says how many.")
-    chunk_timeout: Annotated[float, Settable("at any time; the next observation has it")] = Field(
-        60.0, ge=0.1, le=3600.0, description="Lock-step: seconds to wait for a chunk before the "
-        "run fails.")
-    start_timeout: float = Field(120.0, ge=1.0, le=3600.0, description="Seconds to wait for a "
-                                 "policy to appear before the run fails.")
-    wait_for_recorder: bool = Field(False, description="Begin only when an episode_recorder_node "
-                                    "gets the messages of every topic.")
-    config: str = Field("", description="Robot configuration; empty for config/metaworld.yaml.")
 
 
 class _Restart(Exception):

@@ -17,8 +17,8 @@
 
 from __future__ import annotations
 
+from sim_bridge.nodes.bridge_parameters import BridgeParameters
 from sim_bridge.nodes.eval_node import EvaluationParameters
-from sim_bridge.nodes.sim_bridge_node import BridgeParameters
 from tinyvla_ros.nodes.dry_run_arm_node import DryRunArmParameters
 from tinyvla_ros.nodes.dry_run_report_node import DryRunReportParameters
 from tinyvla_ros.nodes.episode_recorder_node import RecorderParameters

@@ -22,7 +22,6 @@ import traceback
 from collections.abc import Callable
 from functools import partial, wraps
 
-import numpy as np
 from lifecycle_msgs.srv import ChangeState
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from std_srvs.srv import SetBool, Trigger
@@ -35,18 +34,18 @@ from tinyvla_ros.arm.supervisor import Supervisor
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import default_checkpoint, default_robot
 from tinyvla_ros.core.ros.messages import fill_trajectory
-from tinyvla_ros.core.types import ActionChunk, Observation
+from tinyvla_ros.core.types import ActionChunk
 from tinyvla_ros.core.worker import Worker
 from tinyvla_ros.nodes.outputs import OutputPublisher, make_outputs
 from tinyvla_ros.nodes.policy_inputs import PolicyInputs
 from tinyvla_ros.nodes.policy_loop import INFERENCE, PolicyLoop
 from tinyvla_ros.nodes.policy_parameters import PolicyNodeParameters
+from tinyvla_ros.nodes.policy_warm_up import warm_up
 from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.shared.run_guard import RunGuard
 from tinyvla_ros.nodes.shared.runner import ERROR, OK, SUBSCRIBERS, WARN, Diagnostics, run_node
 from tinyvla_ros.policy.policy import Policy
 
-WARM_UP_S = 60.0  # for the first inference
 _SUCCESS, _FAILURE, _ERROR = (TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE,
                               TransitionCallbackReturn.ERROR)
 
@@ -119,7 +118,7 @@ class PolicyNode(LifecycleNode):
         config = self._policy.config
         for sentence in check_contract(contract, config):
             self.get_logger().info(sentence)
-        self._warm_up()
+        warm_up(self._policy, self._workers[0], options.device)
         self._diagnostics.hardware_id = self._policy.digest
         self._supervisor = Supervisor(contract, config)
         self._outputs = make_outputs(self, contract.outputs, config.action.channels)
@@ -206,26 +205,6 @@ class PolicyNode(LifecycleNode):
     def _load_contract(self) -> RobotContract:
         contract = RobotContract.load(self._options.robot or default_robot())
         return contract.with_blending(self._options.join) if self._options.join else contract
-
-    def _warm_up(self) -> None:
-        """Infer once in the inference thread, so that the first chunk is not the slowest."""
-        config, failures = self._policy.config, []
-        images = {n: np.zeros((c.height, c.width, 3), np.uint8) for n, c in config.cameras.items()}
-        observation = Observation(1, images, dict.fromkeys(config.state, 0.0),
-                                  config.instructions[0])
-
-        def infer(policy: Policy) -> None:
-            try:
-                policy.infer(observation)
-            except Exception as err:
-                failures.append(err)
-
-        self._workers[0].start(partial(infer, self._policy))
-        if not self._workers[0].wait(WARM_UP_S):
-            raise InputError(f"The first inference takes more than {WARM_UP_S:g} s on "
-                             f"{self._options.device}; use another device, or fewer DDIM steps.")
-        if failures:
-            raise failures[0]
 
     def _on_parameters(self, options: PolicyNodeParameters, changed: set[str]
                        ) -> Callable[[], None]:

@@ -32,12 +32,10 @@ from tinyvla_ros.core.errors import (
     unknown,
 )
 from tinyvla_ros.core.files import CONFIG
+from tinyvla_ros.policy.config_format import FORMAT, of_this_format
 from tinyvla_ros.policy.language_config import LanguageConfig, LearnedTable, check_text, fold
 from tinyvla_ros.policy.lerobot_config import LeRobotDiffusionConfig
 from tinyvla_ros.policy.model_config import ModelConfig, check_language
-
-# Format 1, of release 0.1.0, has ``action.execute_steps`` in place of ``n_action_steps``.
-FORMAT = 2
 
 
 class CameraSpec(Config):
@@ -192,7 +190,7 @@ class PolicyConfig(Config):
             data = read_json(path)
         except InputError as err:
             raise CheckpointError(str(err)) from None
-        return parse(cls, _of_this_format(data, path), str(path), CheckpointError)
+        return parse(cls, of_this_format(data, path), str(path), CheckpointError)
 
     @model_validator(mode="before")
     @classmethod
@@ -311,21 +309,3 @@ class PolicyConfig(Config):
             check_text(text)
         else:
             self.wording_index(text)
-
-
-def _of_this_format(data: object, path: Path) -> object:
-    """Return the content of a ``config.json`` in this version's format."""
-    if not isinstance(data, dict):
-        return data
-    found = data.get("format", FORMAT)
-    if found == 1:
-        action = data.get("action")
-        if isinstance(action, dict) and "execute_steps" in action:
-            action = {"n_action_steps" if k == "execute_steps" else k: v
-                      for k, v in action.items()}
-            data = data | {"action": action}
-        return data | {"format": FORMAT}
-    if found != FORMAT:
-        raise CheckpointError(f"{path} has format {found!r}; this version reads formats 1 and "
-                              f"{FORMAT}, install a version that reads it.")
-    return data
