@@ -20,18 +20,45 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import time
 
 import pytest
+import rclpy
 
-from harness.processes import Output, start, start_node
+from harness.processes import LIMIT_S, Output, start, start_node
 from sim_bridge.episodes import plan_episodes
 from sim_bridge.metaworld_env import MetaWorldEnv
 from sim_bridge.rollout import Episode, rollout
 from tinyvla_ros.bags.reader import Bag, find_bags
 from tinyvla_ros.cli.main import main
+from tinyvla_ros.nodes.shared.run_guard import RunGuard, other_publishers
 from tinyvla_ros.policy.policy import Policy
 
 RECORDER = "episode_recorder_node"
+
+
+PUBLISHER = """
+import rclpy, sys
+from std_msgs.msg import String
+rclpy.init()
+node = rclpy.create_node(sys.argv[1])
+publisher = node.create_publisher(String, "chunks", 10)
+print("up", flush=True)
+rclpy.spin(node)
+"""
+
+
+def publisher(name: str) -> Output:
+    output = Output(start(sys.executable, "-c", PUBLISHER, name))
+    output.wait_for("up")
+    return output
+
+
+def wait(condition) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def tinyvla(*arguments: str) -> Output:
@@ -68,6 +95,30 @@ def test_a_dry_run_is_refused_while_another_one_goes_on():
     assert not errors(first)
     first.process.send_signal(signal.SIGINT)
     assert first.wait_end() == 130
+
+
+def test_a_node_that_was_killed_is_not_another_publisher_beside_its_successor():
+    """The middleware shows it for some seconds more."""
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node("listener", context=context)
+    node.exit_code = None
+    guard = RunGuard(node, "", "chunks", inputs=["chunks"])
+    publishers = [publisher("policy")]
+    try:
+        wait(lambda: other_publishers(node, "/chunks", 0) == ["/policy"])
+        publishers[0].process.kill()
+        publishers.append(publisher("policy"))
+        wait(lambda: other_publishers(node, "/chunks", 0) == ["/policy", "/policy"])
+        assert not guard.others()
+        publishers.append(publisher("rival"))
+        wait(lambda: "/policy and /rival publish it" in guard.others())
+    finally:
+        for each in publishers:
+            each.process.kill()
+            each.wait_end()
+        node.destroy_node()
+        context.try_shutdown()
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
