@@ -50,6 +50,9 @@ from harness.supervised import (
 from tinyvla_ros.arm.blending import Seam, seam_summary
 from tinyvla_ros.arm.plan import Plan
 
+# Times of trajectory points are whole nanoseconds: at several units a second that is some 1e-9.
+MARGIN = 1e-8
+
 # ---- what of a chunk is executed ------------------------------------------------------------
 
 
@@ -361,8 +364,8 @@ def assert_controller_keeps_limits(plans: list[Plan], lead_ns: int) -> None:
                 where, speed, acceleration = arm.state(ns)
                 assert abs(speed[0]) <= VELOCITY * (1 + 1e-5)
                 assert abs(acceleration[0]) <= ACCELERATION * (1 + 1e-3)
-                assert abs(where[0]) <= 2.0 + 1e-9
-                assert -1e-9 <= where[1] <= 0.08 + 1e-9
+                assert abs(where[0]) <= 2.0 + MARGIN
+                assert -MARGIN <= where[1] <= 0.08 + MARGIN
 
 
 def assert_plan_within_limits(plan: Plan) -> None:
