@@ -55,15 +55,21 @@ def describe_graph(name: str) -> LaunchDescription:
         *(DeclareLaunchArgument(a["name"], default_value=a["default"],
                                 choices=a["choices"] or None, description=a["description"])
           for a in arguments),
-        OpaqueFunction(function=_start, args=[name, [a["name"] for a in arguments]])])
+        OpaqueFunction(function=_start, args=[name, arguments])])
 
 
-def _start(context, name: str, arguments: list[str]) -> list:
-    values = {a: LaunchConfiguration(a).perform(context) for a in arguments}
+def _start(context, name: str, arguments: list[dict]) -> list:
+    values = {a["name"]: LaunchConfiguration(a["name"]).perform(context) for a in arguments}
+    # One that is typed counts as given even at its default: enabled:=false must win over a
+    # parameter file. Of those that an including file passes on, launch does not tell.
+    typed = {text.partition(":=")[0] for text in context.argv or []}
+    values = {a["name"]: values[a["name"]] for a in arguments
+              if a["name"] in typed or values[a["name"]] != a["default"]}
     # Of a group that this file is included in.
     outer = context.launch_configurations.get("ros_namespace", "").rstrip("/")
-    if not values["namespace"].startswith("/"):
-        values["namespace"] = f"{outer}/{values['namespace']}".rstrip("/")
+    namespace = values.get("namespace", "")
+    if outer and not namespace.startswith("/"):
+        values["namespace"] = f"{outer}/{namespace}".rstrip("/")
     graph = runpy.run_path(str(HERE / "environment_python.py"))["Graph"](name, values)
     respawn = graph.on_exit == "respawn"
     processes = [Node(

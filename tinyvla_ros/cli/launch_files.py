@@ -74,7 +74,7 @@ def nodes(name: str, values: Mapping[str, str]) -> dict[str, object]:
 
     Args:
         name: key of ``GRAPHS``.
-        values: argument -> text.
+        values: argument -> text, of those that were given.
 
     Raises:
         InputError: an argument, or something that it names, cannot be used.
@@ -103,7 +103,7 @@ def main() -> int:
         except UnicodeEncodeError as err:
             print(json.dumps({"error": not_encodable(err)}), file=answer)
             return 0
-    if name == "dry_run" and not values["checkpoint"]:
+    if name == "dry_run" and not values.get("checkpoint"):
         sys.stdin.read()  # the checkpoint that was made lasts as long as this process
     return 0
 

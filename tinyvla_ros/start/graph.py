@@ -47,7 +47,7 @@ class NodeSettings(Config):
 
     namespace: str = Field("", description="Namespace of the nodes, for example arm_1.")
     params_file: str = Field("", description="ROS parameter file for the nodes; an argument that "
-                                             "is not at its default wins over it.")
+                                             "is given wins over it.")
     enclave: str = Field("", description="Security enclave of the nodes, for example /arm_1.")
     log_level: Literal["debug", "info", "warn", "error", "fatal"] = Field(
         "info", description="Least severe messages that are logged.")
@@ -135,10 +135,9 @@ def describe_nodes(settings: NodeSettings, *nodes: NodeDescription) -> list[Node
 
 
 def _given(options: NodeSettings, *names: str) -> dict[str, object]:
-    """Return options by name; with a parameter file, only those that are not at their default."""
-    fields = type(options).model_fields
+    """Return options by name; with a parameter file, only those that were given."""
     return {name: getattr(options, name) for name in names
-            if not options.params_file or getattr(options, name) != fields[name].default}
+            if not options.params_file or name in options.model_fields_set}
 
 
 def directory_of_now(name: str) -> str:

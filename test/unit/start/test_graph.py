@@ -90,7 +90,7 @@ def test_the_policy_can_be_recorded_and_its_blending_chosen(tiny_checkpoint, tmp
     assert recorder.parameters["policy_join"] == "replace"  # the contract's
 
 
-def test_an_argument_wins_over_the_parameter_file_unless_it_is_at_its_default(
+def test_an_argument_that_is_given_wins_over_the_parameter_file(
         tiny_checkpoint, tmp_path):
     file = tmp_path / "parameters.yaml"
     file.write_text("/**:\n  ros__parameters: {threads: 3, sample_steps: 2}\n")
@@ -100,6 +100,13 @@ def test_an_argument_wins_over_the_parameter_file_unless_it_is_at_its_default(
     arguments = node.ros_arguments()
     assert arguments[:2] == ["--params-file", str(file)]  # what follows wins
     assert "threads:=2" in arguments[2:]
+
+
+def test_an_arm_is_not_enabled_by_a_file_against_an_argument(tiny_checkpoint, tmp_path):
+    file = tmp_path / "parameters.yaml"
+    file.write_text("policy_node:\n  ros__parameters: {enabled: true}\n")
+    node, = policy(tiny_checkpoint, params_file=str(file), enabled=False)
+    assert "enabled:=false" in node.ros_arguments()
 
 
 @pytest.mark.parametrize("name", [
