@@ -29,6 +29,8 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 LIMIT_S = 60.0
+# A node that has not discovered its caller's end yet answers into the void: ask again.
+ANSWER_S = 10.0
 _numbers = itertools.count()
 
 
@@ -101,10 +103,14 @@ class ParameterTool:
         client = self._clients[service]
         if not client.service_is_ready():
             self.wait()
-        future = client.call_async(request)
-        self._executor.spin_until_future_complete(future, LIMIT_S)
-        assert future.done(), f"{self._name} does not answer {service}"
-        return future.result()
+        deadline = time.monotonic() + LIMIT_S
+        while time.monotonic() < deadline:
+            future = client.call_async(request)
+            self._executor.spin_until_future_complete(future, ANSWER_S)
+            if future.done():
+                return future.result()
+            client.remove_pending_request(future)
+        raise AssertionError(f"{self._name} does not answer {service}")
 
 
 def _messages(values: dict[str, object]) -> list[ParameterMessage]:

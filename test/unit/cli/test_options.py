@@ -169,9 +169,8 @@ def test_options_load_nothing_heavy():
 
 
 def test_a_current_directory_that_was_deleted_is_one_sentence(tmp_path):
-    code = ("import os, sys; os.rmdir(os.getcwd()); from tinyvla_ros.cli.main import main; "
-            "sys.exit(main(['data', 'check', '/nowhere']))")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
-                          cwd=tmp_path, check=False)
+    tinyvla = Path(sys.executable).with_name("tinyvla")
+    done = subprocess.run(["sh", "-c", f"rmdir {tmp_path}; exec {tinyvla} data check /nowhere"],
+                          capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 2
     assert "directory" in done.stderr and done.stderr.count("\n") == 1, done.stderr
