@@ -38,6 +38,9 @@ class CollectArguments(Config):
     scenes: Scenes = "standard"
     noise: float = Field(
         1.0, description="largest amplitude of the pushes that disturb the expert")
+    stretch: tuple[Annotated[int, Field(ge=1, le=8)], ...] = Field(
+        (1,), min_length=1, description="control steps that an action takes; each demonstration "
+        "draws one of them: 1 is the expert's own pace, 2 half of it")
     workers: int | None = Field(None, ge=1, description="processes; default: cores")
 
 
@@ -49,7 +52,8 @@ def collect(options: CollectArguments) -> int:
 
     collect_demonstrations(
         list(expand_tasks(options.tasks)), options.episodes, options.seed, options.out,
-        options.noise, options.workers, SimulatedRobotConfig.load(scenes=options.scenes))
+        options.noise, options.workers, SimulatedRobotConfig.load(scenes=options.scenes),
+        stretch=options.stretch)
     print(f"demonstrations: {options.out}")
     return 0
 

@@ -17,8 +17,13 @@
 
 The expert's clean action is recorded at every control step, while the action executed carries
 bursts of noise: the data shows how to recover from states that a policy's own errors lead to
-(DART, Laskey et al. 2017). Only successful episodes are kept, with some settling steps past
-success.
+(DART, Laskey et al. 2017). The executed one is recorded beside it: a policy that is told what the
+arm will do while it computes must be trained with what an arm did. Only successful episodes are
+kept, with some settling steps past success.
+
+A demonstration can be slower than the expert: each of its actions then takes several control
+steps, with its share of the displacement in each. Rows, frames and their times are those of a
+demonstration at full pace; only what the simulated arm does in between differs.
 """
 
 from __future__ import annotations
@@ -50,6 +55,8 @@ from training.jobs.progress import progress_bar
 if TYPE_CHECKING:
     from sim_bridge.metaworld_env import MetaWorldEnv
 
+# Not "action...", which other readers of the format would take for something to predict.
+EXECUTED_ACTION = "executed_action"
 STATE_NAMES = (*JOINT_NAMES, *EE_NAMES)
 IMAGE_SIZE = 96
 SETTLE_STEPS = 24  # control steps recorded past the first success
@@ -59,7 +66,7 @@ SEED_OFFSET = 1_000_000_000
 
 def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float = 1.0,
             workers: int | None = None, config: SimulatedRobotConfig | None = None,
-            size: int = IMAGE_SIZE) -> None:
+            size: int = IMAGE_SIZE, stretch: tuple[int, ...] = (1,)) -> None:
     """Write successful demonstrations to a dataset; the number of processes does not matter.
 
     Args:
@@ -71,6 +78,7 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float 
         workers: processes; None for one per core.
         config: the simulated robot.
         size: stored images are (size, size, 3).
+        stretch: control steps that an action takes; each demonstration draws one of them.
 
     Raises:
         InputError: a task, ``episodes`` or ``seed`` is not valid, ``out`` not writable, or this
@@ -90,6 +98,7 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float 
     # k control steps pass between two frames; a row holds the actions of all of them.
     names = [f"{channel}.{step}" for step in range(k) for channel in ACTION_CHANNELS]
     features["action"] = {"dtype": "float32", "shape": [len(names)], "names": names}
+    features[EXECUTED_ACTION] = dict(features["action"])
     writer = LeRobotDatasetWriter(out, round(1.0 / (k * CONTROL_DT)), features, "metaworld_sawyer")
     kept = dict.fromkeys(tasks, 0)
     attempts = 20 * episodes
@@ -101,7 +110,7 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float 
                 if kept[task] == episodes:
                     break
                 yield Job("demonstration", _run_job,
-                          _Demonstration(task, first + number, config, noise, size))
+                          _Demonstration(task, first + number, config, noise, size, stretch))
 
     def finished(job: Job, episode: DatasetEpisode | None) -> None:
         task = job.argument.task
@@ -125,24 +134,27 @@ class _Demonstration:
     config: SimulatedRobotConfig
     noise: float
     size: int
+    stretch: tuple[int, ...]
 
 
 def _run_job(job: _Demonstration) -> DatasetEpisode | None:
-    return demonstrate(environment(job.task, job.config), job.seed, job.noise, job.size)
+    return demonstrate(environment(job.task, job.config), job.seed, job.noise, job.size,
+                       job.stretch)
 
 
-def demonstrate(env: MetaWorldEnv, seed: int, noise: float, size: int = IMAGE_SIZE
-                ) -> DatasetEpisode | None:
+def demonstrate(env: MetaWorldEnv, seed: int, noise: float, size: int = IMAGE_SIZE,
+                stretch: tuple[int, ...] = (1,)) -> DatasetEpisode | None:
     """Run the scripted expert once; ``None`` if it did not succeed within the horizon."""
     from metaworld.policies import ENV_POLICY_MAP
 
     rng = np.random.default_rng(seed)
+    times = stretch[int(rng.integers(len(stretch)))] if len(stretch) > 1 else stretch[0]
     bursts = _NoiseBursts(rng, noise * rng.uniform(0.0, 1.0))
     expert = ENV_POLICY_MAP[env.task]()
     env.reset_unseen(seed)
     every = env.config.camera_every
-    scenes, states, actions, steps_left = [], [], [], None
-    for step in range(HORIZON):
+    scenes, states, actions, done, steps_left = [], [], [], [], None
+    for step in range(HORIZON // times):
         if step % every == 0:
             if steps_left is not None and steps_left <= 0:
                 break
@@ -152,12 +164,16 @@ def demonstrate(env: MetaWorldEnv, seed: int, noise: float, size: int = IMAGE_SI
             state = env.state()
             states.append([state[name] for name in STATE_NAMES])
             actions.append(np.zeros((every, len(ACTION_CHANNELS)), np.float32))
+            done.append(actions[-1].copy())
         action = np.clip(expert.get_action(env.privileged_observation), -1.0, 1.0)
         actions[-1][step % every] = action
         executed = action.copy()
         if steps_left is None:
             executed[:3] += bursts.sample()
-        _, success, _ = env.control(executed)
+        executed = np.clip(executed, -1.0, 1.0)
+        done[-1][step % every] = executed
+        executed[:3] /= times
+        success = any([env.control(executed)[1] for _ in range(times)])
         if steps_left is None and success:
             steps_left = SETTLE_STEPS
         elif steps_left is not None:
@@ -175,7 +191,8 @@ def demonstrate(env: MetaWorldEnv, seed: int, noise: float, size: int = IMAGE_SI
         images={name: [encode_png(image) for image in stack] for name, stack in images.items()},
         image_stats={name: image_stats(np.stack(stack)) for name, stack in images.items()},
         arrays={"observation.state": np.array(states, np.float32),
-                "action": np.stack(actions).reshape(len(actions), -1)})
+                "action": np.stack(actions).reshape(len(actions), -1),
+                EXECUTED_ACTION: np.stack(done).reshape(len(done), -1)})
 
 
 class _NoiseBursts:
