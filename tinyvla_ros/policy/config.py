@@ -123,6 +123,17 @@ def check_sizes(cameras: Mapping[str, CameraSpec], action: ActionSpec) -> None:
                          "the denoiser halves it twice")
 
 
+def check_committed(model: ModelConfig, action: ActionSpec) -> None:
+    """Check that a chunk goes on beyond the rows that may be given.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if model.committed_rows + action.n_action_steps > action.horizon:
+        raise ValueError(f"model.committed_rows is {model.committed_rows}, and n_action_steps "
+                         f"{action.n_action_steps} more do not fit the horizon {action.horizon}")
+
+
 class DiffusionConfig(Config):
     """Noise schedule and sampling.
 
@@ -131,12 +142,16 @@ class DiffusionConfig(Config):
         schedule: diffusers' ``beta_schedule``.
         train_steps: length of the noise schedule.
         sample_steps: steps of the sampler at inference.
+        spacing: diffusers' ``timestep_spacing``: which levels of noise they are taken at.
+            ``trailing`` begins with pure noise, so that one or two steps are enough; ``leading``
+            is what checkpoints from before there was a choice have.
     """
 
     prediction: Literal["sample", "epsilon", "v_prediction"] = "sample"
     schedule: Literal["squaredcos_cap_v2", "linear", "scaled_linear"] = "squaredcos_cap_v2"
     train_steps: int = Field(100, ge=2, le=10000)
     sample_steps: int = Field(10, ge=1, le=1000)
+    spacing: Literal["leading", "trailing"] = "leading"
 
     @model_validator(mode="after")
     def _steps_fit(self):
@@ -205,6 +220,7 @@ class PolicyConfig(Config):
         model = self.model
         if isinstance(model, ModelConfig):
             check_sizes(self.cameras, self.action)
+            check_committed(model, self.action)
             check_language(model.encoder, self.language)
             return self
         if self.action.horizon != model.rows:

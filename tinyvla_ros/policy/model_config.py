@@ -132,6 +132,9 @@ class ModelConfig(Config):
         condition_dim: size of the vector that conditions the denoiser.
         denoiser_channels: channels of the U-Net at full, half and quarter horizon.
         kernel_size: odd kernel of its convolutions.
+        committed_rows: most rows of a chunk that can be given, because they will have been
+            executed when it is ready (training-time action conditioning, Black et al. 2025,
+            arXiv:2512.05964); 0 for a network that takes none.
         encoder: which encoder; ``image_channels`` and ``keypoints`` are sizes of what ``tiny``
             and ``vision`` have of their own.
     """
@@ -143,6 +146,7 @@ class ModelConfig(Config):
     condition_dim: int = Field(256, ge=8, le=4096)
     denoiser_channels: tuple[int, int, int] = (64, 128, 256)
     kernel_size: int = Field(3, ge=1, le=15)
+    committed_rows: int = Field(0, ge=0, le=128)
     encoder: EncoderConfig = TinyEncoderConfig()
 
     @model_validator(mode="after")

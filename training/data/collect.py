@@ -47,6 +47,7 @@ from sim_bridge.simulated_robot import (
 )
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.image_transform import encode_png, shrink
+from training.data.lerobot.format import EXECUTED_ACTION
 from training.data.lerobot.writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
 from training.jobs.episodes import environment
 from training.jobs.pool import Job, work_through
@@ -55,8 +56,6 @@ from training.jobs.progress import progress_bar
 if TYPE_CHECKING:
     from sim_bridge.metaworld_env import MetaWorldEnv
 
-# Not "action...", which other readers of the format would take for something to predict.
-EXECUTED_ACTION = "executed_action"
 STATE_NAMES = (*JOINT_NAMES, *EE_NAMES)
 IMAGE_SIZE = 96
 SETTLE_STEPS = 24  # control steps recorded past the first success

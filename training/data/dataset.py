@@ -32,7 +32,7 @@ from training.data.checks.names import action_columns, state_columns
 from training.data.consistency import Finding
 from training.data.fingerprint import fingerprint
 from training.data.image_cache import cached_images
-from training.data.lerobot.format import camera_features, image_size
+from training.data.lerobot.format import EXECUTED_ACTION, camera_features, image_size
 from training.data.lerobot.reader import Tables, read_tables
 from training.data.stored_images import remaining_transform
 from training.data.turning import Turning, read_turning, turn_actions, turn_states
@@ -48,6 +48,8 @@ class Demonstrations:
         images: (frames, cameras, height, width, 3) uint8, memory-mapped.
         states: (frames, state) float32.
         actions: (frames, k, channels) float32: the k control steps of each frame.
+        executed: likewise, what the arm did where that was recorded beside what it should have
+            done (feature ``executed_action``); else the same as ``actions``.
         task_index: (frames,) int64.
         starts: (episodes,) int64, first frame of every episode.
         ends: (episodes,) int64, one past the last frame.
@@ -61,6 +63,7 @@ class Demonstrations:
     images: np.ndarray
     states: np.ndarray
     actions: np.ndarray
+    executed: np.ndarray
     task_index: np.ndarray
     starts: np.ndarray
     ends: np.ndarray
@@ -68,7 +71,8 @@ class Demonstrations:
     notes: tuple[Finding, ...] = ()
     turning: Turning = field(default_factory=Turning)
 
-    def chunk(self, frame: int, horizon: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+    def chunk(self, frame: int, horizon: int, end: int
+              ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the actions that follow a frame within its episode.
 
         Args:
@@ -77,17 +81,19 @@ class Demonstrations:
             end: one past the last frame of its episode.
 
         Returns:
-            (horizon, channels) actions, the last one repeated past the end of the episode, and
-            (horizon,) float32 with 0 there.
+            (horizon, channels) actions, the last one repeated past the end of the episode;
+            (horizon, channels) executed ones likewise; and (horizon,) float32 with 0 there.
         """
-        k = self.actions.shape[1]
+        k, channels = self.actions.shape[1:]
         last = min(end, frame + -(-horizon // k))
-        actions = self.actions[frame:last].reshape(-1, self.actions.shape[2])[:horizon]
+        count = min((last - frame) * k, horizon)
         valid = np.zeros(horizon, np.float32)
-        valid[:len(actions)] = 1.0
-        if len(actions) < horizon:
-            actions = np.concatenate([actions, np.repeat(actions[-1:], horizon - len(actions), 0)])
-        return self.turning.from_state(actions, self.states[frame]), valid
+        valid[:count] = 1.0
+        rows = np.minimum(np.arange(horizon), count - 1)
+        actions, executed = (
+            self.turning.from_state(a[frame:last].reshape(-1, channels)[rows], self.states[frame])
+            for a in (self.actions, self.executed))
+        return actions, executed, valid
 
 
 def load_demonstrations(root: str | Path, cameras: dict[str, CameraSpec], state: tuple[str, ...],
@@ -121,6 +127,11 @@ def load_demonstrations(root: str | Path, cameras: dict[str, CameraSpec], state:
     turning = read_turning(features, state, action)
     states = turn_states(turning, states, state)
     actions = turn_actions(turning, actions, tables.episodes.start, tables.episodes.end)
+    executed = actions
+    if EXECUTED_ACTION in features:
+        columns = action_columns(features, action, tables.info["fps"], EXECUTED_ACTION)
+        executed = turn_actions(turning, _float32(tables, EXECUTED_ACTION)[:, columns],
+                                tables.episodes.start, tables.episodes.end)
     views = _views(tables, cameras)
     cache = Path(cache) if cache else root.with_name(root.name + ".cache")
     identity = fingerprint(root, cache)
@@ -130,7 +141,8 @@ def load_demonstrations(root: str | Path, cameras: dict[str, CameraSpec], state:
     return Demonstrations(
         root=root, tasks=tables.tasks, images=images,
         states=np.ascontiguousarray(states), actions=np.ascontiguousarray(actions),
-        task_index=tables.rows["task_index"], starts=tables.episodes.start,
+        executed=np.ascontiguousarray(executed), task_index=tables.rows["task_index"],
+        starts=tables.episodes.start,
         ends=tables.episodes.end, fingerprint=identity,
         notes=tuple(replace(f, text=f"{root}: {f.text}") for f in [*findings, *seen]),
         turning=turning)

@@ -26,6 +26,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
+from diffusers import DDIMScheduler
 
 from training.learning.mixture import Mixture
 from training.learning.recipe import Recipe
@@ -44,23 +45,27 @@ class Batch:
         state: (B, state) float32.
         instruction: (B,) int64 rows of the policy's wordings, -1 for none.
         actions: (B, horizon, channels) float32.
+        executed: (B, horizon, channels) float32 what the arm did instead, if anything else.
         valid: (B, horizon) float32, 0 past the end of the demonstration.
         future: (B, len(future_frames), state) float32 states later in the same episode.
         noise: (B * R, horizon, channels) float32 standard normal.
         step: (B * R,) int64 diffusion steps.
-        share: scalar float32; the sum of ``valid`` over all processes' shares, divided by the
-            number of processes: dividing each share's error by it makes their mean the mean of
-            the whole batch.
+        given: (B * R,) int64 how many of the first rows the network is given as executed.
+        share: scalar float32; the sum of ``valid`` over all noise samples and rows that are not
+            given, of all processes' shares, divided by the number of processes: dividing each
+            share's error by it makes their mean the mean of the whole batch.
     """
 
     images: tuple[torch.Tensor, ...]
     state: torch.Tensor
     instruction: torch.Tensor
     actions: torch.Tensor
+    executed: torch.Tensor
     valid: torch.Tensor
     future: torch.Tensor
     noise: torch.Tensor
     step: torch.Tensor
+    given: torch.Tensor
     share: torch.Tensor
 
     def to(self, device: str) -> Batch:
@@ -92,7 +97,9 @@ class BatchSampler(torch.utils.data.Dataset):
                  stream: int = TRAINING, rank: int = 0, world_size: int = 1):
         options = recipe.optimization
         self._data, self._horizon = data, recipe.action.horizon
-        self._options, self._diffusion_steps = options, recipe.diffusion.train_steps
+        self._options = options
+        self._levels = noise_levels(recipe)
+        self._given = given_probabilities(recipe)
         self._seed, self._stream, self._state = recipe.seed, stream, recipe.state
         self._shift = options.shift_pixels if stream == TRAINING else 0
         self._rank, self._world_size = rank, world_size
@@ -127,10 +134,12 @@ class BatchSampler(torch.utils.data.Dataset):
         repeats = options.noise_samples
         noise = torch.randn((size * repeats, self._horizon, data.actions.shape[2]),
                             generator=generator)
-        step = torch.randint(self._diffusion_steps, (size * repeats,), generator=generator)
-        valid_total = np.minimum((self._end_of[frames] - frames) * data.actions.shape[1],
-                                 self._horizon).sum()
+        step = self._levels[torch.randint(len(self._levels), (size * repeats,),
+                                          generator=generator)]
         instruction = self._instructions(frames, rng)
+        given = rng.choice(len(self._given), size=size * repeats, p=self._given)
+        rows = np.minimum((self._end_of[frames] - frames) * data.actions.shape[1], self._horizon)
+        valid_total = np.maximum(np.repeat(rows, repeats) - given, 0).sum()
         each = size // self._world_size
         mine = slice(self._rank * each, (self._rank + 1) * each)
         noisy = slice(mine.start * repeats, mine.stop * repeats)
@@ -143,9 +152,10 @@ class BatchSampler(torch.utils.data.Dataset):
             torch.from_numpy(instruction[mine]),
             torch.from_numpy(np.stack([c[0] for c in chunks])),
             torch.from_numpy(np.stack([c[1] for c in chunks])),
+            torch.from_numpy(np.stack([c[2] for c in chunks])),
             torch.from_numpy(data.turning.later(data.states[self._later(frames)],
                                                 data.states[frames][:, None], self._state)),
-            noise[noisy], step[noisy],
+            noise[noisy], step[noisy], torch.from_numpy(given[noisy]),
             torch.tensor(float(valid_total) / self._world_size))
 
     def _instructions(self, frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -181,6 +191,26 @@ class BatchSampler(torch.utils.data.Dataset):
                 y, x = offsets[b, c]
                 out[b, c] = padded[b, c, y:y + height, x:x + width]
         return out
+
+
+def noise_levels(recipe: Recipe) -> torch.Tensor:
+    """Return the (n,) int64 diffusion steps that training draws from."""
+    diffusion = recipe.diffusion
+    if not recipe.optimization.sampled_levels:
+        return torch.arange(diffusion.train_steps)
+    scheduler = DDIMScheduler(num_train_timesteps=diffusion.train_steps,
+                              timestep_spacing=diffusion.spacing)
+    scheduler.set_timesteps(diffusion.sample_steps)
+    return scheduler.timesteps
+
+
+def given_probabilities(recipe: Recipe) -> np.ndarray:
+    """Return the probability of 0, 1, ... given rows."""
+    most, options = recipe.model.committed_rows, recipe.optimization
+    weights = np.exp(-np.arange(most) / options.committed_decay)
+    if not most:
+        return np.ones(1)
+    return np.append(options.free_share, (1.0 - options.free_share) * weights / weights.sum())
 
 
 def next_grip(gripper: np.ndarray, low: float, high: float, end_of: np.ndarray) -> np.ndarray:

@@ -42,7 +42,8 @@ def fixed_draws(recipe: Recipe) -> Recipe:
     The draws depend on the seed, the horizon and the noise schedule only.
     """
     optimization = recipe.optimization.model_copy(
-        update={"batch_size": BATCH_SIZE, "noise_samples": NOISE_SAMPLES, "future_frames": ()})
+        update={"batch_size": BATCH_SIZE, "noise_samples": NOISE_SAMPLES, "future_frames": (),
+                "free_share": 1.0, "sampled_levels": False})
     return recipe.model_copy(update={"optimization": optimization})
 
 
@@ -69,7 +70,7 @@ def held_out_losses(learner: Learner, batches: Iterable[Batch]) -> dict:
     train_steps = network.config.diffusion.train_steps
     own, noise, level, valid_sums = [], [], [], []
     for batch in batches:
-        actions, valid, condition = learner.noisy_rows(batch, learner.condition(batch))
+        actions, valid, condition = learner.noisy_rows(batch, learner.condition(batch))[:3]
         for quantity, into in ((None, own), ("epsilon", noise)):
             error = network.errors(condition, actions, batch.noise, batch.step, quantity)
             into.append((error * valid).sum(1))

@@ -81,9 +81,10 @@ class Learner(nn.Module):
     def forward(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the denoising loss and the auxiliary loss of a share of a batch, scalars."""
         condition = self.condition(batch)
-        actions, valid, condition_rows = self.noisy_rows(batch, condition)
-        error = self.network.errors(condition_rows, actions, batch.noise, batch.step)
-        loss = (error * valid).sum() / (batch.share * self.options.noise_samples)
+        actions, valid, condition_rows, known, given = self.noisy_rows(batch, condition)
+        error = self.network.errors(condition_rows, actions, batch.noise, batch.step, None,
+                                    known, given)
+        loss = (error * valid).sum() / batch.share
         if self.auxiliary_head is None:
             return loss, torch.zeros_like(loss)
         # Relative to now: an arm at rest predicts zeros.
@@ -99,11 +100,20 @@ class Learner(nn.Module):
                                    batch.instruction).float()
 
     def noisy_rows(self, batch: Batch, condition: Condition
-                   ) -> tuple[torch.Tensor, torch.Tensor, Condition]:
-        """Repeat normalized actions, ``valid`` and the condition for every noise sample."""
+                   ) -> tuple[torch.Tensor, torch.Tensor, Condition, torch.Tensor, torch.Tensor]:
+        """Repeat for every noise sample what ``PolicyNetwork.errors`` takes.
+
+        Returns:
+            Normalized actions, ``valid`` without the rows that are given, the condition,
+            normalized executed actions, and (B * R, horizon, 1) which rows are given.
+        """
         repeats = self.options.noise_samples
-        return tuple(t.repeat_interleave(repeats, 0)
-                     for t in (self.normalizer.action(batch.actions), batch.valid, condition))
+        normalize = self.normalizer.action
+        actions, executed, valid, condition = (t.repeat_interleave(repeats, 0) for t in (
+            normalize(batch.actions), normalize(batch.executed), batch.valid, condition))
+        rows = torch.arange(valid.shape[1], device=valid.device)
+        given = (rows < batch.given[:, None]).to(valid.dtype)
+        return actions, valid * (1.0 - given), condition, executed, given[..., None]
 
 
 def count_parameters(learner: Learner) -> dict[str, dict[str, int]]:

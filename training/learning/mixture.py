@@ -145,6 +145,7 @@ def concatenate(parts: Sequence[Demonstrations], weights: Sequence[float]) -> Mi
         root=parts[0].root, tasks=tasks, images=images,
         states=np.concatenate([p.states for p in parts]),
         actions=np.concatenate([p.actions for p in parts]),
+        executed=np.concatenate([p.executed for p in parts]),
         task_index=np.concatenate(indices), starts=np.concatenate(starts),
         ends=np.concatenate(ends), fingerprint="+".join(p.fingerprint for p in parts),
         notes=tuple(note for p in parts for note in p.notes), turning=parts[0].turning,

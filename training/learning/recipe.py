@@ -30,6 +30,7 @@ from tinyvla_ros.policy.config import (
     CameraSpec,
     DiffusionConfig,
     PolicyConfig,
+    check_committed,
     check_sizes,
 )
 from tinyvla_ros.policy.language_config import LanguageConfig, LearnedTable
@@ -65,6 +66,11 @@ class Optimization(Config):
         gradient_norm: gradients are clipped to this norm; null for no clipping.
         loss_scale_above: historical: a loss above this is multiplied by 0.1; null for never.
         ema_decay: decay of the averaged weights, which are the ones evaluated.
+        free_share: where the network takes committed rows: share of noise samples without any.
+        committed_decay: the others are given from 1 to ``model.committed_rows`` rows, each more
+            less often than the one before by the factor ``exp(-1 / committed_decay)``.
+        sampled_levels: train only at the levels of noise that the sampler visits, as a
+            regression in ``sample_steps`` steps (after MIP, arXiv:2512.01809).
         shift_pixels: random image shift.
         instruction_dropout: share of observations that come without an instruction.
         precision: ``auto`` uses bfloat16 where the processor or GPU has it.
@@ -87,6 +93,9 @@ class Optimization(Config):
     gradient_norm: float | None = Field(1.0, gt=0.0)
     loss_scale_above: float | None = Field(None, gt=0.0)
     ema_decay: float = Field(0.999, ge=0.0, lt=1.0)
+    free_share: float = Field(0.3, ge=0.0, le=1.0)
+    committed_decay: float = Field(6.0, gt=0.0)
+    sampled_levels: bool = False
     shift_pixels: int = Field(3, ge=0, le=32)
     instruction_dropout: float = Field(0.0, ge=0.0, lt=1.0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -138,6 +147,7 @@ class Recipe(Config):
     @model_validator(mode="after")
     def _sizes_fit_the_network(self):
         check_sizes(self.cameras, self.action)
+        check_committed(self.model, self.action)
         check_language(self.model.encoder, self.language)
         return self
 

@@ -123,11 +123,11 @@ def test_images_and_actions_survive_the_round_trip(dataset, demonstrations):
 
 def test_chunks_end_with_their_episode(demonstrations):
     end = int(demonstrations.ends[0])
-    actions, valid = demonstrations.chunk(end - 2, 32, end)
+    actions, _, valid = demonstrations.chunk(end - 2, 32, end)
     assert valid.tolist() == [1.0] * 8 + [0.0] * 24
     assert np.array_equal(actions[:4], demonstrations.actions[end - 2])
     assert (actions[8:] == actions[7]).all()
-    actions, valid = demonstrations.chunk(0, 10, end)
+    actions, _, valid = demonstrations.chunk(0, 10, end)
     assert valid.all()
     assert np.array_equal(actions[4:8], demonstrations.actions[1])
 

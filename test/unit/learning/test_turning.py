@@ -90,7 +90,7 @@ def test_chunks_go_on_from_the_state_that_the_policy_sees(tmp_path, stored_wraps
     assert np.abs(x).max() <= turn / 2 + 1e-4 and np.ptp(x) > 0.9 * turn
     step = SPEED / 20 / K * turn / TURN
     for frame in range(len(x)):
-        actions, valid = data.chunk(frame, recipe.action.horizon, data.ends[frame // LENGTH])
+        actions, _, valid = data.chunk(frame, recipe.action.horizon, data.ends[frame // LENGTH])
         sign = 1 if frame < LENGTH else -1
         rows = int(valid.sum())
         expected = x[frame] + sign * step * (1 + np.arange(rows))

@@ -94,6 +94,29 @@ class CrossAttention(nn.Module):
         return x + (self.gate * found).transpose(1, 2)
 
 
+class CommittedRows(nn.Module):
+    """What the rows that a chunk begins with say about where the arm will be.
+
+    Args:
+        rows: most rows that are given.
+        channels: action channels.
+        condition_dim: size of the condition vector.
+    """
+
+    def __init__(self, rows: int, channels: int, condition_dim: int):
+        super().__init__()
+        self.rows = rows
+        self.layers = nn.Sequential(nn.Linear(rows * (channels + 1), condition_dim), nn.SiLU(),
+                                    nn.Linear(condition_dim, condition_dim))
+
+    def forward(self, condition: Condition, known: torch.Tensor, mask: torch.Tensor) -> Condition:
+        """Add to (B, condition_dim) what (B, T, channels) rows say, where (B, T, 1) is 1."""
+        given = torch.cat([known * mask, mask], dim=2)[:, :self.rows].flatten(1)
+        vector = vector_of(condition) + self.layers(given)
+        return condition._replace(vector=vector) \
+            if isinstance(condition, AttendedCondition) else vector
+
+
 class ConditionalUnet1d(nn.Module):
     """Denoise an action chunk given a condition.
 
@@ -103,15 +126,17 @@ class ConditionalUnet1d(nn.Module):
         widths: channels at full, half and quarter time resolution.
         kernel: odd kernel size.
         token_dim: width of the hidden states to attend to, None for a condition without.
+        committed_rows: most rows that are given clean; 0 for none.
     """
 
     def __init__(self, channels: int, condition_dim: int, widths: tuple[int, int, int],
-                 kernel: int, token_dim: int | None = None):
+                 kernel: int, token_dim: int | None = None, committed_rows: int = 0):
         super().__init__()
         a, b, c = widths
         condition = condition_dim + STEP_DIM
         self.step = StepEmbedding()
-        self.down_full = ConditionedBlock(channels, a, condition, kernel)
+        # Rows that are given come with a mark.
+        self.down_full = ConditionedBlock(channels + bool(committed_rows), a, condition, kernel)
         self.to_half = nn.Conv1d(a, a, 3, stride=2, padding=1)
         self.down_half = ConditionedBlock(a, b, condition, kernel)
         self.to_quarter = nn.Conv1d(b, b, 3, stride=2, padding=1)
@@ -124,6 +149,8 @@ class ConditionalUnet1d(nn.Module):
         # with a standard deviation of 5.
         self.head = nn.Linear(a, channels)
         self.attend = CrossAttention(c, token_dim) if token_dim else None
+        self.committed = CommittedRows(committed_rows, channels, condition_dim) \
+            if committed_rows else None
         initialize_head(self)
 
     def forward(self, noisy: torch.Tensor, step: torch.Tensor,
@@ -131,7 +158,8 @@ class ConditionalUnet1d(nn.Module):
         """Predict the quantity that ``DiffusionConfig.prediction`` names.
 
         Args:
-            noisy: (B, horizon, channels) noisy actions, normalized.
+            noisy: (B, horizon, channels) noisy actions, normalized; where rows can be given, they
+                are clean, and one more channel is 1 for them and 0 for the others.
             step: (B,) int64 diffusion steps.
             condition: of B observations.
 

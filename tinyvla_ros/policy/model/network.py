@@ -30,7 +30,8 @@ from tinyvla_ros.policy.pretrained import BaseModelSource
 
 def _schedule(scheduler: type, config: DiffusionConfig):
     return scheduler(num_train_timesteps=config.train_steps, beta_schedule=config.schedule,
-                     prediction_type=config.prediction, clip_sample=True, clip_sample_range=1.0)
+                     prediction_type=config.prediction, clip_sample=True, clip_sample_range=1.0,
+                     timestep_spacing=config.spacing)
 
 
 class PolicyNetwork(nn.Module):
@@ -51,7 +52,7 @@ class PolicyNetwork(nn.Module):
         self.denoiser = ConditionalUnet1d(
             len(config.action.channels), config.model.condition_dim,
             config.model.denoiser_channels, config.model.kernel_size,
-            getattr(self.encoder, "token_dim", None))
+            getattr(self.encoder, "token_dim", None), config.model.committed_rows)
         self._ddpm = _schedule(DDPMScheduler, config.diffusion)
         self._ddim = _schedule(DDIMScheduler, config.diffusion)
         self.set_sample_steps(config.diffusion.sample_steps)
@@ -71,7 +72,9 @@ class PolicyNetwork(nn.Module):
         return self.encoder(images, state, instruction)
 
     def errors(self, condition: Condition, actions: torch.Tensor, noise: torch.Tensor,
-               step: torch.Tensor, quantity: str | None = None) -> torch.Tensor:
+               step: torch.Tensor, quantity: str | None = None,
+               known: torch.Tensor | None = None, given: torch.Tensor | None = None
+               ) -> torch.Tensor:
         """Squared denoising error, never clipped (DDPM, Ho et al. 2020).
 
         Args:
@@ -81,18 +84,33 @@ class PolicyNetwork(nn.Module):
             step: (B,) int64 diffusion steps.
             quantity: what to compare, a value of ``DiffusionConfig.prediction``; default: what
                 the network predicts, which is what training minimizes.
+            known: (B, horizon, channels) normalized actions that were executed.
+            given: (B, horizon, 1) 1 for the rows of ``known`` that the network is given, whose
+                error means nothing, 0 for the others; None for none.
 
         Returns:
             (B, horizon), mean over channels.
         """
         own = self.config.diffusion.prediction
         noisy = self._ddpm.add_noise(actions, noise, step)
-        predicted = self.denoiser(noisy, step, condition).float()
+        if self.denoiser.committed is not None:
+            if given is None:
+                known, given = actions, torch.zeros_like(actions[..., :1])
+            condition = self.denoiser.committed(condition, known.clamp(-1.0, 1.0), given)
+            predicted = self._denoise(noisy, step, condition, known.clamp(-1.0, 1.0), given)
+        else:
+            predicted = self.denoiser(noisy, step, condition)
+        predicted = predicted.float()
         if quantity not in (None, own):
             predicted = self._convert(predicted, noisy, step, own, quantity)
         target = {"sample": lambda: actions, "epsilon": lambda: noise,
                   "v_prediction": lambda: self._ddpm.get_velocity(actions, noise, step)}
         return (predicted - target[quantity or own]()).square().mean(-1)
+
+    def _denoise(self, noisy, step, condition, known, given) -> torch.Tensor:
+        """Denoise with the given rows clean and marked; they are also in the condition."""
+        rows = torch.cat([torch.lerp(noisy, known, given), given], dim=2)
+        return self.denoiser(rows, step, condition)
 
     def _convert(self, predicted, noisy, step, own: str, wanted: str) -> torch.Tensor:
         """Express a prediction of ``own`` as one of ``wanted``: all three name the same point."""
@@ -123,20 +141,29 @@ class PolicyNetwork(nn.Module):
         Args:
             condition: of B observations, as ``encode`` returns it.
             noise: (B, horizon, channels) standard normal: the only randomness.
-            known: (B, horizon, channels) normalized actions to continue, or None. The clean
-                chunk that every step predicts is replaced by them (inpainting, as in RePaint,
-                Lugmayr et al. 2022, but of the clean sample, so that it stays deterministic).
+            known: (B, horizon, channels) normalized actions to continue, or None. A network that
+                was trained for it gets the rows of weight 1. Otherwise the clean chunk that every
+                step predicts is replaced by them (inpainting, as in RePaint, Lugmayr et al. 2022,
+                but of the clean sample, so that it stays deterministic).
             weights: (B, horizon, 1) how far: 1 replaces, 0 leaves free.
 
         Returns:
             (B, horizon, channels) normalized actions in [-1, 1].
         """
+        given = None
         if known is not None:
             known = known.clamp(-1.0, 1.0)
+        if (committed := self.denoiser.committed) is not None:
+            if known is None:
+                known, weights = torch.zeros_like(noise), torch.zeros_like(noise[..., :1])
+            row = torch.arange(noise.shape[1], device=noise.device)[None, :, None]
+            given = ((weights >= 1.0) & (row < committed.rows)).to(noise.dtype)
+            condition = committed(condition, known, given)
         chunk = noise
         for step in self._ddim.timesteps:
             steps = step.expand(len(chunk)).to(chunk.device)
-            predicted = self.denoiser(chunk, steps, condition)
+            predicted = self.denoiser(chunk, steps, condition) if given is None else \
+                self._denoise(chunk, steps, condition, known, given)
             if known is not None:
                 predicted = self._inpaint(predicted, chunk, steps, known, weights)
             chunk = self._ddim.step(predicted, step, chunk).prev_sample

@@ -55,8 +55,9 @@ def state_columns(features: dict, state: Sequence[str]) -> list[int]:
     return [names.index(name) for name in state]
 
 
-def action_columns(features: dict, action: ActionSpec, fps: float) -> np.ndarray:
-    """Return where in ``action`` the values of every control step of a row are.
+def action_columns(features: dict, action: ActionSpec, fps: float, name: str = "action"
+                   ) -> np.ndarray:
+    """Return where in a feature the values of every control step of a row are.
 
     Values are found by name. Without any, the row must have the wanted size, or a shape of
     (steps, channels).
@@ -68,7 +69,7 @@ def action_columns(features: dict, action: ActionSpec, fps: float) -> np.ndarray
         InputError: there is no such feature, a channel cannot be found, or the steps do not fill
             the time between two rows.
     """
-    feature = numeric_feature(features, "action")
+    feature = numeric_feature(features, name)
     named = value_names(feature)
     columns = _unnamed(feature, action.channels) if named is None else \
         _named(named, action.channels)

@@ -37,6 +37,9 @@ IMAGE_DTYPES = ("image", "video")
 CAMERA_PREFIXES = ("observation.images.", "observation.")
 # Gray, color, color with transparency.
 PICTURE_CHANNELS = (1, 3, 4)
+# What the arm did where ``action`` is what it should have done. Its name does not begin with
+# "action", which other readers of the format take for something to predict.
+EXECUTED_ACTION = "executed_action"
 INDEX_COLUMNS = ("index", "episode_index", "frame_index", "timestamp", "task_index")
 
 
