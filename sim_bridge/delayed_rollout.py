@@ -51,17 +51,18 @@ class DelayedResult:
 
 
 def delayed_rollout(policy, episode: Episode, join: str, latency_ns: int,
-                    replan_every: int = 0) -> DelayedResult:
+                    replan_every: int = 0, pace: float = 0.0) -> DelayedResult:
     """Run an episode in which a chunk is ready some time after its observation.
 
     Args:
         policy: has ``infer(observation, prefix, past)`` and ``config``.
         episode: a fresh episode.
-        join: how chunks are blended: ``replace``, ``ensemble`` or ``rtc``.
+        join: how chunks are blended.
         latency_ns: from the start of an inference to the chunk, simulated time.
         replan_every: rows between the observations of two inferences; 0 for every image.
+        pace: of the execution; 0 for the contract's.
     """
-    contract = RobotContract.load(default_robot()).with_blending(join)
+    contract = RobotContract.load(default_robot()).with_execution(join, pace)
     supervisor = Supervisor(contract, policy.config)
     supervisor.activate(True)
     last: int | None = None  # stamp of the last observation used
@@ -80,7 +81,7 @@ def delayed_rollout(policy, episode: Episode, join: str, latency_ns: int,
                 last is None or frame[0] - last >= replan_every * DT_NS):
             # The image may be older than now: it came during the inference before.
             last, prefix = frame[0], supervisor.prefix(frame[0], now + latency_ns)
-            chunk = policy.infer(frame[1], prefix, seen)
+            chunk = supervisor.paced(policy.infer(frame[1], prefix, seen))
             if latency_ns:
                 ready = (now + latency_ns, chunk)
             else:

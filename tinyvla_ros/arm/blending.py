@@ -32,6 +32,9 @@ Each row belongs to a time. In every mode the rows whose time passed during infe
   executed when it is ready are held fixed; the rest of the overlap is held with decreasing weight
   (real-time chunking, Black et al. 2025, arXiv:2506.07339; here by inpainting the clean sample
   at every DDIM step instead of by gradient guidance).
+- ``committed``: only rows that will have been executed are held fixed, and the policy was trained
+  to go on from them (arXiv:2512.05964), which costs nothing when it runs.
+- ``auto``: ``committed`` for a checkpoint that was trained for it, ``replace`` for others.
 """
 
 from __future__ import annotations
@@ -44,13 +47,14 @@ from typing import Literal
 
 import numpy as np
 
+from tinyvla_ros.arm.pace import compress
 from tinyvla_ros.core.angles import nearest, unwrapped
 from tinyvla_ros.core.types import ActionChunk, Prefix
 
 # Temporal ensembling: weight exp(-ENSEMBLE_DECAY * i), i = 0 for the oldest chunk.
 ENSEMBLE_DECAY = 0.01
 
-ChunkBlending = Literal["replace", "ensemble", "rtc"]
+ChunkBlending = Literal["auto", "replace", "ensemble", "rtc", "committed"]
 
 
 @dataclass(frozen=True)
@@ -75,12 +79,16 @@ class ChunkBlender:
         current: the chunk being executed; None before the first.
 
     Args:
-        mode: ``replace``, ``ensemble`` or ``rtc``.
+        mode: how; not ``auto``.
         ranges: (channels,) high minus low of each channel, the unit of the seams.
+        rates: (channels,) bool, see ``tinyvla_ros.arm.pace``.
+        most_committed: most rows that the policy can be given in mode ``committed``.
     """
 
-    def __init__(self, mode: ChunkBlending, ranges: np.ndarray):
+    def __init__(self, mode: ChunkBlending, ranges: np.ndarray, rates: np.ndarray | bool = False,
+                 most_committed: int = 0):
         self._mode, self._ranges = mode, np.asarray(ranges, np.float64)
+        self._rates, self._most_committed = np.asarray(rates), most_committed
         self._raw: deque[ActionChunk] = deque(maxlen=32)
         self.current: ActionChunk | None = None
 
@@ -89,29 +97,38 @@ class ChunkBlender:
         self._raw.clear()
         self.current = None
 
-    def prefix(self, stamp_ns: int, ready_ns: int, horizon: int) -> Prefix | None:
+    def prefix(self, stamp_ns: int, ready_ns: int, horizon: int, pace: float = 1.0
+               ) -> Prefix | None:
         """Return what the next chunk must continue; None if it is free.
 
         Args:
             stamp_ns: stamp of the observation that it will be computed from.
             ready_ns: time at which it will be ready.
             horizon: number of its rows.
+            pace: at which it will be executed.
         """
-        if self._mode != "rtc" or self.current is None:
+        if self._mode not in ("rtc", "committed") or self.current is None:
             return None
-        values, known = resample(self.current, stamp_ns, horizon)
-        if not known[0]:
-            return None
-        overlap = int(np.argmin(known)) if not known.all() else horizon
-        committed = -((stamp_ns - ready_ns) // self.current.dt_ns)
-        committed = min(max(committed, 0), overlap)
+        values, known = resample(self.current, stamp_ns, math.ceil(horizon / pace))
+        overlap = int(np.argmin(known)) if not known.all() else len(known)
+        rows = compress(values[:overlap], pace, self._rates)[:horizon]
+        committed = math.ceil(max(ready_ns - stamp_ns, 0) / self.current.dt_ns * pace - 1e-9)
+        committed = min(committed, len(rows))
         weights = np.zeros(horizon, np.float32)
+        if self._mode == "committed":
+            committed = min(committed, self._most_committed)
+            if not committed:
+                return None
+        elif not len(rows):
+            return None
+        else:
+            # Equation 5 of the paper: from 1 at the end of the committed part to 0 at the
+            # overlap's.
+            c = (len(rows) - np.arange(committed, len(rows))) / (len(rows) - committed + 1)
+            weights[committed:len(rows)] = c * (np.exp(c) - 1.0) / (math.e - 1.0)
         weights[:committed] = 1.0
-        # Equation 5 of the paper: from 1 at the end of the committed part to 0 at the overlap's.
-        c = (overlap - np.arange(committed, overlap)) / (overlap - committed + 1)
-        weights[committed:overlap] = c * (np.exp(c) - 1.0) / (math.e - 1.0)
         actions = np.zeros((horizon, self.current.actions.shape[1]), np.float32)
-        actions[:overlap] = values[:overlap]
+        actions[:len(rows)] = rows
         return Prefix(actions, weights)
 
     def blend(self, chunk: ActionChunk, now_ns: int) -> Seam | None:

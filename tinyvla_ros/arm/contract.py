@@ -28,6 +28,7 @@ from pydantic import Field, model_validator
 from tinyvla_ros.arm.blending import ChunkBlending
 from tinyvla_ros.arm.contract_inputs import CameraStream, JointStream, PoseStream, Stamps
 from tinyvla_ros.arm.contract_outputs import AnyOutput
+from tinyvla_ros.arm.pace import PaceSetting
 from tinyvla_ros.core.angles import turn_of
 from tinyvla_ros.core.configuration import Config, parse, read_yaml
 from tinyvla_ros.core.errors import unknown
@@ -145,17 +146,27 @@ class Execution(Config):
     """How chunks are executed.
 
     Attributes:
-        join: how a new chunk is blended with the old one: ``replace``, ``ensemble`` or ``rtc``
-            (docs/arm.md).
+        join: how a new chunk is blended with the old one (docs/arm.md): ``replace``,
+            ``ensemble``, ``rtc``, ``committed``; ``auto`` for ``committed`` where the checkpoint
+            was trained for it and ``replace`` where not.
         max_duration: seconds of a chunk after its observation that are sent at most: what an arm
             still does after the policy died.
         replan_every: rows to execute before the next inference starts; 0 for as soon as
             there is a new observation.
+        pace: how fast a chunk is executed (docs/arm.md): 1 as it was demonstrated, 0.5 in twice
+            the time; ``auto`` becomes slower the longer chunks take from image to command.
     """
 
-    join: ChunkBlending = "replace"
+    join: ChunkBlending = "auto"
     max_duration: float = Field(1.0, gt=0.0, le=60.0)
     replan_every: int = Field(0, ge=0, le=256)
+    pace: PaceSetting = 1.0
+
+    def blending(self, most_committed: int) -> ChunkBlending:
+        """Return ``join``, or what ``auto`` is for a checkpoint that takes so many rows."""
+        if self.join != "auto":
+            return self.join
+        return "committed" if most_committed else "replace"
 
 
 class RobotContract(Config):
@@ -194,10 +205,16 @@ class RobotContract(Config):
         """
         return parse(cls, read_yaml(path), str(path))
 
-    def with_blending(self, mode: ChunkBlending) -> RobotContract:
-        """Return this contract with another ``execution.join``."""
-        execution = self.execution.model_copy(update={"join": mode})
-        return self.model_copy(update={"execution": execution})
+    def with_execution(self, join: ChunkBlending | Literal[""] = "",
+                       pace: float = 0.0) -> RobotContract:
+        """Return this contract with another ``execution.join`` or ``pace``, where one is given.
+
+        Raises:
+            InputError: the pace is out of range.
+        """
+        changes = {n: v for n, v in (("join", join), ("pace", pace)) if v}
+        data = self.execution.model_dump() | changes
+        return self.model_copy(update={"execution": parse(Execution, data, "the options")})
 
     @property
     def joint_names(self) -> dict[str, str]:

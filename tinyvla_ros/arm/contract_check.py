@@ -81,6 +81,9 @@ def _problems(contract: RobotContract, config: PolicyConfig) -> Iterator[str]:
     if contract.execution.replan_every >= rows:
         yield (f"execution.replan_every is {contract.execution.replan_every} and {rows} rows of a "
                "chunk are sent; give less.")
+    if contract.execution.join == "committed" and not config.most_committed:
+        yield ("execution.join is 'committed', and the checkpoint was not trained to be given "
+               "committed rows; give 'auto', 'replace', 'ensemble' or 'rtc'.")
     for output in contract.outputs:
         if isinstance(output, TwistOutput) and action.dt > SERVO_TIMEOUT_S:
             yield (f"outputs: {output.topic} gets a twist every {action.dt} s, and MoveIt Servo "

@@ -37,6 +37,7 @@ import numpy as np
 from tinyvla_ros.arm.blending import ChunkBlender, Seam, resample, shortest_way
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_outputs import JointTrajectoryOutput
+from tinyvla_ros.arm.pace import PaceChooser, stretch
 from tinyvla_ros.arm.plan import Plan
 from tinyvla_ros.arm.safety import Motion, SafetyLayer, Verdict
 from tinyvla_ros.core.angles import nearest
@@ -60,6 +61,8 @@ class Supervisor:
         holds: how often the arm was brought to rest while running, by cause; a chunk that came
             too late counts too.
         seams: the newest seams.
+        join: how chunks are blended.
+        pacing: at what pace chunks are executed.
     """
 
     def __init__(self, contract: RobotContract, config: PolicyConfig):
@@ -83,7 +86,12 @@ class Supervisor:
             if trajectories else 0
         self._safety = SafetyLayer(limits, contract.on_violation, action.dt)
         self.interventions: Mapping[str, int] = self._safety.interventions
-        self._blender = ChunkBlender(contract.execution.join, high - low)
+        # Where nothing moves at zero: increments and velocities.
+        self._rates = np.array([c.hold == "zero" for c in limits.values()])
+        most = config.most_committed
+        self.join = contract.execution.blending(most)
+        self.pacing = PaceChooser(contract.execution.pace, action.dt)
+        self._blender = ChunkBlender(self.join, high - low, self._rates, most)
         self.plan: Plan | None = None
         self._enabled = self._active = False
         self._stop = ""  # why it is stopped; stays until reset
@@ -144,8 +152,16 @@ class Supervisor:
         self._rest_state()
 
     def prefix(self, stamp_ns: int, ready_ns: int) -> Prefix | None:
-        """Return what the next chunk must continue, see ``ChunkBlender.prefix``."""
-        return self._blender.prefix(stamp_ns, ready_ns, self._horizon)
+        """Return what the next chunk must continue, see ``ChunkBlender.prefix``.
+
+        It is for the pace that ``paced`` gives the chunk: chosen here, by the expected delay.
+        """
+        pace = self.pacing.choose((ready_ns - stamp_ns) / 1e9)
+        return self._blender.prefix(stamp_ns, ready_ns, self._horizon, pace)
+
+    def paced(self, chunk: ActionChunk) -> ActionChunk:
+        """Return a policy's chunk as it is executed at the pace that was chosen for it."""
+        return stretch(chunk, self.pacing.pace, self._rates)
 
     def tick(self, now_ns: int, problem: str) -> Plan | None:
         """Hold the arm if there is a problem; call it every control period.

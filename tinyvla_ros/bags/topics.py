@@ -31,6 +31,8 @@ from tinyvla_ros.core.errors import InputError, unknown
 
 # The policy's chunks before they are blended and limited for the arm.
 POLICY_CHUNK = "policy_node/chunk"
+# What each of them was to continue.
+POLICY_PREFIX = "policy_node/prefix"
 CHUNK = "trajectory_msgs/msg/JointTrajectory"
 INSTRUCTION, CLOCK = "std_msgs/msg/String", "rosgraph_msgs/msg/Clock"
 # ``type`` of an output in the contract -> type of its messages.

@@ -25,7 +25,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rclpy.clock import Clock
 
@@ -35,7 +35,7 @@ from tinyvla_ros.arm.observation.liveness import ClockSteps
 from tinyvla_ros.arm.plan import Plan
 from tinyvla_ros.arm.supervisor import Supervisor
 from tinyvla_ros.core.errors import InputError, MessageError
-from tinyvla_ros.core.types import ActionChunk, Observation
+from tinyvla_ros.core.types import ActionChunk, Observation, Prefix
 from tinyvla_ros.core.worker import Worker
 from tinyvla_ros.nodes.outputs import OutputPublisher
 from tinyvla_ros.nodes.policy_inputs import PolicyInputs
@@ -73,7 +73,9 @@ class PolicyLoop:
         workers: the threads to infer and to control in.
         on_state: called in the control thread when state or reason changed.
         report: called with a topic and an error that is not fatal.
-        on_chunk: called in the inference thread with every raw chunk and its instruction.
+        on_chunk: called in the inference thread with every chunk of the policy, whose period is
+            that of its rows at the pace it is executed at, its instruction, and what it was to
+            continue.
         run_problem: returns why the run may not act yet, empty if it may.
         extra_latency: seconds added to every inference, for experiments.
     """
@@ -82,8 +84,8 @@ class PolicyLoop:
                  outputs: Sequence[OutputPublisher], supervisor: Supervisor, clock: Clock,
                  workers: tuple[Worker, Worker], on_state: Callable[[], None],
                  report: Callable[[str, InputError], None],
-                 on_chunk: Callable[[ActionChunk, str], None], run_problem: Callable[[], str],
-                 extra_latency: float = 0.0):
+                 on_chunk: Callable[[ActionChunk, str, Prefix | None], None],
+                 run_problem: Callable[[], str], extra_latency: float = 0.0):
         self._policy, self._contract, self._inputs = policy, contract, inputs
         self._outputs, self._supervisor, self._clock = outputs, supervisor, clock
         self._on_state, self._report, self._on_chunk = on_state, report, on_chunk
@@ -215,7 +217,9 @@ class PolicyLoop:
         started = time.monotonic()
         arrived = self._inputs.arrival(observation.stamp_ns) or started
         self._check_age(observation)
-        expected = self.latencies.expected() or self._period
+        expected = self.latencies.expected()
+        if expected is None:
+            expected = self._period
         with self._lock:
             prefix = self._supervisor.prefix(observation.stamp_ns,
                                              observation.stamp_ns + round(expected * 1e9))
@@ -228,11 +232,13 @@ class PolicyLoop:
                 time.sleep(extra_latency)
         finally:
             self._inferring = None
+        executed = self._supervisor.paced(chunk)
         with self._wake:
-            self._ready = _ReadyChunk(chunk, observation.instruction, arrived, started,
+            self._ready = _ReadyChunk(executed, observation.instruction, arrived, started,
                                       time.monotonic())
             self._wake.notify()
-        self._on_chunk(chunk, observation.instruction)
+        played = replace(chunk, dt=chunk.dt / self._supervisor.pacing.pace)
+        self._on_chunk(played, observation.instruction, prefix)
 
     def _check_age(self, observation: Observation) -> None:
         limit = self._contract.stamps.max_age

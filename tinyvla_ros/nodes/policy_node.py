@@ -33,8 +33,8 @@ from tinyvla_ros.arm.contract_check import check_contract
 from tinyvla_ros.arm.supervisor import Supervisor
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import default_checkpoint, default_robot
-from tinyvla_ros.core.ros.messages import fill_trajectory
-from tinyvla_ros.core.types import ActionChunk
+from tinyvla_ros.core.ros.messages import fill_prefix, fill_trajectory
+from tinyvla_ros.core.types import ActionChunk, Prefix
 from tinyvla_ros.core.worker import Worker
 from tinyvla_ros.nodes.outputs import OutputPublisher, make_outputs
 from tinyvla_ros.nodes.policy_inputs import PolicyInputs
@@ -96,8 +96,10 @@ class PolicyNode(LifecycleNode):
         self.create_service(SetBool, "~/enable", self._on_enable)
         self.create_service(Trigger, "~/stop", self._on_stop)
         self.create_service(Trigger, "~/reset", self._on_reset)
-        # Chunks before blending and limits, to be recorded and replayed.
+        # Chunks before blending and limits and what they were to continue, to be recorded and
+        # replayed.
         self._raw_chunk_publisher = self.create_publisher(JointTrajectory, "~/chunk", 10)
+        self._prefix_publisher = self.create_publisher(JointTrajectory, "~/prefix", 10)
         self._diagnostics = Diagnostics(self, "policy", "", self._describe)
         if self._is_starting and not (self.trigger_configure() == _SUCCESS
                                       and self.trigger_activate() == _SUCCESS):
@@ -204,7 +206,7 @@ class PolicyNode(LifecycleNode):
 
     def _load_contract(self) -> RobotContract:
         contract = RobotContract.load(self._options.robot or default_robot())
-        return contract.with_blending(self._options.join) if self._options.join else contract
+        return contract.with_execution(self._options.join, self._options.pace)
 
     def _on_parameters(self, options: PolicyNodeParameters, changed: set[str]
                        ) -> Callable[[], None]:
@@ -224,7 +226,12 @@ class PolicyNode(LifecycleNode):
         wanted = self._options.wait_for
         return f"waiting for {wanted}" if wanted and not self._guard.has_begun(wanted) else ""
 
-    def _publish_raw_chunk(self, chunk: ActionChunk, instruction: str) -> None:
+    def _publish_raw_chunk(self, chunk: ActionChunk, instruction: str,
+                           prefix: Prefix | None) -> None:
+        if prefix is not None:
+            msg = JointTrajectory()
+            fill_prefix(msg, chunk, prefix, instruction, JointTrajectoryPoint)
+            self._prefix_publisher.publish(msg)
         msg = JointTrajectory()
         fill_trajectory(msg, chunk, instruction, JointTrajectoryPoint)
         self._raw_chunk_publisher.publish(msg)

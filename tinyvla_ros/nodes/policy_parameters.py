@@ -22,6 +22,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tinyvla_ros.arm.blending import ChunkBlending
+from tinyvla_ros.arm.pace import PaceOption
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.options import Settable, settable
 from tinyvla_ros.core.ros.run_claims import RunMember
@@ -49,6 +50,7 @@ class PolicyNodeParameters(RunMember):
         0, ge=0, le=1000, description="DDIM steps; 0 for the checkpoint's own.")
     join: Annotated[Literal["", ChunkBlending], _LOADED] = Field(
         "", description="How chunks are blended; empty for the contract's execution.join.")
+    pace: Annotated[PaceOption, _LOADED] = 0.0
     enabled: Annotated[bool, _ACTIVATED] = Field(
         False, description="Command the arm from the start; otherwise wait for ~/enable.")
     autostart: bool = Field(True, description="Configure and activate at once; otherwise wait "

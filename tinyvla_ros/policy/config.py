@@ -284,6 +284,11 @@ class PolicyConfig(Config):
                      for back in range(steps - 1, 0, -1))
 
     @property
+    def most_committed(self) -> int:
+        """Most rows of a chunk that the policy can be given as already committed."""
+        return getattr(self.model, "committed_rows", 0)
+
+    @property
     def wordings(self) -> tuple[str, ...]:
         """Every known wording: the instructions, then their paraphrases."""
         others = (self.paraphrases.get(i, ()) for i in self.instructions)

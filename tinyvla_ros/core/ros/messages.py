@@ -24,12 +24,13 @@ from __future__ import annotations
 import array
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
 from tinyvla_ros.core.errors import MessageError
 from tinyvla_ros.core.ros.image_encodings import compressed_to_rgb, raw_to_rgb
-from tinyvla_ros.core.types import ActionChunk
+from tinyvla_ros.core.types import ActionChunk, Prefix
 
 
 def time_to_ns(time) -> int:
@@ -149,6 +150,31 @@ def fill_trajectory(msg, chunk: ActionChunk, instruction: str, new_point) -> Non
         point.time_from_start.sec, point.time_from_start.nanosec = divmod(ns, 1_000_000_000)
         points.append(point)
     msg.points = points
+
+
+def fill_prefix(msg, chunk: ActionChunk, prefix: Prefix, instruction: str, new_point) -> None:
+    """Write what a chunk was to continue into a trajectory_msgs/JointTrajectory.
+
+    As ``fill_trajectory``, with the rows of ``prefix`` and in ``effort`` their weights.
+    """
+    fill_trajectory(msg, replace(chunk, actions=prefix.actions), instruction, new_point)
+    for point, weight in zip(msg.points, prefix.weights, strict=True):
+        point.effort = [float(weight)] * len(chunk.channels)
+
+
+def trajectory_to_prefix(msg, channels: Iterable[str]) -> Prefix:
+    """Read what ``fill_prefix`` wrote.
+
+    Raises:
+        MessageError: as ``trajectory_to_chunk``, or a weight is missing or not from 0 to 1.
+    """
+    chunk = trajectory_to_chunk(msg, channels)
+    weights = np.array([p.effort[0] if len(p.effort) else np.nan for p in msg.points], np.float32)
+    if not ((weights >= 0.0) & (weights <= 1.0)).all():
+        row = int(np.argmin((weights >= 0.0) & (weights <= 1.0)))
+        raise MessageError(f"Point {row} has the weight {weights[row]} as its effort; give a "
+                           "number from 0 to 1.")
+    return Prefix(chunk.actions, weights)
 
 
 def trajectory_to_chunk(msg, channels: Iterable[str]) -> ActionChunk:
