@@ -26,7 +26,7 @@ from typing import TextIO
 import numpy as np
 
 from sim_bridge.episodes import HORIZON, SUCCESS
-from sim_bridge.simulated_robot import SimulatedRobotConfig
+from sim_bridge.simulated_robot import CONTROL_DT, SimulatedRobotConfig
 from tinyvla_ros.core.files import (
     check_output_directory,
     prepare_output_directory,
@@ -50,6 +50,7 @@ class EpisodeRecord:
         episode_return: sum of dense rewards.
         chunks: action chunks executed.
         latency_ms: observation to chunk, one value per chunk.
+        pace: mean over the chunks, 1 as demonstrated.
     """
 
     task: str
@@ -59,6 +60,7 @@ class EpisodeRecord:
     episode_return: float
     chunks: int
     latency_ms: tuple[float, ...]
+    pace: float = 1.0
 
 
 class ResultsWriter:
@@ -85,6 +87,7 @@ class ResultsWriter:
         self.records.append(record)
         line = asdict(record)
         line["return"] = round(line.pop("episode_return"), 4)
+        line["pace"] = round(record.pace, 4)
         line["latency_ms"] = [round(v, 3) for v in record.latency_ms]
         if self._lines is None:
             prepare_output_directory(self.out)  # another run may have had results meanwhile
@@ -123,12 +126,15 @@ def summarize(records: list[EpisodeRecord], protocol: dict) -> dict:
         mine = [r for r in records if r.task == task]
         successes = sum(r.success for r in mine)
         low, high = wilson_interval(successes, len(mine))
+        times = [r.steps for r in mine if r.success]
         tasks[task] = {
             "episodes": len(mine), "successes": successes,
             "success_rate": round(successes / len(mine), 4),
             "wilson_low": round(low, 4), "wilson_high": round(high, 4),
             "mean_return": round(float(np.mean([r.episode_return for r in mine])), 3),
-            "mean_steps": round(float(np.mean([r.steps for r in mine])), 2)}
+            "mean_steps": round(float(np.mean([r.steps for r in mine])), 2),
+            "mean_pace": round(float(np.mean([r.pace for r in mine])), 3),
+            "mean_success_s": round(CONTROL_DT * float(np.mean(times)), 3) if times else None}
     latency = [v for r in records for v in r.latency_ms]
     percentiles = {f"p{p}": round(float(np.percentile(latency, p)), 3) if latency else None
                    for p in (50, 95, 99)}
@@ -139,10 +145,13 @@ def table(results: dict) -> str:
     """Return the summary as a Markdown table, which also reads well in a terminal."""
     tasks = results["tasks"]
     parts = [markdown_table(
-        ["task", "episodes", "success", "95 % interval", "mean steps", "mean return"],
+        ["task", "episodes", "success", "95 % interval", "mean steps", "s to success", "pace",
+         "mean return"],
         [[task, row["episodes"], f"{100 * row['success_rate']:.0f} %",
           f"{100 * row['wilson_low']:.0f}-{100 * row['wilson_high']:.0f} %",
-          f"{row['mean_steps']:.1f}", f"{row['mean_return']:.1f}"]
+          f"{row['mean_steps']:.1f}",
+          "-" if row["mean_success_s"] is None else f"{row['mean_success_s']:.2f}",
+          f"{row['mean_pace']:.2f}", f"{row['mean_return']:.1f}"]
          for task, row in tasks.items()])]
     if len(tasks) > 1:
         mean = np.mean([row["success_rate"] for row in tasks.values()])

@@ -17,20 +17,31 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from pydantic import Field, Json
 from rclpy.node import Node
 from sensor_msgs.msg import Image
+from trajectory_msgs.msg import JointTrajectory
 
 from sim_bridge.episodes import EPISODE_SLOT_NS, RunParameters
 from sim_bridge.film_strip import write_film_strip
 from sim_bridge.results import EpisodeRecord, ResultsWriter, protocol, table
 from sim_bridge.simulated_robot import SimulatedRobotConfig
+from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.arm.pace import PaceOption
+from tinyvla_ros.bags.topics import POLICY_CHUNK
 from tinyvla_ros.core.errors import MessageError
 from tinyvla_ros.core.files import checkpoint_digest
-from tinyvla_ros.core.resources import default_checkpoint
+from tinyvla_ros.core.resources import default_checkpoint, default_robot
 from tinyvla_ros.core.ros.episode_event import END, EpisodeEvent
-from tinyvla_ros.core.ros.messages import image_to_array, stamp_to_ns
+from tinyvla_ros.core.ros.messages import (
+    image_to_array,
+    stamp_to_ns,
+    trajectory_to_chunk,
+)
 from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.shared.run_guard import RunGuard
 from tinyvla_ros.nodes.shared.runner import (
@@ -54,6 +65,7 @@ class EvaluationParameters(RunParameters):
                                             "images.")
     policy_seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of policy_node.")
     join: str = Field("replace", description="How policy_node blends chunks, to be recorded.")
+    pace: PaceOption = 0.0
     extra_latency: float = Field(0.0, ge=0.0, le=10.0,
                                  description="Latency that policy_node adds, s, to be "
                                  "recorded.")
@@ -76,6 +88,7 @@ class EvalNode(Node):
         self._plan = self._options.plan()
         self._writer = ResultsWriter(self._options.out)
         self._factors: list[float] = []
+        self._paces: dict[int, list[float]] = defaultdict(list)  # by episode
         self._seen: set[int] = set()
         # A film strip is made of the first episode of every task; its images are kept by stamp.
         self._filmed = {s.index: s for s in self._plan if s.seed == self._options.seed}
@@ -84,6 +97,7 @@ class EvalNode(Node):
             self.create_subscription(
                 Image, f"camera/{camera}/image_raw",
                 lambda msg, camera=camera: self._on_image(camera, msg), SENSOR_QOS)
+        self.create_subscription(JointTrajectory, POLICY_CHUNK, self._on_policy_chunk, 100)
         subscribe_to_all(self, DiagnosticStatus, "episode", self._on_episode, EPISODE_QOS.depth)
         self._diagnostics = Diagnostics(self, "evaluation", "", self._describe)
 
@@ -109,6 +123,15 @@ class EvalNode(Node):
         except MessageError as err:
             self.get_logger().warning(str(err), throttle_duration_sec=1.0)
 
+    def _on_policy_chunk(self, msg: JointTrajectory) -> None:
+        try:
+            chunk = trajectory_to_chunk(msg, self._config.action.channels)
+        except MessageError as err:
+            self.get_logger().warning(str(err), throttle_duration_sec=1.0)
+            return
+        index = chunk.stamp_ns // EPISODE_SLOT_NS - 1
+        self._paces[index].append(self._config.action.dt / chunk.dt)
+
     def _on_episode(self, msg: DiagnosticStatus) -> None:
         event = EpisodeEvent.read(msg)
         if event.kind != END or not self._is_mine(event):
@@ -118,7 +141,8 @@ class EvalNode(Node):
             record = EpisodeRecord(
                 event.value("task"), event.value("seed", int), event.value("success", bool),
                 event.value("steps", int), event.value("return", float),
-                event.value("chunks", int), event.value("latency_ms", Json[tuple[float, ...]]))
+                event.value("chunks", int), event.value("latency_ms", Json[tuple[float, ...]]),
+                float(np.mean(self._paces.pop(index, [1.0]))))
             factors = [event.value("real_time_factor", float)] \
                 if "real_time_factor" in event.values else []
         except MessageError as err:
@@ -151,7 +175,8 @@ class EvalNode(Node):
         if self.exit_code is not None:
             return
         options = self._options
-        more = {"join": options.join, "extra_latency_s": options.extra_latency}
+        more = {"join": options.join, "extra_latency_s": options.extra_latency,
+                "pace": options.pace or RobotContract.load(default_robot()).execution.pace}
         if self._factors:
             more["real_time_factor"] = round(sum(self._factors) / len(self._factors), 4)
         results = self._writer.finish(protocol(

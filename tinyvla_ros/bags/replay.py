@@ -29,12 +29,19 @@ from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_streams import make_assembler, policy_streams
 from tinyvla_ros.arm.observation.assembler import ObservationAssembler
 from tinyvla_ros.bags.reader import Bag, BagMessage
-from tinyvla_ros.bags.topics import CHUNK, POLICY_CHUNK, find_streams, need_topic
+from tinyvla_ros.bags.topics import (
+    CHUNK,
+    POLICY_CHUNK,
+    POLICY_PREFIX,
+    find_streams,
+    find_topic,
+    need_topic,
+)
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.files import checkpoint_digest
 from tinyvla_ros.core.resources import share_directory
-from tinyvla_ros.core.ros.messages import stamp_to_ns, trajectory_to_chunk
-from tinyvla_ros.core.types import ActionChunk, Observation
+from tinyvla_ros.core.ros.messages import stamp_to_ns, trajectory_to_chunk, trajectory_to_prefix
+from tinyvla_ros.core.types import ActionChunk, Observation, Prefix
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.policy import Policy
 
@@ -81,19 +88,17 @@ def replay(bag: Bag, policy: Policy, contract: RobotContract) -> Replayed:
     """Infer again from every observation a chunk was recorded for.
 
     Raises:
-        InputError: a topic is missing, or chunks depend on each other (``rtc``).
+        InputError: a topic is missing, or what chunks were to continue was not recorded.
     """
-    if bag.custom.get("join") == "rtc":
-        raise InputError(f"{bag.path} was recorded with join 'rtc', where a chunk depends on when "
-                         "it was ready; replay episodes of 'replace' or 'ensemble'.")
     result = Replayed()
     chunks = recorded_chunks(bag, policy.config, contract, result.problems)
+    prefixes = recorded_prefixes(bag, policy.config)
     for recorded, observation, past in chunks:
         if observation is None:
             result.unpaired += 1
             continue
         try:
-            result.add(recorded, policy.infer(observation, past=past))
+            result.add(recorded, policy.infer(observation, prefixes.get(recorded.stamp_ns), past))
         except InputError as err:
             raise InputError(f"{bag.path}: chunk {recorded.stamp_ns / 1e9:.3f} s: {err}"
                              ) from None
@@ -152,6 +157,32 @@ def recorded_chunks(bag: Bag, config: PolicyConfig, contract: RobotContract,
                 stream.add(assembler, stamp_to_ns(decoded.header.stamp), stream.decode(decoded))
             except MessageError as err:
                 problems[f"{message.topic.name}: {err}"] += 1
+
+
+def recorded_prefixes(bag: Bag, config: PolicyConfig) -> dict[int, Prefix]:
+    """Return what chunks were to continue, by the stamp of the chunk.
+
+    Raises:
+        InputError: a chunk of this bag depends on when it was ready, and that was not recorded, as
+            before release 0.2.0.
+    """
+    name = find_topic(bag, [POLICY_PREFIX], [CHUNK], "what the policy's chunks were to continue")
+    join = bag.custom.get("join")
+    if name is None:
+        if join in ("rtc", "committed"):
+            raise InputError(f"{bag.path} was recorded with join {join!r}, where a chunk depends "
+                             f"on what it was to continue, and has no topic {POLICY_PREFIX}; "
+                             "record that, too, or replay episodes of 'replace' or 'ensemble'.")
+        return {}
+    prefixes = {}
+    for message in bag.messages([name]):
+        decoded = bag.decode(message)
+        try:
+            prefix = trajectory_to_prefix(decoded, config.action.channels)
+        except MessageError as err:
+            raise InputError(f"{bag.path}: {name}: {err}") from None
+        prefixes[stamp_to_ns(decoded.header.stamp)] = prefix
+    return prefixes
 
 
 def _chunk(bag: Bag, message: BagMessage, config: PolicyConfig,

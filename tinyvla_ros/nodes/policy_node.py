@@ -290,6 +290,7 @@ class PolicyNode(LifecycleNode):
         supervisor, loop = self._supervisor, self._loop
         state, reason, plans = supervisor.state, supervisor.reason, supervisor.plans
         values = {"checkpoint_digest": self._policy.digest, "state": state,
+                  "join": supervisor.join, "pace": f"{supervisor.pacing.pace:.3g}",
                   "instruction": self._inputs.instruction, "plans": plans}
         values |= {k: f"{v:.2f}" for k, v in loop.latencies.summary().items()}
         values |= {k: f"{v:.5f}" for k, v in seam_summary(supervisor.seams).items()}

@@ -30,6 +30,7 @@ from pydantic import Field, field_validator
 from tinyvla_ros.arm.blending import ChunkBlending
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
+from tinyvla_ros.arm.pace import PaceOption
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.files import check_output_directory
 from tinyvla_ros.core.options import Flag
@@ -161,8 +162,10 @@ class SimEvalOptions(NodeSettings):
     out: str = Field("", description="Directory for results and images; empty for "
                                      "results/sim_eval-TIME.")
     device: str = Field("cpu", description="Torch device: cpu, cuda or cuda:N.")
-    join: ChunkBlending = Field(
-        "replace", description="How chunks are blended, see docs/arm.md.")
+    join: Literal["", ChunkBlending] = Field(
+        "", description="How chunks are blended, see docs/arm.md; empty for the contract's "
+        "execution.join.")
+    pace: PaceOption = 0.0
     extra_latency: float = Field(0.0, ge=0.0, le=10.0,
                                  description="Seconds added to every inference.")
     record: bool = Field(False, description="Record every episode as a rosbag2 directory under "
@@ -182,10 +185,13 @@ def sim_eval_graph(options: SimEvalOptions) -> list[NodeDescription]:
     out = str(check_output_directory(options.out or directory_of_now("sim_eval")).resolve())
     run = {"tasks": list(options.tasks), "episodes": options.episodes, "seed": options.seed,
            "mode": options.mode}
-    latency = {"join": options.join, "extra_latency": options.extra_latency}
+    contract = RobotContract.load(default_robot()).with_execution(options.join, options.pace)
+    check_contract(contract, config)
+    join = contract.execution.blending(config.most_committed)
+    latency = {"join": join, "pace": options.pace, "extra_latency": options.extra_latency}
     recorder = [NodeDescription("episode_recorder_node", {
         "out": f"{out}/episodes", "checkpoint": checkpoint, "robot": str(default_robot()),
-        "policy_join": options.join})] if options.record else []
+        "policy_join": join})] if options.record else []
     return describe_nodes(
         options, *recorder,
         NodeDescription("eval_node", {**run, **latency, "checkpoint": checkpoint, "out": out},
@@ -211,6 +217,7 @@ class PolicyOptions(NodeSettings):
     join: Literal["", ChunkBlending] = Field(
         "", description="How chunks are blended, see docs/arm.md; empty for the contract's "
         "execution.join.")
+    pace: PaceOption = 0.0
     enabled: bool = Field(False, description="Command the arm from the start; otherwise wait for "
                                              "~/enable.")
     autostart: bool = Field(True, description="Configure and activate at once; otherwise wait "
@@ -231,15 +238,17 @@ def policy_graph(options: PolicyOptions) -> list[NodeDescription]:
     Raises:
         InputError: contract or checkpoint cannot be read or do not fit each other.
     """
-    contract = RobotContract.load(options.robot)
-    check_contract(contract, PolicyConfig.load(options.checkpoint))
+    contract = RobotContract.load(options.robot).with_execution(options.join, options.pace)
+    config = PolicyConfig.load(options.checkpoint)
+    check_contract(contract, config)
     files = {"robot": str(Path(options.robot).resolve()),
              "checkpoint": str(Path(options.checkpoint).resolve())}
     recorder = [NodeDescription("episode_recorder_node", {
         **files, "out": str(Path(options.out or directory_of_now("episodes")).resolve()),
-        "policy_join": options.join or contract.execution.join})] if options.record else []
+        "policy_join": contract.execution.blending(config.most_committed)
+        })] if options.record else []
     return describe_nodes(options, *recorder, NodeDescription("policy_node", {
-        **files, **_given(options, "device", "threads", "sample_steps", "join", "enabled",
+        **files, **_given(options, "device", "threads", "sample_steps", "join", "pace", "enabled",
                           "autostart", "use_sim_time")}))
 
 
@@ -256,6 +265,7 @@ class DryRunOptions(NodeSettings):
     join: Literal["", ChunkBlending] = Field(
         "", description="How chunks are blended, see docs/arm.md; empty for the contract's "
         "execution.join.")
+    pace: PaceOption = 0.0
 
 
 def dry_run_graph(options: DryRunOptions) -> list[NodeDescription]:
@@ -275,7 +285,8 @@ def dry_run_graph(options: DryRunOptions) -> list[NodeDescription]:
     checkpoint = options.checkpoint or str(temporary_checkpoint(contract))
     [policy] = policy_graph(PolicyOptions(
         robot=robot, checkpoint=checkpoint, enabled=True,
-        **{n: getattr(options, n) for n in ("device", "join", *NodeSettings.model_fields)}))
+        **{n: getattr(options, n)
+           for n in ("device", "join", "pace", *NodeSettings.model_fields)}))
     # The checks of the arm node, before anything starts.
     config = PolicyConfig.load(checkpoint)
     DryRunArm(contract, config, start_state(contract, config, Path(checkpoint)), 0)
