@@ -13,7 +13,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Real time with a given latency, in simulated time: the speed of the machine does not matter.
+"""Real time with given delays, in simulated time: the speed of the machine does not matter.
 
 The same as the bridge and the policy node in real time, with the same supervisor: an image every
 few control steps, one inference at a time, chunks blended, checked and followed by time.
@@ -28,11 +28,42 @@ import numpy as np
 
 from sim_bridge.rollout import DT_NS, PAST, Episode, EpisodeResult
 from sim_bridge.simulated_robot import ACTION_CHANNELS
-from tinyvla_ros.arm.blending import Seam
+from tinyvla_ros.arm.blending import ChunkBlending, Seam
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.supervisor import Supervisor
 from tinyvla_ros.core.resources import default_robot
 from tinyvla_ros.core.types import ActionChunk, Observation
+
+# The policy node predicts a chunk's latency by this percentile of those before.
+EXPECTED_SHARE = 0.9
+
+
+@dataclass(frozen=True)
+class RealTime:
+    """How chunks are executed, and what stands between an image and its chunk.
+
+    Attributes:
+        join: how chunks are blended; empty for the contract's.
+        pace: of the execution; 0 for the contract's.
+        latency_ns: from the start of an inference to the chunk, simulated time.
+        jitter_ns: at most so much longer, drawn anew for every inference.
+        dropped: share of the images that are lost.
+        camera_every: control steps between two images; None for the simulated robot's.
+        replan_every: rows between the observations of two inferences; 0 for every image.
+    """
+
+    join: ChunkBlending | str = ""
+    pace: float = 0.0
+    latency_ns: int = 0
+    jitter_ns: int = 0
+    dropped: float = 0.0
+    camera_every: int | None = None
+    replan_every: int = 0
+
+    @property
+    def expected_ns(self) -> int:
+        """Latency to expect."""
+        return self.latency_ns + round(EXPECTED_SHARE * self.jitter_ns)
 
 
 @dataclass(frozen=True)
@@ -43,45 +74,52 @@ class DelayedResult:
         episode: outcome.
         seams: where one chunk followed another.
         held_steps: control steps without a command, in which the arm held.
+        mean_pace: over all chunks.
     """
 
     episode: EpisodeResult
     seams: tuple[Seam, ...]
     held_steps: int
+    mean_pace: float = 1.0
 
 
-def delayed_rollout(policy, episode: Episode, join: str, latency_ns: int,
-                    replan_every: int = 0, pace: float = 0.0) -> DelayedResult:
+def delayed_rollout(policy, episode: Episode, conditions: RealTime) -> DelayedResult:
     """Run an episode in which a chunk is ready some time after its observation.
 
     Args:
         policy: has ``infer(observation, prefix, past)`` and ``config``.
         episode: a fresh episode.
-        join: how chunks are blended.
-        latency_ns: from the start of an inference to the chunk, simulated time.
-        replan_every: rows between the observations of two inferences; 0 for every image.
-        pace: of the execution; 0 for the contract's.
+        conditions: what is between the two.
     """
-    contract = RobotContract.load(default_robot()).with_execution(join, pace)
-    supervisor = Supervisor(contract, policy.config)
+    contract = RobotContract.load(default_robot())
+    supervisor = Supervisor(contract.with_execution(conditions.join, conditions.pace),
+                            policy.config)
     supervisor.activate(True)
+    rng = np.random.default_rng([episode.spec.seed, episode.spec.index])
+    every = conditions.camera_every or episode.env.config.camera_every
+    frame: tuple[int, Observation] | None = None
     last: int | None = None  # stamp of the last observation used
     ready: tuple[int, ActionChunk] | None = None
     seen: deque[Observation] = deque(maxlen=PAST)
-    hold, held = np.zeros(len(ACTION_CHANNELS)), 0
+    hold, held, paces = np.zeros(len(ACTION_CHANNELS)), 0, []
     while not episode.done:
         now = episode.stamp_ns
         if ready is not None and ready[0] <= now:
             supervisor.accept(ready[1], episode.instruction, {}, now)
             ready = None
-        if episode.steps % episode.env.config.camera_every == 0:
+        if episode.steps % every == 0 and (
+                not conditions.dropped or rng.random() >= conditions.dropped):
             frame = (now, episode.observe())
             seen.append(frame[1])
-        if ready is None and frame[0] != last and (
-                last is None or frame[0] - last >= replan_every * DT_NS):
+        if ready is None and frame is not None and frame[0] != last and (
+                last is None or frame[0] - last >= conditions.replan_every * DT_NS):
             # The image may be older than now: it came during the inference before.
-            last, prefix = frame[0], supervisor.prefix(frame[0], now + latency_ns)
+            last, prefix = frame[0], supervisor.prefix(frame[0], now + conditions.expected_ns)
             chunk = supervisor.paced(policy.infer(frame[1], prefix, seen))
+            paces.append(supervisor.pacing.pace)
+            latency_ns = conditions.latency_ns
+            if conditions.jitter_ns:
+                latency_ns += int(rng.integers(conditions.jitter_ns + 1))
             if latency_ns:
                 ready = (now + latency_ns, chunk)
             else:
@@ -93,4 +131,5 @@ def delayed_rollout(policy, episode: Episode, join: str, latency_ns: int,
             values = hold
         hold = np.array([0.0, 0.0, 0.0, values[3]])
         episode.control(values.astype(np.float32))
-    return DelayedResult(episode.result(), tuple(supervisor.seams), held)
+    return DelayedResult(episode.result(), tuple(supervisor.seams), held,
+                         float(np.mean(paces)) if paces else 1.0)

@@ -35,7 +35,7 @@ from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.policy import Policy
 
 if TYPE_CHECKING:
-    from sim_bridge.delayed_rollout import DelayedResult
+    from sim_bridge.delayed_rollout import DelayedResult, RealTime
     from sim_bridge.metaworld_env import MetaWorldEnv
     from sim_bridge.rollout import EpisodeResult
 
@@ -71,8 +71,7 @@ class EpisodeRun:
         robot: the simulated robot.
         labels: what identifies the episode in a file of results, plain data.
         instruction: for the policy, None for the task's own.
-        delay: blending of chunks and latency in ns, for ``sim_bridge.delayed_rollout``; None for
-            lock-step.
+        real_time: delays, in simulated time; None for lock-step.
         film_strip: PNG to write of the episode, in lock-step only.
     """
 
@@ -81,7 +80,7 @@ class EpisodeRun:
     robot: SimulatedRobotConfig
     labels: Mapping[str, object] = field(default_factory=dict)
     instruction: str | None = None
-    delay: tuple[str, int] | None = None
+    real_time: RealTime | None = None
     film_strip: Path | None = None
 
 
@@ -92,7 +91,7 @@ class EpisodeOutcome:
     Attributes:
         result: up to its end, or to the error.
         latency_ms: wall time of every inference, in lock-step.
-        delayed: of an episode with latency.
+        delayed: of an episode with delays.
         error: why the policy could not act: an unusable checkpoint, an instruction it does not
             take, actions that are not finite.
     """
@@ -134,8 +133,8 @@ def run_episode(run: EpisodeRun) -> EpisodeOutcome:
     delayed = error = None
     try:
         policy = load_policy(run.policy)
-        if run.delay is not None:
-            delayed = delayed_rollout(policy, episode, *run.delay)
+        if run.real_time is not None:
+            delayed = delayed_rollout(policy, episode, run.real_time)
         else:
             for observation, chunk in rollout(policy, episode):
                 latencies.append(1e3 * chunk.latency_s)

@@ -23,7 +23,7 @@ import pytest
 
 from harness.simulator import metaworld_env
 from harness.tables import table_cells
-from sim_bridge.delayed_rollout import delayed_rollout
+from sim_bridge.delayed_rollout import RealTime, delayed_rollout
 from sim_bridge.episodes import plan_episodes
 from sim_bridge.rollout import Episode
 from tinyvla_ros.cli.main import main
@@ -45,10 +45,11 @@ def run(env, tiny_checkpoint):
     """Run the first 60 steps' worth of an episode under latency."""
     policy = Policy(tiny_checkpoint)
 
-    def run(join: str, latency_ms: int):
+    def run(join: str, latency_ms: int, **conditions):
         episode = Episode(env, plan_episodes(["reach-v3"], 1, 60000)[0])
         episode.steps = 440  # the horizon is 500
-        return delayed_rollout(policy, episode, join, latency_ms * MS)
+        return delayed_rollout(
+            policy, episode, RealTime(join, latency_ns=latency_ms * MS, **conditions))
     return run
 
 
