@@ -13,7 +13,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""How much latency does a policy tolerate, and with which blending of chunks?"""
+"""How much delay does a policy tolerate, of which kind, and with which execution of chunks?"""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
+from sim_bridge.delayed_rollout import RealTime
 from sim_bridge.episodes import plan_episodes
-from sim_bridge.simulated_robot import SimulatedRobotConfig
+from sim_bridge.simulated_robot import CONTROL_DT, SimulatedRobotConfig
+from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.intervals import rate_text
 from tinyvla_ros.core.resources import default_checkpoint
 from tinyvla_ros.core.tables import markdown_table
@@ -34,59 +36,106 @@ from training.experiments.options import LatencyStudyOptions
 from training.jobs.episodes import EpisodeOutcome, EpisodeRun, PolicySource
 from training.jobs.results_log import EPISODES, ResultsLog
 
+# What varies: name in the records -> label of the figure.
+AXES = {"latency ms": "latency from image to chunk, ms",
+        "dropped %": "images lost, %",
+        "jitter ms": "largest latency added at random, ms",
+        "camera Hz": "images per second"}
+
 
 def compare_latencies(options: LatencyStudyOptions) -> str | None:
     """Run the episodes that are missing in ``options.out``.
 
     Returns:
         The report; None if it was stopped, to be continued with the same options.
+
+    Raises:
+        InputError: see ``check_evaluation``; also, a camera rate that does not divide the rate of
+            control.
     """
     checkpoint = (options.checkpoint or default_checkpoint()).resolve()
     loaded, robot = load_checkpoint(checkpoint), SimulatedRobotConfig.load()
     check_evaluation(options.tasks, options.episodes, options.seed, loaded.config, robot)
     plan = {"checkpoint": loaded.digest, "tasks": options.tasks, "joins": options.joins,
-            "latencies_ms": options.latencies, "episodes": options.episodes,
+            "paces": options.paces, "axes": dict(zip(AXES, (
+                options.latencies, options.dropped, options.jitters, options.camera_rates),
+                strict=True)),
+            "at_ms": options.at, "episodes": options.episodes,
             "seed": options.seed, "horizon": loaded.config.action.horizon,
             "dt": loaded.config.action.dt}
     runs = [EpisodeRun(PolicySource(checkpoint), spec, robot,
-                       {"join": join, "latency_ms": latency, "task": spec.task, "seed": spec.seed},
-                       delay=(join, round(latency * 1e6)))
+                       {"join": join, "pace": pace, "axis": axis, "value": value,
+                        "task": spec.task, "seed": spec.seed},
+                       real_time=conditions(join, pace, axis, value, options.at))
             for spec in plan_episodes(list(options.tasks), options.episodes, options.seed)
-            for join in options.joins for latency in options.latencies]
+            for join, pace in product(options.joins, options.paces)
+            for axis, values in plan["axes"].items() for value in values]
     with ResultsLog(options.out, plan, (EPISODES,)) as log:
         return write_report(log) if run_missing(runs, log, options.workers, _record) else None
+
+
+def conditions(join: str, pace: float, axis: str, value: float, at_ms: float) -> RealTime:
+    """Return the conditions of a cell; see ``LatencyStudyOptions``."""
+    more = {}
+    if axis == "dropped %":
+        more = {"dropped": value / 100}
+    elif axis == "jitter ms":
+        more = {"jitter_ns": round(value * 1e6)}
+    elif axis == "camera Hz":
+        every = 1 / (value * CONTROL_DT)
+        if abs(every - round(every)) > 1e-6:
+            raise InputError(f"--camera-rates has {value:g} Hz; give {1 / CONTROL_DT:g} divided "
+                             "by a whole number.")
+        more = {"camera_every": round(every)}
+    latency_ms = value if axis == "latency ms" else at_ms
+    return RealTime(join, pace, round(latency_ms * 1e6), **more)
 
 
 def _record(run: EpisodeRun, outcome: EpisodeOutcome) -> dict:
     if outcome.error is not None:
         raise outcome.error
+    delayed = outcome.delayed
     return {**run.labels, "success": outcome.result.success, "steps": outcome.result.steps,
-            "held_steps": outcome.delayed.held_steps,
-            "seams": [[round(s.position, 5), round(s.velocity, 4)] for s in outcome.delayed.seams]}
+            "held_steps": delayed.held_steps, "mean_pace": round(delayed.mean_pace, 3),
+            "seams": [[round(s.position, 5), round(s.velocity, 4)] for s in delayed.seams]}
 
 
 def write_report(log: ResultsLog) -> str:
     """Write ``latency.md`` and ``latency.png``; return the text."""
     plan, records = log.plan, log.records[EPISODES]
-    cells = {(join, latency): [r for r in records
-                               if (r["join"], r["latency_ms"]) == (join, latency)]
-             for join, latency in product(plan["joins"], plan["latencies_ms"])}
+    keys = [(join, pace, axis, value) for axis, values in plan["axes"].items()
+            for join, pace in product(plan["joins"], plan["paces"]) for value in values]
+    cells = {key: [r for r in records
+                   if (r["join"], r["pace"], r["axis"], r["value"]) == key] for key in keys}
     tasks = plan["tasks"]
-    rows = []
-    for (join, latency), found in cells.items():
-        rates = [rate_text([r["success"] for r in found if r["task"] == task]) for task in tasks]
-        held = sum(r["held_steps"] for r in found) / max(1, sum(r["steps"] for r in found))
-        rows.append([join, f"{latency:g}", *rates, rate_text([r["success"] for r in found]),
-                     f"{100 * held:.0f} %", _seam(found, 0), _seam(found, 1)])
-    table = markdown_table(["join", "latency ms", *tasks, "all tasks", "held steps",
-                            "seam, position p50 / p99", "seam, velocity p50 / p99"], rows)
+    parts = []
+    for axis, values in plan["axes"].items():
+        if not values:
+            continue
+        rows = []
+        for (join, pace, _, value), found in (c for c in cells.items() if c[0][2] == axis):
+            rates = [rate_text([r["success"] for r in found if r["task"] == t]) for t in tasks]
+            held = sum(r["held_steps"] for r in found) / max(1, sum(r["steps"] for r in found))
+            times = [CONTROL_DT * r["steps"] for r in found if r["success"]]
+            rows.append([join, _pace(pace), f"{value:g}", *rates,
+                         rate_text([r["success"] for r in found]),
+                         f"{np.mean([r['mean_pace'] for r in found]):.2f}",
+                         f"{np.mean(times):.2f}" if times else "-",
+                         f"{100 * held:.0f} %", _seam(found, 0), _seam(found, 1)])
+        parts.append(markdown_table(
+            ["join", "pace", axis, *tasks, "all tasks", "mean pace", "s to success",
+             "held steps", "seam, position p50 / p99", "seam, velocity p50 / p99"], rows))
     text = (f"Checkpoint {plan['checkpoint']} (chunks of {plan['horizon']} x "
             f"{1e3 * plan['dt']:g} ms), {plan['episodes']} episodes per task and cell, seeds "
-            f"from {plan['seed']} on; 95 % Wilson intervals; seams in ranges of a channel.\n\n"
-            f"{table}")
+            f"from {plan['seed']} on, latency {plan['at_ms']:g} ms where something else varies; "
+            "95 % Wilson intervals; seams in ranges of a channel.\n\n" + "\n\n".join(parts))
     (log.path / "latency.md").write_text(text + "\n", encoding="utf-8")
     _draw(cells, plan, log.path / "latency.png")
     return text
+
+
+def _pace(pace: float) -> str:
+    return f"{pace:g}" if pace else "robot's"
 
 
 def _seam(records: list[dict], column: int) -> str:
@@ -97,23 +146,27 @@ def _seam(records: list[dict], column: int) -> str:
 
 
 def _draw(cells: dict, plan: dict, path: Path) -> None:
-    figure = new_figure(11, 3.6)
-    success, seams = figure.subplots(1, 2)
-    latencies = plan["latencies_ms"]
-    for offset, join in enumerate(plan["joins"]):
-        color = COLORS[offset]
-        found = [cells[join, latency] for latency in latencies]
-        x = np.array(latencies, float) + (offset - 1) * 0.012 * max(latencies)
-        rates, errors = success_percent([[r["success"] for r in f] for f in found])
-        success.errorbar(x, rates, errors, color=color, marker="o", label=join, linewidth=1.5)
-        jumps = [[s[0] for r in f for s in r["seams"]] or [np.nan] for f in found]
-        seams.plot(x, [np.percentile(j, 50) for j in jumps], color=color, marker="o")
-        seams.plot(x, [np.percentile(j, 99) for j in jumps], color=color, marker="^",
-                   linestyle=":")
-    label_axes(success, "Success, all tasks", "latency from image to chunk, ms", "%")
-    success.set_ylim(-3, 103)
-    success.legend(frameon=False)
+    axes = {axis: values for axis, values in plan["axes"].items() if values}
+    figure = new_figure(4 + 3.6 * len(axes), 3.6)
+    *panels, seams = np.atleast_1d(figure.subplots(1, len(axes) + 1))
+    lines = list(product(plan["joins"], plan["paces"]))
+    for panel, (axis, values) in zip(panels, axes.items(), strict=True):
+        for number, (join, pace) in enumerate(lines):
+            found = [cells[join, pace, axis, value] for value in values]
+            span = max(values) - min(values)
+            x = np.array(values, float) + (number - len(lines) / 2) * 0.01 * span
+            rates, errors = success_percent([[r["success"] for r in f] for f in found])
+            panel.errorbar(x, rates, errors, color=COLORS[number % len(COLORS)], marker="o",
+                           label=f"{join}, pace {_pace(pace)}", linewidth=1.5)
+            if panel is panels[0]:
+                jumps = [[s[0] for r in f for s in r["seams"]] or [np.nan] for f in found]
+                for share, style in ((50, "o-"), (99, "^:")):
+                    seams.plot(x, [np.percentile(j, share) for j in jumps], style,
+                               color=COLORS[number % len(COLORS)])
+        label_axes(panel, "Success, all tasks", AXES[axis], "%")
+        panel.set_ylim(-3, 103)
+    panels[0].legend(frameon=False, fontsize=9)
     label_axes(seams, "Jump at a seam: median (solid), 99th percentile (dotted)",
-               "latency from image to chunk, ms", "ranges of a channel")
+               AXES[next(iter(axes))], "ranges of a channel")
     seams.set_ylim(bottom=0)
     save(figure, path)

@@ -18,7 +18,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -127,10 +127,23 @@ class LatencyStudyOptions(StudyOptions):
     tasks: Tasks = Field(("reach-v3", "button-press-v3", "pick-place-v3"),
                          description="MetaWorld tasks")
     joins: tuple[ChunkBlending, ...] = Field(
-        get_args(ChunkBlending), description="ways of blending chunks, see docs/arm.md")
+        ("replace", "auto"), description="ways of blending chunks, see docs/arm.md")
+    paces: Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Flag(metavar="PACE")] = \
+        Field((1.0, 0.0), description="paces of the execution; 0 for the robot's own setting")
     latencies: Annotated[tuple[Annotated[float, Field(ge=0, le=10000)], ...],
                          Flag(metavar="MS")] = Field(
         (0, 50, 100, 200), description="from image to chunk, simulated time")
+    dropped: Annotated[tuple[Annotated[float, Field(ge=0, lt=100)], ...],
+                       Flag(metavar="PERCENT")] = Field(
+        (), description="images lost, in percent, at the latency --at")
+    jitters: Annotated[tuple[Annotated[float, Field(ge=0, le=10000)], ...],
+                       Flag(metavar="MS")] = Field(
+        (), description="largest latency that an inference adds to --at at random")
+    camera_rates: Annotated[tuple[Annotated[float, Field(gt=0, le=80)], ...],
+                            Flag(metavar="HZ")] = Field(
+        (), description="images per second, at the latency --at")
+    at: Annotated[float, Flag(metavar="MS")] = Field(
+        50, ge=0, le=10000, description="latency while the others vary")
     episodes: int = Field(20, ge=1, description="episodes per task and cell")
     seed: int = Field(40000, description="seed of the first episode of every task")
 

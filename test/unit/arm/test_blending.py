@@ -135,6 +135,26 @@ def test_there_is_no_seam_where_one_chunk_has_no_value(now_ms):
 # ---- the prefix of real-time chunking -------------------------------------------------------
 
 
+def test_a_policy_trained_for_it_is_told_the_committed_rows_and_no_more():
+    blender = ChunkBlender("committed", SCALE, most_committed=4)
+    blender.blend(ramp(0, rows=12), 0)
+    prefix = blender.prefix(20 * MS, 45 * MS, horizon=16)
+    assert prefix.weights.tolist() == [1.0] * 3 + [0.0] * 13
+    assert np.array_equal(prefix.actions[:3], blender.current.actions[2:5])
+    assert blender.prefix(20 * MS, 200 * MS, horizon=16).weights.sum() == 4
+    assert blender.prefix(20 * MS, 20 * MS, horizon=16) is None, "nothing happens meanwhile"
+
+
+def test_committed_rows_are_in_the_time_of_the_policy():
+    """At half the pace 40 ms are two rows of the policy, each the sum of two executed ones."""
+    blender = ChunkBlender("committed", SCALE, np.array([True, False]), most_committed=8)
+    blender.blend(chunk(0, np.arange(20)[:, None] * [0.01, 1.0]), 0)
+    prefix = blender.prefix(20 * MS, 60 * MS, 8, pace=0.5)
+    assert prefix.weights.tolist() == [1.0] * 2 + [0.0] * 6
+    assert prefix.actions[:2, 0] == pytest.approx([0.02 + 0.03, 0.04 + 0.05])
+    assert prefix.actions[:2, 1] == pytest.approx([3.0, 5.0])
+
+
 @pytest.mark.parametrize("mode", ["replace", "ensemble"])
 def test_only_real_time_chunking_has_a_prefix(mode):
     blender = ChunkBlender(mode, SCALE)
@@ -216,6 +236,22 @@ def test_a_prefix_of_no_weight_changes_nothing(policy):
     free = policy.infer(observation).actions
     held = policy.infer(observation, a_prefix(policy, np.zeros(16))).actions
     assert np.array_equal(held, free)
+
+
+def test_a_policy_that_is_told_goes_on_otherwise(tmp_path):
+    config = tiny_policy_config(model={**tiny_policy_config().model.model_dump(),
+                                       "committed_rows": 4})
+    write_random_checkpoint(tmp_path, config)
+    policy = Policy(tmp_path)
+    observation = random_observation(config)
+    free = policy.infer(observation).actions
+    told = policy.infer(observation, a_prefix(policy, [1.0] * 3 + [0.0] * 13)).actions
+    other = policy.infer(observation, a_prefix(policy, [1.0] * 2 + [0.0] * 14)).actions
+    assert np.array_equal(told[:3], a_prefix(policy, np.ones(16)).actions[:3])
+    assert not np.allclose(told[3:], free[3:], atol=1e-3)
+    assert not np.allclose(told[3:], other[3:], atol=1e-3)
+    none = policy.infer(observation, a_prefix(policy, np.zeros(16))).actions
+    assert np.array_equal(none, free)
 
 
 def test_more_weight_brings_a_row_nearer_to_the_old_chunk(policy):

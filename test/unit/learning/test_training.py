@@ -33,6 +33,7 @@ from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import share_directory
 from tinyvla_ros.policy.checkpoint import load_checkpoint
+from tinyvla_ros.policy.normalizer import Normalizer
 from training.data.collect import SEED_OFFSET, collect
 from training.data.dataset import load_demonstrations
 from training.experiments.evaluate import evaluate
@@ -140,7 +141,37 @@ def test_batches_are_balanced_and_shifted_within_bounds(demonstrations):
     assert batch.future.shape == (64, 3, 12)
     assert batch.noise.shape == (64 * r.optimization.noise_samples, 16, 4)
     assert 16 < int((batch.instruction == 0).sum()) < 48
-    assert batch.share == batch.valid.sum()
+    assert batch.share == batch.valid.sum() * r.optimization.noise_samples
+    assert (batch.given == 0).all(), "this network takes no committed rows"
+
+
+def test_what_was_executed_is_given_and_the_expert_is_learned(demonstrations):
+    """The disturbed rows come first, short delays most often; no loss is on what was given."""
+    r = recipe(batch_size=64, noise_samples=8, free_share=0.25, committed_decay=3.0)
+    r = r.model_copy(update={"model": r.model.model_copy(update={"committed_rows": 8})})
+    data = concatenate([demonstrations], [1.0])
+    batch = BatchSampler(data, np.arange(4), r)[0]
+    assert not torch.equal(batch.executed, batch.actions), "the expert was disturbed"
+    frame = int(np.where((data.states == batch.state[0].numpy()).all(1))[0][0])
+    assert np.array_equal(batch.executed[0, :4], demonstrations.executed[frame])
+    counts = np.bincount(batch.given, minlength=9)
+    assert counts[0] == pytest.approx(128, rel=0.3)
+    assert counts[1] > counts[4] > counts[8] > 0
+    normalizer = Normalizer.fit(torch.zeros(2, 12), torch.tensor([[-1.0] * 4, [1.0] * 4]))
+    learner = Learner(r, r.policy_config(data.tasks), normalizer)
+    _, valid, _, known, given = learner.noisy_rows(batch, torch.zeros(64, 1))
+    assert valid.sum() == batch.share
+    assert torch.equal(given[..., 0].sum(1), batch.given.float())
+    assert ((valid > 0) & (given[..., 0] > 0)).sum() == 0
+    assert torch.equal(known[8], batch.executed[1])
+
+
+def test_few_sampling_steps_can_be_all_that_is_trained(demonstrations):
+    r = recipe(batch_size=16, sampled_levels=True)
+    r = r.model_copy(update={"diffusion": r.diffusion.model_copy(
+        update={"sample_steps": 2, "spacing": "trailing"})})
+    batch = BatchSampler(concatenate([demonstrations], [1.0]), np.arange(4), r)[0]
+    assert set(batch.step.tolist()) == {99, 49}
 
 
 def test_a_batch_depends_on_its_number_alone(demonstrations):
