@@ -28,7 +28,7 @@ from tinyvla_ros.arm.contract_streams import COMPRESSED_IMAGE, IMAGE, JOINT_STAT
 from tinyvla_ros.bags.info import BagInfo, InfoCollector
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.bags.recorded_message import BagMessage, header_stamp
-from tinyvla_ros.bags.topics import POLICY_CHUNK, contract_of
+from tinyvla_ros.bags.topics import POLICY_CHUNK, POLICY_PREFIX, contract_of
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.ros.episode_event import EpisodeEvent
 from tinyvla_ros.core.ros.messages import image_to_array, time_to_ns
@@ -252,7 +252,7 @@ class _Messages:
 def _chunk_topic(bag: Bag) -> str:
     """Return the topic of the commands to the arm: by its name, else the busiest of its type."""
     topics = [t for t in bag.topics.values() if t.type == CHUNK]
-    sent = [t for t in topics if not t.name.endswith(POLICY_CHUNK)]
+    sent = [t for t in topics if not t.name.endswith((POLICY_CHUNK, POLICY_PREFIX))]
     named = [t for t in sent if t.name.endswith("action_chunk")]
     return max(named or sent or topics, key=lambda t: t.count).name if topics else ""
 
