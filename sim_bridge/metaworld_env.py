@@ -23,9 +23,7 @@ observation, and renders each named camera with the settings that cost least (fa
 
 from __future__ import annotations
 
-import os
-
-from sim_bridge.opengl import choose_opengl, did_not_start
+from sim_bridge.opengl import choose_opengl
 
 choose_opengl()
 
@@ -34,20 +32,21 @@ import mujoco  # noqa: E402
 import numpy as np  # noqa: E402
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS  # noqa: E402
 
+from sim_bridge.camera_renderer import (  # noqa: E402
+    CameraRenderer,
+    SceneRenderer,
+    copy_scene,
+    show_scene,
+)
 from sim_bridge.shared_scenes import begin_alike, look_alike  # noqa: E402
 from sim_bridge.simulated_robot import (  # noqa: E402
     ACTION_CHANNELS,
     EE_NAMES,
     JOINT_NAMES,
-    CameraPose,
     SimulatedRobotConfig,
 )
 from tinyvla_ros.core.errors import InputError, unknown  # noqa: E402
 from tinyvla_ros.core.types import Observation  # noqa: E402
-
-# The fields of MuJoCo's data that an image depends on.
-SCENE = ("xpos", "xquat", "xmat", "xipos", "ximat", "geom_xpos", "geom_xmat", "site_xpos",
-         "site_xmat", "cam_xpos", "cam_xmat", "light_xpos", "light_xdir")
 
 
 class MetaWorldEnv(gymnasium.Env):
@@ -90,9 +89,7 @@ class MetaWorldEnv(gymnasium.Env):
             look_alike(self._env, task)
         self._joint_addresses = [model.joint(name).qposadr[0] for name in JOINT_NAMES]
         self._initial_body_pos = model.body_pos.copy()
-        self._cameras = {name: make_camera(model, pose)
-                         for name, pose in self.config.cameras.items()}
-        self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
+        self._renderer = CameraRenderer(model, self.config)
         self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (len(ACTION_CHANNELS),), np.float32)
         space = {name: gymnasium.spaces.Box(0, 255, (pose.height, pose.width, 3), np.uint8)
                  for name, pose in self.config.cameras.items()}
@@ -142,7 +139,7 @@ class MetaWorldEnv(gymnasium.Env):
 
     def observe(self, stamp_ns: int, instruction: str) -> Observation:
         """Render every camera and read the state, as one ``Observation``."""
-        images = {name: self.render_camera(name) for name in self._cameras}
+        images = {name: self.render_camera(name) for name in self.config.cameras}
         return Observation(stamp_ns, images, self.state(), instruction)
 
     def state(self) -> dict[str, float]:
@@ -158,23 +155,26 @@ class MetaWorldEnv(gymnasium.Env):
 
     def render_camera(self, name: str) -> np.ndarray:
         """Render one camera: (height, width, 3) uint8 RGB, a fresh array."""
-        pose = self.config.cameras[name]
-        renderer = self._renderer(pose.height, pose.width)
-        renderer.update_scene(self._env.data, self._cameras[name])
-        return renderer.render()
+        return self._renderer.render(self._env.data, name)
 
     def scene(self) -> dict[str, np.ndarray]:
-        """Return what an image of this moment depends on, to be rendered later with ``show``."""
-        return {name: getattr(self._env.data, name).copy() for name in SCENE}
+        """Return what an image of this moment depends on, to be rendered later.
+
+        By ``show`` after the episode, or by a ``scene_renderer`` while it goes on.
+        """
+        return copy_scene(self._env.data)
 
     def show(self, scene: dict[str, np.ndarray]) -> None:
         """Let ``render_camera`` render an earlier moment; the episode cannot continue after it."""
-        for name, values in scene.items():
-            getattr(self._env.data, name)[:] = values
+        show_scene(self._env.data, scene)
+
+    def scene_renderer(self) -> SceneRenderer:
+        """Return a renderer of ``scene`` for another thread."""
+        return SceneRenderer(self._env.model, self.config)
 
     def render(self):
         """Return the first camera's image (Gymnasium's ``rgb_array`` mode)."""
-        return self.render_camera(next(iter(self._cameras)))
+        return self.render_camera(next(iter(self.config.cameras)))
 
     @property
     def privileged_observation(self) -> np.ndarray:
@@ -183,42 +183,11 @@ class MetaWorldEnv(gymnasium.Env):
 
     def close(self) -> None:
         """Free the renderers."""
-        for renderer in self._renderers.values():
-            renderer.close()
-        self._renderers.clear()
-
-    def _renderer(self, height: int, width: int) -> mujoco.Renderer:
-        if (height, width) not in self._renderers:
-            try:
-                renderer = mujoco.Renderer(self._env.model, height, width)
-            except Exception as err:  # EGL and OSMesa raise types of their own
-                raise InputError(did_not_start(os.environ["MUJOCO_GL"], repr(err))) from err
-            renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
-            renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
-            self._renderers[height, width] = renderer
-        return self._renderers[height, width]
+        self._renderer.close()
 
     def _gym_observation(self) -> dict[str, np.ndarray]:
-        observation = {name: self.render_camera(name) for name in self._cameras}
+        observation = {name: self.render_camera(name) for name in self.config.cameras}
         state = self.state()
         observation["joint_positions"] = np.array([state[n] for n in JOINT_NAMES])
         observation["ee_position"] = np.array([state[n] for n in EE_NAMES])
         return observation
-
-
-def make_camera(model: mujoco.MjModel, pose: CameraPose) -> mujoco.MjvCamera:
-    """Make the MuJoCo camera for a pose; sets the field of view of a model's own camera."""
-    camera = mujoco.MjvCamera()
-    if pose.model_camera is None:
-        camera.type = mujoco.mjtCamera.mjCAMERA_FREE
-        camera.lookat[:] = pose.lookat
-        camera.distance = pose.distance
-        camera.azimuth, camera.elevation = pose.azimuth, pose.elevation
-        return camera
-    known = [model.camera(i).name for i in range(model.ncam)]
-    if pose.model_camera not in known:
-        raise InputError(unknown("model camera", pose.model_camera, known))
-    camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
-    camera.fixedcamid = model.camera(pose.model_camera).id
-    model.cam_fovy[camera.fixedcamid] = pose.fovy
-    return camera

@@ -18,12 +18,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
 
 import numpy as np
+from pydantic import Json
 
 from sim_bridge.episodes import HORIZON, SUCCESS
 from sim_bridge.simulated_robot import CONTROL_DT, SimulatedRobotConfig
@@ -34,6 +35,7 @@ from tinyvla_ros.core.files import (
 )
 from tinyvla_ros.core.intervals import wilson_interval
 from tinyvla_ros.core.provenance import provenance
+from tinyvla_ros.core.ros.episode_event import EpisodeEvent
 from tinyvla_ros.core.tables import markdown_table
 from tinyvla_ros.policy.config import PolicyConfig
 
@@ -61,6 +63,33 @@ class EpisodeRecord:
     chunks: int
     latency_ms: tuple[float, ...]
     pace: float = 1.0
+
+
+@dataclass(frozen=True)
+class RealTimeFigures:
+    """What only an episode in real time has.
+
+    Attributes:
+        factor: simulated time by the time on the wall.
+        skipped_frames: moments that were not rendered, because the next one came before.
+        frame_ms: from the moment of an image until it was published, one value per moment.
+    """
+
+    factor: float
+    skipped_frames: int
+    frame_ms: tuple[float, ...]
+
+    @classmethod
+    def of(cls, event: EpisodeEvent) -> RealTimeFigures | None:
+        """Read the end of an episode; None if it was not in real time.
+
+        Raises:
+            MessageError: the event lacks a value, or it is of another type.
+        """
+        if "real_time_factor" not in event.values:
+            return None
+        return cls(event.value("real_time_factor", float), event.value("skipped_frames", int),
+                   event.value("frame_ms", Json[tuple[float, ...]]))
 
 
 class ResultsWriter:
@@ -119,6 +148,19 @@ def protocol(config: PolicyConfig, digest: str, robot: SimulatedRobotConfig, *,
         "control_dt": config.action.dt, "sample_steps": config.diffusion.sample_steps, **more}
 
 
+def real_time_protocol(episodes: Sequence[RealTimeFigures]) -> dict:
+    """Return how real the time of a run was, for ``protocol``."""
+    frames = [v for e in episodes for v in e.frame_ms]
+    return {"real_time_factor": round(float(np.mean([e.factor for e in episodes])), 4),
+            "frames": len(frames), "skipped_frames": sum(e.skipped_frames for e in episodes),
+            "frame_ms": _percentiles(frames)}
+
+
+def _percentiles(values: Sequence[float]) -> dict[str, float | None]:
+    return {f"p{p}": round(float(np.percentile(values, p)), 3) if values else None
+            for p in (50, 95, 99)}
+
+
 def summarize(records: list[EpisodeRecord], protocol: dict) -> dict:
     """Return the content of ``results.json``."""
     tasks = {}
@@ -136,9 +178,7 @@ def summarize(records: list[EpisodeRecord], protocol: dict) -> dict:
             "mean_pace": round(float(np.mean([r.pace for r in mine])), 3),
             "mean_success_s": round(CONTROL_DT * float(np.mean(times)), 3) if times else None}
     latency = [v for r in records for v in r.latency_ms]
-    percentiles = {f"p{p}": round(float(np.percentile(latency, p)), 3) if latency else None
-                   for p in (50, 95, 99)}
-    return {"protocol": protocol, "tasks": tasks, "latency_ms": percentiles}
+    return {"protocol": protocol, "tasks": tasks, "latency_ms": _percentiles(latency)}
 
 
 def table(results: dict) -> str:

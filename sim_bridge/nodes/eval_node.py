@@ -23,12 +23,20 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from pydantic import Field, Json
 from rclpy.node import Node
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image
 from trajectory_msgs.msg import JointTrajectory
 
 from sim_bridge.episodes import EPISODE_SLOT_NS, RunParameters
 from sim_bridge.film_strip import write_film_strip
-from sim_bridge.results import EpisodeRecord, ResultsWriter, protocol, table
+from sim_bridge.results import (
+    EpisodeRecord,
+    RealTimeFigures,
+    ResultsWriter,
+    protocol,
+    real_time_protocol,
+    table,
+)
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.pace import PaceOption
@@ -87,16 +95,14 @@ class EvalNode(Node):
         self._robot = SimulatedRobotConfig.load()
         self._plan = self._options.plan()
         self._writer = ResultsWriter(self._options.out)
-        self._factors: list[float] = []
+        self._real_time: list[RealTimeFigures] = []
         self._paces: dict[int, list[float]] = defaultdict(list)  # by episode
         self._seen: set[int] = set()
         # A film strip is made of the first episode of every task; its images are kept by stamp.
         self._filmed = {s.index: s for s in self._plan if s.seed == self._options.seed}
         self._frames: dict[int, dict[int, dict]] = {index: {} for index in self._filmed}
-        for camera in self._robot.cameras:
-            self.create_subscription(
-                Image, f"camera/{camera}/image_raw",
-                lambda msg, camera=camera: self._on_image(camera, msg), SENSOR_QOS)
+        self._films: list[Subscription] = []
+        self._film(range(2))
         self.create_subscription(JointTrajectory, POLICY_CHUNK, self._on_policy_chunk, 100)
         subscribe_to_all(self, DiagnosticStatus, "episode", self._on_episode, EPISODE_QOS.depth)
         self._diagnostics = Diagnostics(self, "evaluation", "", self._describe)
@@ -113,6 +119,22 @@ class EvalNode(Node):
             return WARN, self._ignored, values
         return OK, "complete" if len(self._seen) == len(self._plan) else "waiting for episodes", \
             values
+
+    def _film(self, indices: range) -> None:
+        """Subscribe to the cameras while one of these episodes is filmed.
+
+        Not always, because every image that comes here takes time from the policy.
+        """
+        wanted = not self._filmed.keys().isdisjoint(indices)
+        if wanted and not self._films:
+            self._films = [self.create_subscription(
+                Image, f"camera/{camera}/image_raw",
+                lambda msg, camera=camera: self._on_image(camera, msg), SENSOR_QOS)
+                for camera in self._robot.cameras]
+        elif self._films and not wanted:
+            for subscription in self._films:
+                self.destroy_subscription(subscription)
+            self._films = []
 
     def _on_image(self, camera: str, msg: Image) -> None:
         try:
@@ -143,8 +165,7 @@ class EvalNode(Node):
                 event.value("steps", int), event.value("return", float),
                 event.value("chunks", int), event.value("latency_ms", Json[tuple[float, ...]]),
                 float(np.mean(self._paces.pop(index, [1.0]))))
-            factors = [event.value("real_time_factor", float)] \
-                if "real_time_factor" in event.values else []
+            real_time = RealTimeFigures.of(event)
         except MessageError as err:
             self.get_logger().warning(f"{err} The event is ignored.")
             return
@@ -152,7 +173,10 @@ class EvalNode(Node):
             return
         self._seen.add(index)
         self._writer.add(record)
-        self._factors += factors
+        # Images of this episode may still come, and discovery takes a while before the next.
+        self._film(range(index, index + 3))
+        if real_time is not None:
+            self._real_time.append(real_time)
         self.get_logger().info(
             f"{len(self._seen)}/{len(self._plan)} {record.task} seed {record.seed}: "
             f"{'success' if record.success else 'failure'} after {record.steps} steps")
@@ -177,8 +201,8 @@ class EvalNode(Node):
         options = self._options
         more = {"join": options.join, "extra_latency_s": options.extra_latency,
                 "pace": options.pace or RobotContract.load(default_robot()).execution.pace}
-        if self._factors:
-            more["real_time_factor"] = round(sum(self._factors) / len(self._factors), 4)
+        if self._real_time:
+            more |= real_time_protocol(self._real_time)
         results = self._writer.finish(protocol(
             self._config, self._digest, self._robot, tasks=options.tasks,
             episodes=options.episodes, seed=options.seed, mode=f"ROS 2 topics, {options.mode}",
@@ -190,7 +214,7 @@ class EvalNode(Node):
             write_film_strip(self._writer.out / f"{spec.task}.png", frames, f"{spec.task} seed "
                              f"{spec.seed}: {'success' if outcome[spec.task] else 'failure'}")
         print(f"\n{table(results)}", flush=True)
-        if self._factors:
+        if self._real_time:
             print(f"real-time factor {more['real_time_factor']:.3f}")
         print(f"results and images: {self._writer.out}", flush=True)
         self.exit_code = 0

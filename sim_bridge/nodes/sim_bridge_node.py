@@ -23,7 +23,6 @@ import threading
 import time
 from collections.abc import Callable
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from rclpy.node import Node
 from std_msgs.msg import String
@@ -33,11 +32,12 @@ from trajectory_msgs.msg import JointTrajectory
 from sim_bridge.episodes import EpisodeSpec
 from sim_bridge.metaworld_env import MetaWorldEnv
 from sim_bridge.nodes.bridge_parameters import BridgeParameters
+from sim_bridge.nodes.camera_publisher import CameraPublisher
+from sim_bridge.nodes.real_time import RealTimeRun
 from sim_bridge.nodes.recorder_watch import RecorderWatch
 from sim_bridge.nodes.sensor_publisher import SensorPublisher
 from sim_bridge.rollout import Episode
 from sim_bridge.simulated_robot import ACTION_CHANNELS, CONTROL_DT, SimulatedRobotConfig
-from tinyvla_ros.arm.chunk_follower import ChunkFollower
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.ros.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.core.ros.messages import trajectory_to_chunk
@@ -48,8 +48,6 @@ from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, LATCHED, OK, WARN, Diag
 
 RESEND_AFTER_S = 1.0
 POLICY = "policy_node"
-# A pause longer than this (suspend, debugger) is not caught up by stepping faster.
-MAX_LAG_S = 0.5
 
 
 class _Restart(Exception):
@@ -61,17 +59,21 @@ class _Stop(Exception):
 
 
 class SimBridgeNode(Node):
-    """One thread simulates and renders; callbacks pass it chunks and the operator's requests."""
+    """One thread simulates; callbacks pass it chunks and the operator's requests.
+
+    It renders, too, or in real time a second one does.
+    """
 
     def __init__(self):
         super().__init__("sim_bridge_node")
         self.exit_code: int | None = None
         self._options = declare_parameters(self, BridgeParameters, self._on_parameters)
         self._config = SimulatedRobotConfig.load(self._options.config or None)
-        self._sensors = SensorPublisher(self, self._config)
+        self._sensors, self._images = SensorPublisher(self), CameraPublisher(self, self._config)
+        topics = [*self._sensors.topics, *self._images.topics]
         # Before the simulation is built, which takes seconds.
         self._guard = RunGuard(self, self._options.run, "episode",
-                               [*self._sensors.topics, "episode"], ["action_chunk"])
+                               [*topics, "episode"], ["action_chunk"])
         self._plan = self._options.plan()
         for task in self._options.tasks:
             self._config.instruction(task)
@@ -84,16 +86,18 @@ class SimBridgeNode(Node):
         self._enabled = True
         self._rejected = 0
         self._state = (WARN, "waiting for a policy")
-        self._factors: list[float] = []
         self._instruction_publisher = self.create_publisher(String, "instruction", LATCHED)
         self._episode_publisher = self.create_publisher(DiagnosticStatus, "episode", EPISODE_QOS)
         self.create_subscription(JointTrajectory, "action_chunk", self._on_chunk, 10)
         self.create_service(SetBool, "~/enable", self._on_enable)
         self.create_service(Trigger, "~/reset", self._on_reset)
         self._recorder = RecorderWatch(
-            self, [*self._sensors.topics, "instruction", "episode", "action_chunk"]) \
+            self, [*topics, "instruction", "episode", "action_chunk"]) \
             if self._options.wait_for_recorder else None
         self._diagnostics = Diagnostics(self, "simulation", "metaworld", self._describe)
+        self._real_time = RealTimeRun(
+            self._sensors, self._images, self._config.camera_every, self._pause,
+            self._newest_chunk) if self._options.mode == "realtime" else None
         self._worker = threading.Thread(target=self._work, name="simulation", daemon=True)
         self._worker.start()
 
@@ -154,6 +158,8 @@ class SimBridgeNode(Node):
                         self._run_episode(spec)
                         break
                     except _Restart:
+                        if self._real_time is not None:
+                            self._real_time.abort()
                         self._publish_event(spec, ABORT, {})
             self._state = (OK, "all episodes done")
         except _Stop:
@@ -166,12 +172,14 @@ class SimBridgeNode(Node):
                 self.get_logger().fatal(f"the simulation failed: {err!r}")
                 self.exit_code = 1
         finally:
+            if self._real_time is not None:
+                self._real_time.close()
             for env in self._envs.values():
                 env.close()  # in the thread that owns the OpenGL context
 
     def _wait_for_policy(self) -> None:
         deadline = time.monotonic() + self._options.start_timeout
-        while not (self._guard.settled and self._sensors.all_cameras_subscribed()
+        while not (self._guard.settled and self._images.is_discovered()
                    and self._has_policy()):
             if time.monotonic() > deadline:
                 raise InputError(f"No policy appeared within {self._options.start_timeout} s; "
@@ -206,9 +214,8 @@ class SimBridgeNode(Node):
         self._publish_event(spec, BEGIN, {"instruction": self._instruction})
         self._state = (OK, f"episode {spec.index + 1} of {len(self._plan)}: {spec.task}")
         episode = Episode(self._envs[spec.task], spec)
-        run = self._lockstep if self._options.mode == "lockstep" else self._realtime
+        run = self._lockstep if self._real_time is None else self._real_time.run
         values, latencies = run(episode)
-        self._sensors.publish(episode.env, episode.stamp_ns)
         result = episode.result()
         self._publish_event(spec, END, {
             "success": result.success, "steps": result.steps, "return": result.episode_return,
@@ -221,13 +228,14 @@ class SimBridgeNode(Node):
             chunk, received = self._exchange(episode)
             latencies.append(1e3 * (received - sent))
             episode.execute(chunk, self._options.n_action_steps)
+        self._publish_observation(episode)
         return {}, latencies
 
     def _exchange(self, episode: Episode) -> tuple[ActionChunk, float]:
         """Publish an observation, again if no chunk comes; return its chunk and arrival time."""
         deadline = time.monotonic() + self._options.chunk_timeout
         while time.monotonic() < deadline:
-            self._sensors.publish(episode.env, episode.stamp_ns)
+            self._publish_observation(episode)
             resend = time.monotonic() + RESEND_AFTER_S
             with self._changed:
                 while True:
@@ -242,40 +250,14 @@ class SimBridgeNode(Node):
         raise InputError(f"No chunk came within {self._options.chunk_timeout} s; see the reason "
                          "in /diagnostics of policy_node.")
 
-    def _realtime(self, episode: Episode) -> tuple[dict, list[float]]:
-        """Run on the wall clock: chunks are followed by time, and latency counts."""
-        follower, latencies, published = ChunkFollower(), [], {}
-        follower.reset(episode.stamp_ns)
-        hold = np.zeros(len(ACTION_CHANNELS), np.float32)
-        held, taken = 0, None
-        start = lag_from = time.perf_counter()
-        while not episode.done:
-            due = lag_from + episode.steps * CONTROL_DT
-            self._pause(max(0.0, due - time.perf_counter()))
-            if time.perf_counter() - due > MAX_LAG_S:
-                lag_from += time.perf_counter() - due
-            now = episode.stamp_ns
-            published[now] = time.perf_counter()
-            self._sensors.publish(episode.env, now,
-                                    images=episode.steps % self._config.camera_every == 0)
-            with self._changed:
-                self._check_alone()
-                chunk, received = self._chunk, self._chunk_time
-            if chunk is not None and chunk is not taken:
-                taken = chunk
-                if follower.accept(chunk) and chunk.stamp_ns in published and \
-                        not math.isnan(received):
-                    latencies.append(1e3 * (received - published[chunk.stamp_ns]))
-            action = follower.action(now)
-            if action is None:
-                held += 1
-                action = hold
-            else:
-                hold = np.array([0.0, 0.0, 0.0, action[3]], np.float32)
-            episode.control(action)
-        factor = episode.steps * CONTROL_DT / (time.perf_counter() - start)
-        self._factors.append(factor)
-        return {"real_time_factor": round(factor, 4), "held_steps": held}, latencies
+    def _publish_observation(self, episode: Episode) -> None:
+        self._sensors.publish(episode.env, episode.stamp_ns)
+        self._images.publish(episode.stamp_ns, episode.env.render_camera)
+
+    def _newest_chunk(self) -> tuple[ActionChunk | None, float]:
+        with self._changed:
+            self._check_alone()
+            return self._chunk, self._chunk_time
 
     def _pause(self, seconds: float) -> None:
         """Check the operator's requests, then wait."""
@@ -306,8 +288,8 @@ class SimBridgeNode(Node):
     def _describe(self):
         values = {"mode": self._options.mode, "rejected chunks": self._rejected,
                   "enabled": self._enabled}
-        if self._factors:
-            values["real_time_factor"] = f"{np.mean(self._factors):.3f}"
+        if self._real_time is not None:
+            values |= self._real_time.describe()
         return (*self._state, values)
 
 

@@ -1,0 +1,80 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Publish the images of a simulated robot's cameras, those that somebody subscribes to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, Image
+
+from sim_bridge.simulated_robot import SimulatedRobotConfig
+from tinyvla_ros.core.ros.messages import fill_image, set_stamp
+from tinyvla_ros.nodes.shared.runner import SENSOR_QOS
+
+
+class CameraPublisher:
+    """Topics of the cameras: an image and its ``camera_info`` have one stamp."""
+
+    def __init__(self, node: Node, config: SimulatedRobotConfig):
+        self._node = node
+        self._images = {n: node.create_publisher(Image, f"camera/{n}/image_raw", SENSOR_QOS)
+                        for n in config.cameras}
+        self._infos = {n: node.create_publisher(CameraInfo, f"camera/{n}/camera_info", SENSOR_QOS)
+                       for n in config.cameras}
+        self._info_messages = {n: _camera_info(config, n) for n in config.cameras}
+
+    @property
+    def topics(self) -> list[str]:
+        """Names of everything published here."""
+        return [p.topic_name for p in (*self._images.values(), *self._infos.values())]
+
+    def is_discovered(self) -> bool:
+        """Return whether a camera has a subscriber, and images reach every one there is."""
+        numbers = [(p.get_subscription_count(), self._node.count_subscribers(p.topic_name))
+                   for p in self._images.values()]
+        return any(reached for reached, _ in numbers) and all(r >= n for r, n in numbers)
+
+    def publish(self, stamp_ns: int, render: Callable[[str], np.ndarray]) -> None:
+        """Render every camera that has a subscriber, and publish it at once.
+
+        Args:
+            stamp_ns: of the images.
+            render: returns the image of a camera, (height, width, 3) uint8 RGB.
+        """
+        for name, publisher in self._images.items():
+            info = self._info_messages[name]
+            set_stamp(info.header.stamp, stamp_ns)
+            if publisher.get_subscription_count():
+                msg = Image()
+                fill_image(msg, render(name))
+                msg.header.frame_id = info.header.frame_id
+                set_stamp(msg.header.stamp, stamp_ns)
+                publisher.publish(msg)
+            self._infos[name].publish(info)
+
+
+def _camera_info(config: SimulatedRobotConfig, name: str) -> CameraInfo:
+    pose = config.cameras[name]
+    focal, cx, cy = config.intrinsics(name)
+    info = CameraInfo(height=pose.height, width=pose.width, distortion_model="plumb_bob",
+                      d=[0.0] * 5, k=[focal, 0.0, cx, 0.0, focal, cy, 0.0, 0.0, 1.0],
+                      r=[1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+                      p=[focal, 0.0, cx, 0.0, 0.0, focal, cy, 0.0, 0.0, 0.0, 1.0, 0.0])
+    info.header.frame_id = f"{name}_optical_frame"
+    return info

@@ -1,0 +1,122 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Episodes on the wall clock: chunks are followed by time, and latency counts."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from sim_bridge.camera_thread import CameraThread
+from sim_bridge.nodes.camera_publisher import CameraPublisher
+from sim_bridge.nodes.sensor_publisher import SensorPublisher
+from sim_bridge.rollout import Episode
+from sim_bridge.simulated_robot import ACTION_CHANNELS, CONTROL_DT
+from tinyvla_ros.arm.chunk_follower import ChunkFollower
+from tinyvla_ros.core.types import ActionChunk
+
+# A pause longer than this (suspend, debugger) is not caught up by stepping faster.
+MAX_LAG_S = 0.5
+# The newest times from a moment to its images on the topics, for diagnostics.
+KEPT_FRAMES = 1000
+
+
+class RealTimeRun:
+    """Runs episodes at 80 control steps a second; images are rendered beside it.
+
+    Args:
+        sensors: published at every step.
+        images: of the cameras, published once in ``camera_every`` steps.
+        camera_every: control steps between two images.
+        pause: waits for some seconds, and ends the episode if it must end.
+        newest_chunk: returns the newest chunk and when it came, steady seconds; NaN for a hold,
+            None before the first.
+    """
+
+    def __init__(self, sensors: SensorPublisher, images: CameraPublisher, camera_every: int,
+                 pause: Callable[[float], None],
+                 newest_chunk: Callable[[], tuple[ActionChunk | None, float]]):
+        self._sensors, self._cameras = sensors, CameraThread(images.publish)
+        self._every, self._pause, self._newest_chunk = camera_every, pause, newest_chunk
+        self._factors: list[float] = []
+        self._delays: deque[float] = deque(maxlen=KEPT_FRAMES)  # s
+        self._skipped = 0
+
+    def run(self, episode: Episode) -> tuple[dict, list[float]]:
+        """Run an episode; return figures of it, and ms from observation to chunk."""
+        follower, latencies, published = ChunkFollower(), [], {}
+        follower.reset(episode.stamp_ns)
+        hold = np.zeros(len(ACTION_CHANNELS), np.float32)
+        held, taken = 0, None
+        self._cameras.reset(episode.env)
+        start = lag_from = time.perf_counter()
+        while not episode.done:
+            due = lag_from + episode.steps * CONTROL_DT
+            self._pause(max(0.0, due - time.perf_counter()))
+            if time.perf_counter() - due > MAX_LAG_S:
+                lag_from += time.perf_counter() - due
+            now = episode.stamp_ns
+            published[now] = time.perf_counter()
+            self._publish(episode, images=episode.steps % self._every == 0)
+            chunk, received = self._newest_chunk()
+            if chunk is not None and chunk is not taken:
+                taken = chunk
+                if follower.accept(chunk) and chunk.stamp_ns in published and \
+                        not math.isnan(received):
+                    latencies.append(1e3 * (received - published[chunk.stamp_ns]))
+            action = follower.action(now)
+            if action is None:
+                held += 1
+                action = hold
+            else:
+                hold = np.array([0.0, 0.0, 0.0, action[3]], np.float32)
+            episode.control(action)
+        factor = episode.steps * CONTROL_DT / (time.perf_counter() - start)
+        self._publish(episode, images=True)
+        self._cameras.wait()
+        self._factors.append(factor)
+        self._delays += self._cameras.delays
+        self._skipped += self._cameras.skipped
+        return {"real_time_factor": round(factor, 4), "held_steps": held,
+                "skipped_frames": self._cameras.skipped,
+                "frame_ms": [round(1e3 * s, 2) for s in self._cameras.delays]}, latencies
+
+    def abort(self) -> None:
+        """Publish no more images of an episode that did not run to its end."""
+        self._cameras.drop()
+        self._cameras.wait()
+
+    def close(self) -> None:
+        """End rendering."""
+        self._cameras.close()
+
+    def describe(self) -> dict[str, object]:
+        """Return figures of all episodes for diagnostics, nothing before the first has ended."""
+        if not self._factors:
+            return {}
+        p50, p99 = np.percentile(list(self._delays), (50, 99)) * 1e3
+        return {"real_time_factor": f"{np.mean(self._factors):.3f}",
+                "skipped frames": self._skipped,
+                "frame_ms_p50": f"{p50:.2f}", "frame_ms_p99": f"{p99:.2f}"}
+
+    def _publish(self, episode: Episode, images: bool) -> None:
+        self._sensors.publish(episode.env, episode.stamp_ns)
+        if images:
+            self._cameras.submit(episode.env, episode.stamp_ns)

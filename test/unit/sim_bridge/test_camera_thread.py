@@ -1,0 +1,124 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Images of a simulation that goes on meanwhile: of their moment, and only the newest."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from harness.simulator import metaworld_env
+
+pytestmark = pytest.mark.simulator
+STEP = np.array([0.5, 0.5, -1.0, 1.0])
+
+
+@pytest.fixture(scope="module")
+def env():
+    made = metaworld_env("pick-place-v3")
+    yield made
+    made.close()
+
+
+class Screen:
+    """Renders what is published; waits with it while it is not ``open``."""
+
+    def __init__(self, cameras):
+        self.cameras, self.images = cameras, {}
+        self.open, self.begun = threading.Event(), threading.Event()
+
+    def publish(self, stamp_ns, render):
+        self.begun.set()
+        self.open.wait(60.0)
+        self.images[stamp_ns] = {name: render(name) for name in self.cameras}
+
+
+@pytest.fixture
+def screen(env):
+    return Screen(env.config.cameras)
+
+
+@pytest.fixture
+def cameras(screen):
+    from sim_bridge.camera_thread import CameraThread
+    thread = CameraThread(screen.publish)
+    yield thread
+    screen.open.set()
+    thread.close()
+
+
+def test_images_are_those_of_their_moments(env, screen, cameras):
+    env.reset_unseen(4)
+    live = {}
+    cameras.reset(env)
+    screen.open.set()
+    for stamp in (1, 2):
+        live[stamp] = {name: env.render_camera(name) for name in env.config.cameras}
+        cameras.submit(env, stamp)
+        for _ in range(20):
+            env.control(STEP)
+        cameras.wait()
+    assert not np.array_equal(live[1]["wrist"], live[2]["wrist"])
+    for stamp, images in live.items():
+        for name, image in images.items():
+            assert np.array_equal(screen.images[stamp][name], image)
+    assert len(cameras.delays) == 2 and cameras.skipped == 0
+
+
+def test_a_late_thread_renders_the_newest_moment_and_counts_the_others(env, screen, cameras):
+    env.reset_unseen(4)
+    cameras.reset(env)
+    cameras.submit(env, 1)
+    screen.begun.wait(60.0)
+    for stamp in (2, 3, 4):
+        env.control(STEP)
+        cameras.submit(env, stamp)
+    newest = env.render_camera("front")
+    screen.open.set()
+    cameras.wait()
+    assert list(screen.images) == [1, 4]
+    assert np.array_equal(screen.images[4]["front"], newest)
+    assert cameras.skipped == 2
+
+
+def test_a_dropped_moment_is_not_published(env, screen, cameras):
+    env.reset_unseen(4)
+    cameras.reset(env)
+    cameras.submit(env, 1)
+    screen.begun.wait(60.0)
+    cameras.submit(env, 2)
+    cameras.drop()
+    screen.open.set()
+    cameras.wait()
+    assert list(screen.images) == [1]
+
+
+def test_the_simulation_learns_that_rendering_failed(env):
+    from sim_bridge.camera_thread import CameraThread
+
+    def publish(stamp_ns, render):
+        raise OSError("no more images")
+
+    thread = CameraThread(publish)
+    env.reset_unseen(4)
+    thread.submit(env, 1)
+    with pytest.raises(OSError, match="no more images"):
+        thread.wait()
+    with pytest.raises(OSError, match="no more images"):
+        thread.submit(env, 2)
+    thread.close()
