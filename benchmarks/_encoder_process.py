@@ -31,7 +31,7 @@ import torch
 
 from tinyvla_ros.core.resources import default_checkpoint
 from tinyvla_ros.core.types import Observation
-from tinyvla_ros.policy.checkpoint import save_checkpoint
+from tinyvla_ros.policy.checkpoint import load_checkpoint, save_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.model import PolicyNetwork
 from tinyvla_ros.policy.normalizer import Normalizer
@@ -57,7 +57,8 @@ def main() -> None:
             with ProcessPoolExecutor(1, get_context("spawn")) as other:
                 checkpoint = other.submit(_write, Path(place), shipped, args.base,
                                           args.encoder).result()
-        policy = Policy(checkpoint, args.device, threads=args.threads)
+        loaded = load_checkpoint(checkpoint)
+        policy = Policy(loaded, args.device, threads=args.threads)
     rng = np.random.default_rng(0)
     latencies = []
     for number in range(WARMUP + args.observations):
@@ -68,7 +69,7 @@ def main() -> None:
         start = time.perf_counter()
         policy.infer(observation)
         latencies.append(1e3 * (time.perf_counter() - start))
-    parameters = sum(p.numel() for p in policy.network.parameters())
+    parameters = sum(p.numel() for p in loaded.network.parameters())
     gpu = torch.cuda.max_memory_allocated() / 1e6 if args.device != "cpu" else None
     print(json.dumps({
         "p50": float(np.percentile(latencies[WARMUP:], 50)),

@@ -271,6 +271,9 @@ class _Float64:
     def to(self, device) -> _Float64:
         return self
 
+    def set_sample_steps(self, steps: int) -> None:
+        self._network.set_sample_steps(steps)
+
     def encode(self, images, state, instruction):
         return self._network.encode([i.double() for i in images], state.double(), instruction)
 
@@ -300,7 +303,7 @@ def noise(checkpoint: Path, case: dict) -> np.ndarray:
     from tinyvla_ros.policy.policy import Policy
 
     policy = Policy(checkpoint, seed=SEED)
-    drawn = [policy.noise(stamp(start)).numpy()[0] for start in range(0, FRAMES, EXECUTE)]
+    drawn = [policy.noise(stamp(start))[0] for start in range(0, FRAMES, EXECUTE)]
     if lerobot_config(case)["noise_scheduler_type"] == "DDIM":
         return np.stack(drawn)
     return np.stack(drawn)[:, :-1]  # LeRobot draws none for the last step of DDPM

@@ -41,6 +41,8 @@ COMMANDS = {
                 "touching hardware."),
     "import": ("import_lerobot:import_policy",
                "Make a checkpoint of a DiffusionPolicy that was trained with LeRobot."),
+    "export": ("export:export", "Compile a checkpoint's policy to policy.onnx, which runs without "
+               "torch."),
     "robot check": ("robot:check", "Check a contract against a checkpoint and, with --live, "
                     "against the graph."),
     "bag info": ("bag:info", "Show duration, rates, gaps, losses and outcome."),

@@ -116,7 +116,7 @@ class PolicyNode(LifecycleNode):
         options, contract = self._options, self._load_contract()
         path = options.checkpoint or str(default_checkpoint())
         self._policy = Policy(path, options.device, options.seed, options.threads,
-                              options.sample_steps or None)
+                              options.sample_steps or None, backend=options.backend)
         config = self._policy.config
         for sentence in check_contract(contract, config):
             self.get_logger().info(sentence)
@@ -131,8 +131,8 @@ class PolicyNode(LifecycleNode):
             self.get_clock(), self._workers, self._on_state, self._report,
             self._publish_raw_chunk, self._run_problem, options.extra_latency)
         self.get_logger().info(
-            f"checkpoint {path} ({self._policy.digest}) on {options.device} for robot "
-            f"{contract.name}")
+            f"checkpoint {path} ({self._policy.digest}) on {self._policy.backend}, "
+            f"{options.device}, for robot {contract.name}")
 
     @_transition(_FAILURE)
     def on_activate(self, state: LifecycleState) -> None:
@@ -289,7 +289,8 @@ class PolicyNode(LifecycleNode):
             return WARN, f"inactive: {self.failure or 'not configured'}", {}
         supervisor, loop = self._supervisor, self._loop
         state, reason, plans = supervisor.state, supervisor.reason, supervisor.plans
-        values = {"checkpoint_digest": self._policy.digest, "state": state,
+        values = {"checkpoint_digest": self._policy.digest, "backend": self._policy.backend,
+                  "sample_steps": self._policy.backend.sample_steps, "state": state,
                   "join": supervisor.join, "pace": f"{supervisor.pacing.pace:.3g}",
                   "instruction": self._inputs.instruction, "plans": plans}
         values |= {k: f"{v:.2f}" for k, v in loop.latencies.summary().items()}

@@ -26,6 +26,7 @@ from tinyvla_ros.arm.pace import PaceOption
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.options import Settable, settable
 from tinyvla_ros.core.ros.run_claims import RunMember
+from tinyvla_ros.policy.backends.backend import BACKEND_HELP, BackendName
 
 # What configuring reads, and what activating reads.
 _LOADED = Settable("while the node is unconfigured")
@@ -40,14 +41,15 @@ class PolicyNodeParameters(RunMember):
         "that sim_bridge_node simulates.")
     checkpoint: Annotated[str, _LOADED] = Field(
         "", description="Checkpoint directory; empty for the shipped one.")
-    device: Annotated[str, _LOADED] = Field(
-        "cpu", description="Torch device: cpu, cuda or cuda:N.")
+    backend: Annotated[BackendName, _LOADED] = Field("auto", description=BACKEND_HELP)
+    device: Annotated[str, _LOADED] = Field("cpu", description="cpu, cuda or cuda:N.")
     seed: Annotated[int, _LOADED] = Field(
         0, ge=0, le=2**31 - 1, description="Seed of the sampler's noise.")
     threads: Annotated[int, _LOADED] = Field(
         1, ge=1, le=64, description="CPU threads of the network.")
     sample_steps: Annotated[int, _LOADED] = Field(
-        0, ge=0, le=1000, description="DDIM steps; 0 for the checkpoint's own.")
+        0, ge=0, le=1000, description="DDIM steps; 0 for those of policy.onnx or the "
+        "checkpoint's own.")
     join: Annotated[Literal["", ChunkBlending], _LOADED] = Field(
         "", description="How chunks are blended; empty for the contract's execution.join.")
     pace: Annotated[PaceOption, _LOADED] = 0.0

@@ -32,7 +32,6 @@ from tinyvla_ros.core.files import (
     CONFIG,
     NORMALIZER,
     WEIGHTS,
-    checkpoint_digest,
     replace_file,
     write_json,
 )
@@ -42,25 +41,20 @@ from tinyvla_ros.policy.model import PolicyNetwork, adapters
 from tinyvla_ros.policy.model_config import needs_base
 from tinyvla_ros.policy.normalizer import Normalizer
 from tinyvla_ros.policy.pretrained import BaseModelSource, copy_description
+from tinyvla_ros.policy.saved_checkpoint import SavedCheckpoint
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class Checkpoint(SavedCheckpoint):
     """A checkpoint in memory.
 
     Attributes:
-        config: the content of ``config.json``.
         network: weights loaded, in evaluation mode, on the CPU.
         normalizer: the content of ``normalizer.safetensors``.
-        digest: see ``checkpoint_digest``.
-        path: the directory.
     """
 
-    config: PolicyConfig
     network: PolicyNetwork | LeRobotDiffusionNetwork
     normalizer: Normalizer
-    digest: str
-    path: Path
 
 
 def load_checkpoint(path: str | Path, merge: bool = True) -> Checkpoint:
@@ -74,15 +68,8 @@ def load_checkpoint(path: str | Path, merge: bool = True) -> Checkpoint:
     Raises:
         CheckpointError: a file is missing, damaged, tampered with, or does not fit this version.
     """
-    path = Path(path)
-    if not path.is_dir():
-        raise CheckpointError(f"Checkpoint {path} is not a directory; give a directory that "
-                              f"holds {CONFIG}, {WEIGHTS} and {NORMALIZER}.")
-    for name in (CONFIG, WEIGHTS, NORMALIZER):
-        if not (path / name).is_file():
-            raise CheckpointError(f"Checkpoint {path} has no {name}; it is incomplete, copy or "
-                                  "train it again.")
-    config = PolicyConfig.load(path)
+    saved = SavedCheckpoint.read(path)
+    config, path = saved.config, saved.path
     network = build_network(config, path)
     shapes = {k: v.shape for k, v in network.state_dict().items()}
     adapted = {}
@@ -103,7 +90,7 @@ def load_checkpoint(path: str | Path, merge: bool = True) -> Checkpoint:
     if not (normalizer.state_std > 0).all():
         raise CheckpointError(f"{path / NORMALIZER} has a state_std that is not positive; "
                               "copy or train the checkpoint again.")
-    return Checkpoint(config, network, normalizer, checkpoint_digest(path), path)
+    return Checkpoint(config, saved.digest, path, network, normalizer)
 
 
 def build_network(config: PolicyConfig, path: Path | None = None

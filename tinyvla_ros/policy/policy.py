@@ -22,14 +22,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from tinyvla_ros.core.angles import nearest, wrapped
 from tinyvla_ros.core.errors import InputError, UnknownInstructionError
 from tinyvla_ros.core.image_transform import crop_and_shrink
 from tinyvla_ros.core.types import ActionChunk, Observation, Prefix
-from tinyvla_ros.policy.checkpoint import Checkpoint, load_checkpoint
+from tinyvla_ros.policy.backends.backend import BackendName, NetworkInputs
+from tinyvla_ros.policy.backends.choose import choose_backend, make_backend
 from tinyvla_ros.policy.language_config import TokenizedWords, fold
+from tinyvla_ros.policy.saved_checkpoint import SavedCheckpoint
 
 # Wordings whose embedding is kept; beyond, all are computed again.
 MAX_CACHED = 1000
@@ -39,44 +40,47 @@ class Policy:
     """A trained diffusion policy.
 
     The sampler's noise depends on (seed, observation stamp) only, so the same observation, with
-    the same past, gives the same chunk on the same machine. Nothing is remembered between chunks.
+    the same past, gives the same chunk on the same machine and backend. Nothing is remembered
+    between chunks. Nothing here needs torch: the network is behind a backend.
+
+    Attributes:
+        config: the checkpoint's configuration.
+        digest: of the checkpoint, see ``checkpoint_digest``.
+        backend: which one runs the network, its version, and its sampling steps.
 
     Args:
-        checkpoint: a checkpoint directory, or one already loaded.
-        device: torch device, for example ``cpu`` or ``cuda``.
+        checkpoint: a checkpoint directory, or one already read or loaded.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
         seed: policy seed.
-        threads: CPU threads for torch, process-wide. One is the default: the network is small,
-            and the same count everywhere makes results bit-identical between processes.
-        sample_steps: steps of the sampler, None for the checkpoint's own.
+        threads: CPU threads of the network, in torch process-wide. One is the default: the
+            network is small, and the same count everywhere makes results bit-identical between
+            processes.
+        sample_steps: steps of the sampler, None for those of ``policy.onnx`` where that is run,
+            the checkpoint's own otherwise.
         ignore_instruction: act as if no instruction were given, to measure what words add.
+        backend: what runs the network; ``auto`` decides by the device and the checkpoint.
 
     Raises:
         CheckpointError: the directory cannot be used.
-        InputError: the device does not exist, or an argument is out of range.
+        InputError: the device or the backend is not available here, or an argument is out of
+            range.
     """
 
-    def __init__(self, checkpoint: str | Path | Checkpoint, device: str = "cpu", seed: int = 0,
-                 threads: int = 1, sample_steps: int | None = None,
-                 ignore_instruction: bool = False):
+    def __init__(self, checkpoint: str | Path | SavedCheckpoint, device: str = "cpu",
+                 seed: int = 0, threads: int = 1, sample_steps: int | None = None,
+                 ignore_instruction: bool = False, backend: BackendName = "auto"):
         if threads < 1:
             raise InputError(f"Threads is {threads}; give a number of at least 1.")
-        torch.set_num_threads(threads)
-        self.device = find_device(device)
-        if not isinstance(checkpoint, Checkpoint):
-            checkpoint = load_checkpoint(checkpoint)
+        if not isinstance(checkpoint, SavedCheckpoint):
+            checkpoint = SavedCheckpoint.read(checkpoint)
         self.config = checkpoint.config
         self.digest = checkpoint.digest
         self.seed = seed
-        self.network = checkpoint.network.to(self.device)
-        self._normalizer = checkpoint.normalizer.to(self.device)
-        if sample_steps is not None:
-            most = self.config.diffusion.train_steps
-            if not 1 <= sample_steps <= most:
-                raise InputError(f"Sample steps is {sample_steps}; give a number from 1 to {most}."
-                                 )
-            self.network.set_sample_steps(sample_steps)
+        self.backend = choose_backend(checkpoint, backend, device, sample_steps)
+        self._network = make_backend(self.backend, checkpoint, device, threads)
+        self._checkpoint = checkpoint
         self._ignore_instruction = ignore_instruction
-        self._encoded: dict[str, torch.Tensor] = {}
+        self._encoded: dict[str, np.ndarray] = {}
         self._turns, self._state_turns = self.config.action_turns, self.config.state_turns
         low, high = (np.array(v, np.float32) for v in (self.config.action.low,
                                                        self.config.action.high))
@@ -87,7 +91,6 @@ class Policy:
     def reset(self) -> None:
         """Forget the past (an episode ends). This policy keeps none."""
 
-    @torch.inference_mode()
     def infer(self, observation: Observation, prefix: Prefix | None = None,
               past: Sequence[Observation] = ()) -> ActionChunk:
         """Compute the chunk that follows an observation.
@@ -110,18 +113,8 @@ class Policy:
         """
         start = time.perf_counter()
         config = self.config
-        words = self._words(observation.instruction)
-        # One row, or as many as the checkpoint uses.
-        seen = [*self._past(observation, past), observation]
-        state = torch.from_numpy(np.stack([self._state(o) for o in seen])).to(self.device)
-        images = [torch.cat([self._image(o, name) for o in seen]) for name in config.cameras]
-        condition = self.network.encode(images, self._normalizer.state(state), words)
-        noise = self.noise(observation.stamp_ns).to(self.device)
-        if prefix is not None:
-            prefix = self._near_state(prefix, seen[-1])
-        known = () if prefix is None else self._known(prefix)
-        actions = self._normalizer.to_action(self.network.sample(condition, noise, *known))[0]
-        actions = actions.float().cpu().numpy()
+        prefix, inputs = self.network_inputs(observation, prefix, past)
+        actions = self._network.infer(inputs)
         if not np.isfinite(actions).all():
             raise InputError("The policy produced non-finite actions; the checkpoint "
                              f"{self.digest} is unusable, choose another.")
@@ -131,6 +124,24 @@ class Policy:
             actions[committed] = prefix.actions[committed]
         return ActionChunk(observation.stamp_ns, config.action.channels, actions,
                            config.action.dt, time.perf_counter() - start)
+
+    def network_inputs(self, observation: Observation, prefix: Prefix | None = None,
+                       past: Sequence[Observation] = ()) -> tuple[Prefix | None, NetworkInputs]:
+        """Return what ``infer`` gives to the backend, and the prefix it keeps to.
+
+        Raises:
+            UnknownInstructionError, InputError: as ``infer``.
+        """
+        words = self._words(observation.instruction)
+        # One row, or as many as the checkpoint uses.
+        seen = [*self._past(observation, past), observation]
+        state = np.stack([self._state(o) for o in seen])
+        images = [np.stack([self._image(o, name) for o in seen]) for name in self.config.cameras]
+        if prefix is not None:
+            prefix = self._near_state(prefix, seen[-1])
+        known = (None, None) if prefix is None else (prefix.actions, prefix.weights)
+        return prefix, NetworkInputs(images, state, words, self.noise(observation.stamp_ns),
+                                     *known)
 
     def match_instruction(self, instruction: str) -> str:
         """Return the known wording that an instruction matches, or is most similar to.
@@ -148,40 +159,38 @@ class Policy:
             return self._match_tokens(instruction)
         from tinyvla_ros.policy.language import embed, nearest
 
-        language, known = self.config.language, self.network.encoder.instruction.weight
+        language, known = self.config.language, self._checkpoint.known_embeddings()
         vector = embed(language, [instruction])[0]
-        like = nearest(language, instruction, vector, self.config.wordings, known.cpu().numpy())
-        self._encoded[fold(instruction)] = torch.from_numpy(vector)[None].to(self.device)
+        like = nearest(language, instruction, vector, self.config.wordings, known)
+        self._encoded[fold(instruction)] = vector[None]
         return like
 
     def _match_tokens(self, instruction: str) -> str:
         """Tokenize any words; return the known wording most similar to them."""
         from tinyvla_ros.policy.tokens import most_like, tokenize
 
-        path = self.network.encoder.backbone.path
+        path = self._network.network.encoder.backbone.path  # read by torch only
         tokens = tokenize(self.config.language, path, [instruction])
-        self._encoded[fold(instruction)] = tokens.to(self.device)
+        self._encoded[fold(instruction)] = tokens
         return most_like(instruction, self.config.wordings)
 
-    def noise(self, stamp_ns: int) -> torch.Tensor:
+    def noise(self, stamp_ns: int) -> np.ndarray:
         """Return the (1, *noise_shape) float32 noise of the observation with this stamp."""
         entropy = (self.seed & (2**64 - 1), stamp_ns & (2**64 - 1))
         generator = np.random.Generator(np.random.PCG64(entropy))
-        shape = (1, *self.network.noise_shape)
-        return torch.from_numpy(generator.standard_normal(shape, np.float32))
+        return generator.standard_normal((1, *self._network.noise_shape), np.float32)
 
-    def _words(self, instruction: str) -> torch.Tensor:
+    def _words(self, instruction: str) -> np.ndarray:
         """Return the network's input for an instruction: row, embedding or tokens."""
         if self._ignore_instruction:
-            return torch.tensor([-1], device=self.device)
+            return np.array([-1], np.int64)
         folded = fold(instruction)
         if folded not in self._encoded:
             if len(self._encoded) > MAX_CACHED:
                 self._encoded.clear()
             known = self.match_instruction(instruction)
             if folded not in self._encoded:
-                self._encoded[folded] = torch.tensor([self.config.wording_index(known)],
-                                                     device=self.device)
+                self._encoded[folded] = np.array([self.config.wording_index(known)], np.int64)
         return self._encoded[folded]
 
     def _near_state(self, prefix: Prefix, observation: Observation) -> Prefix:
@@ -194,11 +203,6 @@ class Policy:
         first = prefix.actions[0]
         shift = nearest(first, np.array(near), self._turns) - first
         return Prefix((prefix.actions + shift).astype(np.float32), prefix.weights)
-
-    def _known(self, prefix: Prefix) -> tuple[torch.Tensor, torch.Tensor]:
-        actions = torch.from_numpy(prefix.actions).to(self.device)
-        weights = torch.from_numpy(prefix.weights).to(self.device)
-        return self._normalizer.action(actions)[None], weights[None, :, None]
 
     def _past(self, observation: Observation, past: Sequence[Observation]) -> list[Observation]:
         """Return the past observations the checkpoint uses, oldest first."""
@@ -222,32 +226,9 @@ class Policy:
             state = wrapped(state, self._state_turns).astype(np.float32)
         return state
 
-    def _image(self, observation: Observation, name: str) -> torch.Tensor:
+    def _image(self, observation: Observation, name: str) -> np.ndarray:
         if name not in observation.images:
             raise InputError(f"The observation lacks camera {name!r}; the checkpoint needs "
                              f"{', '.join(self.config.cameras)}.")
         spec = self.config.cameras[name]
-        image = crop_and_shrink(observation.images[name], spec.crop, spec.height, spec.width)
-        pixels = torch.from_numpy(np.ascontiguousarray(image))
-        return to_network_image(pixels.to(self.device)[None])
-
-
-def to_network_image(images: torch.Tensor) -> torch.Tensor:
-    """Map (B, H, W, 3) uint8 to (B, 3, H, W) float in [-1, 1]."""
-    images = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
-    return images.div_(127.5).sub_(1.0)
-
-
-def find_device(name: str) -> torch.device:
-    """Return a torch device, or raise ``InputError`` if this machine does not have it."""
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda"):
-        raise InputError(f"Unknown device {name!r}; give 'cpu', 'cuda' or 'cuda:N'.")
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device.type == "cuda" and (device.index or 0) >= count:
-        others = f" or 'cuda:0' to 'cuda:{count - 1}'" if count else ""
-        raise InputError(f"Device {name!r} is not available on this machine; use 'cpu'{others}.")
-    return device
+        return crop_and_shrink(observation.images[name], spec.crop, spec.height, spec.width)

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-import torch
+import numpy as np
 
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.language import embed
@@ -30,7 +30,7 @@ from tinyvla_ros.policy.language_config import HashedWords, TokenizedWords, fold
 PADDING = -1
 
 
-def tokenize(language: TokenizedWords, path: Path, texts: Sequence[str]) -> torch.Tensor:
+def tokenize(language: TokenizedWords, path: Path, texts: Sequence[str]) -> np.ndarray:
     """Tokenize instructions as the base model's own tokenizer does, with a newline at the end.
 
     Args:
@@ -45,7 +45,7 @@ def tokenize(language: TokenizedWords, path: Path, texts: Sequence[str]) -> torc
         InputError: a text is too long, or there is no tokenizer.
     """
     tokenizer = _tokenizer(path)
-    rows = torch.full((len(texts), language.max_tokens), PADDING)
+    rows = np.full((len(texts), language.max_tokens), PADDING, np.int64)
     for row, text in zip(rows, texts, strict=True):
         # SmolVLA's prompts end in a newline too.
         ids = tokenizer(fold(text) + "\n")["input_ids"]
@@ -53,7 +53,7 @@ def tokenize(language: TokenizedWords, path: Path, texts: Sequence[str]) -> torc
             raise InputError(f"The instruction {text[:60]!r} has {len(ids)} tokens, and "
                              f"language.max_tokens is {language.max_tokens}; use fewer "
                              "words, or train with a larger max_tokens.")
-        row[:len(ids)] = torch.tensor(ids)
+        row[:len(ids)] = ids
     return rows
 
 

@@ -28,10 +28,10 @@ import torch
 
 from tinyvla_ros.core.configuration import parse, read_json
 from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.policy.backends.torch_backend import find_device
 from tinyvla_ros.policy.checkpoint import Checkpoint, load_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.normalizer import Normalizer
-from tinyvla_ros.policy.policy import find_device
 from training.data.consistency import Finding
 from training.diagnose import memory_plan, one_batch, probe, range_check
 from training.diagnose.memory_plan import MB, MemoryPlan

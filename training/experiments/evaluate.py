@@ -24,8 +24,8 @@ from sim_bridge.opengl import require_opengl
 from sim_bridge.results import EpisodeRecord, ResultsWriter, protocol
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.resources import default_checkpoint
+from tinyvla_ros.policy.backends.torch_backend import find_device
 from tinyvla_ros.policy.checkpoint import load_checkpoint
-from tinyvla_ros.policy.policy import find_device
 from training.experiments.options import EvaluationOptions
 from training.jobs.episodes import EpisodeOutcome, EpisodeRun, PolicySource, run_episode
 from training.jobs.pool import Job, work_through

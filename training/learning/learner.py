@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from tinyvla_ros.core.tables import markdown_table
+from tinyvla_ros.policy.backends.torch_backend import to_network_image
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.language import embed
 from tinyvla_ros.policy.language_config import TokenizedWords
@@ -28,7 +29,6 @@ from tinyvla_ros.policy.model import PolicyNetwork
 from tinyvla_ros.policy.model.condition import Condition, vector_of
 from tinyvla_ros.policy.model.denoiser import initialize_as_torch
 from tinyvla_ros.policy.normalizer import Normalizer
-from tinyvla_ros.policy.policy import to_network_image
 from tinyvla_ros.policy.pretrained import BaseModelSource
 from tinyvla_ros.policy.tokens import tokenize
 from training.learning.batches import Batch
@@ -55,7 +55,8 @@ class Learner(nn.Module):
         if isinstance(config.language, TokenizedWords):
             encoder = self.network.encoder
             encoder.instruction.ids.copy_(
-                tokenize(config.language, encoder.backbone.path, config.wordings))
+                torch.from_numpy(
+                    tokenize(config.language, encoder.backbone.path, config.wordings)))
         elif config.takes_new_wordings:
             embeddings = torch.from_numpy(embed(config.language, config.wordings,
                                                 download=True))

@@ -27,7 +27,7 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.policy.policy import find_device
+from tinyvla_ros.policy.backends.torch_backend import find_device
 
 
 @dataclass(frozen=True)

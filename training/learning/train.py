@@ -31,11 +31,11 @@ from tinyvla_ros.core.configuration import parse
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.core.files import checkpoint_digest
 from tinyvla_ros.core.provenance import provenance
+from tinyvla_ros.policy.backends.torch_backend import find_device
 from tinyvla_ros.policy.checkpoint import load_checkpoint, save_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.model.base_model import with_fingerprint
 from tinyvla_ros.policy.normalizer import Normalizer
-from tinyvla_ros.policy.policy import find_device
 from tinyvla_ros.policy.pretrained import BaseModelSource
 from training.data.fingerprint import is_same_data
 from training.learning.learner import Learner, count_parameters, parameter_table

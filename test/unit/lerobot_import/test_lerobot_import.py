@@ -39,9 +39,10 @@ from harness.lerobot_source import (
 )
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.errors import UnknownInstructionError
+from tinyvla_ros.core.files import checkpoint_digest
 from tinyvla_ros.core.resources import default_checkpoint
 from tinyvla_ros.core.types import Prefix
-from tinyvla_ros.policy.checkpoint import checkpoint_digest, load_checkpoint
+from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.policy import Policy
 
 # What LeRobot 0.6.1, and for "buffers" 0.3.3, answered; made by

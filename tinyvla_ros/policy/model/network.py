@@ -55,11 +55,15 @@ class PolicyNetwork(nn.Module):
             getattr(self.encoder, "token_dim", None), config.model.committed_rows)
         self._ddpm = _schedule(DDPMScheduler, config.diffusion)
         self._ddim = _schedule(DDIMScheduler, config.diffusion)
+        # Where the network is: a copy from the CPU at every step would not go into a CUDA graph.
+        self.register_buffer("_kept", self._ddpm.alphas_cumprod, persistent=False)
         self.set_sample_steps(config.diffusion.sample_steps)
 
     def set_sample_steps(self, steps: int) -> None:
         """Choose the number of DDIM steps, from 1 to the length of the noise schedule."""
         self._ddim.set_timesteps(steps)
+        # Plain numbers, so that an export sees a fixed sequence of steps.
+        self._sample_timesteps: list[int] = self._ddim.timesteps.tolist()
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
@@ -114,7 +118,7 @@ class PolicyNetwork(nn.Module):
 
     def _convert(self, predicted, noisy, step, own: str, wanted: str) -> torch.Tensor:
         """Express a prediction of ``own`` as one of ``wanted``: all three name the same point."""
-        kept = self._ddpm.alphas_cumprod.to(noisy.device)[step].view(-1, 1, 1)
+        kept = self._kept[step].view(-1, 1, 1)
         signal, spread = kept.sqrt(), (1.0 - kept).sqrt()
         if own == "sample":
             sample, noise = predicted, (noisy - signal * predicted) / spread
@@ -160,8 +164,8 @@ class PolicyNetwork(nn.Module):
             given = ((weights >= 1.0) & (row < committed.rows)).to(noise.dtype)
             condition = committed(condition, known, given)
         chunk = noise
-        for step in self._ddim.timesteps:
-            steps = step.expand(len(chunk)).to(chunk.device)
+        for step in self._sample_timesteps:
+            steps = torch.full((len(chunk),), step, device=chunk.device)
             predicted = self.denoiser(chunk, steps, condition) if given is None else \
                 self._denoise(chunk, steps, condition, known, given)
             if known is not None:

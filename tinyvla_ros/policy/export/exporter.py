@@ -1,0 +1,164 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""From a checkpoint to ``policy.onnx``: traced, described, compared with torch, then put there."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+
+import torch
+
+from tinyvla_ros import __version__
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.files import COMPILED
+from tinyvla_ros.policy.backends.compiled_file import FORMAT, CompiledFile
+from tinyvla_ros.policy.backends.compiled_inputs import (
+    ACTIONS,
+    EMBEDDING,
+    IMAGE,
+    INSTRUCTION,
+    KNOWN,
+    NOISE,
+    STATE,
+    WEIGHTS,
+)
+from tinyvla_ros.policy.checkpoint import Checkpoint, load_checkpoint
+from tinyvla_ros.policy.export.comparison import Case, Comparison, compare, made_up_cases
+from tinyvla_ros.policy.export.raw_network import RawNetwork
+
+NEEDED = ("onnx", "onnxscript", "onnxruntime")
+# More would make a graph of tens of thousands of operations, which takes minutes to make.
+MOST_STEPS = 50
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A compiled policy that was written.
+
+    Attributes:
+        path: the file.
+        sample_steps: steps of its sampler.
+        comparison: with torch.
+    """
+
+    path: Path
+    sample_steps: int
+    comparison: Comparison
+
+
+def export_checkpoint(path: str | Path, sample_steps: int | None = None,
+                      out: Path | None = None, cases: Sequence[Case] = ()) -> Exported:
+    """Compile a checkpoint's policy.
+
+    Args:
+        path: checkpoint directory.
+        sample_steps: steps of the sampler, which are fixed in the file; None for the
+            checkpoint's own.
+        out: file to write; None for ``policy.onnx`` in the checkpoint.
+        cases: what to compare on; made up if there are none.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be used.
+        InputError: a package is missing, the steps are out of range, the network cannot be
+            compiled, or it does not compute what torch does. No file is left then.
+    """
+    missing = [n for n in NEEDED if util.find_spec(n) is None]
+    if missing:
+        raise InputError(f"An export needs {', '.join(missing)}, which is not installed; type: "
+                         f"pip install {' '.join(missing)}.")
+    checkpoint = load_checkpoint(path)
+    _check_kind(checkpoint)
+    most = min(MOST_STEPS, checkpoint.config.diffusion.train_steps)
+    steps = sample_steps or checkpoint.config.diffusion.sample_steps
+    if not 1 <= steps <= most:
+        raise InputError(f"Sample steps is {steps}; give --sample-steps with a number from 1 to "
+                         f"{most}: the sampler is unrolled.")
+    checkpoint.network.set_sample_steps(steps)
+    out = out or checkpoint.path / COMPILED
+    part = out.with_name(out.name + ".part")
+    try:
+        _write(checkpoint, steps, part)
+        comparison = compare(CompiledFile.read(part), checkpoint, steps,
+                             cases or made_up_cases(checkpoint))
+        os.replace(part, out)
+    except OSError as err:
+        raise InputError(f"{out} cannot be written ({err.strerror}); give --out with a file in a "
+                         "directory you may write to.") from None
+    finally:
+        part.unlink(missing_ok=True)
+    return Exported(out, steps, comparison)
+
+
+def _check_kind(checkpoint: Checkpoint) -> None:
+    encoder = getattr(checkpoint.config.model, "encoder", None)
+    if encoder is not None and encoder.kind == "vlm":
+        raise InputError(f"Checkpoint {checkpoint.path} has the encoder vlm ({encoder.model}), "
+                         "which cannot be exported; it runs on backend torch.")
+
+
+def _write(checkpoint: Checkpoint, steps: int, part: Path) -> None:
+    """Trace a checkpoint's network and write it.
+
+    Raises:
+        InputError: it cannot be traced.
+    """
+    network, config = RawNetwork(checkpoint).eval(), checkpoint.config
+    words = [INSTRUCTION, EMBEDDING] if config.takes_new_wordings else [INSTRUCTION]
+    names = [*(IMAGE + name for name in config.cameras), STATE, *words, NOISE, KNOWN, WEIGHTS]
+    # The exporter prints its progress, and logs each operation that it takes from elsewhere.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        with torch.no_grad(), contextlib.redirect_stdout(io.StringIO()), \
+                warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(network, network.example(), dynamo=True, verbose=False,
+                                        input_names=names, output_names=[ACTIONS])
+    except Exception as err:  # of many types, with reports of many pages
+        kind = getattr(getattr(config.model, "encoder", None), "kind", config.model.kind)
+        first = next((line for line in str(err.__cause__ or err).splitlines() if line.strip()),
+                     type(err).__name__)
+        raise InputError(f"The network {kind} of checkpoint {checkpoint.path} cannot be exported "
+                         f"({first.strip()[:200]}); it runs on backend torch.") from None
+    for node in program.model.graph:  # where in the source each comes from, a sixth of the file
+        node.metadata_props.clear()
+    program.model.metadata_props.update(_metadata(checkpoint, steps))
+    program.save(part)
+
+
+def _metadata(checkpoint: Checkpoint, steps: int) -> dict[str, str]:
+    """Return what the file says about itself: names, and JSON."""
+    config, action = checkpoint.config, checkpoint.config.action
+    versions = {name: metadata.version(name) for name in ("torch", *NEEDED)}
+    values = {
+        "format": FORMAT, "digest": checkpoint.digest, "sample_steps": steps,
+        "noise_shape": checkpoint.network.noise_shape,
+        "cameras": {name: camera.model_dump() for name, camera in config.cameras.items()},
+        "state": config.state, "continuous": config.continuous,
+        "channels": action.channels, "units": action.units, "low": action.low,
+        "high": action.high, "dt": action.dt, "horizon": action.horizon,
+        "n_action_steps": action.n_action_steps, "continuous_channels": action.continuous,
+        "wordings": config.wordings, "language": config.language.model_dump(),
+        "versions": {"tinyvla_ros": __version__, **versions}}
+    return {name: json.dumps(value) for name, value in values.items()}
