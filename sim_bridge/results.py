@@ -135,7 +135,7 @@ class ResultsWriter:
 
 def protocol(config: PolicyConfig, digest: str, robot: SimulatedRobotConfig, *,
              tasks: Iterable[str], episodes: int, seed: int, mode: str, policy_seed: int,
-             **more) -> dict:
+             backend: str, sample_steps: int, **more) -> dict:
     """Return everything needed to repeat an evaluation."""
     return {
         **provenance(), "mode": mode,
@@ -145,7 +145,7 @@ def protocol(config: PolicyConfig, digest: str, robot: SimulatedRobotConfig, *,
         "checkpoint_digest": digest,
         "cameras": {name: pose.model_dump() for name, pose in robot.cameras.items()},
         "chunk_horizon": config.action.horizon, "n_action_steps": config.action.n_action_steps,
-        "control_dt": config.action.dt, "sample_steps": config.diffusion.sample_steps, **more}
+        "control_dt": config.action.dt, "backend": backend, "sample_steps": sample_steps, **more}
 
 
 def real_time_protocol(episodes: Sequence[RealTimeFigures]) -> dict:

@@ -77,6 +77,10 @@ class EvaluationParameters(RunParameters):
     extra_latency: float = Field(0.0, ge=0.0, le=10.0,
                                  description="Latency that policy_node adds, s, to be "
                                  "recorded.")
+    policy_backend: str = Field("", description="What runs the network of policy_node, with its "
+                                "version, to be recorded.")
+    policy_sample_steps: int = Field(0, ge=0, description="Sampling steps of policy_node, to be "
+                                     "recorded; 0 for the checkpoint's own.")
 
 
 class EvalNode(Node):
@@ -206,7 +210,9 @@ class EvalNode(Node):
         results = self._writer.finish(protocol(
             self._config, self._digest, self._robot, tasks=options.tasks,
             episodes=options.episodes, seed=options.seed, mode=f"ROS 2 topics, {options.mode}",
-            policy_seed=options.policy_seed, **more))
+            policy_seed=options.policy_seed, backend=options.policy_backend,
+            sample_steps=options.policy_sample_steps
+            or self._config.diffusion.sample_steps, **more))
         outcome = {r.task: r.success for r in self._writer.records if r.seed == options.seed}
         for index, spec in self._filmed.items():
             frames = [images for _, images in sorted(self._frames[index].items())

@@ -31,7 +31,8 @@ GAP_PERIODS = 3.0
 # With fewer messages a topic has no meaningful median period, and no gaps.
 MIN_MESSAGES = 10
 # Custom data shown first; longer texts, such as the robot contract, are only in --json.
-FIRST = ("task", "instruction", "seed", "outcome", "steps", "checkpoint_digest", "robot", "join")
+FIRST = ("task", "instruction", "seed", "outcome", "steps", "checkpoint_digest", "backend",
+         "robot", "join")
 MAX_TEXT = 100
 # A longer pause is another clock.
 CLOCK_JUMP_S = 1e6

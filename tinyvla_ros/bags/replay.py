@@ -42,8 +42,11 @@ from tinyvla_ros.core.files import checkpoint_digest
 from tinyvla_ros.core.resources import share_directory
 from tinyvla_ros.core.ros.messages import stamp_to_ns, trajectory_to_chunk, trajectory_to_prefix
 from tinyvla_ros.core.types import ActionChunk, Observation, Prefix
+from tinyvla_ros.policy.backends.backend import BackendName
+from tinyvla_ros.policy.backends.choose import choose_backend
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.policy import Policy
+from tinyvla_ros.policy.saved_checkpoint import SavedCheckpoint
 
 
 @dataclass
@@ -130,6 +133,28 @@ def recorded_checkpoint(bag: Bag) -> Path:
                      "give --checkpoint DIR.")
 
 
+def recorded_backend(bag: Bag, checkpoint: Path, device: str,
+                     sample_steps: int | None = None) -> tuple[BackendName, int | None]:
+    """Return the backend and the sampling steps to replay a bag with.
+
+    Those it was recorded with, if that backend can run the checkpoint here, else ``auto``. Bags
+    of release 0.1.0 name none: that had torch only.
+
+    Args:
+        bag: it.
+        checkpoint: to replay with.
+        device: to replay on.
+        sample_steps: others than the recorded ones.
+    """
+    name, steps = bag.custom.get("backend", "torch").split(" ")[0], bag.custom.get("sample_steps")
+    sample_steps = sample_steps or (int(steps) if steps and steps.isdecimal() else None)
+    try:
+        choose_backend(SavedCheckpoint.read(checkpoint), name, device, sample_steps)
+    except InputError:
+        name = "auto"
+    return name, sample_steps
+
+
 def recorded_chunks(bag: Bag, config: PolicyConfig, contract: RobotContract,
                     problems: Counter[str] | None = None
                     ) -> Iterator[tuple[ActionChunk, Observation | None, list[Observation]]]:
@@ -202,7 +227,8 @@ def summary(bag: Bag, result: Replayed, policy: Policy) -> str:
     if not result.chunks:
         return (f"{bag.path}: no chunk could be compared, {result.unpaired} lack an observation"
                 f"{_most_often(result)}")
-    text = f"{bag.path}: {result.identical} of {result.chunks} chunks identical"
+    text = (f"{bag.path}: {result.identical} of {result.chunks} chunks identical on "
+            f"{policy.backend}")
     if result.identical < result.chunks:
         text += f", largest difference {result.difference:.3g} ({result.where})"
     if result.unpaired:
@@ -210,6 +236,9 @@ def summary(bag: Bag, result: Replayed, policy: Policy) -> str:
     digest = bag.custom.get("checkpoint_digest", policy.digest)
     if digest != policy.digest:
         text += f"; recorded with checkpoint {digest}, replayed with {policy.digest}"
+    recorded = bag.custom.get("backend", str(policy.backend))
+    if recorded != str(policy.backend):
+        text += f"; recorded on {recorded}"
     return text
 
 

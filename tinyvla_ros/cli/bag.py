@@ -29,6 +29,7 @@ from tinyvla_ros.cli.common import STOPPED
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.options import Flag
+from tinyvla_ros.policy.backends.backend import BackendName
 from training.bag_export.options import ExportOptions
 
 if TYPE_CHECKING:
@@ -109,10 +110,14 @@ class BagReplayArguments(BagsArguments):
     robot: Path | None = Field(None, description="robot contract; default: the one in the bag")
     namespace: str = Field("", description="of the robot, if the bags have several; for topics "
                            "that the contract names without a leading slash")
-    device: str = Field("cpu", description="torch device")
+    backend: BackendName | None = Field(
+        None, description="what runs the network, see 'tinyvla export'; default: the one recorded "
+        "with, if it is installed")
+    device: str = Field("cpu", description="cpu, cuda or cuda:N")
     seed: int = Field(0, description="seed of the policy")
     sample_steps: int | None = Field(
-        None, description="DDIM steps, if they were set for the policy")
+        None, description="DDIM steps; default: those recorded with, with the backend's own if "
+        "--backend is given")
     tolerance: float = Field(0.0, description="largest difference that passes")
 
 
@@ -123,7 +128,7 @@ def replay(options: BagReplayArguments) -> int:
     from tinyvla_ros.bags.replay import summary
     from tinyvla_ros.bags.topics import contract_of
 
-    policies: dict[Path, Policy] = {}
+    policies: dict[tuple, Policy] = {}
     failed = differ = False
     for path in find_bags(*options.bags):
         try:
@@ -138,16 +143,20 @@ def replay(options: BagReplayArguments) -> int:
     return 2 if failed else int(differ)
 
 
-def _replay_policy(bag: Bag, options: BagReplayArguments, policies: dict[Path, Policy]) -> Policy:
+def _replay_policy(bag: Bag, options: BagReplayArguments, policies: dict[tuple, Policy]) -> Policy:
     """Return the policy for a bag, loaded once for all bags that were recorded with it."""
-    from tinyvla_ros.bags.replay import recorded_checkpoint
+    from tinyvla_ros.bags.replay import recorded_backend, recorded_checkpoint
     from tinyvla_ros.policy.policy import Policy
 
     checkpoint = options.checkpoint or recorded_checkpoint(bag)
-    if checkpoint not in policies:
-        policies[checkpoint] = Policy(checkpoint, options.device, options.seed,
-                                      sample_steps=options.sample_steps)
-    return policies[checkpoint]
+    backend, steps = options.backend, options.sample_steps
+    if backend is None:
+        backend, steps = recorded_backend(bag, checkpoint, options.device, steps)
+    key = checkpoint, backend, steps
+    if key not in policies:
+        policies[key] = Policy(checkpoint, options.device, options.seed, sample_steps=steps,
+                               backend=backend)
+    return policies[key]
 
 
 class BagReportArguments(Config):

@@ -81,6 +81,11 @@ class RecorderParameters(RunMember):
     policy_join: Annotated[str, _DESCRIBES] = Field(
         "", description="How the policy blends chunks; recorded with every episode, because "
         "replay needs it.")
+    policy_backend: Annotated[str, _DESCRIBES] = Field(
+        "", description="What runs the policy's network, with its version; recorded with every "
+        "episode, because replay needs it.")
+    policy_sample_steps: Annotated[int, _DESCRIBES] = Field(
+        0, ge=0, description="Sampling steps of the policy, recorded likewise; 0 if unknown.")
     robot: Annotated[str, _DESCRIBES] = Field(
         "", description="Robot contract; recorded with every episode.")
 
@@ -284,6 +289,10 @@ def _metadata(parameters: RecorderParameters) -> dict[str, str]:
                    "robot_contract": Path(parameters.robot).read_text(encoding="utf-8-sig")}
     if parameters.policy_join:
         values["join"] = parameters.policy_join
+    if parameters.policy_backend:
+        values["backend"] = parameters.policy_backend
+    if parameters.policy_sample_steps:
+        values["sample_steps"] = str(parameters.policy_sample_steps)
     if parameters.checkpoint:
         try:
             values["checkpoint_digest"] = checkpoint_digest(parameters.checkpoint)

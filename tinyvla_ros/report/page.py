@@ -212,6 +212,7 @@ def _run_facts(read: Sequence[ReportEntry]) -> Mapping[str, str]:
     return {"Recorded": when,
             **{label: joined(e.data.custom.get(key) for e in read) for label, key in (
                 ("Robot", "robot"), ("Checkpoint digest", "checkpoint_digest"),
+                ("Backend", "backend"),
                 ("Chunk blending", "join"))},
             "Versions": joined(e.data.recorded_by for e in read)}
 

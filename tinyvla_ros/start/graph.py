@@ -36,7 +36,10 @@ from tinyvla_ros.core.files import check_output_directory
 from tinyvla_ros.core.options import Flag
 from tinyvla_ros.core.resources import default_checkpoint, default_robot, share_directory
 from tinyvla_ros.core.ros.run_claims import new_run_id
+from tinyvla_ros.policy.backends.backend import BACKEND_HELP, BackendName
+from tinyvla_ros.policy.backends.choose import choose_backend
 from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.policy.saved_checkpoint import SavedCheckpoint
 from tinyvla_ros.start.parameter_file import check_parameter_file
 
 _NAMESPACE = re.compile(r"/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
@@ -141,6 +144,18 @@ def _given(options: NodeSettings, *names: str) -> dict[str, object]:
             if not options.params_file or name in options.model_fields_set}
 
 
+def _recorded_backend(checkpoint: Path, options: SimEvalOptions | PolicyOptions,
+                      sample_steps: int | None = None) -> dict[str, object]:
+    """Return what is recorded of the backend that the policy node will choose.
+
+    Raises:
+        InputError: the backend cannot run the checkpoint.
+    """
+    choice = choose_backend(SavedCheckpoint.read(checkpoint), options.backend, options.device,
+                            sample_steps)
+    return {"policy_backend": str(choice), "policy_sample_steps": choice.sample_steps}
+
+
 def directory_of_now(name: str) -> str:
     """Return a directory below ``results`` with the present time in its name."""
     return f"results/{name}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -161,7 +176,8 @@ class SimEvalOptions(NodeSettings):
     checkpoint: str = Field("", description="Checkpoint directory; empty for the shipped one.")
     out: str = Field("", description="Directory for results and images; empty for "
                                      "results/sim_eval-TIME.")
-    device: str = Field("cpu", description="Torch device: cpu, cuda or cuda:N.")
+    backend: BackendName = Field("auto", description=BACKEND_HELP)
+    device: str = Field("cpu", description="cpu, cuda or cuda:N.")
     join: Literal["", ChunkBlending] = Field(
         "", description="How chunks are blended, see docs/arm.md; empty for the contract's "
         "execution.join.")
@@ -181,6 +197,7 @@ def sim_eval_graph(options: SimEvalOptions) -> list[NodeDescription]:
     """
     checkpoint = Path(options.checkpoint) if options.checkpoint else default_checkpoint()
     config = PolicyConfig.load(checkpoint)
+    backend = _recorded_backend(checkpoint, options)
     checkpoint = str(checkpoint.resolve())
     out = str(check_output_directory(options.out or directory_of_now("sim_eval")).resolve())
     run = {"tasks": list(options.tasks), "episodes": options.episodes, "seed": options.seed,
@@ -191,17 +208,17 @@ def sim_eval_graph(options: SimEvalOptions) -> list[NodeDescription]:
     latency = {"join": join, "pace": options.pace, "extra_latency": options.extra_latency}
     recorder = [NodeDescription("episode_recorder_node", {
         "out": f"{out}/episodes", "checkpoint": checkpoint, "robot": str(default_robot()),
-        "policy_join": join})] if options.record else []
+        "policy_join": join, **backend})] if options.record else []
     return describe_nodes(
         options, *recorder,
-        NodeDescription("eval_node", {**run, **latency, "checkpoint": checkpoint, "out": out},
-                        ends_run=True),
+        NodeDescription("eval_node", {**run, **latency, "checkpoint": checkpoint, "out": out,
+                                      **backend}, ends_run=True),
         NodeDescription("sim_bridge_node",
                         {**run, "n_action_steps": config.action.n_action_steps,
                          "wait_for_recorder": options.record}),
         NodeDescription("policy_node",
-                        {"checkpoint": checkpoint, **_given(options, "device"), "enabled": True,
-                         **latency, "use_sim_time": True},
+                        {"checkpoint": checkpoint, **_given(options, "backend", "device"),
+                         "enabled": True, **latency, "use_sim_time": True},
                         # The bridge's clock, not that of a run in another namespace.
                         remappings={"/clock": "clock"}))
 
@@ -211,9 +228,11 @@ class PolicyOptions(NodeSettings):
 
     robot: str = Field(description="Robot contract, a file like those in config/robots.")
     checkpoint: str = Field(description="Checkpoint directory.")
-    device: str = Field("cpu", description="Torch device: cpu, cuda or cuda:N.")
+    backend: BackendName = Field("auto", description=BACKEND_HELP)
+    device: str = Field("cpu", description="cpu, cuda or cuda:N.")
     threads: int = Field(1, description="CPU threads of the network.")
-    sample_steps: int = Field(0, description="DDIM steps; 0 for the checkpoint's own.")
+    sample_steps: int = Field(0, description="DDIM steps; 0 for those of policy.onnx or "
+                              "the checkpoint's own.")
     join: Literal["", ChunkBlending] = Field(
         "", description="How chunks are blended, see docs/arm.md; empty for the contract's "
         "execution.join.")
@@ -245,11 +264,12 @@ def policy_graph(options: PolicyOptions) -> list[NodeDescription]:
              "checkpoint": str(Path(options.checkpoint).resolve())}
     recorder = [NodeDescription("episode_recorder_node", {
         **files, "out": str(Path(options.out or directory_of_now("episodes")).resolve()),
-        "policy_join": contract.execution.blending(config.most_committed)
+        "policy_join": contract.execution.blending(config.most_committed),
+        **_recorded_backend(Path(options.checkpoint), options, options.sample_steps or None)
         })] if options.record else []
     return describe_nodes(options, *recorder, NodeDescription("policy_node", {
-        **files, **_given(options, "device", "threads", "sample_steps", "join", "pace", "enabled",
-                          "autostart", "use_sim_time")}))
+        **files, **_given(options, "backend", "device", "threads", "sample_steps", "join", "pace",
+                          "enabled", "autostart", "use_sim_time")}))
 
 
 class DryRunOptions(NodeSettings):
@@ -261,7 +281,8 @@ class DryRunOptions(NodeSettings):
                                             "one made to fit the robot.")
     instruction: str = Field("", description="Instruction for the policy; empty for the "
                                              "checkpoint's first one.")
-    device: str = Field("cpu", description="Torch device: cpu, cuda or cuda:N.")
+    backend: BackendName = Field("auto", description=BACKEND_HELP)
+    device: str = Field("cpu", description="cpu, cuda or cuda:N.")
     join: Literal["", ChunkBlending] = Field(
         "", description="How chunks are blended, see docs/arm.md; empty for the contract's "
         "execution.join.")
@@ -286,7 +307,7 @@ def dry_run_graph(options: DryRunOptions) -> list[NodeDescription]:
     [policy] = policy_graph(PolicyOptions(
         robot=robot, checkpoint=checkpoint, enabled=True,
         **{n: getattr(options, n)
-           for n in ("device", "join", "pace", *NodeSettings.model_fields)}))
+           for n in ("backend", "device", "join", "pace", *NodeSettings.model_fields)}))
     # The checks of the arm node, before anything starts.
     config = PolicyConfig.load(checkpoint)
     DryRunArm(contract, config, start_state(contract, config, Path(checkpoint)), 0)

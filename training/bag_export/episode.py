@@ -222,7 +222,7 @@ def _about(bag: Bag, recording: Recording, frames: Frames, actions: Actions, hel
     lead = next(iter(recording.cameras.values())).stamps
     offsets = {n: np.abs(s.stamps[frames.picks[n]] - frames.times).max() / 1e9
                for n, s in recording.measured.items()}
-    kept = ("task", "seed", "outcome", "checkpoint_digest", "join")
+    kept = ("task", "seed", "outcome", "checkpoint_digest", "backend", "join")
     return {
         "bag": bag.name, **{k: bag.custom[k] for k in kept if k in bag.custom},
         "first_stamp_ns": int(frames.times[0]), "last_stamp_ns": int(frames.times[-1]),

@@ -18,16 +18,21 @@
 from __future__ import annotations
 
 import multiprocessing
+from pathlib import Path
 
 from sim_bridge.episodes import POLICY_SEED, expand_tasks, plan_episodes
 from sim_bridge.opengl import require_opengl
 from sim_bridge.results import EpisodeRecord, ResultsWriter, protocol
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.resources import default_checkpoint
-from tinyvla_ros.policy.backends.torch_backend import find_device
-from tinyvla_ros.policy.checkpoint import load_checkpoint
 from training.experiments.options import EvaluationOptions
-from training.jobs.episodes import EpisodeOutcome, EpisodeRun, PolicySource, run_episode
+from training.jobs.episodes import (
+    EpisodeOutcome,
+    EpisodeRun,
+    PolicySource,
+    load_policy,
+    run_episode,
+)
 from training.jobs.pool import Job, work_through
 from training.jobs.progress import progress_bar
 
@@ -47,15 +52,15 @@ def evaluate(options: EvaluationOptions) -> dict:
     tasks = expand_tasks(options.tasks)
     plan = plan_episodes(list(tasks), options.episodes, options.seed)
     robot = SimulatedRobotConfig.load(scenes=options.scenes)
-    find_device(options.device)
     require_opengl()
-    checkpoint = load_checkpoint(options.checkpoint or default_checkpoint())
+    source = PolicySource(Path(options.checkpoint or default_checkpoint()),
+                          device=options.device, seed=POLICY_SEED, backend=options.backend)
+    policy = load_policy(source)
     for task in tasks:
-        checkpoint.config.check_instruction(robot.instruction(task))
+        policy.config.check_instruction(robot.instruction(task))
     writer = ResultsWriter(options.out)
-    policy = PolicySource(checkpoint.path, device=options.device, seed=POLICY_SEED)
     jobs = [Job("episode", run_episode, EpisodeRun(
-        policy, spec, robot,
+        source, spec, robot,
         film_strip=writer.out / f"{spec.task}.png" if spec.seed == options.seed else None))
         for spec in plan]
 
@@ -74,6 +79,7 @@ def evaluate(options: EvaluationOptions) -> dict:
     with progress_bar(total=len(plan), unit="episode", desc="evaluate") as progress:
         work_through(jobs, finished, workers, in_order=True)
     return writer.finish(protocol(
-        checkpoint.config, checkpoint.digest, robot, tasks=tasks,
+        policy.config, policy.digest, robot, tasks=tasks,
         episodes=options.episodes, seed=options.seed, mode="in process, lock-step",
-        policy_seed=POLICY_SEED, scenes=options.scenes))
+        policy_seed=POLICY_SEED, backend=str(policy.backend),
+        sample_steps=policy.backend.sample_steps, scenes=options.scenes))

@@ -25,6 +25,7 @@ from pydantic import Field, model_validator
 from tinyvla_ros.arm.blending import ChunkBlending
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.options import Flag
+from tinyvla_ros.policy.backends.backend import BackendName
 from tinyvla_ros.start.graph import SimEvalOptions, directory_of_now
 
 PromptCondition = Literal["right", "unseen", "other", "none"]
@@ -50,6 +51,7 @@ class EvaluationOptions(Config):
     out: Path = Field(default_factory=lambda: Path(directory_of_now("evaluate")),
                       description="directory for results and images; default: "
                                   "results/evaluate-TIME")
+    backend: BackendName = SimEvalOptions.model_fields["backend"]
     device: str = SimEvalOptions.model_fields["device"]
     workers: int | None = Field(None, ge=1, description="processes; default: cores")
     scenes: Scenes = "standard"

@@ -31,8 +31,9 @@ from sim_bridge.episodes import POLICY_SEED, EpisodeSpec
 from sim_bridge.film_strip import write_film_strip
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.policy.checkpoint import load_checkpoint
+from tinyvla_ros.policy.backends.backend import BackendName
 from tinyvla_ros.policy.policy import Policy
+from tinyvla_ros.policy.saved_checkpoint import SavedCheckpoint
 
 if TYPE_CHECKING:
     from sim_bridge.delayed_rollout import DelayedResult, RealTime
@@ -50,8 +51,9 @@ class PolicySource:
         checkpoint: checkpoint directory.
         n_action_steps: actions executed per chunk, None for the checkpoint's own.
         ignore_instruction: run the policy without its instruction.
-        device: torch device.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
         seed: seed of the sampler's noise.
+        backend: what runs the network.
     """
 
     checkpoint: Path
@@ -59,6 +61,7 @@ class PolicySource:
     ignore_instruction: bool = False
     device: str = "cpu"
     seed: int = POLICY_SEED
+    backend: BackendName = "auto"
 
 
 @dataclass(frozen=True)
@@ -114,13 +117,13 @@ def environment(task: str, robot: SimulatedRobotConfig) -> MetaWorldEnv:
 @lru_cache(maxsize=2)  # a study alternates between two at most
 def load_policy(source: PolicySource) -> Policy:
     """Return this process's policy; one CPU thread, so that all cores can run episodes."""
-    checkpoint = load_checkpoint(source.checkpoint)
+    checkpoint = SavedCheckpoint.read(source.checkpoint)
     if source.n_action_steps is not None:
         config = checkpoint.config
         action = config.action.model_copy(update={"n_action_steps": source.n_action_steps})
         checkpoint = replace(checkpoint, config=config.model_copy(update={"action": action}))
     return Policy(checkpoint, source.device, source.seed, threads=1,
-                  ignore_instruction=source.ignore_instruction)
+                  ignore_instruction=source.ignore_instruction, backend=source.backend)
 
 
 def run_episode(run: EpisodeRun) -> EpisodeOutcome:

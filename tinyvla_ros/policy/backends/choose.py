@@ -103,19 +103,23 @@ def installed_version(name: str) -> str:
     Raises:
         InputError: it is not installed.
     """
-    packages, module = PACKAGES[name]
-    if util.find_spec(module) is not None:
+    packages, _ = PACKAGES[name]
+    if is_installed(name):
         for package in packages:
             try:
                 return metadata.version(package)
             except metadata.PackageNotFoundError:
                 continue
         return "of unknown version"
-    others = [n for n, (_, other) in PACKAGES.items() if other != module
-              and util.find_spec(other) is not None]
+    others = [n for n in ("onnxruntime", "openvino", "torch") if is_installed(n)]
     instead = f", or use backend {' or '.join(others)}" if others else ""
     raise InputError(f"Backend {name} needs {packages[0]}, which is not installed; type: pip "
                      f"install {packages[0]}{instead}.")
+
+
+def is_installed(name: str) -> bool:
+    """Whether a backend's package is installed; True for ``auto``."""
+    return name not in PACKAGES or util.find_spec(PACKAGES[name][1]) is not None
 
 
 def _automatic(checkpoint: SavedCheckpoint, index: int | None, sample_steps: int | None) -> str:
@@ -128,7 +132,7 @@ def _automatic(checkpoint: SavedCheckpoint, index: int | None, sample_steps: int
         CompiledFile.of(checkpoint, sample_steps)
         return "onnxruntime"
     except InputError as err:
-        if util.find_spec("torch") is None:
+        if not is_installed("torch"):
             raise
         logging.getLogger(__name__).warning("%s Running on torch, which is slower.", err)
         return "torch"
