@@ -54,7 +54,7 @@ MOST_STEPS = 50
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedPolicy:
     """A compiled policy that was written.
 
     Attributes:
@@ -69,7 +69,7 @@ class Exported:
 
 
 def export_checkpoint(path: str | Path, sample_steps: int | None = None,
-                      out: Path | None = None, cases: Sequence[Case] = ()) -> Exported:
+                      out: Path | None = None, cases: Sequence[Case] = ()) -> ExportedPolicy:
     """Compile a checkpoint's policy.
 
     Args:
@@ -108,7 +108,7 @@ def export_checkpoint(path: str | Path, sample_steps: int | None = None,
                          "directory you may write to.") from None
     finally:
         part.unlink(missing_ok=True)
-    return Exported(out, steps, comparison)
+    return ExportedPolicy(out, steps, comparison)
 
 
 def _check_kind(checkpoint: Checkpoint) -> None:
