@@ -35,6 +35,11 @@ Each row belongs to a time. In every mode the rows whose time passed during infe
 - ``committed``: only rows that will have been executed are held fixed, and the policy was trained
   to go on from them (arXiv:2512.05964), which costs nothing when it runs.
 - ``auto``: ``committed`` for a checkpoint that was trained for it, ``replace`` for others.
+
+Rows of increments or velocities that were skipped leave something undone: the arm executed those
+of the old chunk instead. The difference is made up for in the rows that follow, ``catch_up`` of
+what is left of it in each, so that the arm gets where the new chunk leads. Positions need none of
+this.
 """
 
 from __future__ import annotations
@@ -83,12 +88,16 @@ class ChunkBlender:
         ranges: (channels,) high minus low of each channel, the unit of the seams.
         rates: (channels,) bool, see ``tinyvla_ros.arm.pace``.
         most_committed: most rows that the policy can be given in mode ``committed``.
+        catch_up: share of what skipped rates left undone that each row makes up for.
+        fastest: (channels,) lowest and highest rates to do so with.
     """
 
     def __init__(self, mode: ChunkBlending, ranges: np.ndarray, rates: np.ndarray | bool = False,
-                 most_committed: int = 0):
+                 most_committed: int = 0, catch_up: float = 0.0,
+                 fastest: tuple[np.ndarray, np.ndarray] | None = None):
         self._mode, self._ranges = mode, np.asarray(ranges, np.float64)
         self._rates, self._most_committed = np.asarray(rates), most_committed
+        self._catch_up, self._fastest = catch_up, fastest
         self._raw: deque[ActionChunk] = deque(maxlen=32)
         self.current: ActionChunk | None = None
 
@@ -131,12 +140,40 @@ class ChunkBlender:
         actions[:len(rows)] = rows
         return Prefix(actions, weights)
 
-    def blend(self, chunk: ActionChunk, now_ns: int) -> Seam | None:
-        """Blend a new chunk into ``current``; return the seam, None where there is none."""
+    def blend(self, chunk: ActionChunk, now_ns: int, pace: float = 1.0) -> Seam | None:
+        """Blend a new chunk into ``current``; return the seam, None where there is none.
+
+        Args:
+            chunk: the new chunk.
+            now_ns: when it takes over. Its rows before that are replaced by what was executed.
+            pace: at which it is executed.
+        """
         old = self.current
         self._raw.append(chunk)
         self.current = self._ensemble(chunk) if self._mode == "ensemble" else chunk
-        return self._seam(old, self.current, now_ns) if old is not None else None
+        if old is None:
+            return None
+        self.current = self._after(old, self.current, now_ns, pace)
+        return self._seam(old, self.current, now_ns)
+
+    def _after(self, old: ActionChunk, new: ActionChunk, now_ns: int, pace: float) -> ActionChunk:
+        """Return a chunk with what was executed of the old one, and with what that left undone."""
+        first = min(new.index_at(now_ns), len(new.actions))
+        if first <= 0:
+            return new
+        done, known = resample(old, new.stamp_ns, first)
+        actions = new.actions.copy()
+        actions[:first][known] = done[known]
+        if self._catch_up and np.any(self._rates):
+            left = (new.actions[:first] - actions[:first]).sum(0, np.float64)
+            low, high = (np.where(self._rates, limit * pace, 0.0) for limit in self._fastest)
+            for row in actions[first:]:
+                # Within those rates, unless the chunk itself is beyond them.
+                more = np.clip(self._catch_up * left, np.minimum(low - row, 0.0),
+                               np.maximum(high - row, 0.0)) * self._rates
+                row += more.astype(np.float32)
+                left -= more
+        return replace(new, actions=actions)
 
     def _ensemble(self, chunk: ActionChunk) -> ActionChunk:
         horizon = len(chunk.actions)

@@ -91,7 +91,8 @@ class Supervisor:
         most = config.most_committed
         self.join = contract.execution.blending(most)
         self.pacing = PaceChooser(contract.execution.pace, action.dt)
-        self._blender = ChunkBlender(self.join, high - low, self._rates, most)
+        self._blender = ChunkBlender(self.join, high - low, self._rates, most,
+                                     contract.execution.catch_up, (low, high))
         self.plan: Plan | None = None
         self._enabled = self._active = False
         self._stop = ""  # why it is stopped; stays until reset
@@ -220,7 +221,7 @@ class Supervisor:
         if np.isfinite(chunk.actions).all():
             chunk = shortest_way(chunk, start_ns, values if motion is None else motion.value,
                                  self._turn)
-            seam = self._blender.blend(chunk, start_ns)
+            seam = self._blender.blend(chunk, start_ns, self.pacing.pace)
             # The plan's rows start now, whatever the phase of the chunk's rows: in less than a
             # whole period the first one could not be reached within the limits.
             commands, _ = resample(self._blender.current, start_ns, rows)
@@ -274,7 +275,7 @@ class Supervisor:
         rows = np.concatenate([commands, self._safety.brake(end)])
         plan = Plan(start_ns, self._dt_ns, rows, self._channels, motion, self._curved,
                     self._before(now_ns), now_ns, offset, instruction=instruction)
-        # The executed chunk has the chunk's own rows: past ones, then the plan's values.
+        # The executed chunk: what was executed before, then the plan's values.
         first = chunk.index_at(start_ns)
         actions = np.clip(chunk.actions, self._low, self._high).astype(np.float32)
         actions = actions[:first + len(commands)]

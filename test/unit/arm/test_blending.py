@@ -132,6 +132,51 @@ def test_there_is_no_seam_where_one_chunk_has_no_value(now_ms):
     assert blender.blend(ramp(now_ms - 1), now_ms * MS) is None
 
 
+# ---- what skipped increments left undone ----------------------------------------------------
+
+
+def rates_blender(catch_up: float) -> ChunkBlender:
+    return ChunkBlender("replace", np.array([2.0, 2.0]), np.array([True, False]),
+                        catch_up=catch_up, fastest=(np.full(2, -1.0), np.full(2, 1.0)))
+
+
+def test_increments_that_were_skipped_are_made_up_for_within_the_limits():
+    """The old chunk stood still; the new one wanted 0.6 in each of the three rows it missed."""
+    blender = rates_blender(1.0)
+    blender.blend(chunk(0, np.zeros((16, 2))), 0)
+    blender.blend(chunk(20, np.full((8, 2), 0.6)), 50 * MS)
+    executed = blender.current.actions
+    assert (executed[:3] == 0.0).all(), "what was executed meanwhile"
+    # 1.8 are missing; 0.4 a row fit below 1.
+    assert executed[3:, 0] == pytest.approx([1.0, 1.0, 1.0, 1.0, 0.8])
+    assert executed[3:, 1] == pytest.approx(0.6), "a position is where it is"
+    assert executed[:, 0].sum() == pytest.approx(8 * 0.6)
+
+
+def test_a_share_of_what_is_left_is_made_up_for_in_each_row():
+    blender = rates_blender(0.5)
+    blender.blend(chunk(0, np.full((16, 2), 0.2)), 0)
+    blender.blend(chunk(20, np.zeros((8, 2))), 40 * MS)
+    assert blender.current.actions[:, 0] == pytest.approx(
+        [0.2, 0.2, -0.2, -0.1, -0.05, -0.025, -0.0125, -0.00625])
+
+
+def test_a_slow_arm_catches_up_at_its_pace():
+    blender = rates_blender(1.0)
+    blender.blend(chunk(0, np.zeros((16, 2))), 0)
+    blender.blend(chunk(20, np.full((8, 2), 0.3)), 60 * MS, pace=0.5)
+    assert blender.current.actions[4:, 0] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("catch_up", [0.0, 1.0])
+def test_nothing_is_made_up_for_where_nothing_was_skipped(catch_up):
+    blender = rates_blender(catch_up)
+    blender.blend(chunk(0, np.zeros((16, 2))), 0)
+    new = chunk(20, np.full((8, 2), 0.6))
+    blender.blend(new, 20 * MS)
+    assert blender.current is new
+
+
 # ---- the prefix of real-time chunking -------------------------------------------------------
 
 

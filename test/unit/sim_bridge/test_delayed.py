@@ -82,11 +82,13 @@ def test_going_on_from_the_old_chunk_makes_smaller_jumps(run):
 def test_the_command_writes_a_table_and_goes_on(tiny_checkpoint, tmp_path, capsys):
     command = ["latency-vs-success", "--checkpoint", str(tiny_checkpoint), "--out",
                str(tmp_path / "out"), "--tasks", "reach-v3", "--joins", "replace", "rtc",
-               "--latencies", "300", "--episodes", "1", "--workers", "1"]
+               "--paces", "1", "--dropped", "50", "--latencies", "300",
+               "--episodes", "1", "--workers", "1"]
     assert main(command) == 0
-    assert table_cells(capsys.readouterr().out, "rtc")[:2] == ["300", "0 % (0-79)"]
+    assert table_cells(capsys.readouterr().out, "rtc")[:3] == ["1", "300", "0 % (0-79)"]
     lines = (tmp_path / "out" / "episodes.jsonl").read_text().splitlines()
-    assert [json.loads(line)["held_steps"] for line in lines] == [500, 500]
+    late = [r for r in map(json.loads, lines) if r["axis"] == "latency ms"]
+    assert [r["held_steps"] for r in late] == [500, 500]
     assert (tmp_path / "out" / "latency.png").stat().st_size > 5000
     assert main(command) == 0
     assert (tmp_path / "out" / "episodes.jsonl").read_text().splitlines() == lines
