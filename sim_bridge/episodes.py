@@ -21,8 +21,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from sim_bridge.simulated_robot import check_camera_rate
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.ros.run_claims import RunMember
 
@@ -90,11 +91,19 @@ class RunParameters(RunMember):
     mode: Literal["lockstep", "realtime"] = Field(
         "lockstep", description="lockstep: reproducible, as fast as the machine allows; "
         "realtime: on the wall clock.")
+    camera_rate: float = Field(0.0, ge=0.0, le=80.0, description="Images a second of each camera "
+                               "in real time, 80 divided by a whole number; 0 for the "
+                               "configuration's, which is 20.")
 
     @field_validator("tasks")
     @classmethod
     def _expand(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
         return expand_tasks(tasks)
+
+    @model_validator(mode="after")
+    def _check_camera_rate(self):
+        check_camera_rate(self.camera_rate, self.mode)
+        return self
 
     def plan(self) -> list[EpisodeSpec]:
         """List the episodes."""

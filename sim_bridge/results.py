@@ -71,11 +71,13 @@ class RealTimeFigures:
 
     Attributes:
         factor: simulated time by the time on the wall.
+        camera_rate: moments that each camera was to show, per second of simulated time.
         skipped_frames: moments that were not rendered, because the next one came before.
         frame_ms: from the moment of an image until it was published, one value per moment.
     """
 
     factor: float
+    camera_rate: float
     skipped_frames: int
     frame_ms: tuple[float, ...]
 
@@ -88,7 +90,8 @@ class RealTimeFigures:
         """
         if "real_time_factor" not in event.values:
             return None
-        return cls(event.value("real_time_factor", float), event.value("skipped_frames", int),
+        return cls(event.value("real_time_factor", float), event.value("camera_rate", float),
+                   event.value("skipped_frames", int),
                    event.value("frame_ms", Json[tuple[float, ...]]))
 
 
@@ -152,7 +155,8 @@ def real_time_protocol(episodes: Sequence[RealTimeFigures]) -> dict:
     """Return how real the time of a run was, for ``protocol``."""
     frames = [v for e in episodes for v in e.frame_ms]
     return {"real_time_factor": round(float(np.mean([e.factor for e in episodes])), 4),
-            "frames": len(frames), "skipped_frames": sum(e.skipped_frames for e in episodes),
+            "camera_rate": episodes[0].camera_rate, "frames": len(frames),
+            "skipped_frames": sum(e.skipped_frames for e in episodes),
             "frame_ms": _percentiles(frames)}
 
 

@@ -36,6 +36,23 @@ ACTION_CHANNELS = ("ee_dx", "ee_dy", "ee_dz", "gripper")
 CONTROL_DT = 0.0125  # s
 
 
+def check_camera_rate(rate: float, mode: str) -> None:
+    """Refuse a rate of the cameras, Hz, that control steps cannot give; 0 is the usual one.
+
+    Raises:
+        InputError: it is not the control rate divided by a whole number, or time stands still.
+    """
+    if not rate:
+        return
+    if mode != "realtime":
+        raise InputError(f"The camera rate is {rate:g} Hz, and in lock-step images come with each "
+                         "observation; leave it out, or choose the mode realtime.")
+    every = 1.0 / (CONTROL_DT * rate)
+    if abs(every - round(every)) > 1e-3:
+        raise InputError(f"The camera rate is {rate:g} Hz; give {1.0 / CONTROL_DT:g} divided by a "
+                         "whole number, for example 80, 40 or 20.")
+
+
 class CameraPose(Config):
     """A simulated camera: a free one with a pose, or one that the MuJoCo model carries.
 
@@ -104,6 +121,10 @@ class SimulatedRobotConfig(Config):
         if scenes is not None and isinstance(data, dict):
             data = data | {"scenes": scenes}
         return parse(cls, data, str(path))
+
+    def steps_between_images(self, rate: float = 0.0) -> int:
+        """Return the control steps from one camera frame to the next, for a rate in Hz."""
+        return round(1.0 / (CONTROL_DT * rate)) if rate else self.camera_every
 
     def instruction(self, task: str) -> str:
         """Return the instruction of a task; raises ``InputError`` for an unknown one."""

@@ -95,6 +95,7 @@ class RealTimeRun:
         self._delays += self._cameras.delays
         self._skipped += self._cameras.skipped
         return {"real_time_factor": round(factor, 4), "held_steps": held,
+                "camera_rate": round(1.0 / (CONTROL_DT * self._every), 3),
                 "skipped_frames": self._cameras.skipped,
                 "frame_ms": [round(1e3 * s, 2) for s in self._cameras.delays]}, latencies
 

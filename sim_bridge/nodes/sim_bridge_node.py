@@ -96,7 +96,8 @@ class SimBridgeNode(Node):
             if self._options.wait_for_recorder else None
         self._diagnostics = Diagnostics(self, "simulation", "metaworld", self._describe)
         self._real_time = RealTimeRun(
-            self._sensors, self._images, self._config.camera_every, self._pause,
+            self._sensors, self._images,
+            self._config.steps_between_images(self._options.camera_rate), self._pause,
             self._newest_chunk) if self._options.mode == "realtime" else None
         self._worker = threading.Thread(target=self._work, name="simulation", daemon=True)
         self._worker.start()

@@ -151,7 +151,8 @@ def test_topics_and_in_process_rollout_give_identical_actions(run, tiny_checkpoi
 def test_realtime_reports_its_factor(tiny_checkpoint, tmp_path):
     out = tmp_path / "results"
     process = sim_eval(tiny_checkpoint, out, "--tasks", "reach-v3", "--episodes", "1",
-                       "--mode", "realtime", "--join", "rtc", "--extra-latency", "0.02")
+                       "--mode", "realtime", "--join", "rtc", "--extra-latency", "0.02",
+                       "--camera-rate", "40")
     output = Output(process)
     assert output.wait_end() == 0, output.text
     results = json.loads((out / "results.json").read_text())
@@ -160,8 +161,9 @@ def test_realtime_reports_its_factor(tiny_checkpoint, tmp_path):
     protocol = results["protocol"]
     assert 0 < protocol["real_time_factor"] <= 1.01
     steps = round(results["tasks"]["reach-v3"]["mean_steps"])
-    # One moment in four steps, and the last one; on a busy machine some are skipped.
-    assert protocol["frames"] + protocol["skipped_frames"] == -(-steps // 4) + 1
+    assert protocol["camera_rate"] == 40.0
+    # One moment in two steps, and the last one; on a busy machine some are skipped.
+    assert protocol["frames"] + protocol["skipped_frames"] == -(-steps // 2) + 1
     assert 0 < protocol["frame_ms"]["p50"] <= protocol["frame_ms"]["p99"]
     assert results["latency_ms"]["p50"] > 0
     assert "real-time factor" in output.text
@@ -235,6 +237,18 @@ def test_bad_arguments_are_one_sentence(command, arguments, words, tiny_checkpoi
     out, err = capfd.readouterr()
     assert out == "" and err.count("\n") == 1, out + err
     assert all(word in err for word in words)
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["--mode", "realtime", "--camera-rate", "30"], ["30 Hz", "80 divided by", "40"]),
+    (["--mode", "realtime", "--camera-rate", "160"], ["--camera-rate", "160", "80"]),
+    (["--camera-rate", "40"], ["40 Hz", "lock-step", "realtime"]),
+])
+def test_cameras_run_at_what_control_steps_give(arguments, words, tiny_checkpoint, capfd):
+    assert main(["sim-eval", "--checkpoint", str(tiny_checkpoint), *arguments]) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and err.count("\n") == 1, out + err
+    assert all(word in err for word in words), err
 
 
 def test_no_gl_library_is_one_sentence(tiny_checkpoint, tmp_path):

@@ -37,12 +37,13 @@ def sim_eval_nodes(options: SimEvalOptions) -> list[NodeDescription]:
     """
     from sim_bridge.episodes import expand_tasks, plan_episodes
     from sim_bridge.opengl import require_opengl
-    from sim_bridge.simulated_robot import SimulatedRobotConfig
+    from sim_bridge.simulated_robot import SimulatedRobotConfig, check_camera_rate
     from tinyvla_ros.start.local_launch import require_rclpy
 
     require_rclpy()
     options = options.model_copy(update={"tasks": tuple(expand_tasks(options.tasks))})
     plan_episodes(list(options.tasks), options.episodes, options.seed)
+    check_camera_rate(options.camera_rate, options.mode)
     robot = SimulatedRobotConfig.load()
     for task in options.tasks:
         robot.instruction(task)

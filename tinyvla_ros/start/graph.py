@@ -173,6 +173,8 @@ class SimEvalOptions(NodeSettings):
     mode: Literal["lockstep", "realtime"] = Field(
         "lockstep", description="lockstep: reproducible, as fast as the machine allows; "
         "realtime: on the wall clock, latency counts.")
+    camera_rate: float = Field(0.0, ge=0.0, le=80.0, description="Images a second of each camera "
+                               "in real time, 80 divided by a whole number; 0 for 20.")
     checkpoint: str = Field("", description="Checkpoint directory; empty for the shipped one.")
     out: str = Field("", description="Directory for results and images; empty for "
                                      "results/sim_eval-TIME.")
@@ -201,7 +203,7 @@ def sim_eval_graph(options: SimEvalOptions) -> list[NodeDescription]:
     checkpoint = str(checkpoint.resolve())
     out = str(check_output_directory(options.out or directory_of_now("sim_eval")).resolve())
     run = {"tasks": list(options.tasks), "episodes": options.episodes, "seed": options.seed,
-           "mode": options.mode}
+           "mode": options.mode, "camera_rate": options.camera_rate}
     contract = RobotContract.load(default_robot()).with_execution(options.join, options.pace)
     check_contract(contract, config)
     join = contract.execution.blending(config.most_committed)

@@ -42,7 +42,8 @@ class EpisodeEvent:
         values: text by name. The simulator's have ``index``, ``total``, ``task``, ``seed`` and
             ``start_ns``, ``run``; ``begin`` also ``instruction``; ``end`` also ``success``,
             ``steps``, ``return``, ``chunks`` and ``latency_ms``, in real time
-            ``real_time_factor``, ``held_steps``, ``skipped_frames`` and ``frame_ms``.
+            ``real_time_factor``, ``held_steps``, ``camera_rate``, ``skipped_frames`` and
+            ``frame_ms``.
     """
 
     kind: str
