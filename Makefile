@@ -38,12 +38,14 @@ checkpoint: setup
 		--episodes 400 --out data/reach-button
 	@$(TINYVLA) train --config config/train/default.yaml --processes 2 \
 		--data data/pick-place data/reach-button=2 --out runs/metaworld-3task
+	@$(TINYVLA) export runs/metaworld-3task/best
 	@$(TINYVLA) evaluate --checkpoint runs/metaworld-3task/best --episodes 50 --seed 0 \
 		--out runs/metaworld-3task/evaluation
 
 mt10-checkpoint: setup
 	@test -f data/mt10/meta/info.json || $(TINYVLA) collect --tasks mt10 --episodes 50 --out data/mt10
 	@$(TINYVLA) train --config config/train/mt10.yaml --processes 2 --data data/mt10 --out runs/metaworld-mt10
+	@$(TINYVLA) export runs/metaworld-mt10/last
 	@$(TINYVLA) evaluate --checkpoint runs/metaworld-mt10/last --tasks mt10 --episodes 50 --seed 0 \
 		--out runs/metaworld-mt10/evaluation
 
@@ -51,7 +53,7 @@ reference: setup
 	@$(PYTHON_BIN) scripts/reference.py
 
 benchmark: setup
-	@for b in render latency image_hop train_throughput; do \
+	@for b in render latency backends image_hop train_throughput; do \
 		$(PYTHON_BIN) benchmarks/$$b.py || exit 1; done
 
 clean:

@@ -77,9 +77,15 @@ def write_untrained_checkpoint(contract: RobotContract, directory: str | Path,
     ``config`` defaults to ``untrained_config``; the directory is created if needed.
 
     Raises:
-        InputError: the contract names no state.
+        InputError: the contract names no state, or torch is not installed.
     """
-    import torch
+    try:
+        import diffusers  # noqa: F401
+        import torch
+    except ModuleNotFoundError as err:
+        raise InputError(f"An untrained checkpoint is made with {err.name}, which is not "
+                         "installed; give --checkpoint DIR, or type: pip install torch diffusers."
+                         ) from None
 
     from tinyvla_ros.policy.checkpoint import save_checkpoint
     from tinyvla_ros.policy.model import PolicyNetwork

@@ -31,10 +31,11 @@ from tinyvla_ros.policy.backends.backend import (
 from tinyvla_ros.policy.backends.compiled_file import CompiledFile
 from tinyvla_ros.policy.saved_checkpoint import SavedCheckpoint
 
-# Backend -> packages of which one must be installed, by the names on PyPI, and what to import.
-PACKAGES = {"onnxruntime": (("onnxruntime", "onnxruntime-gpu"), "onnxruntime"),
-            "tensorrt": (("onnxruntime-gpu", "onnxruntime"), "onnxruntime"),
-            "openvino": (("openvino",), "openvino"), "torch": (("torch",), "torch")}
+# Backend -> what it imports, and what of PyPI provides that: the first one has its version.
+MODULES = {"onnxruntime": ("onnxruntime",), "openvino": ("openvino",),
+           "tensorrt": ("onnxruntime",), "torch": ("torch", "diffusers")}
+PACKAGES = {"onnxruntime": ("onnxruntime", "onnxruntime-gpu"), "openvino": ("openvino",),
+            "tensorrt": ("onnxruntime-gpu", "onnxruntime"), "torch": ("torch",)}
 
 
 def choose_backend(checkpoint: SavedCheckpoint, name: BackendName, device: str,
@@ -103,9 +104,8 @@ def installed_version(name: str) -> str:
     Raises:
         InputError: it is not installed.
     """
-    packages, _ = PACKAGES[name]
     if is_installed(name):
-        for package in packages:
+        for package in PACKAGES[name]:
             try:
                 return metadata.version(package)
             except metadata.PackageNotFoundError:
@@ -113,13 +113,15 @@ def installed_version(name: str) -> str:
         return "of unknown version"
     others = [n for n in ("onnxruntime", "openvino", "torch") if is_installed(n)]
     instead = f", or use backend {' or '.join(others)}" if others else ""
-    raise InputError(f"Backend {name} needs {packages[0]}, which is not installed; type: pip "
-                     f"install {packages[0]}{instead}.")
+    needed = " and ".join(MODULES[name])
+    wanted = "torch diffusers" if name == "torch" else PACKAGES[name][0]
+    raise InputError(f"Backend {name} needs {needed}, and not all of that is installed; type: "
+                     f"pip install {wanted}{instead}.")
 
 
 def is_installed(name: str) -> bool:
-    """Whether a backend's package is installed; True for ``auto``."""
-    return name not in PACKAGES or util.find_spec(PACKAGES[name][1]) is not None
+    """Whether what a backend imports is installed."""
+    return all(util.find_spec(module) is not None for module in MODULES[name])
 
 
 def _automatic(checkpoint: SavedCheckpoint, index: int | None, sample_steps: int | None) -> str:

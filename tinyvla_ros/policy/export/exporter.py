@@ -159,6 +159,7 @@ def _metadata(checkpoint: Checkpoint, steps: int) -> dict[str, str]:
         "channels": action.channels, "units": action.units, "low": action.low,
         "high": action.high, "dt": action.dt, "horizon": action.horizon,
         "n_action_steps": action.n_action_steps, "continuous_channels": action.continuous,
+        "committed_rows": config.most_committed,
         "wordings": config.wordings, "language": config.language.model_dump(),
         "versions": {"tinyvla_ros": __version__, **versions}}
     return {name: json.dumps(value) for name, value in values.items()}

@@ -1,0 +1,116 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""``tinyvla export``: what it writes does what torch does, or it writes nothing."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from harness.compiled import TOLERANCE, compiled_copy, largest_difference
+from harness.policies import tiny_policy_config, write_random_checkpoint
+from tinyvla_ros.cli.main import run_command
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.resources import default_checkpoint
+from tinyvla_ros.policy.backends.compiled_file import CompiledFile
+from tinyvla_ros.policy.checkpoint import load_checkpoint
+from tinyvla_ros.policy.export import comparison
+from tinyvla_ros.policy.policy import Policy
+
+
+def agree(checkpoint: Path, instruction: str = "") -> float:
+    return largest_difference(Policy(checkpoint, backend="torch"),
+                              Policy(checkpoint, backend="onnxruntime"), instruction)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["metaworld-3task", "metaworld-mt10"])
+def test_a_shipped_checkpoint_compiled_acts_as_in_torch(name, tmp_path):
+    path = compiled_copy(default_checkpoint().parent / name, tmp_path, 2)
+    torch = Policy(path, backend="torch", sample_steps=2)
+    assert largest_difference(torch, Policy(path, backend="onnxruntime")) < TOLERANCE
+    pytest.importorskip("openvino")
+    assert largest_difference(torch, Policy(path, backend="openvino")) < TOLERANCE
+
+
+@pytest.mark.parametrize("changes", [
+    {"diffusion": {"prediction": "epsilon", "sample_steps": 2}},
+    {"model": {"image_channels": 8, "keypoints": 4, "instruction_dim": 4, "condition_dim": 16,
+               "denoiser_channels": [8, 16, 16], "committed_rows": 8}}],
+    ids=["epsilon", "committed rows"])
+def test_every_way_of_sampling_is_compiled(changes, tmp_path):
+    write_random_checkpoint(tmp_path / "c", tiny_policy_config(**changes))
+    assert agree(compiled_copy(tmp_path / "c", tmp_path)) < TOLERANCE
+
+
+def test_known_and_new_wordings_act_as_in_torch(tmp_path):
+    write_random_checkpoint(tmp_path / "c", tiny_policy_config(
+        instructions=["open the door", "close the drawer"], language={"kind": "hashed"}))
+    path = compiled_copy(tmp_path / "c", tmp_path)
+    for words in ("close the drawer", "please close that drawer now"):
+        assert agree(path, words) < TOLERANCE
+    silent = [Policy(path, ignore_instruction=True, backend=b) for b in ("torch", "onnxruntime")]
+    assert largest_difference(*silent) < TOLERANCE
+    assert largest_difference(silent[1], Policy(path, backend="onnxruntime")) > TOLERANCE
+
+
+def test_a_policy_of_lerobot_is_compiled(tmp_path):
+    from harness.lerobot_source import CASES, import_case, write_lerobot_checkpoint
+
+    write_lerobot_checkpoint(tmp_path / "source", CASES["buffers"])
+    path = import_case(tmp_path, CASES["buffers"])
+    assert run_command(["export", str(path)]) == 0
+    assert agree(path) < TOLERANCE
+
+
+def test_steps_and_file_are_as_asked(tiny_checkpoint, tmp_path, capsys):
+    out = tmp_path / "other.onnx"
+    assert run_command(["export", str(tiny_checkpoint), "--sample-steps", "3", "--out",
+                        str(out)]) == 0
+    assert CompiledFile.read(out).sample_steps == 3
+    assert "3 sampling steps" in capsys.readouterr().out
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["other.onnx"]
+
+
+def test_other_weights_in_the_graph_are_noticed(tiny_checkpoint, tmp_path):
+    path = compiled_copy(tiny_checkpoint, tmp_path)
+    model = onnx.load(path / "policy.onnx")
+    weight = next(w for w in model.graph.initializer if w.name.endswith("head.weight"))
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * 1.01, weight.name))
+    onnx.save(model, path / "policy.onnx")
+    checkpoint = load_checkpoint(path)
+    with pytest.raises(InputError, match="differs from torch"):
+        comparison.compare(CompiledFile.of(checkpoint), checkpoint, 2,
+                           comparison.made_up_cases(checkpoint))
+
+
+def test_what_differs_is_not_kept(tiny_checkpoint, tmp_path, monkeypatch):
+    path = shutil.copytree(tiny_checkpoint, tmp_path / "c")
+    before = sorted(p.name for p in path.iterdir())
+    monkeypatch.setattr(comparison, "TOLERANCE", -1.0)
+    with pytest.raises(InputError, match="not kept"):
+        run_command(["export", str(path)])
+    assert sorted(p.name for p in path.iterdir()) == before
+
+
+@pytest.mark.parametrize("steps, words", [("51", "from 1 to 50"), ("0", "--sample-steps is 0")])
+def test_steps_out_of_range_are_refused(tiny_checkpoint, steps, words):
+    with pytest.raises(InputError, match=words):
+        run_command(["export", str(tiny_checkpoint), "--sample-steps", steps])
