@@ -24,18 +24,30 @@ import numpy as np
 
 
 @dataclass(frozen=True)
+class PolicyImage:
+    """A camera image as the policy sees it: cropped and shrunk already.
+
+    Attributes:
+        pixels: uint8 RGB, of the height and width that the checkpoint has for the camera.
+    """
+
+    pixels: np.ndarray
+
+
+@dataclass(frozen=True)
 class Observation:
     """One moment of the robot, all parts taken at the same time.
 
     Attributes:
         stamp_ns: time of the observation in nanoseconds (ROS time; simulation time in simulation).
-        images: camera name -> (height, width, 3) uint8 RGB.
+        images: camera name -> (height, width, 3) uint8 RGB as it came, or what the policy sees
+            of it.
         state: state name -> value; radians for joints, meters for positions, by real joint name.
         instruction: what to do, in words.
     """
 
     stamp_ns: int
-    images: Mapping[str, np.ndarray]
+    images: Mapping[str, np.ndarray | PolicyImage]
     state: Mapping[str, float]
     instruction: str
 

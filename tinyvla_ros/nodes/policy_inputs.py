@@ -23,6 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+import numpy as np
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from std_msgs.msg import String
@@ -32,8 +33,9 @@ from tinyvla_ros.arm.contract_streams import InputStream, make_assembler, policy
 from tinyvla_ros.arm.observation.interleaving import Interleaving
 from tinyvla_ros.arm.observation.liveness import StreamHealth
 from tinyvla_ros.core.errors import InputError, MessageError
+from tinyvla_ros.core.image_transform import crop, shrink
 from tinyvla_ros.core.ros.messages import stamp_to_ns
-from tinyvla_ros.core.types import Observation
+from tinyvla_ros.core.types import Observation, PolicyImage
 from tinyvla_ros.nodes.shared.run_guard import other_publishers
 from tinyvla_ros.nodes.shared.topics import message_class, stream_qos, subscribe_to_all
 from tinyvla_ros.policy.config import PolicyConfig
@@ -72,6 +74,7 @@ class PolicyInputs:
         self.active = False
         self.rejected: Counter[str] = Counter()
         self.images = 0
+        self._views = config.cameras
         self._first_camera = next(iter(config.cameras))
         self._assembler = make_assembler(contract, config)
         self._max_age, self._max_ahead = contract.stamps.max_age, contract.stamps.max_ahead
@@ -220,11 +223,16 @@ class PolicyInputs:
                 if stream.joints and self._is_of_others(topic, stream.joints, value):
                     return
                 stamp = self._checked_stamp(msg.header.stamp)
-                is_same_image = bool(stream.camera) and health.is_same_image(value)
+                image, is_same_image = None, False
+                if stream.camera:
+                    # Shrunk here, while the other cameras are still on their way, and because a
+                    # second of large images takes memory.
+                    image, value = value, self._seen(stream.camera, value)
+                    is_same_image = health.is_same_image(image)
                 with self.changed:
                     if cleared == self._cleared:  # else the message is from before
                         self._note_publisher(topic, stream, value, info)
-                        self._add(stream, health, stamp, value, is_same_image)
+                        self._add(stream, health, stamp, value, image, is_same_image)
                         self._refused.pop(topic, None)
             except InputError as err:
                 self._refuse(topic, err, max(stream.settings.timeout, REFUSAL_S))
@@ -255,9 +263,18 @@ class PolicyInputs:
         self._refused[topic] = (str(err), time.monotonic() + seconds)
         self._report(topic, err)
 
+    def _seen(self, camera: str, image: np.ndarray) -> PolicyImage:
+        view = self._views[camera]
+        part = crop(image, view.crop)
+        if not part.size:
+            raise MessageError(f"The image is {image.shape[1]}x{image.shape[0]}, and of that the "
+                               "policy's crop leaves nothing; set a larger size at the camera's "
+                               "driver.")
+        return PolicyImage(shrink(part, view.height, view.width))
+
     def _add(self, stream: InputStream, health: StreamHealth, stamp_ns: int, value,
-             is_same_image: bool) -> None:
-        """Keep a decoded message; the caller has the lock."""
+             image: np.ndarray | None, is_same_image: bool) -> None:
+        """Keep a decoded message, and watch a camera's image as it came; the caller locks."""
         self._clock_reset |= stream.add(self._assembler, stamp_ns, value)
         if stream.camera:
             self._arrived[stamp_ns] = time.monotonic()
@@ -267,7 +284,7 @@ class PolicyInputs:
             for kept in (self._arrived, self._numbers):
                 if len(kept) > ARRIVALS:
                     del kept[next(iter(kept))]
-            health.arrived(time.monotonic(), stamp_ns, value, is_same_image)
+            health.arrived(time.monotonic(), stamp_ns, image, is_same_image)
         else:
             # A joint that no longer comes makes the stream stale, whatever the others do.
             complete = self._assembler.oldest_joint() if stream.joints else stamp_ns

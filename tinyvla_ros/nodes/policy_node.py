@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 import traceback
 from collections.abc import Callable
@@ -130,6 +131,9 @@ class PolicyNode(LifecycleNode):
             self._policy, contract, self._inputs, self._outputs, self._supervisor,
             self.get_clock(), self._workers, self._on_state, self._report,
             self._publish_raw_chunk, self._run_problem, options.extra_latency)
+        # A full collection among all that was loaded would stop the arm's threads for tens of ms.
+        gc.collect()
+        gc.freeze()
         self.get_logger().info(
             f"checkpoint {path} ({self._policy.digest}) on {self._policy.backend}, "
             f"{options.device}, for robot {contract.name}")
@@ -203,6 +207,7 @@ class PolicyNode(LifecycleNode):
                 part.close()
         self._policy = self._inputs = self._supervisor = self._loop = None
         self._outputs = []
+        gc.unfreeze()
 
     def _load_contract(self) -> RobotContract:
         contract = RobotContract.load(self._options.robot or default_robot())

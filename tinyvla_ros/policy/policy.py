@@ -26,7 +26,7 @@ import numpy as np
 from tinyvla_ros.core.angles import nearest, wrapped
 from tinyvla_ros.core.errors import InputError, UnknownInstructionError
 from tinyvla_ros.core.image_transform import crop_and_shrink
-from tinyvla_ros.core.types import ActionChunk, Observation, Prefix
+from tinyvla_ros.core.types import ActionChunk, Observation, PolicyImage, Prefix
 from tinyvla_ros.policy.backends.backend import BackendName, NetworkInputs
 from tinyvla_ros.policy.backends.choose import choose_backend, make_backend
 from tinyvla_ros.policy.language_config import TokenizedWords, fold
@@ -230,5 +230,7 @@ class Policy:
         if name not in observation.images:
             raise InputError(f"The observation lacks camera {name!r}; the checkpoint needs "
                              f"{', '.join(self.config.cameras)}.")
-        spec = self.config.cameras[name]
-        return crop_and_shrink(observation.images[name], spec.crop, spec.height, spec.width)
+        image, spec = observation.images[name], self.config.cameras[name]
+        if isinstance(image, PolicyImage):
+            return image.pixels
+        return crop_and_shrink(image, spec.crop, spec.height, spec.width)

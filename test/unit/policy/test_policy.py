@@ -26,6 +26,8 @@ from diffusers import DDPMScheduler
 
 from harness.policies import random_observation
 from tinyvla_ros.core.errors import InputError, UnknownInstructionError
+from tinyvla_ros.core.image_transform import crop_and_shrink
+from tinyvla_ros.core.types import PolicyImage
 from tinyvla_ros.policy.model import PolicyNetwork
 from tinyvla_ros.policy.policy import Policy
 
@@ -52,6 +54,17 @@ def test_same_observation_same_chunk_also_in_a_new_policy(policy, tiny_checkpoin
     policy.reset()
     assert np.array_equal(policy.infer(observation).actions, first)
     assert np.array_equal(Policy(tiny_checkpoint).infer(observation).actions, first)
+
+
+def test_images_may_be_shrunk_before(policy, tiny_config):
+    """As the node does when they arrive: the chunk is the same."""
+    rng = np.random.default_rng(3)
+    images = {n: rng.integers(0, 256, (60, 80, 3), np.uint8) for n in tiny_config.cameras}
+    seen = {n: PolicyImage(crop_and_shrink(images[n], view.crop, view.height, view.width))
+            for n, view in tiny_config.cameras.items()}
+    observation = random_observation(tiny_config)
+    assert np.array_equal(policy.infer(replace(observation, images=seen)).actions,
+                          policy.infer(replace(observation, images=images)).actions)
 
 
 def test_noise_depends_on_stamp_and_seed(policy, tiny_checkpoint, tiny_config):

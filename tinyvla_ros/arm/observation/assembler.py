@@ -22,7 +22,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tinyvla_ros.arm.observation.stamp_matching import StampedValues
-from tinyvla_ros.core.types import Observation
+from tinyvla_ros.core.types import Observation, PolicyImage
 from tinyvla_ros.policy.config import PolicyConfig
 
 EE_STATE = ("ee_x", "ee_y", "ee_z")
@@ -66,8 +66,8 @@ class ObservationAssembler:
         """Joints that joint states must hold, by their names there."""
         return tuple(self._states)
 
-    def add_image(self, camera: str, stamp_ns: int, image: np.ndarray) -> bool:
-        """Store a camera image, (height, width, 3) uint8 RGB.
+    def add_image(self, camera: str, stamp_ns: int, image: np.ndarray | PolicyImage) -> bool:
+        """Store a camera image: (height, width, 3) uint8 RGB, or what the policy sees of it.
 
         Returns:
             Whether the clock was set back, so that everything before was forgotten.
