@@ -85,6 +85,9 @@ def test_steps_and_file_are_as_asked(tiny_checkpoint, tmp_path, capsys):
     assert run_command(["export", str(tiny_checkpoint), "--sample-steps", "3", "--out",
                         str(out)]) == 0
     assert CompiledFile.read(out).sample_steps == 3
+    # What the five blocks make of the condition is computed once, not in every step.
+    assert sum(node.op_type == "Gemm" and node.input[1].endswith(".condition")
+               for node in onnx.load(out).graph.node) == 5
     assert "3 sampling steps" in capsys.readouterr().out
     assert sorted(p.name for p in tmp_path.iterdir()) == ["other.onnx"]
 
@@ -92,7 +95,7 @@ def test_steps_and_file_are_as_asked(tiny_checkpoint, tmp_path, capsys):
 def test_other_weights_in_the_graph_are_noticed(tiny_checkpoint, tmp_path):
     path = compiled_copy(tiny_checkpoint, tmp_path)
     model = onnx.load(path / "policy.onnx")
-    weight = next(w for w in model.graph.initializer if w.name.endswith("head.weight"))
+    weight = max(model.graph.initializer, key=lambda w: len(w.raw_data))
     weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * 1.01, weight.name))
     onnx.save(model, path / "policy.onnx")
     checkpoint = load_checkpoint(path)

@@ -47,6 +47,7 @@ from tinyvla_ros.policy.backends.compiled_inputs import (
 from tinyvla_ros.policy.checkpoint import Checkpoint, load_checkpoint
 from tinyvla_ros.policy.export.comparison import Case, Comparison, compare, made_up_cases
 from tinyvla_ros.policy.export.raw_network import RawNetwork
+from tinyvla_ros.policy.export.simplify import share_condition
 
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 # More would make a graph of tens of thousands of operations, which takes minutes to make.
@@ -141,6 +142,7 @@ def _write(checkpoint: Checkpoint, steps: int, part: Path) -> None:
                      type(err).__name__)
         raise InputError(f"The network {kind} of checkpoint {checkpoint.path} cannot be exported "
                          f"({first.strip()[:200]}); it runs on backend torch.") from None
+    share_condition(program.model)
     for node in program.model.graph:  # where in the source each comes from, a sixth of the file
         node.metadata_props.clear()
     program.model.metadata_props.update(_metadata(checkpoint, steps))
