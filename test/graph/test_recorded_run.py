@@ -60,6 +60,8 @@ def test_every_message_of_every_episode_is_there(recorded, tiny_checkpoint):
         assert counts["/instruction"] == 1
         assert custom["outcome"] in ("success", "failure")
         assert custom["checkpoint_digest"] == checkpoint_digest(tiny_checkpoint)
+        assert custom["backend"].startswith("torch ")
+        assert custom["sample_steps"] == "2"
         assert "actions:" in custom["robot_contract"]
         assert not [k for k in custom if k.startswith(("lost", "dropped"))]
 

@@ -95,6 +95,8 @@ def test_results_have_the_documented_form(run, tiny_checkpoint):
         assert {"mean_return", "mean_steps"} <= row.keys()
     protocol = results["protocol"]
     assert protocol["checkpoint_digest"] == checkpoint_digest(tiny_checkpoint)
+    assert protocol["backend"].startswith("torch ")
+    assert protocol["sample_steps"] == 2
     assert protocol["seeds"] == [3, 3]
     assert protocol["horizon"] == 500
     assert set(protocol["cameras"]) == {"side", "front", "wrist"}

@@ -264,10 +264,10 @@ def policy_graph(options: PolicyOptions) -> list[NodeDescription]:
     check_contract(contract, config)
     files = {"robot": str(Path(options.robot).resolve()),
              "checkpoint": str(Path(options.checkpoint).resolve())}
+    backend = _recorded_backend(Path(options.checkpoint), options, options.sample_steps or None)
     recorder = [NodeDescription("episode_recorder_node", {
         **files, "out": str(Path(options.out or directory_of_now("episodes")).resolve()),
-        "policy_join": contract.execution.blending(config.most_committed),
-        **_recorded_backend(Path(options.checkpoint), options, options.sample_steps or None)
+        "policy_join": contract.execution.blending(config.most_committed), **backend
         })] if options.record else []
     return describe_nodes(options, *recorder, NodeDescription("policy_node", {
         **files, **_given(options, "backend", "device", "threads", "sample_steps", "join", "pace",

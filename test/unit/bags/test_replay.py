@@ -24,6 +24,7 @@ import pytest
 
 from harness import bags
 from harness.bags import WALL_NS, Sent
+from harness.compiled import compiled_copy
 from harness.policies import tiny_policy_config, write_random_checkpoint
 from harness.ros_messages import make, serialize
 from tinyvla_ros.bags.reader import Bag
@@ -70,6 +71,21 @@ def replay(checkpoint: Path, *paths: Path) -> int:
 def test_every_chunk_is_the_same_again(checkpoint, sent, tmp_path, capsys):
     assert replay(checkpoint, bags.write(tmp_path / "bag", sent)) == 0
     assert "3 of 3 chunks identical" in capsys.readouterr().out
+
+
+def test_replay_takes_the_recorded_backend_and_steps_where_it_can(checkpoint, sent, tmp_path,
+                                                                  capsys):
+    compiled = compiled_copy(checkpoint, tmp_path, 3)
+    bag = bags.write(tmp_path / "bag", sent, bags.custom() | {
+        "backend": "onnxruntime 1.0.0", "sample_steps": "3"})
+    for backend, place in (("onnxruntime", compiled), ("torch", checkpoint)):
+        assert replay(place, bag) == 1  # recorded with other steps
+        output = capsys.readouterr().out
+        assert f"of 3 chunks identical on {backend} " in output
+        assert "recorded on onnxruntime 1.0.0" in output
+    before = bags.write(tmp_path / "before", sent)  # release 0.1.0 had torch only
+    assert replay(compiled, before) == 0
+    assert "3 of 3 chunks identical on torch " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("topic", ["/joint_states", "/ee_pose", "/camera/front/image_raw", CHUNKS])

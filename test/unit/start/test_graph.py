@@ -90,6 +90,19 @@ def test_the_policy_can_be_recorded_and_its_blending_chosen(tiny_checkpoint, tmp
     assert recorder.parameters["policy_join"] == "replace"  # the contract's
 
 
+def test_what_will_run_the_network_is_recorded_and_checked(tiny_checkpoint, tmp_path):
+    recorder, node = policy(tiny_checkpoint, record=True, sample_steps=3)
+    assert node.parameters["backend"] == "auto"
+    assert recorder.parameters["policy_backend"].startswith("torch ")
+    assert recorder.parameters["policy_sample_steps"] == node.parameters["sample_steps"] == 3
+    evaluation = next(n for n in sim_eval_graph(SimEvalOptions(
+        checkpoint=str(tiny_checkpoint), out=str(tmp_path / "out"))) if n.ends_run)
+    assert evaluation.parameters["policy_backend"].startswith("torch ")
+    assert evaluation.parameters["policy_sample_steps"] == 2
+    with pytest.raises(InputError, match=r"has no policy\.onnx"):
+        policy(tiny_checkpoint, backend="onnxruntime")
+
+
 def test_an_argument_that_is_given_wins_over_the_parameter_file(
         tiny_checkpoint, tmp_path):
     file = tmp_path / "parameters.yaml"
