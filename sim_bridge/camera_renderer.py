@@ -36,6 +36,10 @@ from tinyvla_ros.core.errors import InputError, unknown  # noqa: E402
 # The fields of MuJoCo's data that an image depends on.
 SCENE = ("xpos", "xquat", "xmat", "xipos", "ximat", "geom_xpos", "geom_xmat", "site_xpos",
          "site_xmat", "cam_xpos", "cam_xmat", "light_xpos", "light_xdir")
+# In place of the number of a mesh: MuJoCo draws nothing.
+NO_MESH = -1
+# Meshes whose boxes are nearer to what a camera sees are drawn, m.
+MARGIN_M = 1e-3
 
 
 def copy_scene(data: mujoco.MjData) -> dict[str, np.ndarray]:
@@ -52,6 +56,9 @@ def show_scene(data: mujoco.MjData, scene: dict[str, np.ndarray]) -> None:
 class CameraRenderer:
     """Renders the cameras of a configuration in one MuJoCo model.
 
+    Meshes that a camera does not see are left out: most of the cost of an image in software is
+    that of their vertices, and the pixels are the same.
+
     Args:
         model: sets the field of view of its own cameras that are used.
         config: cameras, by name.
@@ -64,6 +71,9 @@ class CameraRenderer:
         self._model, self._poses = model, config.cameras
         self._cameras = {name: make_camera(model, pose) for name, pose in self._poses.items()}
         self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
+        self._meshes = np.flatnonzero(model.geom_type == mujoco.mjtGeom.mjGEOM_MESH)
+        boxes = model.geom_aabb[self._meshes]  # center and half sizes, in the frame of the geom
+        self._centers, self._halves = boxes[:, :3], boxes[:, 3:]
 
     def render(self, data: mujoco.MjData, name: str) -> np.ndarray:
         """Render one camera: (height, width, 3) uint8 RGB, a fresh array.
@@ -74,7 +84,33 @@ class CameraRenderer:
         pose = self._poses[name]
         renderer = self._renderer(pose.height, pose.width)
         renderer.update_scene(data, self._cameras[name])
+        unseen = set(self._meshes[self._is_outside(data, renderer.scene, pose)].tolist())
+        for geom in renderer.scene.geoms[:renderer.scene.ngeom]:
+            if geom.objid in unseen and geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:
+                geom.dataid = NO_MESH
         return renderer.render()
+
+    def _is_outside(self, data: mujoco.MjData, scene: mujoco.MjvScene, pose: CameraPose
+                    ) -> np.ndarray:
+        """Return for every mesh whether its box is beyond one of the planes that bound the view.
+
+        These go through the camera: left, right, below, above, and one behind which nothing is
+        seen.
+        """
+        left_eye, right_eye = scene.camera[0], scene.camera[1]
+        position = (np.array(left_eye.pos) + np.array(right_eye.pos)) / 2
+        forward, up = np.array(left_eye.forward), np.array(left_eye.up)
+        right = np.cross(forward, up)
+        slope = (left_eye.frustum_top - left_eye.frustum_bottom) / (2 * left_eye.frustum_near)
+        aside = slope * pose.width / pose.height
+        inward = np.array([aside * forward + right, aside * forward - right,
+                           slope * forward + up, slope * forward - up, forward])
+        inward /= np.linalg.norm(inward, axis=1, keepdims=True)
+        axes = data.geom_xmat[self._meshes].reshape(-1, 3, 3)  # columns
+        centers = data.geom_xpos[self._meshes] + (axes @ self._centers[..., None])[..., 0]
+        distances = (centers - position) @ inward.T  # (meshes, planes)
+        reach = (np.abs(inward @ axes) @ self._halves[..., None])[..., 0]
+        return (distances + reach < -MARGIN_M).any(axis=1)
 
     def close(self) -> None:
         """Free the renderers."""
