@@ -40,6 +40,11 @@ class CameraPublisher:
         self._info_messages = {n: _camera_info(config, n) for n in config.cameras}
 
     @property
+    def cameras(self) -> list[str]:
+        """Names of the cameras."""
+        return list(self._images)
+
+    @property
     def topics(self) -> list[str]:
         """Names of everything published here."""
         return [p.topic_name for p in (*self._images.values(), *self._infos.values())]
@@ -50,23 +55,23 @@ class CameraPublisher:
                    for p in self._images.values()]
         return any(reached for reached, _ in numbers) and all(r >= n for r, n in numbers)
 
-    def publish(self, stamp_ns: int, render: Callable[[str], np.ndarray]) -> None:
-        """Render every camera that has a subscriber, and publish it at once.
+    def publish(self, name: str, stamp_ns: int, render: Callable[[str], np.ndarray]) -> None:
+        """Render a camera, if it has a subscriber, and publish the image.
 
         Args:
-            stamp_ns: of the images.
+            name: of the camera.
+            stamp_ns: of the image.
             render: returns the image of a camera, (height, width, 3) uint8 RGB.
         """
-        for name, publisher in self._images.items():
-            info = self._info_messages[name]
-            set_stamp(info.header.stamp, stamp_ns)
-            if publisher.get_subscription_count():
-                msg = Image()
-                fill_image(msg, render(name))
-                msg.header.frame_id = info.header.frame_id
-                set_stamp(msg.header.stamp, stamp_ns)
-                publisher.publish(msg)
-            self._infos[name].publish(info)
+        info = self._info_messages[name]
+        set_stamp(info.header.stamp, stamp_ns)
+        if self._images[name].get_subscription_count():
+            msg = Image()
+            fill_image(msg, render(name))
+            msg.header.frame_id = info.header.frame_id
+            set_stamp(msg.header.stamp, stamp_ns)
+            self._images[name].publish(msg)
+        self._infos[name].publish(info)
 
 
 def _camera_info(config: SimulatedRobotConfig, name: str) -> CameraInfo:

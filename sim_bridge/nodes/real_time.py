@@ -24,7 +24,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sim_bridge.camera_thread import CameraThread
+from sim_bridge.camera_threads import CameraThreads
 from sim_bridge.nodes.camera_publisher import CameraPublisher
 from sim_bridge.nodes.sensor_publisher import SensorPublisher
 from sim_bridge.rollout import Episode
@@ -53,7 +53,7 @@ class RealTimeRun:
     def __init__(self, sensors: SensorPublisher, images: CameraPublisher, camera_every: int,
                  pause: Callable[[float], None],
                  newest_chunk: Callable[[], tuple[ActionChunk | None, float]]):
-        self._sensors, self._cameras = sensors, CameraThread(images.publish)
+        self._sensors, self._cameras = sensors, CameraThreads(images.cameras, images.publish)
         self._every, self._pause, self._newest_chunk = camera_every, pause, newest_chunk
         self._factors: list[float] = []
         self._delays: deque[float] = deque(maxlen=KEPT_FRAMES)  # s

@@ -61,7 +61,7 @@ class _Stop(Exception):
 class SimBridgeNode(Node):
     """One thread simulates; callbacks pass it chunks and the operator's requests.
 
-    It renders, too, or in real time a second one does.
+    It renders, too; in real time other threads do.
     """
 
     def __init__(self):
@@ -253,7 +253,8 @@ class SimBridgeNode(Node):
 
     def _publish_observation(self, episode: Episode) -> None:
         self._sensors.publish(episode.env, episode.stamp_ns)
-        self._images.publish(episode.stamp_ns, episode.env.render_camera)
+        for name in self._images.cameras:
+            self._images.publish(name, episode.stamp_ns, episode.env.render_camera)
 
     def _newest_chunk(self) -> tuple[ActionChunk | None, float]:
         with self._changed:

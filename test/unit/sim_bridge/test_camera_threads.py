@@ -38,28 +38,28 @@ def env():
 class Screen:
     """Renders what is published; waits with it while it is not ``open``."""
 
-    def __init__(self, cameras):
-        self.cameras, self.images = cameras, {}
+    def __init__(self):
+        self.images = {}
         self.open, self.begun = threading.Event(), threading.Event()
 
-    def publish(self, stamp_ns, render):
+    def publish(self, name, stamp_ns, render):
         self.begun.set()
         self.open.wait(60.0)
-        self.images[stamp_ns] = {name: render(name) for name in self.cameras}
+        self.images.setdefault(stamp_ns, {})[name] = render(name)
 
 
 @pytest.fixture
-def screen(env):
-    return Screen(env.config.cameras)
+def screen():
+    return Screen()
 
 
 @pytest.fixture
-def cameras(screen):
-    from sim_bridge.camera_thread import CameraThread
-    thread = CameraThread(screen.publish)
-    yield thread
+def cameras(env, screen):
+    from sim_bridge.camera_threads import CameraThreads
+    threads = CameraThreads(list(env.config.cameras), screen.publish)
+    yield threads
     screen.open.set()
-    thread.close()
+    threads.close()
 
 
 def test_images_are_those_of_their_moments(env, screen, cameras):
@@ -74,6 +74,7 @@ def test_images_are_those_of_their_moments(env, screen, cameras):
             env.control(STEP)
         cameras.wait()
     assert not np.array_equal(live[1]["wrist"], live[2]["wrist"])
+    assert all(screen.images[stamp].keys() == env.config.cameras.keys() for stamp in live)
     for stamp, images in live.items():
         for name, image in images.items():
             assert np.array_equal(screen.images[stamp][name], image)
@@ -91,7 +92,8 @@ def test_a_late_thread_renders_the_newest_moment_and_counts_the_others(env, scre
     newest = env.render_camera("front")
     screen.open.set()
     cameras.wait()
-    assert list(screen.images) == [1, 4]
+    assert sorted(screen.images) == [1, 4]
+    assert all(images.keys() == env.config.cameras.keys() for images in screen.images.values())
     assert np.array_equal(screen.images[4]["front"], newest)
     assert cameras.skipped == 2
 
@@ -109,16 +111,16 @@ def test_a_dropped_moment_is_not_published(env, screen, cameras):
 
 
 def test_the_simulation_learns_that_rendering_failed(env):
-    from sim_bridge.camera_thread import CameraThread
+    from sim_bridge.camera_threads import CameraThreads
 
-    def publish(stamp_ns, render):
+    def publish(name, stamp_ns, render):
         raise OSError("no more images")
 
-    thread = CameraThread(publish)
+    threads = CameraThreads(list(env.config.cameras), publish)
     env.reset_unseen(4)
-    thread.submit(env, 1)
+    threads.submit(env, 1)
     with pytest.raises(OSError, match="no more images"):
-        thread.wait()
+        threads.wait()
     with pytest.raises(OSError, match="no more images"):
-        thread.submit(env, 2)
-    thread.close()
+        threads.submit(env, 2)
+    threads.close()
