@@ -88,6 +88,7 @@ class RealTimeRun:
             else:
                 hold = np.array([0.0, 0.0, 0.0, action[3]], np.float32)
             episode.control(action)
+        self._pause(max(0.0, lag_from + episode.steps * CONTROL_DT - time.perf_counter()))
         factor = episode.steps * CONTROL_DT / (time.perf_counter() - start)
         self._publish(episode, images=True)
         self._cameras.wait()
