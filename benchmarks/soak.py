@@ -44,10 +44,13 @@ def main() -> int:
     parser.add_argument("--size", default="640x480", help="WIDTHxHEIGHT of both cameras")
     parser.add_argument("--full-size", action="store_true",
                         help="a network of the shipped checkpoint's size instead of a tiny one")
+    parser.add_argument("--backend", choices=("onnxruntime", "torch"), default="onnxruntime",
+                        help="what runs the network")
     args = parser.parse_args()
     width, height = map(int, args.size.split("x"))
-    print_heading("Soak", ("ros-jazzy-rclpy", "ros-jazzy-rmw-fastrtps-cpp", "torch"),
+    print_heading("Soak", ("ros-jazzy-rclpy", "ros-jazzy-rmw-fastrtps-cpp", args.backend),
                   minutes=args.minutes, network="full size" if args.full_size else "tiny",
+                  backend=args.backend,
                   cameras=f"2 of {args.size} at {CAMERA_HZ:g} Hz")
     contract = robot()
     for camera in contract["cameras"].values():
@@ -61,7 +64,8 @@ def main() -> int:
                 values.update({v.key: v.value for v in status.values})
 
     with (tempfile.TemporaryDirectory() as place,
-          Rig(Path(place), (width, height), contract, args.full_size) as rig):
+          Rig(Path(place), (width, height), contract, args.full_size,
+              compiled=args.backend != "torch", backend=args.backend) as rig):
         rig.node.create_subscription(DiagnosticArray, "/diagnostics", note, 50)
         rig.start()
         rig.wait_running()

@@ -123,11 +123,12 @@ class Rig:
         size: (width, height) of the images.
         contract: plain data, default ``robot()``.
         full_size: a network of the shipped checkpoint's size instead of a tiny one.
+        compiled: the network is compiled, so that the node runs it without torch.
         parameters: of the node.
     """
 
     def __init__(self, place: Path, size: tuple[int, int] = (96, 96), contract: dict | None = None,
-                 full_size: bool = False, **parameters):
+                 full_size: bool = False, compiled: bool = False, **parameters):
         contract = contract or robot()
         self._robot, self._checkpoint = place / "robot.yaml", place / "checkpoint"
         self._robot.write_text(yaml.safe_dump(contract, sort_keys=False))
@@ -135,6 +136,8 @@ class Rig:
         if not self._checkpoint.exists():
             write_untrained_checkpoint(self.contract, self._checkpoint,
                                        _full_size(self.contract) if full_size else None)
+            if compiled:
+                _compile(self._checkpoint)
         self._parameters = parameters
         self._lock = threading.Lock()
         self._rng = np.random.default_rng(0)
@@ -342,6 +345,12 @@ class Rig:
         msg = JointState(name=list(JOINTS), position=(self.position + self.glitch).tolist())
         set_stamp(msg.header.stamp, stamp_ns or self._now_ns())
         return msg
+
+
+def _compile(checkpoint: Path) -> None:
+    from tinyvla_ros.policy.export.exporter import export_checkpoint
+
+    export_checkpoint(checkpoint)
 
 
 def _full_size(contract: RobotContract) -> PolicyConfig:
