@@ -89,15 +89,16 @@ class ChunkBlender:
         rates: (channels,) bool, see ``tinyvla_ros.arm.pace``.
         most_committed: most rows that the policy can be given in mode ``committed``.
         catch_up: share of what skipped rates left undone that each row makes up for.
-        fastest: (channels,) lowest and highest rates to do so with.
+        crossfade: rows over which a chunk takes over from the one before, where rows were skipped.
+        fastest: (channels,) lowest and highest rates to catch up with.
     """
 
     def __init__(self, mode: ChunkBlending, ranges: np.ndarray, rates: np.ndarray | bool = False,
-                 most_committed: int = 0, catch_up: float = 0.0,
-                 fastest: tuple[np.ndarray, np.ndarray] | None = None):
+                 most_committed: int = 0, catch_up: float = 0.0, crossfade: int = 0,
+                 fastest: tuple[np.ndarray, np.ndarray] = (np.zeros(1), np.zeros(1))):
         self._mode, self._ranges = mode, np.asarray(ranges, np.float64)
         self._rates, self._most_committed = np.asarray(rates), most_committed
-        self._catch_up, self._fastest = catch_up, fastest
+        self._catch_up, self._crossfade, self._fastest = catch_up, crossfade, fastest
         self._raw: deque[ActionChunk] = deque(maxlen=32)
         self.current: ActionChunk | None = None
 
@@ -164,15 +165,19 @@ class ChunkBlender:
         done, known = resample(old, new.stamp_ns, first)
         actions = new.actions.copy()
         actions[:first][known] = done[known]
-        if self._catch_up and np.any(self._rates):
-            left = (new.actions[:first] - actions[:first]).sum(0, np.float64)
-            low, high = (np.where(self._rates, limit * pace, 0.0) for limit in self._fastest)
-            for row in actions[first:]:
-                # Within those rates, unless the chunk itself is beyond them.
-                more = np.clip(self._catch_up * left, np.minimum(low - row, 0.0),
-                               np.maximum(high - row, 0.0)) * self._rates
-                row += more.astype(np.float32)
-                left -= more
+        left = (new.actions[:first] - actions[:first]).sum(0, np.float64) * self._rates
+        low, high = (np.where(self._rates, limit * pace, 0.0) for limit in self._fastest)
+        before, known = resample(old, new.stamp_ns, len(actions))
+        for i in range(first, len(actions)):
+            row = new.actions[i].astype(np.float64)
+            # Within those rates, unless the chunk itself is beyond them.
+            value = row + np.clip(self._catch_up * left, np.minimum(low - row, 0.0),
+                                  np.maximum(high - row, 0.0)) * self._rates
+            share = (i - first + 1) / (self._crossfade + 1)
+            if known[i] and share < 1.0:
+                value = before[i] + share * (value - before[i])
+            actions[i] = value
+            left -= (value - row) * self._rates
         return replace(new, actions=actions)
 
     def _ensemble(self, chunk: ActionChunk) -> ActionChunk:

@@ -41,7 +41,7 @@ SLOWEST = 0.1
 PACES = (1.0, 0.75, 0.5, 1 / 3, 0.25)
 # ``auto`` chooses the fastest pace at which so many rows or fewer pass between an image and the
 # command, measured (docs/benchmarks.md).
-MOST_ROWS = 3.0
+MOST_ROWS = 4.5
 # It returns to a faster one where that leaves this margin.
 MARGIN = 0.8
 

@@ -92,7 +92,8 @@ class Supervisor:
         self.join = contract.execution.blending(most)
         self.pacing = PaceChooser(contract.execution.pace, action.dt)
         self._blender = ChunkBlender(self.join, high - low, self._rates, most,
-                                     contract.execution.catch_up, (low, high))
+                                     contract.execution.catch_up,
+                                     contract.execution.crossfade, (low, high))
         self.plan: Plan | None = None
         self._enabled = self._active = False
         self._stop = ""  # why it is stopped; stays until reset
