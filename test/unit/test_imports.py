@@ -73,9 +73,18 @@ def test_the_command_and_all_that_reads_contracts_and_bags_load_nothing_heavy():
     assert not loaded_by(names) & (HEAVY | ROS)
 
 
+def test_a_compiled_policy_and_a_replay_load_nothing_heavy():
+    names = ["policy.policy", "policy.backends.choose", "policy.backends.onnxruntime_backend",
+             "policy.saved_checkpoint", "policy.language", "policy.tokens", "bags.replay"]
+    loaded = loaded_by([f"tinyvla_ros.{name}" for name in names])
+    assert "onnxruntime" in loaded
+    assert not loaded & (HEAVY | ROS)
+
+
 def test_the_policy_loads_neither_ros_nor_a_simulator():
-    loaded = loaded_by([*modules("tinyvla_ros/policy"), "tinyvla_ros.bags.replay",
-                        *modules("tinyvla_ros/lerobot_import")])
+    # openvino is optional.
+    loaded = loaded_by([*modules("tinyvla_ros/policy", "openvino_backend"),
+                        "tinyvla_ros.bags.replay", *modules("tinyvla_ros/lerobot_import")])
     assert "torch" in loaded
     assert not loaded & (ROS | {"mujoco", "metaworld", "transformers", "sim_bridge", "training"})
 

@@ -58,7 +58,8 @@ class CompiledInputs:
         """Return arrays by name."""
         known, weights = self._free
         if inputs.known is not None:
-            known, weights = inputs.known[None], inputs.weights[None]
+            known, weights = (np.ascontiguousarray(array, np.float32)[None]
+                              for array in (inputs.known, inputs.weights))
         feed = {**dict(zip(self._images, inputs.images, strict=True)), STATE: inputs.state,
                 NOISE: inputs.noise, KNOWN: known, WEIGHTS: weights}
         if self._no_words is None:
