@@ -15,8 +15,8 @@
 
 """Observation to chunk on every backend that is installed, with 10, 4 and 2 sampling steps.
 
-Every setting infers from one observation a round, in rotating order, so that all of them meet
-the same moments of the machine. Images are random and have the network's size.
+Settings alternate in blocks, so that all of them meet the same moments of the machine, and each
+finds its weights in the caches, as on a robot. Images are random and have the network's size.
 """
 
 from __future__ import annotations
@@ -25,11 +25,10 @@ import argparse
 import shutil
 import sys
 import tempfile
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-from _figures import alternate, print_heading, print_table
+from _figures import print_heading, print_table
 
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import default_checkpoint
@@ -41,19 +40,20 @@ from tinyvla_ros.policy.policy import Policy
 
 STEPS = (10, 4, 2)
 BACKENDS = ("torch", "onnxruntime", "openvino")
+BLOCK, WARMUP = 20, 3  # observations a setting gets in one go, and before those that count
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", type=Path, default=default_checkpoint())
-    parser.add_argument("--rounds", type=int, default=300)
+    parser.add_argument("--blocks", type=int, default=25)
     parser.add_argument("--steps", type=int, nargs="+", default=STEPS)
     args = parser.parse_args()
     backends = [name for name in BACKENDS if is_installed(name)]
     print_heading("Backends, one thread", ("torch", "onnxruntime", "openvino", "numpy"),
-                  checkpoint=args.checkpoint.name, rounds=args.rounds,
-                  order="settings rotate every observation")
+                  checkpoint=args.checkpoint.name, observations=args.blocks * BLOCK,
+                  order=f"settings alternate every {BLOCK} observations")
     seen = observation(PolicyConfig.load(args.checkpoint))
     settings = {}
     with tempfile.TemporaryDirectory() as place:
@@ -62,8 +62,12 @@ def main() -> None:
             export_checkpoint(copy, steps)
             for backend in backends:
                 policy = Policy(copy, sample_steps=steps, backend=backend)
-                settings[f"{backend}, {steps} steps"] = partial(policy.infer, seen)
-        samples = alternate(settings, args.rounds, warmup=10, limit_s=240)
+                settings[f"{backend}, {steps} steps"] = policy
+        samples = {label: [] for label in settings}
+        for _ in range(args.blocks):
+            for label, policy in settings.items():
+                latencies = [policy.infer(seen).latency_s for _ in range(WARMUP + BLOCK)]
+                samples[label] += latencies[WARMUP:]
     print_table(samples, [f"torch, {args.steps[0]} steps"])
 
 
