@@ -15,7 +15,7 @@
 
 """Ask the Python of our environment for a graph; imports only the standard library.
 
-``ros2 launch`` and colcon run in the Python of ROS, which need not have torch or pydantic. The
+``ros2 launch`` and colcon run in the Python of ROS, which need not have pydantic. The
 nodes run in the Python that has them: of an activated environment, or of the one that the package
 was built or set up with.
 """
@@ -30,8 +30,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-# What a Python must have to run a node.
-MODULES = ("tinyvla_ros", "pydantic", "torch")
+# What a Python must have to run a node; torch only for checkpoints that are not compiled.
+MODULES = ("tinyvla_ros", "pydantic", "onnxruntime")
 # Without the present directory in the path: it may be another checkout than what is installed.
 _PROBE = ("import importlib.util, sys; del sys.path[0]\n"
           "sys.exit(not all(importlib.util.find_spec(name) for name in sys.argv[1:]))")

@@ -162,7 +162,7 @@ def test_without_any_it_says_what_to_do(prefix):
     done = ask("names['find_python']()",
                file=prefix / "share/tinyvla_ros/launch/environment_python.py")
     last = done.stderr.splitlines()[-1]
-    for words in ("torch", "make setup", "activate"):
+    for words in ("onnxruntime", "make setup", "activate"):
         assert words in last
 
 
