@@ -137,7 +137,8 @@ def test_there_is_no_seam_where_one_chunk_has_no_value(now_ms):
 
 def rates_blender(catch_up: float, crossfade: int = 0) -> ChunkBlender:
     return ChunkBlender("replace", np.array([2.0, 2.0]), np.array([True, False]),
-                        catch_up=catch_up, crossfade=crossfade, fastest=(np.full(2, -1.0), np.full(2, 1.0)))
+                        catch_up=catch_up, crossfade=crossfade,
+                        fastest=(np.full(2, -1.0), np.full(2, 1.0)))
 
 
 def test_increments_that_were_skipped_are_made_up_for_within_the_limits():
