@@ -42,12 +42,10 @@ class _Frame:
 class CameraThreads:
     """Renders and publishes moments of a simulation while that goes on; MuJoCo lets go of the GIL.
 
-    As many threads as there are cores share the cameras. All of them render the same moment. One
-    that comes while another one still waits takes its place: an image that is late is worth less
-    than the next one.
+    As many threads as there are cores share the cameras. All of them render the same moment, and
+    none waits for it: while they are busy, another one is refused.
 
     Attributes:
-        skipped: moments that another one took the place of, since ``reset``.
         delays: from each moment until all its images were published, s, since ``reset``.
 
     Args:
@@ -60,13 +58,12 @@ class CameraThreads:
                  publish: Callable[[str, int, Callable[[str], np.ndarray]], None]):
         self._publish = publish
         self._changed = threading.Condition()
-        self._waiting: _Frame | None = None
-        self._rendered: _Frame | None = None  # the one that all threads are at
+        self._frame: _Frame | None = None  # the one that all threads are at
         self._to_begin: set[int] = set()  # threads that have not begun with it
         self._unfinished = 0  # threads that have not finished it
         self._closing = False
         self._failure: Exception | None = None
-        self.skipped, self.delays = 0, []
+        self.delays: list[float] = []
         count = min(len(cameras), len(os.sched_getaffinity(0)))
         self._threads = [threading.Thread(target=self._work, args=(n, cameras[n::count]),
                                           name=f"cameras {n}", daemon=True) for n in range(count)]
@@ -79,22 +76,33 @@ class CameraThreads:
         Raises:
             Exception: what rendering failed with.
         """
-        self._put(_Frame(env, env.scene(), None, time.perf_counter()))
         self.wait()
-        self.skipped, self.delays = 0, []
+        self.submit(env, None)
+        self.wait()
+        self.delays = []
 
-    def drop(self) -> None:
-        """Forget the moment that waits, for example of an episode that was aborted."""
-        with self._changed:
-            self._waiting = None
-
-    def submit(self, env: MetaWorldEnv, stamp_ns: int) -> None:
+    def submit(self, env: MetaWorldEnv, stamp_ns: int | None) -> bool:
         """Let the present moment of a simulation be rendered and published.
+
+        Args:
+            env: of the simulation.
+            stamp_ns: of the images; None to render them unseen.
+
+        Returns:
+            Whether it is; not while an earlier moment is being rendered.
 
         Raises:
             Exception: what an earlier one failed with.
         """
-        self._put(_Frame(env, env.scene(), stamp_ns, time.perf_counter()))
+        with self._changed:
+            self._check()
+            if self._frame is not None:
+                return False
+            self._frame = _Frame(env, env.scene(), stamp_ns, time.perf_counter())
+            self._unfinished = len(self._threads)
+            self._to_begin = set(range(self._unfinished))
+            self._changed.notify_all()
+            return True
 
     def wait(self) -> None:
         """Return when everything is published.
@@ -103,7 +111,7 @@ class CameraThreads:
             Exception: what rendering failed with.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._failure or self._rendered is None)
+            self._changed.wait_for(lambda: self._failure or self._frame is None)
             self._check()
 
     def close(self) -> None:
@@ -117,22 +125,6 @@ class CameraThreads:
     def _check(self) -> None:
         if self._failure is not None:
             raise self._failure
-
-    def _put(self, frame: _Frame) -> None:
-        with self._changed:
-            self._check()
-            self.skipped += self._waiting is not None
-            self._waiting = frame
-            if self._rendered is None:
-                self._begin_next()
-
-    def _begin_next(self) -> None:
-        """Give the threads the moment that waits, if there is one; the caller locks."""
-        self._rendered, self._waiting = self._waiting, None
-        if self._rendered is not None:
-            self._unfinished = len(self._threads)
-            self._to_begin = set(range(self._unfinished))
-        self._changed.notify_all()
 
     def _work(self, number: int, cameras: Sequence[str]) -> None:
         shown: tuple[MetaWorldEnv, SceneRenderer] | None = None
@@ -159,7 +151,7 @@ class CameraThreads:
             if self._closing or self._failure:
                 return None
             self._to_begin.discard(number)
-            return self._rendered
+            return self._frame
 
     def _render(self, frame: _Frame, renderer: SceneRenderer, cameras: Sequence[str]) -> None:
         renderer.show(frame.scene)
@@ -175,4 +167,5 @@ class CameraThreads:
             if not self._unfinished:
                 if frame.stamp_ns is not None:
                     self.delays.append(time.perf_counter() - frame.taken)
-                self._begin_next()
+                self._frame = None
+                self._changed.notify_all()

@@ -72,7 +72,7 @@ class RealTimeFigures:
     Attributes:
         factor: simulated time by the time on the wall.
         camera_rate: moments that each camera was to show, per second of simulated time.
-        skipped_frames: moments that were not rendered, because the next one came before.
+        skipped_frames: images that were not taken before the next ones were due.
         frame_ms: from the moment of an image until it was published, one value per moment.
     """
 

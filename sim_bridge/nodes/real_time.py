@@ -64,7 +64,7 @@ class RealTimeRun:
         follower, latencies, published = ChunkFollower(), [], {}
         follower.reset(episode.stamp_ns)
         hold = np.zeros(len(ACTION_CHANNELS), np.float32)
-        held, taken = 0, None
+        held, taken, skipped, late = 0, None, 0, False
         self._cameras.reset(episode.env)
         start = lag_from = time.perf_counter()
         while not episode.done:
@@ -74,7 +74,12 @@ class RealTimeRun:
                 lag_from += time.perf_counter() - due
             now = episode.stamp_ns
             published[now] = time.perf_counter()
-            self._publish(episode, images=episode.steps % self._every == 0)
+            self._sensors.publish(episode.env, now)
+            is_due = episode.steps % self._every == 0
+            skipped += late and is_due
+            # Late images are of a moment when they can be rendered at once, not when they were
+            # due: what a policy sees is as new as it can be.
+            late = (late or is_due) and not self._cameras.submit(episode.env, now)
             chunk, received = self._newest_chunk()
             if chunk is not None and chunk is not taken:
                 taken = chunk
@@ -90,19 +95,21 @@ class RealTimeRun:
             episode.control(action)
         self._pause(max(0.0, lag_from + episode.steps * CONTROL_DT - time.perf_counter()))
         factor = episode.steps * CONTROL_DT / (time.perf_counter() - start)
-        self._publish(episode, images=True)
         self._cameras.wait()
+        self._sensors.publish(episode.env, episode.stamp_ns)
+        self._cameras.submit(episode.env, episode.stamp_ns)
+        self._cameras.wait()
+        skipped += late
         self._factors.append(factor)
         self._delays += self._cameras.delays
-        self._skipped += self._cameras.skipped
+        self._skipped += skipped
         return {"real_time_factor": round(factor, 4), "held_steps": held,
                 "camera_rate": round(1.0 / (CONTROL_DT * self._every), 3),
-                "skipped_frames": self._cameras.skipped,
+                "skipped_frames": skipped,
                 "frame_ms": [round(1e3 * s, 2) for s in self._cameras.delays]}, latencies
 
     def abort(self) -> None:
-        """Publish no more images of an episode that did not run to its end."""
-        self._cameras.drop()
+        """Let images of an episode that did not run to its end come before the next begins."""
         self._cameras.wait()
 
     def close(self) -> None:
@@ -117,8 +124,3 @@ class RealTimeRun:
         return {"real_time_factor": f"{np.mean(self._factors):.3f}",
                 "skipped frames": self._skipped,
                 "frame_ms_p50": f"{p50:.2f}", "frame_ms_p99": f"{p99:.2f}"}
-
-    def _publish(self, episode: Episode, images: bool) -> None:
-        self._sensors.publish(episode.env, episode.stamp_ns)
-        if images:
-            self._cameras.submit(episode.env, episode.stamp_ns)
