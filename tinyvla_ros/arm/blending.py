@@ -89,16 +89,17 @@ class ChunkBlender:
         rates: (channels,) bool, see ``tinyvla_ros.arm.pace``.
         most_committed: most rows that the policy can be given in mode ``committed``.
         catch_up: share of what skipped rates left undone that each row makes up for.
-        crossfade: rows over which a chunk takes over from the one before, where rows were skipped.
+        takeover: how far a chunk may depart from the one before in each row, in ranges, where rows
+            were skipped.
         fastest: (channels,) lowest and highest rates to catch up with.
     """
 
     def __init__(self, mode: ChunkBlending, ranges: np.ndarray, rates: np.ndarray | bool = False,
-                 most_committed: int = 0, catch_up: float = 0.0, crossfade: int = 0,
+                 most_committed: int = 0, catch_up: float = 0.0, takeover: float = 1.0,
                  fastest: tuple[np.ndarray, np.ndarray] = (np.zeros(1), np.zeros(1))):
         self._mode, self._ranges = mode, np.asarray(ranges, np.float64)
         self._rates, self._most_committed = np.asarray(rates), most_committed
-        self._catch_up, self._crossfade, self._fastest = catch_up, crossfade, fastest
+        self._catch_up, self._takeover, self._fastest = catch_up, takeover, fastest
         self._raw: deque[ActionChunk] = deque(maxlen=32)
         self.current: ActionChunk | None = None
 
@@ -173,9 +174,9 @@ class ChunkBlender:
             # Within those rates, unless the chunk itself is beyond them.
             value = row + np.clip(self._catch_up * left, np.minimum(low - row, 0.0),
                                   np.maximum(high - row, 0.0)) * self._rates
-            share = (i - first + 1) / (self._crossfade + 1)
-            if known[i] and share < 1.0:
-                value = before[i] + share * (value - before[i])
+            if known[i]:
+                farthest = (i - first + 1) * self._takeover * self._ranges
+                value = before[i] + np.clip(value - before[i], -farthest, farthest)
             actions[i] = value
             left -= (value - row) * self._rates
         return replace(new, actions=actions)

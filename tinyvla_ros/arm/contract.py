@@ -155,8 +155,8 @@ class Execution(Config):
             there is a new observation.
         catch_up: share of what was left undone that each row of a new chunk makes up for, where
             increments or velocities were skipped while it was computed; 0 for nothing.
-        crossfade: rows over which a new chunk takes over from the old one, where rows were skipped
-            while it was computed; 0 for at once.
+        takeover: how far a new chunk may depart from the old one in each row, as a share of a
+            channel's range, where rows were skipped while it was computed; 1 for at once.
         pace: how fast a chunk is executed (docs/arm.md): 1 as it was demonstrated, 0.5 in twice
             the time; ``auto`` becomes slower the longer chunks take from image to command.
     """
@@ -165,7 +165,7 @@ class Execution(Config):
     max_duration: float = Field(1.0, gt=0.0, le=60.0)
     replan_every: int = Field(0, ge=0, le=256)
     catch_up: float = Field(0.5, ge=0.0, le=1.0)
-    crossfade: int = Field(0, ge=0, le=64)
+    takeover: float = Field(1.0, gt=0.0, le=1.0)
     pace: PaceSetting = 1.0
 
     def blending(self, most_committed: int) -> ChunkBlending:

@@ -93,7 +93,7 @@ class Supervisor:
         self.pacing = PaceChooser(contract.execution.pace, action.dt)
         self._blender = ChunkBlender(self.join, high - low, self._rates, most,
                                      contract.execution.catch_up,
-                                     contract.execution.crossfade, (low, high))
+                                     contract.execution.takeover, (low, high))
         self.plan: Plan | None = None
         self._enabled = self._active = False
         self._stop = ""  # why it is stopped; stays until reset

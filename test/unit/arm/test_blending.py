@@ -135,9 +135,9 @@ def test_there_is_no_seam_where_one_chunk_has_no_value(now_ms):
 # ---- what skipped increments left undone ----------------------------------------------------
 
 
-def rates_blender(catch_up: float, crossfade: int = 0) -> ChunkBlender:
+def rates_blender(catch_up: float, takeover: float = 1.0) -> ChunkBlender:
     return ChunkBlender("replace", np.array([2.0, 2.0]), np.array([True, False]),
-                        catch_up=catch_up, crossfade=crossfade,
+                        catch_up=catch_up, takeover=takeover,
                         fastest=(np.full(2, -1.0), np.full(2, 1.0)))
 
 
@@ -162,15 +162,22 @@ def test_a_share_of_what_is_left_is_made_up_for_in_each_row():
         [0.2, 0.2, -0.2, -0.1, -0.05, -0.025, -0.0125, -0.00625])
 
 
-def test_a_chunk_can_take_over_gradually_and_still_gets_there():
-    blender = rates_blender(1.0, crossfade=3)
+def test_a_large_step_is_taken_gradually_and_the_arm_still_gets_there():
+    blender = rates_blender(1.0, takeover=0.1)
     blender.blend(chunk(0, np.zeros((40, 2))), 0)
     seam = blender.blend(chunk(0, np.full((40, 2), 0.4)), 20 * MS)
     executed = blender.current.actions
-    assert executed[:6, 1] == pytest.approx([0.0, 0.0, 0.1, 0.2, 0.3, 0.4])
-    assert seam.position == pytest.approx(0.25 / 2), "a quarter of the way to the rate of 1"
+    assert executed[:5, 1] == pytest.approx([0.0, 0.0, 0.2, 0.4, 0.4])
+    assert seam.position == pytest.approx(0.1)
+    assert executed[2:8, 0] == pytest.approx([0.2, 0.4, 0.6, 0.8, 0.8, 0.4])
     assert executed[:, 0].sum() == pytest.approx(40 * 0.4)
-    assert executed[-1, 0] == pytest.approx(0.4)
+
+
+def test_a_small_step_is_taken_at_once():
+    blender = rates_blender(0.0, takeover=0.1)
+    blender.blend(chunk(0, np.zeros((40, 2))), 0)
+    blender.blend(chunk(0, np.full((40, 2), 0.15)), 20 * MS)
+    assert blender.current.actions[2:] == pytest.approx(0.15)
 
 
 def test_a_slow_arm_catches_up_at_its_pace():
