@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -26,6 +27,9 @@ from sensor_msgs.msg import CameraInfo, Image
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.ros.messages import fill_image, set_stamp
 from tinyvla_ros.nodes.shared.runner import SENSOR_QOS
+
+# Time for discovery, s. Images never reach a subscriber whose QoS does not fit, or one that died.
+UNREACHED_S = 2.0
 
 
 class CameraPublisher:
@@ -38,6 +42,7 @@ class CameraPublisher:
         self._infos = {n: node.create_publisher(CameraInfo, f"camera/{n}/camera_info", SENSOR_QOS)
                        for n in config.cameras}
         self._info_messages = {n: _camera_info(config, n) for n in config.cameras}
+        self._reached_since: float | None = None
 
     @property
     def cameras(self) -> list[str]:
@@ -50,10 +55,15 @@ class CameraPublisher:
         return [p.topic_name for p in (*self._images.values(), *self._infos.values())]
 
     def is_discovered(self) -> bool:
-        """Return whether a camera has a subscriber, and images reach every one there is."""
+        """Return whether a camera has a subscriber, and images reach all that they can."""
         numbers = [(p.get_subscription_count(), self._node.count_subscribers(p.topic_name))
                    for p in self._images.values()]
-        return any(reached for reached, _ in numbers) and all(r >= n for r, n in numbers)
+        if not any(reached for reached, _ in numbers):
+            self._reached_since = None
+            return False
+        self._reached_since = self._reached_since or time.monotonic()
+        return all(reached >= number for reached, number in numbers) or \
+            time.monotonic() - self._reached_since > UNREACHED_S
 
     def publish(self, name: str, stamp_ns: int, render: Callable[[str], np.ndarray]) -> None:
         """Render a camera, if it has a subscriber, and publish the image.
