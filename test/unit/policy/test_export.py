@@ -26,13 +26,16 @@ from onnx import numpy_helper
 
 from harness.compiled import TOLERANCE, compiled_copy, largest_difference
 from harness.policies import tiny_policy_config, write_random_checkpoint
-from tinyvla_ros.cli.main import run_command
+from tinyvla_ros.cli.main import main, run_command
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import default_checkpoint
 from tinyvla_ros.policy.backends.compiled_file import CompiledFile
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.export import comparison
 from tinyvla_ros.policy.policy import Policy
+
+SMALL = {"image_channels": 8, "keypoints": 4, "instruction_dim": 4, "condition_dim": 16,
+         "denoiser_channels": [8, 16, 16]}
 
 
 def agree(checkpoint: Path, instruction: str = "") -> float:
@@ -52,8 +55,7 @@ def test_a_shipped_checkpoint_compiled_acts_as_in_torch(name, tmp_path):
 
 @pytest.mark.parametrize("changes", [
     {"diffusion": {"prediction": "epsilon", "sample_steps": 2}},
-    {"model": {"image_channels": 8, "keypoints": 4, "instruction_dim": 4, "condition_dim": 16,
-               "denoiser_channels": [8, 16, 16], "committed_rows": 8}}],
+    {"model": SMALL | {"committed_rows": 8}}],
     ids=["epsilon", "committed rows"])
 def test_every_way_of_sampling_is_compiled(changes, tmp_path):
     write_random_checkpoint(tmp_path / "c", tiny_policy_config(**changes))
@@ -78,6 +80,31 @@ def test_a_policy_of_lerobot_is_compiled(tmp_path):
     path = import_case(tmp_path, CASES["buffers"])
     assert run_command(["export", str(path)]) == 0
     assert agree(path) < TOLERANCE
+
+
+@pytest.mark.slow
+def test_a_pretrained_vision_encoder_is_compiled_too(tmp_path):
+    pytest.importorskip("transformers")
+    from harness.small_models import write_vision_model
+
+    model = write_vision_model(tmp_path / "siglip")
+    write_random_checkpoint(tmp_path / "c", tiny_policy_config(model=SMALL | {
+        "encoder": {"kind": "vision", "model": str(model), "image_size": 32}}))
+    assert agree(compiled_copy(tmp_path / "c", tmp_path)) < TOLERANCE
+
+
+def test_a_language_model_is_refused_by_name(tmp_path, capsys):
+    pytest.importorskip("transformers")
+    from harness.small_models import write_vlm
+
+    model = write_vlm(tmp_path / "vlm")
+    write_random_checkpoint(tmp_path / "c", tiny_policy_config(
+        instructions=["go", "stay"], language={"kind": "tokens"},
+        model=SMALL | {"encoder": {"kind": "vlm", "model": str(model), "image_size": 32}}))
+    assert main(["export", str(tmp_path / "c")]) == 2
+    assert "encoder vlm" in (error := capsys.readouterr().err)
+    assert "torch" in error
+    assert not (tmp_path / "c" / "policy.onnx").exists()
 
 
 def test_steps_and_file_are_as_asked(tiny_checkpoint, tmp_path, capsys):
