@@ -59,6 +59,9 @@ from tinyvla_ros.core.types import ActionChunk, Prefix
 # Temporal ensembling: weight exp(-ENSEMBLE_DECAY * i), i = 0 for the oldest chunk.
 ENSEMBLE_DECAY = 0.01
 
+# So many rows' worth of an increment of 1 are made up for.
+NOTHING_LEFT = 1e-4
+
 ChunkBlending = Literal["auto", "replace", "ensemble", "rtc", "committed"]
 
 
@@ -163,22 +166,25 @@ class ChunkBlender:
         first = min(new.index_at(now_ns), len(new.actions))
         if first <= 0:
             return new
-        done, known = resample(old, new.stamp_ns, first)
-        actions = new.actions.copy()
-        actions[:first][known] = done[known]
-        left = (new.actions[:first] - actions[:first]).sum(0, np.float64) * self._rates
+        before, known = resample(old, new.stamp_ns, len(new.actions))
+        actions, wanted = new.actions.copy(), new.actions.astype(np.float64)
+        actions[:first][known[:first]] = before[:first][known[:first]]
+        left = (wanted[:first] - actions[:first]).sum(0) * self._rates
         low, high = (np.where(self._rates, limit * pace, 0.0) for limit in self._fastest)
-        before, known = resample(old, new.stamp_ns, len(actions))
+        # Within those rates, unless the chunk itself is beyond them.
+        slower, faster = np.minimum(low - wanted, 0.0), np.maximum(high - wanted, 0.0)
+        farthest = (np.arange(len(wanted)) - first + 1)[:, None] * self._takeover * self._ranges
+        farthest[~known] = np.inf
+        before[~known] = 0.0
+        is_far = (np.abs(wanted - before) > farthest).any(1)
+        last_far = int(np.flatnonzero(is_far)[-1]) if is_far.any() else first - 1
         for i in range(first, len(actions)):
-            row = new.actions[i].astype(np.float64)
-            # Within those rates, unless the chunk itself is beyond them.
-            value = row + np.clip(self._catch_up * left, np.minimum(low - row, 0.0),
-                                  np.maximum(high - row, 0.0)) * self._rates
-            if known[i]:
-                farthest = (i - first + 1) * self._takeover * self._ranges
-                value = before[i] + np.clip(value - before[i], -farthest, farthest)
-            actions[i] = value
-            left -= (value - row) * self._rates
+            if i > last_far and self._catch_up * np.abs(left).max() < NOTHING_LEFT:
+                break
+            more = np.clip(self._catch_up * left, slower[i], faster[i]) * self._rates
+            actions[i] = before[i] + np.clip(wanted[i] + more - before[i], -farthest[i],
+                                             farthest[i])
+            left -= (actions[i] - wanted[i]) * self._rates
         return replace(new, actions=actions)
 
     def _ensemble(self, chunk: ActionChunk) -> ActionChunk:
