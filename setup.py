@@ -13,13 +13,19 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""ament_python package; also installable with pip on a machine without ROS."""
+"""ament_python package; also installable with pip on a machine without ROS.
 
+The requirements are ranges: from the oldest version that the tests passed with to the next that
+may break something. The versions that `make setup` installs are in requirements*.txt.
+"""
+
+import re
 import runpy
 from pathlib import Path
 
 from setuptools import find_packages, setup
 from setuptools.command.develop import develop
+from setuptools.command.install_scripts import install_scripts
 
 # Of setuptools, which provides it under this name since Python 3.12.
 from distutils.command.build_scripts import build_scripts  # isort: skip
@@ -45,10 +51,41 @@ def node_python() -> str:
     """
     finder = Path(__file__).resolve().parent / "launch" / "environment_python.py"
     try:
-        python = runpy.run_path(str(finder))["find_python"](("pydantic", "torch"))
+        python = runpy.run_path(str(finder))["find_python"](("pydantic", "onnxruntime"))
     except RuntimeError:
         python = ""
     return python if python and " " not in python and len(python) < 120 else "/usr/bin/env python3"
+
+
+# What a robot needs: policy_node with a compiled checkpoint, the recorder, `tinyvla robot check`,
+# `dry-run`, `bag info`, `bag recover` and `bag replay`. A ROS installation has its own numpy.
+RUNTIME = ["numpy>=1.26.4,<2.5", "opencv-python-headless>=4.11.0.86,<5.1", "pydantic>=2.14.3,<3",
+           "pyyaml>=6.0.3,<7", "safetensors>=0.8,<0.9", "onnxruntime>=1.23.2,<1.33",
+           "mcap>=1.6,<2", "rosbags>=0.11.9,<0.12", "tabulate>=0.10,<0.11", "setuptools"]
+TQDM = "tqdm>=4.70.1,<5"
+TORCH = ["torch>=2.13,<2.14", "diffusers>=0.39,<0.40"]
+# Reports and datasets of recorded episodes.
+DATA = ["av>=17.1,<18", "pyarrow>=25.0.1,<26", "jinja2>=3.1.6,<4", TQDM]
+EXTRAS = {
+    "ros": ["ros-jazzy-rclpy>=7.1.6,<7.2", "ros-jazzy-rmw-fastrtps-cpp>=8.4.3,<8.5",
+            "ros-jazzy-common-interfaces>=5.3.6,<5.4"],
+    "data": DATA,
+    "torch": TORCH,
+    # Neither has packages for Python 3.14.
+    "sim": [*(f'{package}; python_version < "3.14"' for package in (
+        "metaworld>=3.1.1,<3.2", "mujoco>=3.3,<3.4", "gymnasium>=1.4,<1.5")), TQDM],
+    "train": [*TORCH, *DATA, "tensorboard>=2.21,<2.22", "matplotlib>=3.10.9,<4",
+              "scipy>=1.15.3,<2", "onnx>=1.23.2,<1.24", "onnxscript>=0.7.2,<0.8"],
+    "vlm": [*TORCH, "transformers>=5.20.2,<6", "peft>=0.21.2,<0.22",
+            "sentence-transformers>=6.2,<7"],
+    # colcon test looks here for pytest.
+    "test": ["pytest>=9.2,<10", "pytest-randomly>=5,<6", "pytest-timeout>=2.4,<3",
+             "pytest-xdist>=3.8,<4", "hypothesis>=6.168.5,<7", "selenium>=4.51,<5",
+             "ruff>=0.17.6,<0.18", "import-linter>=2.15,<3"],
+}
+# Without the wheels of ROS, which a ROS installation must not meet.
+EXTRAS["all"] = list(dict.fromkeys(package for extra, packages in EXTRAS.items()
+                                   if extra != "ros" for package in packages))
 
 
 class BuildScripts(build_scripts):
@@ -59,11 +96,26 @@ class BuildScripts(build_scripts):
         self.executable = node_python()
 
 
+def without_requires(script: str) -> str:
+    """Return an executable that checks no requirements when something imports pkg_resources.
+
+    Packages of a ROS installation have other names, for example python3-opencv.
+    """
+    return re.sub(r"^__requires__ = .*\n", "", script, flags=re.MULTILINE)
+
+
+class InstallScripts(install_scripts):
+    """Executables that run beside the packages of a ROS installation; for ``colcon build``."""
+
+    def write_script(self, script_name, contents, mode="t", *rest):
+        super().write_script(script_name, without_requires(contents), mode, *rest)
+
+
 class Develop(develop):
     """The same for ``colcon build --symlink-install``."""
 
     def write_script(self, script_name, contents, mode="t", *rest):
-        code = contents.partition("\n")[2]
+        code = without_requires(contents).partition("\n")[2]
         super().write_script(script_name, f"#!{node_python()}\n{code}", mode, *rest)
 
 
@@ -80,11 +132,10 @@ setup(
     python_requires=">=3.10",
     # MuJoCo and MetaWorld, and so the simulation, end at 3.13; everything else works on 3.14.
     classifiers=[f"Programming Language :: Python :: 3.{minor}" for minor in range(10, 15)],
-    install_requires=["setuptools"],
-    # colcon test looks here for pytest; versions are in requirements-dev.txt.
-    extras_require={"test": ["pytest", "pytest-randomly", "pytest-timeout", "pytest-xdist",
-                             "hypothesis", "selenium"]},
-    cmdclass={"build_scripts": BuildScripts, "develop": Develop},
+    install_requires=RUNTIME,
+    extras_require=EXTRAS,
+    cmdclass={"build_scripts": BuildScripts, "develop": Develop,
+              "install_scripts": InstallScripts},
     zip_safe=False,
     author="tinyvla_ros maintainers",
     maintainer="tinyvla_ros maintainers",

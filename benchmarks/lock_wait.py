@@ -31,6 +31,7 @@ import threading
 import time
 from pathlib import Path
 
+import _harness  # noqa: F401
 import cv2
 import numpy as np
 import rclpy
@@ -42,11 +43,12 @@ from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
+from harness.random_network import write_random_network
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.configuration import parse
 from tinyvla_ros.core.resources import use_middleware_profile
 from tinyvla_ros.core.ros.messages import set_stamp
-from tinyvla_ros.dry_run.untrained import INSTRUCTION, write_untrained_checkpoint
+from tinyvla_ros.dry_run.untrained import INSTRUCTION
 from tinyvla_ros.nodes import policy_node
 from tinyvla_ros.nodes.policy_inputs import PolicyInputs
 from tinyvla_ros.nodes.shared.runner import LATCHED
@@ -122,7 +124,7 @@ def run_node(place: Path, seconds: float) -> int:
     """Run a policy node; return how many chunks it inferred."""
     robot, checkpoint = place / "robot.yaml", place / "checkpoint"
     robot.write_text(yaml.safe_dump(CONTRACT, sort_keys=False))
-    write_untrained_checkpoint(parse(RobotContract, CONTRACT, "benchmark"), checkpoint)
+    write_random_network(parse(RobotContract, CONTRACT, "benchmark"), checkpoint)
     policy_node.PolicyInputs = _MeasuredInputs
     rclpy.init(args=["--ros-args", "-p", f"robot:={robot}", "-p", f"checkpoint:={checkpoint}",
                      "-p", "enabled:=true"], signal_handler_options=SignalHandlerOptions.NO)

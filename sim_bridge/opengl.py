@@ -18,14 +18,13 @@
 from __future__ import annotations
 
 import ctypes.util
-import importlib.util
 import os
-import platform
 import subprocess
 import sys
 from typing import NamedTuple
 
 from tinyvla_ros.core.errors import InputError, unknown
+from tinyvla_ros.core.extras import require
 
 
 class _Library(NamedTuple):
@@ -44,7 +43,6 @@ _HEADLESS = {
 # Other values that MuJoCo takes on Linux: it opens a window, or draws nothing at all.
 _WINDOW = ("glfw", "glx", "on", "enable", "enabled", "true", "1")
 _OFF = ("off", "disable", "disabled", "false", "0")
-_SIMULATOR = {"mujoco": "MuJoCo", "metaworld": "MetaWorld", "gymnasium": "Gymnasium"}
 _TRIAL = ("import mujoco; "
           "mujoco.Renderer(mujoco.MjModel.from_xml_string('<mujoco/>'), 16, 16)")
 _TRIAL_SECONDS = 120
@@ -60,7 +58,7 @@ def choose_opengl() -> str:
         InputError: the simulator is not installed, the machine has neither EGL nor OSMesa, or
             ``MUJOCO_GL`` names what cannot draw here.
     """
-    _require_simulator()
+    require("The simulation", "sim")
     chosen = os.environ.get("MUJOCO_GL", "").strip().lower()
     if chosen in _OFF:
         raise InputError(f"MUJOCO_GL={chosen} turns drawing off, and the cameras of the simulated "
@@ -129,18 +127,6 @@ def advice(name: str) -> str:
     if name == "egl" and device is not None:
         return f"MUJOCO_EGL_DEVICE_ID is {device}; unset it, or give the number of a GPU"
     return _packages(name)
-
-
-def _require_simulator() -> None:
-    missing = [title for module, title in _SIMULATOR.items()
-               if importlib.util.find_spec(module) is None]
-    if not missing:
-        return
-    here = platform.python_version()
-    way_out = "run 'make setup'" if sys.version_info < (3, 14) else \
-        "they have no packages for it, so use Python 3.10 to 3.13: make setup PYTHON=python3.13"
-    raise InputError(f"The simulation needs {' and '.join(missing)}, not installed in this Python "
-                     f"{here}; {way_out}.")
 
 
 def _missing(name: str) -> str:

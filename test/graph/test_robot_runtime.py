@@ -23,7 +23,6 @@ import sys
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.resources import share_directory
 from tinyvla_ros.dry_run.untrained import write_untrained_checkpoint
-from tinyvla_ros.policy.export.exporter import export_checkpoint
 
 NOT_ON_A_ROBOT = {
     "torch", "diffusers", "transformers", "mujoco", "metaworld", "gymnasium", "scipy",
@@ -49,7 +48,6 @@ print(*sorted({name.split(".")[0] for name in sys.modules}))
 def test_the_nodes_of_a_robot_import_nothing_heavy(tmp_path):
     robot, checkpoint = share_directory() / "config" / "robots" / "ur5e.yaml", tmp_path / "c"
     write_untrained_checkpoint(RobotContract.load(robot), checkpoint)
-    export_checkpoint(checkpoint)
     parameters = {"policy_node:robot": robot, "policy_node:checkpoint": checkpoint,
                   "dry_run_arm_node:robot": robot, "dry_run_arm_node:checkpoint": checkpoint,
                   "episode_recorder_node:checkpoint": checkpoint,

@@ -42,16 +42,13 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from harness.random_network import write_random_network
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.configuration import parse
 from tinyvla_ros.core.resources import default_checkpoint, use_middleware_profile
 from tinyvla_ros.core.ros.messages import fill_image, set_stamp, time_to_ns
 from tinyvla_ros.dry_run.trajectory import Refused, TrajectoryFollower
-from tinyvla_ros.dry_run.untrained import (
-    INSTRUCTION,
-    untrained_config,
-    write_untrained_checkpoint,
-)
+from tinyvla_ros.dry_run.untrained import INSTRUCTION, untrained_config
 from tinyvla_ros.nodes.shared.runner import LATCHED
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.start.graph import NodeDescription
@@ -134,8 +131,8 @@ class Rig:
         self._robot.write_text(yaml.safe_dump(contract, sort_keys=False))
         self.contract = parse(RobotContract, contract, "rig")
         if not self._checkpoint.exists():
-            write_untrained_checkpoint(self.contract, self._checkpoint,
-                                       _full_size(self.contract) if full_size else None)
+            write_random_network(self.contract, self._checkpoint,
+                                 _full_size(self.contract) if full_size else None)
             if compiled:
                 _compile(self._checkpoint)
         self._parameters = parameters

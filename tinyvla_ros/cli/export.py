@@ -50,13 +50,9 @@ class CompileOptions(Config):
 
 def export(options: CompileOptions) -> int:
     """Export a checkpoint and print how far the result is from torch."""
-    cases = _recorded(options) if options.observations else ()
-    try:
-        from tinyvla_ros.policy.export.exporter import export_checkpoint
-    except ModuleNotFoundError as err:
-        raise InputError(f"An export needs {err.name}, which is not installed; type: pip install "
-                         f"{err.name}.") from None
+    from tinyvla_ros.policy.export.exporter import export_checkpoint
 
+    cases = _recorded(options) if options.observations else ()
     exported = export_checkpoint(options.checkpoint, options.sample_steps, options.out, cases)
     comparison = exported.comparison
     print(f"{exported.path}: {exported.sample_steps} sampling steps, "

@@ -27,6 +27,7 @@ from typing import get_type_hints
 from tinyvla_ros import __version__
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.extras import require
 from tinyvla_ros.core.options import add_options, read_options
 from tinyvla_ros.core.output import not_encodable, print_any_text
 
@@ -34,6 +35,15 @@ _GROUPS = {"robot": "Check robot contracts.", "data": "Check datasets.",
            "bag": "Inspect, replay and export recorded episodes."}
 
 # Name -> where its function is, below tinyvla_ros.cli, and what it does.
+# Command -> extras of the package that it needs, beyond a robot's runtime. That of ROS is checked
+# by those who start nodes.
+EXTRAS = {
+    "import": ["train"], "export": ["train"], "train": ["train"], "diagnose": ["train"],
+    "bag report": ["data"], "bag export": ["data"], "data check": ["data"],
+    "sim-eval": ["sim"], "evaluate": ["sim"], "collect": ["sim", "data"],
+    "ablate": ["sim", "train"], "loss-vs-success": ["sim", "train"],
+    "latency-vs-success": ["sim", "train"], "language-vs-success": ["sim", "train"],
+}
 COMMANDS = {
     "sim-eval": ("simulation:sim_eval",
                  "Evaluate a checkpoint in MetaWorld over real ROS 2 topics."),
@@ -95,7 +105,9 @@ def run_command(args: list[str] | None = None) -> int:
     """
     namespace = _parser().parse_args(args)
     function, model = load_command(namespace.command_name)
-    return function(read_options(model, namespace)) or 0
+    options = read_options(model, namespace)
+    require(f"tinyvla {namespace.command_name}", *EXTRAS.get(namespace.command_name, []))
+    return function(options) or 0
 
 
 def _check_directory() -> None:

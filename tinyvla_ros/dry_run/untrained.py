@@ -23,13 +23,21 @@ from pathlib import Path
 
 import numpy as np
 import safetensors
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from tinyvla_ros.arm.contract import Channel, RobotContract
 from tinyvla_ros.arm.observation.assembler import EE_STATE
 from tinyvla_ros.core.errors import CheckpointError, InputError
-from tinyvla_ros.core.files import NORMALIZER
+from tinyvla_ros.core.files import (
+    COMPILED,
+    CONFIG,
+    NORMALIZER,
+    WEIGHTS,
+    checkpoint_digest,
+    write_json,
+)
 from tinyvla_ros.dry_run.arm import rest_value
+from tinyvla_ros.dry_run.noise_policy import write_noise_policy
 from tinyvla_ros.policy.config import PolicyConfig
 
 INSTRUCTION = "dry run"
@@ -67,41 +75,39 @@ def start_state(contract: RobotContract, config: PolicyConfig,
     return start
 
 
-def write_untrained_checkpoint(contract: RobotContract, directory: str | Path,
-                               config: PolicyConfig | None = None) -> None:
-    """Write a small random network that fits a robot and hardly moves it.
+def write_untrained_checkpoint(contract: RobotContract, directory: Path) -> None:
+    """Write a compiled policy that fits a robot and hardly moves it.
 
-    Its actions lie around the middle of each range (around zero for velocities and increments),
-    so close to it that no sample violates a limit of the contract.
-
-    ``config`` defaults to ``untrained_config``; the directory is created if needed.
+    It is a ``policy.onnx`` of random actions, see ``action_range``, and is made without torch.
+    Its weights are empty, so backend torch cannot run it. The directory is created if needed.
 
     Raises:
-        InputError: the contract names no state, or torch is not installed.
+        InputError: the contract names no state.
     """
-    try:
-        import diffusers  # noqa: F401
-        import torch
-    except ModuleNotFoundError as err:
-        raise InputError(f"An untrained checkpoint is made with {err.name}, which is not "
-                         "installed; give --checkpoint DIR, or type: pip install torch diffusers."
-                         ) from None
+    config = untrained_config(contract)
+    low, high = action_range(contract)
+    state = np.array(list(start_state(contract, config, Path("nowhere")).values()), np.float32)
+    directory.mkdir(parents=True, exist_ok=True)
+    save_file({}, directory / WEIGHTS)
+    save_file({"state_mean": state, "state_std": np.ones_like(state), "action_low": low,
+               "action_high": high}, directory / NORMALIZER)
+    write_json(directory / CONFIG, config.model_dump(mode="json"))
+    write_noise_policy(directory / COMPILED, config, checkpoint_digest(directory),
+                       (low + high) / 2, (high - low) / 2)
 
-    from tinyvla_ros.policy.checkpoint import save_checkpoint
-    from tinyvla_ros.policy.model import PolicyNetwork
-    from tinyvla_ros.policy.normalizer import Normalizer
 
-    config = config or untrained_config(contract)
+def action_range(contract: RobotContract) -> tuple[np.ndarray, np.ndarray]:
+    """Return what random actions may lie between without violating a limit of the contract.
+
+    It is around the middle of each channel's range (around zero for velocities and increments).
+
+    Returns:
+        Lowest and highest action, (channels,) float32.
+    """
     channels = contract.actions.values()
     middle = np.array([rest_value(c) for c in channels], np.float32)
     reach = np.array([_reach(c) for c in channels], np.float32)
-    state = torch.tensor(list(start_state(contract, config, Path("nowhere")).values()))
-    normalizer = Normalizer(state, torch.ones_like(state), torch.from_numpy(middle - reach),
-                            torch.from_numpy(middle + reach))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = PolicyNetwork(config)
-    save_checkpoint(directory, config, network.state_dict(), normalizer, {})
+    return middle - reach, middle + reach
 
 
 def untrained_config(contract: RobotContract) -> PolicyConfig:
@@ -138,7 +144,7 @@ def temporary_checkpoint(contract: RobotContract) -> Path:
     """Write an untrained checkpoint to a directory that lasts as long as this process."""
     directory = tempfile.TemporaryDirectory(prefix="tinyvla-dry-run-")
     atexit.register(directory.cleanup)
-    write_untrained_checkpoint(contract, directory.name)
+    write_untrained_checkpoint(contract, Path(directory.name))
     return Path(directory.name)
 
 

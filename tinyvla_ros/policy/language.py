@@ -25,6 +25,7 @@ from functools import lru_cache
 import numpy as np
 
 from tinyvla_ros.core.errors import InputError, UnknownInstructionError
+from tinyvla_ros.core.extras import require
 from tinyvla_ros.policy.language_config import HashedWords, LanguageConfig, SentenceEmbedding, fold
 
 # Carry no task, and would make all sentences alike.
@@ -104,12 +105,10 @@ def _hashed(text: str, dim: int) -> np.ndarray:
 @lru_cache(maxsize=2)
 def _sentence_encoder(model: str, download: bool):
     """Load a sentence encoder, safetensors only, no code of its own."""
-    try:
-        from sentence_transformers import SentenceTransformer
-    except ImportError:
-        raise InputError(f"The instruction needs the sentence encoder {model}, and "
-                         "sentence-transformers is not installed; type: pip install -r "
-                         "requirements-vlm.txt, or use one of the known instructions.") from None
+    require(f"The sentence encoder {model}, which reads new words,", "vlm",
+            instead="use one of the known instructions")
+    from sentence_transformers import SentenceTransformer
+
     from tinyvla_ros.policy.pretrained import local_copy
 
     place = local_copy(model, "sentence encoder", ("config.json", "tokenizer*"), download)

@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.extras import require
 from tinyvla_ros.policy.language import embed
 from tinyvla_ros.policy.language_config import HashedWords, TokenizedWords, fold
 
@@ -65,12 +66,10 @@ def most_like(text: str, known: Sequence[str]) -> str:
 
 @lru_cache(maxsize=2)
 def _tokenizer(path: Path):
-    try:
-        from transformers import AutoTokenizer
-    except ImportError:
-        raise InputError(f"New words need the tokenizer of {path}, and transformers is not "
-                         "installed; type: pip install -r requirements-vlm.txt, or use one of the "
-                         "known instructions.") from None
+    require(f"The tokenizer {path}, which reads new words,", "vlm",
+            instead="use one of the known instructions")
+    from transformers import AutoTokenizer
+
     try:
         return AutoTokenizer.from_pretrained(path, trust_remote_code=False,
                                              local_files_only=True)

@@ -25,6 +25,7 @@ import sys
 from pathlib import Path
 
 from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.extras import require
 from tinyvla_ros.core.output import print_any_text
 from tinyvla_ros.core.resources import use_middleware_profile
 from tinyvla_ros.start.ros_environment import check_ros_environment
@@ -38,6 +39,8 @@ PACKAGES = {
     "dry_run_arm_node": "tinyvla_ros.nodes",
     "dry_run_report_node": "tinyvla_ros.nodes",
 }
+# Name of the executable -> extras of the package that it needs beside ROS.
+EXTRAS = {"sim_bridge_node": ["sim"]}
 # Environment variable with the process id of what started the node, and ends it by ending itself.
 PARENT = "TINYVLA_PARENT"
 _PR_SET_PDEATHSIG = 1
@@ -59,8 +62,9 @@ def run(name: str) -> int:
     _end_with_parent()
     try:
         use_middleware_profile()
+        require(name, "ros", *EXTRAS.get(name, []))
         check_ros_environment()  # rclpy ends the process when it is imported without a middleware
-        module = importlib.import_module(f"{PACKAGES[name]}.{name}")  # may lack the simulator
+        module = importlib.import_module(f"{PACKAGES[name]}.{name}")
     except InputError as err:
         print(f"error: {err}", file=sys.stderr, flush=True)
         return 2

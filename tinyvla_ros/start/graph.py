@@ -32,6 +32,7 @@ from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
 from tinyvla_ros.arm.pace import PaceOption
 from tinyvla_ros.core.configuration import Config
+from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import check_output_directory
 from tinyvla_ros.core.options import Flag
 from tinyvla_ros.core.resources import default_checkpoint, default_robot, share_directory
@@ -298,13 +299,18 @@ def dry_run_graph(options: DryRunOptions) -> list[NodeDescription]:
 
     Raises:
         InputError: contract or checkpoint cannot be read or do not fit each other, the contract
-            has an output that no arm has, or the instruction is unknown.
+            has an output that no arm has, the instruction is unknown,
+            or backend or device need a trained policy.
     """
     from tinyvla_ros.dry_run.arm import DryRunArm
     from tinyvla_ros.dry_run.untrained import start_state, temporary_checkpoint
 
     robot = options.robot or str(share_directory() / "config" / "robots" / "ur5e.yaml")
     contract = RobotContract.load(robot)
+    if not options.checkpoint and (options.backend == "torch" or options.device != "cpu"):
+        raise InputError(f"Backend {options.backend} on device {options.device} needs a trained "
+                         "policy: the untrained one has no weights for torch; give a checkpoint, "
+                         "or leave backend and device out.")
     checkpoint = options.checkpoint or str(temporary_checkpoint(contract))
     [policy] = policy_graph(PolicyOptions(
         robot=robot, checkpoint=checkpoint, enabled=True,

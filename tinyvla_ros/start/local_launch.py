@@ -26,6 +26,7 @@ import time
 from collections.abc import Sequence
 
 from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.extras import require
 from tinyvla_ros.start.executables import PARENT
 from tinyvla_ros.start.graph import NodeDescription
 from tinyvla_ros.start.ros_environment import check_ros_environment
@@ -43,7 +44,7 @@ def run_graph(nodes: Sequence[NodeDescription]) -> int:
         printed.
 
     Raises:
-        InputError: rclpy cannot be imported.
+        InputError: rclpy is not installed or cannot be imported.
     """
     require_rclpy()
     environment = dict(os.environ)
@@ -77,11 +78,12 @@ def run_graph(nodes: Sequence[NodeDescription]) -> int:
 def require_rclpy() -> None:
     """Raise ``InputError`` if rclpy cannot be imported, or an environment variable stops ROS."""
     check_ros_environment()
+    require("A graph of nodes", "ros")
     try:
         import rclpy  # noqa: F401
     except ImportError as err:
         raise InputError(f"rclpy cannot be imported ({err}); run 'make setup', or source a ROS 2 "
-                         "Jazzy installation.") from None
+                         "installation for this Python.") from None
 
 
 def node_command(node: NodeDescription) -> list[str]:

@@ -18,8 +18,9 @@
 from __future__ import annotations
 
 import logging
-from importlib import metadata, util
+from importlib import metadata
 
+from tinyvla_ros.core import extras
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import COMPILED
 from tinyvla_ros.policy.backends.backend import (
@@ -112,22 +113,24 @@ def installed_version(name: str) -> str:
                 continue
         return "of unknown version"
     others = [n for n in ("onnxruntime", "openvino", "torch") if is_installed(n)]
-    instead = f", or use backend {' or '.join(others)}" if others else ""
-    needed = " and ".join(MODULES[name])
-    wanted = "torch diffusers" if name == "torch" else PACKAGES[name][0]
-    raise InputError(f"Backend {name} needs {needed}, and not all of that is installed; type: "
-                     f"pip install {wanted}{instead}.")
+    instead = f"use backend {' or '.join(others)}" if others else ""
+    if name == "torch":
+        extras.require("Backend torch", "torch", instead=instead)
+    raise InputError(f"Backend {name} needs {MODULES[name][0]}, which is not installed; type: "
+                     f"pip install {PACKAGES[name][0]}{instead and ', or '}{instead}.")
 
 
 def is_installed(name: str) -> bool:
     """Whether what a backend imports is installed."""
-    return all(util.find_spec(module) is not None for module in MODULES[name])
+    return all(map(extras.is_installed, MODULES[name]))
 
 
 def _automatic(checkpoint: SavedCheckpoint, index: int | None, sample_steps: int | None) -> str:
     """Return the name of the backend that ``auto`` stands for."""
     is_loaded = hasattr(checkpoint, "network")
-    if is_loaded or index is not None or not (checkpoint.path / COMPILED).is_file():
+    if is_loaded or index is not None:
+        return "torch"
+    if is_installed("torch") and not (checkpoint.path / COMPILED).is_file():
         return "torch"
     try:
         installed_version("onnxruntime")

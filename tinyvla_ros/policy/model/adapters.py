@@ -27,6 +27,7 @@ from torch import nn
 
 from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import CheckpointError, InputError
+from tinyvla_ros.core.extras import require
 from tinyvla_ros.core.files import ADAPTER, replace_file, write_json
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.model_config import PretrainedConfig
@@ -49,11 +50,9 @@ def adapter_config(encoder: PretrainedConfig):
     Raises:
         InputError: peft is not installed.
     """
-    try:
-        from peft import LoraConfig
-    except ImportError:
-        raise InputError(f"The adapters of {encoder.model} need peft, which is not installed; "
-                         "type: pip install -r requirements-vlm.txt.") from None
+    require(f"The checkpoint with adapters of {encoder.model}", "vlm")
+    from peft import LoraConfig
+
     lora, part = encoder.lora, ""
     if encoder.kind == "vlm" and not encoder.train_vision:
         part = rf"({LANGUAGE})\.(.*\.)?"

@@ -26,11 +26,11 @@ from torch import nn
 
 from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import CheckpointError, InputError
+from tinyvla_ros.core.extras import require
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.model_config import PretrainedConfig, needs_base
 from tinyvla_ros.policy.pretrained import BaseModelSource, fingerprint
 
-INSTALL = "type: pip install -r requirements-vlm.txt"
 # Weights that many checkpoints leave out, and no feature depends on.
 OPTIONAL = ("pooler", "head.")
 
@@ -104,11 +104,9 @@ def load_transformers(settings: PretrainedConfig, path: Path, weights: bool) -> 
 
 def import_transformers(model: str):
     """Import transformers, or raise ``InputError``."""
-    try:
-        import transformers
-    except ImportError:
-        raise InputError(f"The model {model} needs transformers, which is not installed; "
-                         f"{INSTALL}.") from None
+    require(f"The model {model}", "vlm")
+    import transformers
+
     return transformers
 
 
