@@ -32,7 +32,7 @@ from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from tinyvla_ros.core.types import ActionChunk
 
@@ -45,7 +45,16 @@ MOST_ROWS = 4.5
 # It returns to a faster one where that leaves this margin.
 MARGIN = 0.8
 
-PaceSetting = Literal["auto"] | Annotated[float, Field(ge=SLOWEST, le=1.0)]
+
+
+def _check_pace(pace: object) -> object:
+    is_number = isinstance(pace, int | float) and not isinstance(pace, bool)
+    if pace != "auto" and not (is_number and SLOWEST <= pace <= 1.0):
+        raise ValueError(f"give auto, or a number from {SLOWEST:g} to 1")
+    return pace
+
+
+PaceSetting = Annotated[float | Literal["auto"], BeforeValidator(_check_pace)]
 # Of commands and nodes.
 PaceOption = Annotated[float, Field(
     ge=0.0, le=1.0, description="How fast chunks are executed, see docs/arm.md: 1 as "

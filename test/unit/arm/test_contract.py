@@ -160,7 +160,9 @@ MISTAKES = [
     ("ur5e", "outputs.1.channels.gripper.scale", 0, ("scale", "0", "constant")),
     ("ur5e", "outputs.1.channels.gripper.offset", float("inf"), ("offset", "inf", "finite")),
     ("ur5e", "execution.join", "rct", (
-        "'execution.join'", "'rct'", "'replace', 'ensemble' or 'rtc'")),
+        "'execution.join'", "'rct'", "'ensemble', 'rtc' or 'committed'")),
+    ("ur5e", "execution.pace", 0.05, ("'execution.pace", "0.05", "0.1")),
+    ("ur5e", "execution.takeover", 0.0, ("'execution.takeover'", "0.0", "0")),
     ("ur5e", "execution.max_duration", 0, ("'execution.max_duration'", "0", "greater than 0")),
     ("ur5e", "execution.replan_every", 1.5, ("'execution.replan_every'", "1.5", "integer")),
     ("servo", "outputs.0.frame", GONE, ("frame", "missing")),
