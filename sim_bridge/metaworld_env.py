@@ -23,6 +23,10 @@ observation, and renders each named camera with the settings that cost least (fa
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from sim_bridge.opengl import choose_opengl
 
 choose_opengl()
@@ -47,6 +51,9 @@ from sim_bridge.simulated_robot import (  # noqa: E402
 )
 from tinyvla_ros.core.errors import InputError, unknown  # noqa: E402
 from tinyvla_ros.core.types import Observation  # noqa: E402
+
+# What MetaWorld itself keeps from step to step.
+KEPT_BY_METAWORLD = ("_prev_obs", "_last_stable_obs", "curr_path_length")
 
 
 class MetaWorldEnv(gymnasium.Env):
@@ -136,6 +143,23 @@ class MetaWorldEnv(gymnasium.Env):
         self._metaworld_observation, reward, _, truncated, info = self._env.step(
             np.clip(np.asarray(action, np.float64), -1.0, 1.0))
         return float(reward), bool(info["success"]), bool(truncated)
+
+    @contextmanager
+    def branch(self) -> Iterator[None]:
+        """Undo the control steps of a ``with`` block at its end; they do not count as steps."""
+        inner, kind = self._env, mujoco.mjtState.mjSTATE_INTEGRATION
+        state = np.empty(mujoco.mj_stateSize(inner.model, kind))
+        mujoco.mj_getState(inner.model, inner.data, state, kind)
+        kept = {name: copy.deepcopy(getattr(inner, name)) for name in KEPT_BY_METAWORLD}
+        observation, inner.curr_path_length = self._metaworld_observation, 0
+        try:
+            yield
+        finally:
+            mujoco.mj_setState(inner.model, inner.data, state, kind)
+            mujoco.mj_forward(inner.model, inner.data)
+            for name, value in kept.items():
+                setattr(inner, name, value)
+            self._metaworld_observation = observation
 
     def observe(self, stamp_ns: int, instruction: str) -> Observation:
         """Render every camera and read the state, as one ``Observation``."""

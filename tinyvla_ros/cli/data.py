@@ -41,6 +41,9 @@ class CollectArguments(Config):
     stretch: tuple[Annotated[int, Field(ge=1, le=8)], ...] = Field(
         (1,), min_length=1, description="control steps that an action takes; each demonstration "
         "draws one of them: 1 is the expert's own pace, 2 half of it")
+    plan_rows: int = Field(
+        0, ge=0, le=256, description="record with every frame so many control steps that the "
+        "expert would take undisturbed, to train chunks on; 0 for none")
     workers: int | None = Field(None, ge=1, description="processes; default: cores")
 
 
@@ -53,7 +56,7 @@ def collect(options: CollectArguments) -> int:
     collect_demonstrations(
         list(expand_tasks(options.tasks)), options.episodes, options.seed, options.out,
         options.noise, options.workers, SimulatedRobotConfig.load(scenes=options.scenes),
-        stretch=options.stretch)
+        stretch=options.stretch, plan_rows=options.plan_rows)
     print(f"demonstrations: {options.out}")
     return 0
 

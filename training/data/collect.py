@@ -21,6 +21,10 @@ bursts of noise: the data shows how to recover from states that a policy's own e
 arm will do while it computes must be trained with what an arm did. Only successful episodes are
 kept, with some settling steps past success.
 
+With ``plan_rows``, every frame also has what the expert would do from there on if nothing
+disturbed it: simulated, and undone. The actions that follow in the demonstration answer
+disturbances that no policy can foresee; a chunk learned from the plan does not (docs/training.md).
+
 A demonstration can be slower than the expert: each of its actions then takes several control
 steps, with its share of the displacement in each. Rows, frames and their times are those of a
 demonstration at full pace; only what the simulated arm does in between differs.
@@ -47,7 +51,7 @@ from sim_bridge.simulated_robot import (
 )
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.image_transform import encode_png, shrink
-from training.data.lerobot.format import EXECUTED_ACTION
+from training.data.lerobot.format import EXECUTED_ACTION, EXPERT_PLAN
 from training.data.lerobot.writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
 from training.jobs.episodes import environment
 from training.jobs.pool import Job, work_through
@@ -65,7 +69,7 @@ SEED_OFFSET = 1_000_000_000
 
 def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float = 1.0,
             workers: int | None = None, config: SimulatedRobotConfig | None = None,
-            size: int = IMAGE_SIZE, stretch: tuple[int, ...] = (1,)) -> None:
+            size: int = IMAGE_SIZE, stretch: tuple[int, ...] = (1,), plan_rows: int = 0) -> None:
     """Write successful demonstrations to a dataset; the number of processes does not matter.
 
     Args:
@@ -78,6 +82,7 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float 
         config: the simulated robot.
         size: stored images are (size, size, 3).
         stretch: control steps that an action takes; each demonstration draws one of them.
+        plan_rows: length of the expert's plan that is recorded with every frame; 0 for none.
 
     Raises:
         InputError: a task, ``episodes`` or ``seed`` is not valid, ``out`` not writable, or this
@@ -98,6 +103,9 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float 
     names = [f"{channel}.{step}" for step in range(k) for channel in ACTION_CHANNELS]
     features["action"] = {"dtype": "float32", "shape": [len(names)], "names": names}
     features[EXECUTED_ACTION] = dict(features["action"])
+    if plan_rows:
+        names = [f"{channel}.{row}" for row in range(plan_rows) for channel in ACTION_CHANNELS]
+        features[EXPERT_PLAN] = {"dtype": "float32", "shape": [len(names)], "names": names}
     writer = LeRobotDatasetWriter(out, round(1.0 / (k * CONTROL_DT)), features, "metaworld_sawyer")
     kept = dict.fromkeys(tasks, 0)
     attempts = 20 * episodes
@@ -109,7 +117,8 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float 
                 if kept[task] == episodes:
                     break
                 yield Job("demonstration", _run_job,
-                          _Demonstration(task, first + number, config, noise, size, stretch))
+                          _Demonstration(task, first + number, config, noise, size, stretch,
+                                         plan_rows))
 
     def finished(job: Job, episode: DatasetEpisode | None) -> None:
         task = job.argument.task
@@ -134,15 +143,16 @@ class _Demonstration:
     noise: float
     size: int
     stretch: tuple[int, ...]
+    plan_rows: int
 
 
 def _run_job(job: _Demonstration) -> DatasetEpisode | None:
     return demonstrate(environment(job.task, job.config), job.seed, job.noise, job.size,
-                       job.stretch)
+                       job.stretch, job.plan_rows)
 
 
 def demonstrate(env: MetaWorldEnv, seed: int, noise: float, size: int = IMAGE_SIZE,
-                stretch: tuple[int, ...] = (1,)) -> DatasetEpisode | None:
+                stretch: tuple[int, ...] = (1,), plan_rows: int = 0) -> DatasetEpisode | None:
     """Run the scripted expert once; ``None`` if it did not succeed within the horizon."""
     from metaworld.policies import ENV_POLICY_MAP
 
@@ -152,7 +162,7 @@ def demonstrate(env: MetaWorldEnv, seed: int, noise: float, size: int = IMAGE_SI
     expert = ENV_POLICY_MAP[env.task]()
     env.reset_unseen(seed)
     every = env.config.camera_every
-    scenes, states, actions, done, steps_left = [], [], [], [], None
+    scenes, states, actions, done, plans, steps_left = [], [], [], [], [], None
     for step in range(HORIZON // times):
         if step % every == 0:
             if steps_left is not None and steps_left <= 0:
@@ -164,15 +174,15 @@ def demonstrate(env: MetaWorldEnv, seed: int, noise: float, size: int = IMAGE_SI
             states.append([state[name] for name in STATE_NAMES])
             actions.append(np.zeros((every, len(ACTION_CHANNELS)), np.float32))
             done.append(actions[-1].copy())
+            if plan_rows:
+                plans.append(_plan(env, expert, plan_rows, times))
         action = np.clip(expert.get_action(env.privileged_observation), -1.0, 1.0)
         actions[-1][step % every] = action
         executed = action.copy()
         if steps_left is None:
             executed[:3] += bursts.sample()
-        executed = np.clip(executed, -1.0, 1.0)
-        done[-1][step % every] = executed
-        executed[:3] /= times
-        success = any([env.control(executed)[1] for _ in range(times)])
+        done[-1][step % every] = np.clip(executed, -1.0, 1.0)
+        success = _execute(env, done[-1][step % every], times)
         if steps_left is None and success:
             steps_left = SETTLE_STEPS
         elif steps_left is not None:
@@ -185,13 +195,33 @@ def demonstrate(env: MetaWorldEnv, seed: int, noise: float, size: int = IMAGE_SI
         for name in env.config.cameras:
             images[f"observation.images.{name}"].append(
                 shrink(env.render_camera(name), size, size))
+    arrays = {"observation.state": np.array(states, np.float32),
+              "action": np.stack(actions).reshape(len(actions), -1),
+              EXECUTED_ACTION: np.stack(done).reshape(len(done), -1)}
+    if plan_rows:
+        arrays[EXPERT_PLAN] = np.stack(plans).reshape(len(plans), -1)
     return DatasetEpisode(
         task=env.config.instruction(env.task),
         images={name: [encode_png(image) for image in stack] for name, stack in images.items()},
         image_stats={name: image_stats(np.stack(stack)) for name, stack in images.items()},
-        arrays={"observation.state": np.array(states, np.float32),
-                "action": np.stack(actions).reshape(len(actions), -1),
-                EXECUTED_ACTION: np.stack(done).reshape(len(done), -1)})
+        arrays=arrays)
+
+
+def _execute(env: MetaWorldEnv, action: np.ndarray, times: int) -> bool:
+    """Execute an action in so many control steps; return whether the task succeeded in one."""
+    part = action.astype(np.float64)
+    part[:3] /= times
+    return any([env.control(part)[1] for _ in range(times)])
+
+
+def _plan(env: MetaWorldEnv, expert, rows: int, times: int) -> np.ndarray:
+    """Return the (rows, channels) float32 actions that the expert takes undisturbed; undo them."""
+    plan = np.zeros((rows, len(ACTION_CHANNELS)), np.float32)
+    with env.branch():
+        for row in plan:
+            row[:] = np.clip(expert.get_action(env.privileged_observation), -1.0, 1.0)
+            _execute(env, row, times)
+    return plan
 
 
 class _NoiseBursts:

@@ -28,11 +28,16 @@ from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.config import ActionSpec, CameraSpec
 from training.data.checks.acceptance import check_tables
 from training.data.checks.declarations import Wanted
-from training.data.checks.names import action_columns, state_columns
+from training.data.checks.names import action_columns, plan_columns, state_columns
 from training.data.consistency import Finding
 from training.data.fingerprint import fingerprint
 from training.data.image_cache import cached_images
-from training.data.lerobot.format import EXECUTED_ACTION, camera_features, image_size
+from training.data.lerobot.format import (
+    EXECUTED_ACTION,
+    EXPERT_PLAN,
+    camera_features,
+    image_size,
+)
 from training.data.lerobot.reader import Tables, read_tables
 from training.data.stored_images import remaining_transform
 from training.data.turning import Turning, read_turning, turn_actions, turn_states
@@ -50,6 +55,9 @@ class Demonstrations:
         actions: (frames, k, channels) float32: the k control steps of each frame.
         executed: likewise, what the arm did where that was recorded beside what it should have
             done (feature ``executed_action``); else the same as ``actions``.
+        plans: (frames, horizon, channels) float32: the chunk to learn from each frame, where the
+            data have the expert's plan (feature ``expert_plan``); else None, and it is the
+            actions that follow.
         task_index: (frames,) int64.
         starts: (episodes,) int64, first frame of every episode.
         ends: (episodes,) int64, one past the last frame.
@@ -70,6 +78,7 @@ class Demonstrations:
     fingerprint: str = ""
     notes: tuple[Finding, ...] = ()
     turning: Turning = field(default_factory=Turning)
+    plans: np.ndarray | None = None
 
     def chunk(self, frame: int, horizon: int, end: int
               ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -82,8 +91,12 @@ class Demonstrations:
 
         Returns:
             (horizon, channels) actions, the last one repeated past the end of the episode;
-            (horizon, channels) executed ones likewise; and (horizon,) float32 with 0 there.
+            (horizon, channels) executed ones likewise; and (horizon,) float32 with 0 there. A
+            plan goes on past that end, and executed are its own.
         """
+        if self.plans is not None:
+            plan = self.turning.from_state(self.plans[frame][:horizon], self.states[frame])
+            return plan, plan, np.ones(horizon, np.float32)
         k, channels = self.actions.shape[1:]
         last = min(end, frame + -(-horizon // k))
         count = min((last - frame) * k, horizon)
@@ -94,6 +107,12 @@ class Demonstrations:
             self.turning.from_state(a[frame:last].reshape(-1, channels)[rows], self.states[frame])
             for a in (self.actions, self.executed))
         return actions, executed, valid
+
+    def valid_rows(self, frames: np.ndarray, horizon: int, ends: np.ndarray) -> np.ndarray:
+        """Return (n,) how many rows of the chunks of ``frames`` are valid, see ``chunk``."""
+        if self.plans is not None:
+            return np.full(len(frames), horizon)
+        return np.minimum((ends - frames) * self.actions.shape[1], horizon)
 
 
 def load_demonstrations(root: str | Path, cameras: dict[str, CameraSpec], state: tuple[str, ...],
@@ -132,6 +151,10 @@ def load_demonstrations(root: str | Path, cameras: dict[str, CameraSpec], state:
         columns = action_columns(features, action, tables.info["fps"], EXECUTED_ACTION)
         executed = turn_actions(turning, _float32(tables, EXECUTED_ACTION)[:, columns],
                                 tables.episodes.start, tables.episodes.end)
+    plans = None
+    if EXPERT_PLAN in features:
+        plans = turn_actions(turning, _float32(tables, EXPERT_PLAN)[:, plan_columns(
+            features, action)], np.arange(len(states)), np.arange(len(states)) + 1)
     views = _views(tables, cameras)
     cache = Path(cache) if cache else root.with_name(root.name + ".cache")
     identity = fingerprint(root, cache)
@@ -145,7 +168,7 @@ def load_demonstrations(root: str | Path, cameras: dict[str, CameraSpec], state:
         starts=tables.episodes.start,
         ends=tables.episodes.end, fingerprint=identity,
         notes=tuple(replace(f, text=f"{root}: {f.text}") for f in [*findings, *seen]),
-        turning=turning)
+        turning=turning, plans=plans)
 
 
 def _views(tables: Tables, cameras: dict[str, CameraSpec]) -> dict[str, tuple[str, CameraSpec]]:

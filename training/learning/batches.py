@@ -138,7 +138,7 @@ class BatchSampler(torch.utils.data.Dataset):
                                           generator=generator)]
         instruction = self._instructions(frames, rng)
         given = rng.choice(len(self._given), size=size * repeats, p=self._given)
-        rows = np.minimum((self._end_of[frames] - frames) * data.actions.shape[1], self._horizon)
+        rows = data.valid_rows(frames, self._horizon, self._end_of[frames])
         valid_total = np.maximum(np.repeat(rows, repeats) - given, 0).sum()
         each = size // self._world_size
         mine = slice(self._rank * each, (self._rank + 1) * each)

@@ -166,6 +166,39 @@ def test_what_was_executed_is_given_and_the_expert_is_learned(demonstrations):
     assert torch.allclose(known[8], batch.executed[1], atol=1e-6)
 
 
+def test_a_plan_is_what_the_expert_does_undisturbed(tmp_path):
+    """Without noise the plan is what follows; with noise it is not."""
+    calm, pushed = (load(collected(tmp_path / f"noise{noise}", noise, plan_rows=16))
+                    for noise in (0.0, 1.0))
+    for frame in range(int(calm.ends[0]) - 4):
+        plan, executed, valid = calm.chunk(frame, 16, calm.ends[0])
+        assert plan == pytest.approx(calm.actions[frame:frame + 4].reshape(16, 4), abs=1e-5)
+        assert valid.all() and np.array_equal(plan, executed)
+    following = np.stack([pushed.actions[f:f + 4].reshape(16, 4)
+                          for f in range(int(pushed.ends[0]) - 4)])
+    assert np.abs(following - pushed.plans[:len(following)]).max() > 0.05
+    # The demonstration itself is the same with and without plans.
+    plain = load(collected(tmp_path / "plain", 1.0, plan_rows=0))
+    assert plain.plans is None
+    assert np.array_equal(plain.states, pushed.states)
+    assert np.array_equal(plain.actions, pushed.actions)
+    batch = BatchSampler(concatenate([pushed], [1.0]), np.arange(1), recipe(batch_size=16))[0]
+    assert batch.valid.all()
+    with pytest.raises(InputError, match="expert_plan"):
+        load(tmp_path / "noise1.0", horizon=20)
+
+
+def collected(root, noise: float, plan_rows: int):
+    collect(["reach-v3"], 1, 3, root, noise, workers=1, size=48, plan_rows=plan_rows)
+    return root
+
+
+def load(root, horizon: int = 16):
+    r = recipe()
+    action = r.action.model_copy(update={"horizon": horizon})
+    return load_demonstrations(root, r.cameras, r.state, action)
+
+
 def test_few_sampling_steps_can_be_all_that_is_trained(demonstrations):
     r = recipe(batch_size=16, sampled_levels=True)
     r = r.model_copy(update={"diffusion": r.diffusion.model_copy(

@@ -24,7 +24,7 @@ import numpy as np
 
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.policy.config import ActionSpec
-from training.data.lerobot.format import feature_size, number_type, value_names
+from training.data.lerobot.format import EXPERT_PLAN, feature_size, number_type, value_names
 
 # 'dx.3', 'dx[3]', 'dx_step3', 'dx_t3': the action dx of control step 3.
 STEP = re.compile(r"(?P<name>.+?)(?:\.(?:step|t)?(\d+)|\[(\d+)\]|_(?:step|t)(\d+))")
@@ -79,6 +79,27 @@ def action_columns(features: dict, action: ActionSpec, fps: float, name: str = "
                          f"{1 / fps / steps:.6g} s, the configuration has {action.dt:.6g} s; make "
                          "'dt' agree, or record at the rate of the configuration.")
     return columns
+
+
+def plan_columns(features: dict, action: ActionSpec) -> np.ndarray:
+    """Return where in ``expert_plan`` the values of every row of a chunk are.
+
+    Returns:
+        (horizon, channels) int64.
+
+    Raises:
+        InputError: a channel cannot be found by name, or the plans are shorter than a chunk.
+    """
+    feature = numeric_feature(features, EXPERT_PLAN)
+    names = value_names(feature)
+    if names is None:
+        raise InputError(f"'{EXPERT_PLAN}' has no names; {NAME_THEM}.")
+    columns = _named(names, action.channels)
+    if len(columns) < action.horizon:
+        raise InputError(f"'{EXPERT_PLAN}' has {len(columns)} control steps, and action.horizon "
+                         f"is {action.horizon}; lower it, or collect with --plan-rows "
+                         f"{action.horizon}.")
+    return columns[:action.horizon]
 
 
 def left_out(features: dict, action: ActionSpec) -> list[str]:

@@ -40,6 +40,8 @@ PICTURE_CHANNELS = (1, 3, 4)
 # What the arm did where ``action`` is what it should have done. Its name does not begin with
 # "action", which other readers of the format take for something to predict.
 EXECUTED_ACTION = "executed_action"
+# What the expert would do from a frame on if nothing disturbed it, several control steps.
+EXPERT_PLAN = "expert_plan"
 INDEX_COLUMNS = ("index", "episode_index", "frame_index", "timestamp", "task_index")
 
 
