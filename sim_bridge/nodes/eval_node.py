@@ -79,8 +79,9 @@ class EvaluationParameters(RunParameters):
                                  "recorded.")
     policy_backend: str = Field("", description="What runs the network of policy_node, with its "
                                 "version, to be recorded.")
-    policy_sample_steps: int = Field(0, ge=0, description="Sampling steps of policy_node, to be "
-                                     "recorded; 0 for the checkpoint's own.")
+    policy_sample_steps: int = Field(
+        0, ge=0, le=1000, description="Sampling steps of policy_node, to be recorded; 0 for the "
+        "checkpoint's own.")
 
 
 class EvalNode(Node):

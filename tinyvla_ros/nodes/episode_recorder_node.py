@@ -85,7 +85,8 @@ class RecorderParameters(RunMember):
         "", description="What runs the policy's network, with its version; recorded with every "
         "episode, because replay needs it.")
     policy_sample_steps: Annotated[int, _DESCRIBES] = Field(
-        0, ge=0, description="Sampling steps of the policy, recorded likewise; 0 if unknown.")
+        0, ge=0, le=1000, description="Sampling steps of the policy, recorded likewise; 0 if "
+        "unknown.")
     robot: Annotated[str, _DESCRIBES] = Field(
         "", description="Robot contract; recorded with every episode.")
 

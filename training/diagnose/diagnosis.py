@@ -268,12 +268,13 @@ def _random_data(recipe: Recipe, normalizer: Normalizer, tasks: tuple[str, ...])
     camera, frames = next(iter(recipe.cameras.values())), 2 * recipe.action.horizon
     normal = torch.from_numpy(rng.normal(size=(frames, len(recipe.state))).astype(np.float32))
     uniform = rng.uniform(-1.0, 1.0, (frames, 1, len(recipe.action.channels)))
+    actions = normalizer.to_action(torch.from_numpy(uniform.astype(np.float32))).numpy()
     return Mixture(
         root=Path(), tasks=tasks,
         images=rng.integers(0, 256, (frames, len(recipe.cameras), camera.height, camera.width, 3),
                             dtype=np.uint8),
         states=(normalizer.state_mean + normalizer.state_std * normal).numpy(),
-        actions=normalizer.to_action(torch.from_numpy(uniform.astype(np.float32))).numpy(),
+        actions=actions, executed=actions,
         task_index=np.zeros(frames, np.int64), starts=np.array([0]), ends=np.array([frames]),
         group=np.zeros(frames, np.int64), group_weights=(1.0,))
 

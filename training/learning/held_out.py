@@ -93,6 +93,8 @@ class _Blind(nn.Module):
 class _Constant(nn.Module):
     """A denoiser that has learned nothing but a mean."""
 
+    committed = None  # it is given no rows
+
     def __init__(self, value: torch.Tensor):
         super().__init__()
         self.value = value
@@ -108,6 +110,8 @@ class _BlindLinear(nn.Module):
         chunks: (n, horizon, channels) normalized actions.
         diffusion: the noise schedule.
     """
+
+    committed = None
 
     def __init__(self, chunks: torch.Tensor, diffusion: DiffusionConfig):
         super().__init__()

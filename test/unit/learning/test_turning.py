@@ -114,7 +114,7 @@ def test_later_states_are_near_those_now(tmp_path):
 def test_data_without_a_note_are_as_before(tmp_path):
     data = load_mixture([(write(tmp_path / "data", note=False), 1.0)], wide_recipe())
     assert data.states[:, 0].max() > math.pi
-    actions, _ = data.chunk(30, 8, LENGTH)
+    actions = data.chunk(30, 8, LENGTH)[0]
     assert np.array_equal(actions[0], data.actions[30, 0])
     assert small_recipe().policy_config(data.tasks).continuous == {}
 

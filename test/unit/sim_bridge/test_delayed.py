@@ -45,11 +45,11 @@ def run(env, tiny_checkpoint):
     """Run the first 60 steps' worth of an episode under latency."""
     policy = Policy(tiny_checkpoint)
 
-    def run(join: str, latency_ms: int, **conditions):
+    def run(join: str, latency_ms: int, pace: float = 1.0, **conditions):
         episode = Episode(env, plan_episodes(["reach-v3"], 1, 60000)[0])
         episode.steps = 440  # the horizon is 500
         return delayed_rollout(
-            policy, episode, RealTime(join, latency_ns=latency_ms * MS, **conditions))
+            policy, episode, RealTime(join, pace, latency_ms * MS, **conditions))
     return run
 
 
@@ -71,11 +71,32 @@ def test_the_same_latency_gives_the_same_episode(run):
     assert run("rtc", 50) == run("rtc", 50)
 
 
-def test_going_on_from_the_old_chunk_makes_smaller_jumps(run):
-    jumps = {join: sum(s.position for s in run(join, 50).seams)
-             for join in ("replace", "ensemble", "rtc")}
-    assert jumps["rtc"] < 0.5 * jumps["replace"]
-    assert jumps["ensemble"] < jumps["replace"]
+@pytest.mark.parametrize("join", ["replace", "ensemble", "rtc"])
+def test_no_step_at_a_seam_is_larger_than_the_arm_takes(run, join):
+    result = run(join, 50)
+    assert result.seams
+    assert max(s.position for s in result.seams) <= 0.1 + 1e-6, "takeover of metaworld.yaml"
+
+
+def test_a_slower_arm_needs_no_longer_chunk(run):
+    """The arm of the simulation chooses a pace at which a chunk outlasts the latency."""
+    result = run("replace", 200, pace=0.0)
+    assert result.mean_pace == 0.25
+    assert result.held_steps == 16, "until the first chunk is there"
+
+
+def test_lost_images_and_jitter_are_drawn_for_the_episode(run):
+    whole = run("replace", 20)
+    lost = run("replace", 20, dropped=0.5)
+    assert len(lost.seams) < len(whole.seams)
+    assert lost == run("replace", 20, dropped=0.5)
+    late = run("replace", 20, jitter_ns=100 * MS)
+    assert len(late.seams) < len(whole.seams)
+    assert late == run("replace", 20, jitter_ns=100 * MS)
+
+
+def test_more_images_are_more_chunks(run):
+    assert len(run("replace", 10, camera_every=1).seams) > 2 * len(run("replace", 10).seams)
 
 
 @pytest.mark.slow
