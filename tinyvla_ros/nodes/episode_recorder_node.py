@@ -102,6 +102,7 @@ class EpisodeRecorderNode(Node):
         super().__init__("episode_recorder_node")
         self.exit_code: int | None = None
         self._options = p = declare_parameters(self, RecorderParameters, self._on_parameters)
+        self._elsewhere: set[str] = set()  # topics outside of this namespace that were seen once
         self._guard = RunGuard(self, p.run, "episode", on_settled=self._begin_to_listen)
         self._include, self._exclude = (patterns(n, getattr(p, n)) for n in ("topics", "exclude"))
         self._metadata = _metadata(p)
@@ -152,6 +153,11 @@ class EpisodeRecorderNode(Node):
     def _is_wanted(self, topic: str) -> bool:
         # A recorder that was started alone records what it finds.
         if self._options.run and self._guard.is_of_another_run(topic):
+            return False
+        if self._options.run and not topic.startswith(f"{self.get_namespace().rstrip('/')}/") \
+                and topic not in self._elsewhere:
+            # A run beside this one may be seen before it has claimed its topics.
+            self._elsewhere.add(topic)
             return False
         return topic == self._events or (
             fits(topic, self._include) and not fits(topic, self._exclude))
