@@ -174,7 +174,8 @@ class ChunkBlender:
         # Within those rates, unless the chunk itself is beyond them.
         slower, faster = np.minimum(low - wanted, 0.0), np.maximum(high - wanted, 0.0)
         farthest = (np.arange(len(wanted)) - first + 1)[:, None] * self._takeover * self._ranges
-        farthest[~known] = np.inf
+        # At once is without any bound: what is out of range must reach the safety layer as it is.
+        farthest[~known | (self._takeover == 1.0)] = np.inf
         before[~known] = 0.0
         is_far = (np.abs(wanted - before) > farthest).any(1)
         last_far = int(np.flatnonzero(is_far)[-1]) if is_far.any() else first - 1

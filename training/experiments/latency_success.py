@@ -24,8 +24,7 @@ import numpy as np
 
 from sim_bridge.delayed_rollout import RealTime
 from sim_bridge.episodes import plan_episodes
-from sim_bridge.simulated_robot import CONTROL_DT, SimulatedRobotConfig
-from tinyvla_ros.core.errors import InputError
+from sim_bridge.simulated_robot import CONTROL_DT, SimulatedRobotConfig, check_camera_rate
 from tinyvla_ros.core.intervals import rate_text
 from tinyvla_ros.core.resources import default_checkpoint
 from tinyvla_ros.core.tables import markdown_table
@@ -82,11 +81,8 @@ def conditions(join: str, pace: float, axis: str, value: float, at_ms: float) ->
     elif axis == "jitter ms":
         more = {"jitter_ns": round(value * 1e6)}
     elif axis == "camera Hz":
-        every = 1 / (value * CONTROL_DT)
-        if abs(every - round(every)) > 1e-6:
-            raise InputError(f"--camera-rates has {value:g} Hz; give {1 / CONTROL_DT:g} divided "
-                             "by a whole number.")
-        more = {"camera_every": round(every)}
+        check_camera_rate(value, "realtime")
+        more = {"camera_every": round(1 / (value * CONTROL_DT))}
     latency_ms = value if axis == "latency ms" else at_ms
     return RealTime(join, pace, round(latency_ms * 1e6), **more)
 

@@ -180,6 +180,14 @@ def test_a_small_step_is_taken_at_once():
     assert blender.current.actions[2:] == pytest.approx(0.15)
 
 
+def test_at_once_hides_nothing_from_the_safety_layer():
+    """A value far out of range stays one, so that the contract's on_violation decides."""
+    blender = ChunkBlender("replace", np.array([2.0, 2.0]))
+    blender.blend(chunk(0, np.full((8, 2), -1.0)), 0)
+    blender.blend(chunk(0, np.full((8, 2), 9.0)), 20 * MS)
+    assert (blender.current.actions[2:] == 9.0).all()
+
+
 def test_a_slow_arm_catches_up_at_its_pace():
     blender = rates_blender(1.0)
     blender.blend(chunk(0, np.zeros((16, 2))), 0)
