@@ -162,7 +162,18 @@ def directory_of_now(name: str) -> str:
     return f"results/{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-class SimEvalOptions(NodeSettings):
+class ExecutionSettings(NodeSettings):
+    """What every graph takes for its policy."""
+
+    backend: BackendName = Field("auto", description=BACKEND_HELP)
+    device: str = Field("cpu", description="cpu, cuda or cuda:N.")
+    join: Literal["", ChunkBlending] = Field(
+        "", description="How chunks are blended, see docs/arm.md; empty for the contract's "
+        "execution.join.")
+    pace: PaceOption = 0.0
+
+
+class SimEvalOptions(ExecutionSettings):
     """Arguments of ``sim_eval.launch.py`` and ``tinyvla sim-eval``."""
 
     tasks: Annotated[tuple[str, ...], Flag(metavar="TASK")] = Field(
@@ -179,12 +190,6 @@ class SimEvalOptions(NodeSettings):
     checkpoint: str = Field("", description="Checkpoint directory; empty for the shipped one.")
     out: str = Field("", description="Directory for results and images; empty for "
                                      "results/sim_eval-TIME.")
-    backend: BackendName = Field("auto", description=BACKEND_HELP)
-    device: str = Field("cpu", description="cpu, cuda or cuda:N.")
-    join: Literal["", ChunkBlending] = Field(
-        "", description="How chunks are blended, see docs/arm.md; empty for the contract's "
-        "execution.join.")
-    pace: PaceOption = 0.0
     extra_latency: float = Field(0.0, ge=0.0, le=10.0,
                                  description="Seconds added to every inference.")
     record: bool = Field(False, description="Record every episode as a rosbag2 directory under "
@@ -226,20 +231,14 @@ def sim_eval_graph(options: SimEvalOptions) -> list[NodeDescription]:
                         remappings={"/clock": "clock"}))
 
 
-class PolicyOptions(NodeSettings):
+class PolicyOptions(ExecutionSettings):
     """Arguments of ``policy.launch.py``."""
 
     robot: str = Field(description="Robot contract, a file like those in config/robots.")
     checkpoint: str = Field(description="Checkpoint directory.")
-    backend: BackendName = Field("auto", description=BACKEND_HELP)
-    device: str = Field("cpu", description="cpu, cuda or cuda:N.")
     threads: int = Field(1, description="CPU threads of the network.")
     sample_steps: int = Field(0, description="DDIM steps; 0 for those of policy.onnx or "
                               "the checkpoint's own.")
-    join: Literal["", ChunkBlending] = Field(
-        "", description="How chunks are blended, see docs/arm.md; empty for the contract's "
-        "execution.join.")
-    pace: PaceOption = 0.0
     enabled: bool = Field(False, description="Command the arm from the start; otherwise wait for "
                                              "~/enable.")
     autostart: bool = Field(True, description="Configure and activate at once; otherwise wait "
@@ -275,7 +274,7 @@ def policy_graph(options: PolicyOptions) -> list[NodeDescription]:
                           "enabled", "autostart", "use_sim_time")}))
 
 
-class DryRunOptions(NodeSettings):
+class DryRunOptions(ExecutionSettings):
     """Arguments of ``dry_run.launch.py`` and ``tinyvla dry-run``."""
 
     robot: str = Field("", description="Robot contract, a file like those in config/robots; "
@@ -284,12 +283,6 @@ class DryRunOptions(NodeSettings):
                                             "one made to fit the robot.")
     instruction: str = Field("", description="Instruction for the policy; empty for the "
                                              "checkpoint's first one.")
-    backend: BackendName = Field("auto", description=BACKEND_HELP)
-    device: str = Field("cpu", description="cpu, cuda or cuda:N.")
-    join: Literal["", ChunkBlending] = Field(
-        "", description="How chunks are blended, see docs/arm.md; empty for the contract's "
-        "execution.join.")
-    pace: PaceOption = 0.0
 
 
 def dry_run_graph(options: DryRunOptions) -> list[NodeDescription]:
@@ -314,8 +307,7 @@ def dry_run_graph(options: DryRunOptions) -> list[NodeDescription]:
     checkpoint = options.checkpoint or str(temporary_checkpoint(contract))
     [policy] = policy_graph(PolicyOptions(
         robot=robot, checkpoint=checkpoint, enabled=True,
-        **{n: getattr(options, n)
-           for n in ("backend", "device", "join", "pace", *NodeSettings.model_fields)}))
+        **{n: getattr(options, n) for n in ExecutionSettings.model_fields}))
     # The checks of the arm node, before anything starts.
     config = PolicyConfig.load(checkpoint)
     DryRunArm(contract, config, start_state(contract, config, Path(checkpoint)), 0)
