@@ -24,8 +24,7 @@ observation, and renders each named camera with the settings that cost least (fa
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 
 from sim_bridge.opengl import choose_opengl
 
@@ -52,8 +51,18 @@ from sim_bridge.simulated_robot import (  # noqa: E402
 from tinyvla_ros.core.errors import InputError, unknown  # noqa: E402
 from tinyvla_ros.core.types import Observation  # noqa: E402
 
-# What MetaWorld itself keeps from step to step.
-KEPT_BY_METAWORLD = ("_prev_obs", "_last_stable_obs", "curr_path_length")
+# What MetaWorld itself keeps from step to step, beside MuJoCo's state.
+KEPT_BY_METAWORLD = ("_prev_obs", "_last_stable_obs")
+PHYSICS = mujoco.mjtState.mjSTATE_INTEGRATION
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """All that an episode goes on from."""
+
+    physics: np.ndarray
+    observation: np.ndarray
+    metaworld: dict[str, np.ndarray]
 
 
 class MetaWorldEnv(gymnasium.Env):
@@ -144,22 +153,24 @@ class MetaWorldEnv(gymnasium.Env):
             np.clip(np.asarray(action, np.float64), -1.0, 1.0))
         return float(reward), bool(info["success"]), bool(truncated)
 
-    @contextmanager
-    def branch(self) -> Iterator[None]:
-        """Undo the control steps of a ``with`` block at its end; they do not count as steps."""
-        inner, kind = self._env, mujoco.mjtState.mjSTATE_INTEGRATION
-        state = np.empty(mujoco.mj_stateSize(inner.model, kind))
-        mujoco.mj_getState(inner.model, inner.data, state, kind)
-        kept = {name: copy.deepcopy(getattr(inner, name)) for name in KEPT_BY_METAWORLD}
-        observation, inner.curr_path_length = self._metaworld_observation, 0
-        try:
-            yield
-        finally:
-            mujoco.mj_setState(inner.model, inner.data, state, kind)
-            mujoco.mj_forward(inner.model, inner.data)
-            for name, value in kept.items():
-                setattr(inner, name, value)
-            self._metaworld_observation = observation
+    def moment(self) -> Moment:
+        """Return all that the episode goes on from, for ``go_back``."""
+        inner = self._env
+        physics = np.empty(mujoco.mj_stateSize(inner.model, PHYSICS))
+        mujoco.mj_getState(inner.model, inner.data, physics, PHYSICS)
+        return Moment(physics, self._metaworld_observation, {
+            name: copy.deepcopy(getattr(inner, name)) for name in KEPT_BY_METAWORLD})
+
+    def go_back(self, moment: Moment) -> None:
+        """Go on from an earlier moment of this episode, with the whole horizon before it."""
+        inner = self._env
+        mujoco.mj_setState(inner.model, inner.data, moment.physics, PHYSICS)
+        mujoco.mj_forward(inner.model, inner.data)
+        # Once more, since solving for the positions changes what the next solution begins from.
+        mujoco.mj_setState(inner.model, inner.data, moment.physics, PHYSICS)
+        for name, value in moment.metaworld.items():
+            setattr(inner, name, copy.deepcopy(value))
+        self._metaworld_observation, inner.curr_path_length = moment.observation, 0
 
     def observe(self, stamp_ns: int, instruction: str) -> Observation:
         """Render every camera and read the state, as one ``Observation``."""
@@ -202,8 +213,11 @@ class MetaWorldEnv(gymnasium.Env):
 
     @property
     def privileged_observation(self) -> np.ndarray:
-        """MetaWorld's own 39 numbers, goal and object included: for scripted experts only."""
-        return self._metaworld_observation
+        """MetaWorld's own 39 numbers, goal and object included: for scripted experts only.
+
+        A copy: some of MetaWorld's experts write into what they are given.
+        """
+        return self._metaworld_observation.copy()
 
     def close(self) -> None:
         """Free the renderers."""

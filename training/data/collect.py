@@ -58,7 +58,7 @@ from training.jobs.pool import Job, work_through
 from training.jobs.progress import progress_bar
 
 if TYPE_CHECKING:
-    from sim_bridge.metaworld_env import MetaWorldEnv
+    from sim_bridge.metaworld_env import MetaWorldEnv, Moment
 
 STATE_NAMES = (*JOINT_NAMES, *EE_NAMES)
 IMAGE_SIZE = 96
@@ -162,20 +162,20 @@ def demonstrate(env: MetaWorldEnv, seed: int, noise: float, size: int = IMAGE_SI
     expert = ENV_POLICY_MAP[env.task]()
     env.reset_unseen(seed)
     every = env.config.camera_every
-    scenes, states, actions, done, plans, steps_left = [], [], [], [], [], None
+    scenes, moments, states, actions, done, steps_left = [], [], [], [], [], None
     for step in range(HORIZON // times):
         if step % every == 0:
             if steps_left is not None and steps_left <= 0:
                 break
-            # Rendered afterwards, and only if the expert succeeds: rendering costs most, and half
-            # of the disturbed experts fail at pick-place.
+            # Rendered and planned from afterwards, and only if the expert succeeds: that costs
+            # most, and half of the disturbed experts fail at pick-place.
             scenes.append(env.scene())
             state = env.state()
             states.append([state[name] for name in STATE_NAMES])
             actions.append(np.zeros((every, len(ACTION_CHANNELS)), np.float32))
             done.append(actions[-1].copy())
             if plan_rows:
-                plans.append(_plan(env, expert, plan_rows, times))
+                moments.append(env.moment())
         action = np.clip(expert.get_action(env.privileged_observation), -1.0, 1.0)
         actions[-1][step % every] = action
         executed = action.copy()
@@ -199,6 +199,7 @@ def demonstrate(env: MetaWorldEnv, seed: int, noise: float, size: int = IMAGE_SI
               "action": np.stack(actions).reshape(len(actions), -1),
               EXECUTED_ACTION: np.stack(done).reshape(len(done), -1)}
     if plan_rows:
+        plans = [_plan(env, expert, moment, plan_rows, times) for moment in moments]
         arrays[EXPERT_PLAN] = np.stack(plans).reshape(len(plans), -1)
     return DatasetEpisode(
         task=env.config.instruction(env.task),
@@ -214,13 +215,13 @@ def _execute(env: MetaWorldEnv, action: np.ndarray, times: int) -> bool:
     return any([env.control(part)[1] for _ in range(times)])
 
 
-def _plan(env: MetaWorldEnv, expert, rows: int, times: int) -> np.ndarray:
-    """Return the (rows, channels) float32 actions that the expert takes undisturbed; undo them."""
+def _plan(env: MetaWorldEnv, expert, moment: Moment, rows: int, times: int) -> np.ndarray:
+    """Return the (rows, channels) float32 actions that the expert takes from there undisturbed."""
+    env.go_back(moment)
     plan = np.zeros((rows, len(ACTION_CHANNELS)), np.float32)
-    with env.branch():
-        for row in plan:
-            row[:] = np.clip(expert.get_action(env.privileged_observation), -1.0, 1.0)
-            _execute(env, row, times)
+    for row in plan:
+        row[:] = np.clip(expert.get_action(env.privileged_observation), -1.0, 1.0)
+        _execute(env, row, times)
     return plan
 
 

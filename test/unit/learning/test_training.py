@@ -166,9 +166,10 @@ def test_what_was_executed_is_given_and_the_expert_is_learned(demonstrations):
     assert torch.allclose(known[8], batch.executed[1], atol=1e-6)
 
 
-def test_a_plan_is_what_the_expert_does_undisturbed(tmp_path):
+@pytest.mark.parametrize("task", ["reach-v3", "door-open-v3"])
+def test_a_plan_is_what_the_expert_does_undisturbed(tmp_path, task):
     """Without noise the plan is what follows; with noise it is not."""
-    calm, pushed = (load(collected(tmp_path / f"noise{noise}", noise, plan_rows=16))
+    calm, pushed = (load(collected(tmp_path / f"noise{noise}", noise, 16, task))
                     for noise in (0.0, 1.0))
     for frame in range(int(calm.ends[0]) - 4):
         plan, executed, valid = calm.chunk(frame, 16, calm.ends[0])
@@ -178,7 +179,7 @@ def test_a_plan_is_what_the_expert_does_undisturbed(tmp_path):
                           for f in range(int(pushed.ends[0]) - 4)])
     assert np.abs(following - pushed.plans[:len(following)]).max() > 0.05
     # The demonstration itself is the same with and without plans.
-    plain = load(collected(tmp_path / "plain", 1.0, plan_rows=0))
+    plain = load(collected(tmp_path / "plain", 1.0, 0, task))
     assert plain.plans is None
     assert np.array_equal(plain.states, pushed.states)
     assert np.array_equal(plain.actions, pushed.actions)
@@ -188,8 +189,8 @@ def test_a_plan_is_what_the_expert_does_undisturbed(tmp_path):
         load(tmp_path / "noise1.0", horizon=20)
 
 
-def collected(root, noise: float, plan_rows: int):
-    collect(["reach-v3"], 1, 3, root, noise, workers=1, size=48, plan_rows=plan_rows)
+def collected(root, noise: float, plan_rows: int, task: str):
+    collect([task], 1, 3, root, noise, workers=1, size=48, plan_rows=plan_rows)
     return root
 
 
