@@ -45,6 +45,7 @@ class RealTime:
     Attributes:
         join: how chunks are blended; empty for the contract's.
         pace: of the execution; 0 for the contract's.
+        settings: further fields of the contract's ``execution``, as (name, value).
         latency_ns: from the start of an inference to the chunk, simulated time.
         jitter_ns: at most so much longer, drawn anew for every inference.
         dropped: share of the images that are lost.
@@ -54,6 +55,7 @@ class RealTime:
 
     join: ChunkBlending | str = ""
     pace: float = 0.0
+    settings: tuple[tuple[str, float], ...] = ()
     latency_ns: int = 0
     jitter_ns: int = 0
     dropped: float = 0.0
@@ -91,9 +93,9 @@ def delayed_rollout(policy, episode: Episode, conditions: RealTime) -> DelayedRe
         episode: a fresh episode.
         conditions: what is between the two.
     """
-    contract = RobotContract.load(default_robot())
-    supervisor = Supervisor(contract.with_execution(conditions.join, conditions.pace),
-                            policy.config)
+    contract = RobotContract.load(default_robot()).with_execution(
+        conditions.join, conditions.pace, **dict(conditions.settings))
+    supervisor = Supervisor(contract, policy.config)
     supervisor.activate(True)
     rng = np.random.default_rng([episode.spec.seed, episode.spec.index])
     every = conditions.camera_every or episode.env.config.camera_every

@@ -212,13 +212,15 @@ class RobotContract(Config):
         return parse(cls, read_yaml(path), str(path))
 
     def with_execution(self, join: ChunkBlending | Literal[""] = "",
-                       pace: float = 0.0) -> RobotContract:
+                       pace: float = 0.0, **others) -> RobotContract:
         """Return this contract with another ``execution.join`` or ``pace``, where one is given.
 
+        ``others`` are further fields of ``execution`` with their values.
+
         Raises:
-            InputError: the pace is out of range.
+            InputError: a value is out of range, or there is no such field.
         """
-        changes = {n: v for n, v in (("join", join), ("pace", pace)) if v}
+        changes = {n: v for n, v in (("join", join), ("pace", pace)) if v} | others
         data = self.execution.model_dump() | changes
         return self.model_copy(update={"execution": parse(Execution, data, "the options")})
 

@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -25,8 +26,10 @@ import numpy as np
 from sim_bridge.delayed_rollout import RealTime
 from sim_bridge.episodes import plan_episodes
 from sim_bridge.simulated_robot import CONTROL_DT, SimulatedRobotConfig, check_camera_rate
+from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.intervals import rate_text
-from tinyvla_ros.core.resources import default_checkpoint
+from tinyvla_ros.core.resources import default_checkpoint, default_robot
 from tinyvla_ros.core.tables import markdown_table
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from training.experiments.episodes import check_evaluation, run_missing
@@ -55,26 +58,31 @@ def compare_latencies(options: LatencyStudyOptions) -> str | None:
     checkpoint = (options.checkpoint or default_checkpoint()).resolve()
     loaded, robot = load_checkpoint(checkpoint), SimulatedRobotConfig.load()
     check_evaluation(options.tasks, options.episodes, options.seed, loaded.config, robot)
+    executions = list(product(options.joins, options.paces, options.settings))
+    for join, pace, settings in executions:
+        RobotContract.load(default_robot()).with_execution(join, pace, **_settings(settings))
     plan = {"checkpoint": loaded.digest, "tasks": options.tasks, "joins": options.joins,
-            "paces": options.paces, "axes": dict(zip(AXES, (
+            "paces": options.paces, "settings": options.settings, "axes": dict(zip(AXES, (
                 options.latencies, options.dropped, options.jitters, options.camera_rates),
                 strict=True)),
             "at_ms": options.at, "episodes": options.episodes,
             "seed": options.seed, "horizon": loaded.config.action.horizon,
             "dt": loaded.config.action.dt}
     runs = [EpisodeRun(PolicySource(checkpoint), spec, robot,
-                       {"join": join, "pace": pace, "axis": axis, "value": value,
-                        "task": spec.task, "seed": spec.seed},
-                       real_time=conditions(join, pace, axis, value, options.at))
+                       {"join": join, "pace": pace, "settings": settings, "axis": axis,
+                        "value": value, "task": spec.task, "seed": spec.seed},
+                       real_time=replace(
+                           conditions(axis, value, options.at), join=join, pace=pace,
+                           settings=tuple(_settings(settings).items())))
             for spec in plan_episodes(list(options.tasks), options.episodes, options.seed)
-            for join, pace in product(options.joins, options.paces)
+            for join, pace, settings in executions
             for axis, values in plan["axes"].items() for value in values]
     with ResultsLog(options.out, plan, (EPISODES,)) as log:
         return write_report(log) if run_missing(runs, log, options.workers, _record) else None
 
 
-def conditions(join: str, pace: float, axis: str, value: float, at_ms: float) -> RealTime:
-    """Return the conditions of a cell; see ``LatencyStudyOptions``."""
+def conditions(axis: str, value: float, at_ms: float) -> RealTime:
+    """Return what stands between image and chunk in a cell; see ``LatencyStudyOptions``."""
     more = {}
     if axis == "dropped %":
         more = {"dropped": value / 100}
@@ -84,7 +92,17 @@ def conditions(join: str, pace: float, axis: str, value: float, at_ms: float) ->
         check_camera_rate(value, "realtime")
         more = {"camera_every": round(1 / (value * CONTROL_DT))}
     latency_ms = value if axis == "latency ms" else at_ms
-    return RealTime(join, pace, round(latency_ms * 1e6), **more)
+    return RealTime(latency_ns=round(latency_ms * 1e6), **more)
+
+
+def _settings(text: str) -> dict[str, float]:
+    """Read ``catch_up=0,takeover=1``."""
+    try:
+        return {name: float(value) for name, value in (
+            part.split("=") for part in text.split(",") if part)}
+    except ValueError:
+        raise InputError(f"Settings {text!r} cannot be read; write NAME=NUMBER, "
+                         "several with a comma between.") from None
 
 
 def _record(run: EpisodeRun, outcome: EpisodeOutcome) -> dict:
@@ -99,39 +117,41 @@ def _record(run: EpisodeRun, outcome: EpisodeOutcome) -> dict:
 def write_report(log: ResultsLog) -> str:
     """Write ``latency.md`` and ``latency.png``; return the text."""
     plan, records = log.plan, log.records[EPISODES]
-    keys = [(join, pace, axis, value) for axis, values in plan["axes"].items()
-            for join, pace in product(plan["joins"], plan["paces"]) for value in values]
-    cells = {key: [r for r in records
-                   if (r["join"], r["pace"], r["axis"], r["value"]) == key] for key in keys}
+    executions = list(product(plan["joins"], plan["paces"], plan["settings"]))
+    keys = [(*execution, axis, value) for axis, values in plan["axes"].items()
+            for execution in executions for value in values]
+    cells = {key: [r for r in records if (r["join"], r["pace"], r["settings"], r["axis"],
+                                          r["value"]) == key] for key in keys}
     tasks = plan["tasks"]
     parts = []
     for axis, values in plan["axes"].items():
         if not values:
             continue
         rows = []
-        for (join, pace, _, value), found in (c for c in cells.items() if c[0][2] == axis):
+        for (*execution, _, value), found in (c for c in cells.items() if c[0][3] == axis):
             rates = [rate_text([r["success"] for r in found if r["task"] == t]) for t in tasks]
             held = sum(r["held_steps"] for r in found) / max(1, sum(r["steps"] for r in found))
             times = [CONTROL_DT * r["steps"] for r in found if r["success"]]
-            rows.append([join, _pace(pace), f"{value:g}", *rates,
+            rows.append([_name(*execution), f"{value:g}", *rates,
                          rate_text([r["success"] for r in found]),
                          f"{np.mean([r['mean_pace'] for r in found]):.2f}",
                          f"{np.mean(times):.2f}" if times else "-",
                          f"{100 * held:.0f} %", _seam(found, 0), _seam(found, 1)])
         parts.append(markdown_table(
-            ["join", "pace", axis, *tasks, "all tasks", "mean pace", "s to success",
+            ["execution", axis, *tasks, "all tasks", "mean pace", "s to success",
              "held steps", "seam, position p50 / p99", "seam, velocity p50 / p99"], rows))
     text = (f"Checkpoint {plan['checkpoint']} (chunks of {plan['horizon']} x "
             f"{1e3 * plan['dt']:g} ms), {plan['episodes']} episodes per task and cell, seeds "
             f"from {plan['seed']} on, latency {plan['at_ms']:g} ms where something else varies; "
             "95 % Wilson intervals; seams in ranges of a channel.\n\n" + "\n\n".join(parts))
     (log.path / "latency.md").write_text(text + "\n", encoding="utf-8")
-    _draw(cells, plan, log.path / "latency.png")
+    _draw(cells, plan["axes"], executions, log.path / "latency.png")
     return text
 
 
-def _pace(pace: float) -> str:
-    return f"{pace:g}" if pace else "robot's"
+def _name(join: str, pace: float, settings: str) -> str:
+    return ", ".join([join, f"pace {pace:g}" if pace else "robot's pace",
+                      *(part.replace("=", " ") for part in settings.split(",") if part)])
 
 
 def _seam(records: list[dict], column: int) -> str:
@@ -141,19 +161,18 @@ def _seam(records: list[dict], column: int) -> str:
     return " / ".join(f"{v:.3g}" for v in np.percentile(values, [50, 99]))
 
 
-def _draw(cells: dict, plan: dict, path: Path) -> None:
-    axes = {axis: values for axis, values in plan["axes"].items() if values}
+def _draw(cells: dict, axes: dict, executions: list[tuple], path: Path) -> None:
+    axes = {axis: values for axis, values in axes.items() if values}
     figure = new_figure(4 + 3.6 * len(axes), 3.6)
     *panels, seams = np.atleast_1d(figure.subplots(1, len(axes) + 1))
-    lines = list(product(plan["joins"], plan["paces"]))
     for panel, (axis, values) in zip(panels, axes.items(), strict=True):
-        for number, (join, pace) in enumerate(lines):
-            found = [cells[join, pace, axis, value] for value in values]
+        for number, execution in enumerate(executions):
+            found = [cells[(*execution, axis, value)] for value in values]
             span = max(values) - min(values)
-            x = np.array(values, float) + (number - len(lines) / 2) * 0.01 * span
+            x = np.array(values, float) + (number - len(executions) / 2) * 0.01 * span
             rates, errors = success_percent([[r["success"] for r in f] for f in found])
             panel.errorbar(x, rates, errors, color=COLORS[number % len(COLORS)], marker="o",
-                           label=f"{join}, pace {_pace(pace)}", linewidth=1.5)
+                           label=_name(*execution), linewidth=1.5)
             if panel is panels[0]:
                 jumps = [[s[0] for r in f for s in r["seams"]] or [np.nan] for f in found]
                 for share, style in ((50, "o-"), (99, "^:")):

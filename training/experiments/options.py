@@ -132,6 +132,9 @@ class LatencyStudyOptions(StudyOptions):
         ("replace", "auto"), description="ways of blending chunks, see docs/arm.md")
     paces: Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Flag(metavar="PACE")] = \
         Field((1.0, 0.0), description="paces of the execution; 0 for the robot's own setting")
+    settings: Annotated[tuple[str, ...], Flag(metavar="SETTINGS")] = Field(
+        ("",), description="further fields of the robot contract's execution, such as "
+        "catch_up=0,takeover=1; an empty one for the robot's own")
     latencies: Annotated[tuple[Annotated[float, Field(ge=0, le=10000)], ...],
                          Flag(metavar="MS")] = Field(
         (0, 50, 100, 200), description="from image to chunk, simulated time")
