@@ -45,22 +45,22 @@ class RealTime:
     Attributes:
         join: how chunks are blended; empty for the contract's.
         pace: of the execution; 0 for the contract's.
-        settings: further fields of the contract's ``execution``, as (name, value).
         latency_ns: from the start of an inference to the chunk, simulated time.
         jitter_ns: at most so much longer, drawn anew for every inference.
         dropped: share of the images that are lost.
         camera_every: control steps between two images; None for the simulated robot's.
         replan_every: rows between the observations of two inferences; 0 for every image.
+        settings: further fields of the contract's ``execution``, as (name, value).
     """
 
     join: ChunkBlending | str = ""
     pace: float = 0.0
-    settings: tuple[tuple[str, float], ...] = ()
     latency_ns: int = 0
     jitter_ns: int = 0
     dropped: float = 0.0
     camera_every: int | None = None
     replan_every: int = 0
+    settings: tuple[tuple[str, float], ...] = ()
 
     @property
     def expected_ns(self) -> int:

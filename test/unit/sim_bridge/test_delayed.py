@@ -106,10 +106,22 @@ def test_the_command_writes_a_table_and_goes_on(tiny_checkpoint, tmp_path, capsy
                "--paces", "1", "--dropped", "50", "--latencies", "300",
                "--episodes", "1", "--workers", "1"]
     assert main(command) == 0
-    assert table_cells(capsys.readouterr().out, "rtc")[:3] == ["1", "300", "0 % (0-79)"]
+    assert table_cells(capsys.readouterr().out, "rtc, pace 1")[:2] == ["300", "0 % (0-79)"]
     lines = (tmp_path / "out" / "episodes.jsonl").read_text().splitlines()
     late = [r for r in map(json.loads, lines) if r["axis"] == "latency ms"]
     assert [r["held_steps"] for r in late] == [500, 500]
     assert (tmp_path / "out" / "latency.png").stat().st_size > 5000
     assert main(command) == 0
     assert (tmp_path / "out" / "episodes.jsonl").read_text().splitlines() == lines
+
+
+def test_the_command_compares_settings_of_the_execution(tiny_checkpoint, tmp_path, capsys):
+    command = ["latency-vs-success", "--checkpoint", str(tiny_checkpoint), "--out",
+               str(tmp_path / "out"), "--tasks", "reach-v3", "--joins", "replace", "--paces", "1",
+               "--latencies", "50", "--episodes", "1", "--workers", "1"]
+    assert main([*command, "--settings", "catchup=0"]) == 2
+    assert "catch_up" in capsys.readouterr().err
+    assert main([*command, "--settings", "", "takeover=1"]) == 0
+    bound, free = (json.loads(line)["seams"] for line in
+                   (tmp_path / "out" / "episodes.jsonl").read_text().splitlines())
+    assert max(position for position, _ in bound) <= 0.1001 < max(p for p, _ in free)
