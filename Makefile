@@ -2,6 +2,8 @@
 # The two commands of the README do all their set-up; run them as often as you like.
 PYTHON_BIN := .venv/bin/python
 TINYVLA := .venv/bin/tinyvla
+# A third at half the pace, and with every frame what the expert would do undisturbed.
+DEMONSTRATIONS := --stretch 1 1 2 --plan-rows 24
 OUT ?= results/sim_eval-$(shell date +%Y%m%d-%H%M%S)
 
 .PHONY: help setup sim-eval test lint checkpoint mt10-checkpoint benchmark reference clean
@@ -33,9 +35,9 @@ lint: setup
 
 checkpoint: setup
 	@test -f data/pick-place/meta/info.json || $(TINYVLA) collect --tasks pick-place-v3 --episodes 1000 \
-		--out data/pick-place
+		$(DEMONSTRATIONS) --out data/pick-place
 	@test -f data/reach-button/meta/info.json || $(TINYVLA) collect --tasks reach-v3 button-press-v3 \
-		--episodes 400 --out data/reach-button
+		--episodes 400 $(DEMONSTRATIONS) --out data/reach-button
 	@$(TINYVLA) train --config config/train/default.yaml --processes 2 \
 		--data data/pick-place data/reach-button=2 --out runs/metaworld-3task
 	@$(TINYVLA) export runs/metaworld-3task/best
@@ -43,7 +45,8 @@ checkpoint: setup
 		--out runs/metaworld-3task/evaluation
 
 mt10-checkpoint: setup
-	@test -f data/mt10/meta/info.json || $(TINYVLA) collect --tasks mt10 --episodes 50 --out data/mt10
+	@test -f data/mt10/meta/info.json || $(TINYVLA) collect --tasks mt10 --episodes 50 \
+		$(DEMONSTRATIONS) --out data/mt10
 	@$(TINYVLA) train --config config/train/mt10.yaml --processes 2 --data data/mt10 --out runs/metaworld-mt10
 	@$(TINYVLA) export runs/metaworld-mt10/last
 	@$(TINYVLA) evaluate --checkpoint runs/metaworld-mt10/last --tasks mt10 --episodes 50 --seed 0 \

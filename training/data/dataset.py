@@ -56,8 +56,8 @@ class Demonstrations:
         executed: likewise, what the arm did where that was recorded beside what it should have
             done (feature ``executed_action``); else the same as ``actions``.
         plans: (frames, horizon, channels) float32: the chunk to learn from each frame, where the
-            data have the expert's plan (feature ``expert_plan``); else None, and it is the
-            actions that follow.
+            data have the expert's plan (feature ``expert_plan``). None, or NaN for the frames of
+            a dataset without, where it is the actions that follow.
         task_index: (frames,) int64.
         starts: (episodes,) int64, first frame of every episode.
         ends: (episodes,) int64, one past the last frame.
@@ -94,7 +94,7 @@ class Demonstrations:
             (horizon, channels) executed ones likewise; and (horizon,) float32 with 0 there. A
             plan goes on past that end, and executed are its own.
         """
-        if self.plans is not None:
+        if self.plans is not None and not np.isnan(self.plans[frame, 0, 0]):
             plan = self.turning.from_state(self.plans[frame][:horizon], self.states[frame])
             return plan, plan, np.ones(horizon, np.float32)
         k, channels = self.actions.shape[1:]
@@ -110,9 +110,10 @@ class Demonstrations:
 
     def valid_rows(self, frames: np.ndarray, horizon: int, ends: np.ndarray) -> np.ndarray:
         """Return (n,) how many rows of the chunks of ``frames`` are valid, see ``chunk``."""
+        rows = np.minimum((ends - frames) * self.actions.shape[1], horizon)
         if self.plans is not None:
-            return np.full(len(frames), horizon)
-        return np.minimum((ends - frames) * self.actions.shape[1], horizon)
+            rows[~np.isnan(self.plans[frames, 0, 0])] = horizon
+        return rows
 
 
 def load_demonstrations(root: str | Path, cameras: dict[str, CameraSpec], state: tuple[str, ...],

@@ -114,11 +114,6 @@ def load_mixture(sources: Sequence[tuple[Path, float]], recipe: Recipe,
     if len(steps) > 1:
         raise InputError(f"The datasets have {sorted(steps)} actions per frame; mix only "
                          "datasets that were recorded at the same rate.")
-    with_plans = [p.root for p in parts if p.plans is not None]
-    if with_plans and len(with_plans) < len(parts):
-        without = next(p.root for p in parts if p.plans is None)
-        raise InputError(f"{with_plans[0]} has the expert's plans, and {without} does not; mix "
-                         "only datasets that both have, or have not, 'expert_plan'.")
     for part in parts:
         if part.turning != parts[0].turning:
             raise InputError(f"{parts[0].root} and {part.root} note other joints that turn "
@@ -151,8 +146,15 @@ def concatenate(parts: Sequence[Demonstrations], weights: Sequence[float]) -> Mi
         states=np.concatenate([p.states for p in parts]),
         actions=np.concatenate([p.actions for p in parts]),
         executed=np.concatenate([p.executed for p in parts]),
-        plans=None if parts[0].plans is None else np.concatenate([p.plans for p in parts]),
+        plans=_plans(parts),
         task_index=np.concatenate(indices), starts=np.concatenate(starts),
         ends=np.concatenate(ends), fingerprint="+".join(p.fingerprint for p in parts),
         notes=tuple(note for p in parts for note in p.notes), turning=parts[0].turning,
         group=np.concatenate(groups), group_weights=tuple(group_weights))
+
+
+def _plans(parts: Sequence[Demonstrations]) -> np.ndarray | None:
+    shape = next((p.plans.shape[1:] for p in parts if p.plans is not None), None)
+    return None if shape is None else np.concatenate([
+        np.full((len(p.states), *shape), np.nan, np.float32) if p.plans is None else p.plans
+        for p in parts])

@@ -256,6 +256,19 @@ def test_bad_values(root, column, row, value, words):
     refused(root, words)
 
 
+@pytest.mark.parametrize(("name", "steps"), [("executed_action", 1), ("expert_plan", 4)])
+def test_bad_values_in_what_collect_adds(root, name, steps):
+    path = root / DATA
+    table = pq.read_table(path)
+    values = np.zeros((table.num_rows, 2 * steps), np.float32)
+    values[12, -1] = np.nan
+    pq.write_table(table.append_column(name, pa.array(values.tolist())), path)
+    names = [f"{channel}.{step}" for step in range(steps) for channel in ("dx", "dy")]
+    datasets.edit_info(root, lambda info: info["features"].update(
+        {name: {"dtype": "float32", "shape": [2 * steps], "names": names}}))
+    refused(root, f"'{name}'.* finite.*frame 2 of episode 2")
+
+
 @pytest.mark.parametrize(("change", "words"), [
     (lambda e: e[1].update(dataset_from_index=5), "Episode 1 .*row 5 .*6.*overlap"),
     (lambda e: e[1].update(dataset_from_index=7), "Episode 1 .*row 7 .*6.*gap"),

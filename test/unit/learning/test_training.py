@@ -185,6 +185,13 @@ def test_a_plan_is_what_the_expert_does_undisturbed(tmp_path, task):
     assert np.array_equal(plain.actions, pushed.actions)
     batch = BatchSampler(concatenate([pushed], [1.0]), np.arange(1), recipe(batch_size=16))[0]
     assert batch.valid.all()
+    # In a mixture, each dataset gives the chunks that it has.
+    both, end = concatenate([plain, pushed], [1.0, 1.0]), int(plain.ends[0])
+    assert (both.valid_rows(np.array([end - 1, end]), 16, both.ends) == [4, 16]).all()
+    for frame, part, alone in ((0, plain, 0), (end - 1, plain, end - 1), (end, pushed, 0)):
+        for ours, theirs in zip(both.chunk(frame, 16, both.ends[int(part is pushed)]),
+                                part.chunk(alone, 16, part.ends[0]), strict=True):
+            assert np.array_equal(ours, theirs)
     with pytest.raises(InputError, match="expert_plan"):
         load(tmp_path / "noise1.0", horizon=20)
 

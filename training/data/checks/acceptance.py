@@ -30,7 +30,7 @@ from training.data.checks.declarations import (
     declaration_findings,
     used_features,
 )
-from training.data.checks.names import action_columns, state_columns
+from training.data.checks.names import action_columns, plan_columns, state_columns
 from training.data.checks.statistics import (
     FeatureStatistics,
     check_feature,
@@ -42,7 +42,7 @@ from training.data.checks.statistics import (
 )
 from training.data.checks.values import limit_findings
 from training.data.consistency import Finding, frame_findings, table_findings
-from training.data.lerobot.format import INDEX_COLUMNS
+from training.data.lerobot.format import EXECUTED_ACTION, EXPERT_PLAN, INDEX_COLUMNS
 from training.data.lerobot.reader import Tables
 from training.data.turning import read_turning
 
@@ -105,7 +105,11 @@ def _used_columns(tables: Tables, wanted: Wanted | None) -> dict[str, set[int]]:
     features, columns = tables.info["features"], {}
     try:
         columns["observation.state"] = set(state_columns(features, wanted.state))
-        columns["action"] = set(action_columns(features, wanted.action, tables.info["fps"]).flat)
+        for name in {"action", EXECUTED_ACTION}.intersection(features):
+            columns[name] = set(
+                action_columns(features, wanted.action, tables.info["fps"], name).flat)
+        if EXPERT_PLAN in features:
+            columns[EXPERT_PLAN] = set(plan_columns(features, wanted.action).flat)
     except InputError:
         pass  # said already
     return columns

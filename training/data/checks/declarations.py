@@ -34,6 +34,8 @@ from training.data.checks.names import (
 from training.data.consistency import Finding
 from training.data.lerobot.format import (
     CAMERA_PREFIXES,
+    EXECUTED_ACTION,
+    EXPERT_PLAN,
     INDEX_COLUMNS,
     PICTURE_CHANNELS,
     camera_features,
@@ -92,6 +94,7 @@ def used_features(tables: Tables, wanted: Wanted | None) -> set[str]:
     cameras = camera_features(tables.info)
     names = color_cameras(tables) if wanted is None else wanted.cameras
     return {"action", "observation.state", *INDEX_COLUMNS,
+            *{EXECUTED_ACTION, EXPERT_PLAN}.intersection(tables.info["features"]),
             *(cameras[name] for name in names if name in cameras)}
 
 
