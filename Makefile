@@ -2,8 +2,8 @@
 # The two commands of the README do all their set-up; run them as often as you like.
 PYTHON_BIN := .venv/bin/python
 TINYVLA := .venv/bin/tinyvla
-# A third at half the pace, and with every frame what the expert would do undisturbed.
-DEMONSTRATIONS := --stretch 1 1 2 --plan-rows 24
+# A third of the demonstrations at half the pace.
+DEMONSTRATIONS := --stretch 1 1 2
 OUT ?= results/sim_eval-$(shell date +%Y%m%d-%H%M%S)
 
 .PHONY: help setup sim-eval test lint checkpoint mt10-checkpoint benchmark reference clean

@@ -42,8 +42,8 @@ class CollectArguments(Config):
         (1,), min_length=1, description="control steps that an action takes; each demonstration "
         "draws one of them: 1 is the expert's own pace, 2 half of it")
     plan_rows: int = Field(
-        0, ge=0, le=256, description="record with every frame so many control steps that the "
-        "expert would take undisturbed, to train chunks on; 0 for none")
+        24, ge=0, le=256, description="record with every frame so many control steps that the "
+        "expert would take undisturbed, which chunks are learned from; 0 for none")
     workers: int | None = Field(None, ge=1, description="processes; default: cores")
 
 
