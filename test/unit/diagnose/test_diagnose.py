@@ -401,7 +401,7 @@ def test_a_checkpoint_names_instructions_its_own_way(dataset, tmp_path):
 
 def test_a_shipped_checkpoint_is_diagnosed_with_the_options_it_was_trained_with():
     options = checkpoint_subject(default_checkpoint()).recipe.optimization
-    assert (options.batch_size, options.learning_rate, options.steps) == (32, 0.003, 14500)
+    assert (options.batch_size, options.learning_rate, options.steps) == (32, 0.003, 8000)
 
 
 @pytest.mark.parametrize(("arguments", "words"), [

@@ -140,8 +140,12 @@ def test_a_checkpoint_of_release_0_1_0_is_read_without_a_warning(damaged, caplog
     def old(config):
         config["format"] = 1
         config["action"]["execute_steps"] = config["action"].pop("n_action_steps")
+        for later in ("encoder", "committed_rows"):
+            config["model"].pop(later)
+        config["diffusion"].pop("spacing")
 
     edit_config(damaged, old)
     assert load_checkpoint(damaged).config == PolicyConfig.load(damaged)
     assert PolicyConfig.load(damaged).action.n_action_steps == 8
+    assert PolicyConfig.load(damaged).diffusion.spacing == "leading"
     assert not caplog.records
