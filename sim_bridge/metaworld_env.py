@@ -57,7 +57,7 @@ PHYSICS = mujoco.mjtState.mjSTATE_INTEGRATION
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
+class SimulationMoment:
     """All that an episode goes on from."""
 
     physics: np.ndarray
@@ -153,15 +153,15 @@ class MetaWorldEnv(gymnasium.Env):
             np.clip(np.asarray(action, np.float64), -1.0, 1.0))
         return float(reward), bool(info["success"]), bool(truncated)
 
-    def moment(self) -> Moment:
+    def moment(self) -> SimulationMoment:
         """Return all that the episode goes on from, for ``go_back``."""
         inner = self._env
         physics = np.empty(mujoco.mj_stateSize(inner.model, PHYSICS))
         mujoco.mj_getState(inner.model, inner.data, physics, PHYSICS)
-        return Moment(physics, self._metaworld_observation, {
+        return SimulationMoment(physics, self._metaworld_observation, {
             name: copy.deepcopy(getattr(inner, name)) for name in KEPT_BY_METAWORLD})
 
-    def go_back(self, moment: Moment) -> None:
+    def go_back(self, moment: SimulationMoment) -> None:
         """Go on from an earlier moment of this episode, with the whole horizon before it."""
         inner = self._env
         mujoco.mj_setState(inner.model, inner.data, moment.physics, PHYSICS)

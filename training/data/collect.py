@@ -58,7 +58,7 @@ from training.jobs.pool import Job, work_through
 from training.jobs.progress import progress_bar
 
 if TYPE_CHECKING:
-    from sim_bridge.metaworld_env import MetaWorldEnv, Moment
+    from sim_bridge.metaworld_env import MetaWorldEnv, SimulationMoment
 
 STATE_NAMES = (*JOINT_NAMES, *EE_NAMES)
 IMAGE_SIZE = 96
@@ -215,7 +215,8 @@ def _execute(env: MetaWorldEnv, action: np.ndarray, times: int) -> bool:
     return any([env.control(part)[1] for _ in range(times)])
 
 
-def _plan(env: MetaWorldEnv, expert, moment: Moment, rows: int, times: int) -> np.ndarray:
+def _plan(env: MetaWorldEnv, expert, moment: SimulationMoment, rows: int,
+          times: int) -> np.ndarray:
     """Return the (rows, channels) float32 actions that the expert takes from there undisturbed."""
     env.go_back(moment)
     plan = np.zeros((rows, len(ACTION_CHANNELS)), np.float32)
