@@ -137,9 +137,9 @@ def test_batches_are_balanced_and_shifted_within_bounds(demonstrations):
     r = recipe(batch_size=64, shift_pixels=2, future_frames=(2, "gripper", "end"))
     batch = BatchSampler(concatenate([demonstrations], [1.0]), np.arange(4), r)[0]
     assert batch.images[0].shape == (64, 48, 48, 3)
-    assert batch.actions.shape == (64, 16, 4)
+    assert batch.actions.shape == (64, r.action.horizon, 4)
     assert batch.future.shape == (64, 3, 12)
-    assert batch.noise.shape == (64 * r.optimization.noise_samples, 16, 4)
+    assert batch.noise.shape == (64 * r.optimization.noise_samples, r.action.horizon, 4)
     assert 16 < int((batch.instruction == 0).sum()) < 48
     assert batch.share == batch.valid.sum() * r.optimization.noise_samples
     assert (batch.given == 0).all(), "this network takes no committed rows"
