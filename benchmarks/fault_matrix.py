@@ -52,12 +52,12 @@ def main() -> int:
                         help="faults whose name holds one of these")
     args = parser.parse_args()
     chosen = [f for f in FAULTS if not args.only or any(t in f.name for t in args.only)]
-    print_heading("Faults", ("ros-jazzy-rclpy", "ros-jazzy-rmw-fastrtps-cpp", "torch"),
+    print_heading("Faults", ("ros-jazzy-rclpy", "ros-jazzy-rmw-fastrtps-cpp", "onnxruntime"),
                   cameras=f"2 of 96x96 at {CAMERA_HZ:g} Hz", joint_states=f"{JOINT_HZ:g} Hz",
                   timeouts="80 ms cameras, 60 ms joints", chunk="15 rows of 33 ms",
                   repeats=args.repeats)
     outcomes = {}
-    with (tempfile.TemporaryDirectory() as place, Rig(Path(place)) as rig,
+    with (tempfile.TemporaryDirectory() as place, Rig(Path(place), compiled=True) as rig,
           tqdm(total=len(chosen) * args.repeats, unit="fault", mininterval=10) as progress):
         rig.start()
         for fault in chosen:

@@ -98,7 +98,7 @@ def main() -> int:
     print_heading("Fuzzed messages", ("ros-jazzy-rclpy", "ros-jazzy-rmw-fastrtps-cpp"),
                   messages=args.messages, rate=f"{args.rate:g} a second among good ones",
                   seed=args.seed)
-    with tempfile.TemporaryDirectory() as place, Rig(Path(place)) as rig:
+    with tempfile.TemporaryDirectory() as place, Rig(Path(place), compiled=True) as rig:
         rig.start()
         rig.wait_running()
         sent = dict.fromkeys(("image", "joint state", "instruction"), 0)

@@ -56,7 +56,7 @@ def main() -> int:
     times: dict[str, list[float]] = {}
     memory, threads, late = [], [], 0
     with (tempfile.TemporaryDirectory() as place,
-          Rig(Path(place), autostart=False) as rig):
+          Rig(Path(place), compiled=True, autostart=False) as rig):
         rig.start()
         for number in tqdm(range(args.cycles), unit="cycle", mininterval=10):
             for name in ("configure", "activate", "deactivate", "cleanup"):
