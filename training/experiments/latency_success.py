@@ -181,7 +181,7 @@ def _draw(cells: dict, axes: dict, executions: list[tuple], path: Path) -> None:
         label_axes(panel, "Success, all tasks", AXES[axis], "%")
         panel.set_ylim(-3, 103)
     panels[0].legend(frameon=False, fontsize=9)
-    label_axes(seams, "Jump at a seam: median (solid), 99th percentile (dotted)",
+    label_axes(seams, "Jump at a seam (dotted: p99)",
                AXES[next(iter(axes))], "ranges of a channel")
     seams.set_ylim(bottom=0)
     save(figure, path)
