@@ -27,7 +27,6 @@ import numpy as np
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_streams import make_assembler, policy_streams
-from tinyvla_ros.arm.observation.assembler import ObservationAssembler
 from tinyvla_ros.bags.reader import Bag, BagMessage
 from tinyvla_ros.bags.topics import (
     CHUNK,
@@ -47,6 +46,10 @@ from tinyvla_ros.policy.backends.choose import choose_backend
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.policy import Policy
 from tinyvla_ros.policy.saved_checkpoint import SavedCheckpoint
+
+# A chunk may be recorded before the last message that it was computed from, which reached the
+# policy earlier than the recorder; the rest of its observation is looked for so long, ns.
+OVERTAKEN_NS = 500_000_000
 
 
 @dataclass
@@ -161,7 +164,7 @@ def recorded_chunks(bag: Bag, config: PolicyConfig, contract: RobotContract,
     """Yield every recorded chunk with the observation it was computed from, and those before it.
 
     Messages are taken as the policy node takes them: in the order they came, bad ones refused
-    and counted in ``problems``.
+    and counted in ``problems``. A chunk that overtook a part of its observation waits for it.
     """
     assembler = make_assembler(contract, config)
     problems = Counter() if problems is None else problems
@@ -170,18 +173,34 @@ def recorded_chunks(bag: Bag, config: PolicyConfig, contract: RobotContract,
         streams[topic].append(stream)
     # In the namespace of the streams, if they are in one.
     chunks = need_topic(bag, [POLICY_CHUNK], [CHUNK], "the policy's chunks")
-    for message in bag.messages([chunks, *streams]):
-        if message.topic.name == chunks:
-            yield _chunk(bag, message, config, assembler)
+    waiting: list[tuple[int, ActionChunk, str]] = []  # until when, and its instruction
+
+    def observed(until_ns: int | None
+                 ) -> Iterator[tuple[ActionChunk, Observation | None, list[Observation]]]:
+        before = [*waiting]
+        waiting.clear()
+        for one in before:
+            last_ns, chunk, assembler.instruction = one
+            observation = assembler.at(chunk.stamp_ns)
+            if observation is None and until_ns is not None and until_ns <= last_ns:
+                waiting.append(one)
+                continue
+            yield chunk, observation, assembler.past(chunk.stamp_ns)
             if missing := assembler.missing():
                 problems[f"nothing came of {', '.join(missing)}"] += 1
-            continue
+
+    for message in bag.messages([chunks, *streams]):
         decoded = bag.decode(message)
-        for stream in streams[message.topic.name]:
+        if message.topic.name == chunks:
+            waiting.append((message.log_ns + OVERTAKEN_NS, _chunk(bag, message, decoded, config),
+                            decoded.header.frame_id))
+        for stream in streams.get(message.topic.name, ()):
             try:
                 stream.add(assembler, stamp_to_ns(decoded.header.stamp), stream.decode(decoded))
             except MessageError as err:
                 problems[f"{message.topic.name}: {err}"] += 1
+        yield from observed(message.log_ns)
+    yield from observed(None)
 
 
 def recorded_prefixes(bag: Bag, config: PolicyConfig) -> dict[int, Prefix]:
@@ -210,16 +229,11 @@ def recorded_prefixes(bag: Bag, config: PolicyConfig) -> dict[int, Prefix]:
     return prefixes
 
 
-def _chunk(bag: Bag, message: BagMessage, config: PolicyConfig,
-           assembler: ObservationAssembler
-           ) -> tuple[ActionChunk, Observation | None, list[Observation]]:
-    decoded = bag.decode(message)
+def _chunk(bag: Bag, message: BagMessage, decoded: object, config: PolicyConfig) -> ActionChunk:
     try:
-        chunk = trajectory_to_chunk(decoded, config.action.channels)
+        return trajectory_to_chunk(decoded, config.action.channels)
     except MessageError as err:
         raise InputError(f"{bag.path}: {message.topic.name}: {err}") from None
-    assembler.instruction = decoded.header.frame_id
-    return chunk, assembler.at(chunk.stamp_ns), assembler.past(chunk.stamp_ns)
 
 
 def summary(bag: Bag, result: Replayed, policy: Policy) -> str:

@@ -73,6 +73,17 @@ def test_every_chunk_is_the_same_again(checkpoint, sent, tmp_path, capsys):
     assert "3 of 3 chunks identical" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("late", ["/camera/wrist/image_raw", "/joint_states"])
+def test_a_chunk_recorded_before_its_observation_is_compared(checkpoint, sent, tmp_path, capsys,
+                                                             late):
+    """A policy is fast: its chunk reaches the recorder before a large image does."""
+    after = {bags.stamp_of(m): m.log_ns for m in sent if m.topic == CHUNKS}
+    moved = [m._replace(log_ns=after[bags.stamp_of(m)] + 3_000_000)
+             if m.topic == late and bags.stamp_of(m) in after else m for m in sent]
+    assert replay(checkpoint, bags.write(tmp_path / "bag", moved)) == 0
+    assert "3 of 3 chunks identical" in capsys.readouterr().out
+
+
 def test_replay_takes_the_recorded_backend_and_steps_where_it_can(checkpoint, sent, tmp_path,
                                                                   capsys):
     compiled = compiled_copy(checkpoint, tmp_path, 3)
