@@ -40,7 +40,6 @@ from pathlib import Path
 import _harness  # noqa: F401
 import numpy as np
 from _figures import print_heading
-from diagnostic_msgs.msg import DiagnosticArray
 from latency import collect
 
 from harness.arm_rig import CAMERA_HZ, Rig, robot
@@ -213,23 +212,16 @@ def report(rounds: dict[str, list[Seconds]], facts: dict, weights: int) -> None:
 
 def over_topics(seconds: float) -> None:
     """Print what ``policy_node`` says about its latency, with a network of the shipped size."""
-    values: dict[str, str] = {}
-
-    def note(msg: DiagnosticArray) -> None:
-        for status in msg.status:
-            if status.name == "policy_node: policy":
-                values.update({v.key: v.value for v in status.values})
-
     contract = robot()
     for stream in (*contract["cameras"].values(), contract["joint_states"]):
         stream["timeout"] = 0.5  # both ends share the cores here
     with (tempfile.TemporaryDirectory() as place,
           Rig(Path(place), (96, 96), contract, full_size=True, compiled=True,
               backend="onnxruntime") as rig):
-        rig.node.create_subscription(DiagnosticArray, "/diagnostics", note, 50)
         rig.start()
         rig.wait_running()
         time.sleep(seconds)
+        values = rig.policy_values
     print("\nours over topics (policy_node, onnxruntime, 2 cameras of 96x96 at "
           f"{CAMERA_HZ:g} Hz): stamp to command p50 {values.get('total_ms_p50', '-')} ms, p99 "
           f"{values.get('total_ms_p99', '-')} ms; of which inference "

@@ -31,7 +31,6 @@ from pathlib import Path
 import _harness  # noqa: F401
 import numpy as np
 from _figures import print_heading
-from diagnostic_msgs.msg import DiagnosticArray
 from tqdm import tqdm
 
 from harness.arm_rig import CAMERA_HZ, Rig, robot
@@ -56,17 +55,9 @@ def main() -> int:
     for camera in contract["cameras"].values():
         camera["timeout"] = 0.3  # both ends share two cores here
     contract["joint_states"]["timeout"] = 0.3
-    values: dict[str, str] = {}
-
-    def note(msg: DiagnosticArray) -> None:
-        for status in msg.status:
-            if status.name == "policy_node: policy":
-                values.update({v.key: v.value for v in status.values})
-
     with (tempfile.TemporaryDirectory() as place,
           Rig(Path(place), (width, height), contract, args.full_size,
               compiled=args.backend != "torch", backend=args.backend) as rig):
-        rig.node.create_subscription(DiagnosticArray, "/diagnostics", note, 50)
         rig.start()
         rig.wait_running()
         start, memory = time.monotonic(), []
@@ -79,6 +70,7 @@ def main() -> int:
         seconds = time.monotonic() - start
         commands = rig.since(start)
         time.sleep(1.5)
+        values = rig.policy_values
     images = CAMERA_HZ * seconds
     chunks = [c for c in commands if not c.is_hold]
     gaps = np.diff([c.time_s for c in chunks])

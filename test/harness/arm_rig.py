@@ -110,6 +110,7 @@ class Rig:
         filters: changed by a fault; a new ``MessageFilters`` ends the fault.
         commands: all commands received so far.
         statuses: the newest messages of the node on /diagnostics.
+        policy_values: the newest values of its policy there.
         longest_gap_s: longest time without a joint state since it was set to 0; the period is
             10 ms, so a longer gap means that this machine paused.
         position: of the joints.
@@ -141,6 +142,7 @@ class Rig:
         self._noise = self._rng.integers(0, 256, (8, size[1], size[0], 3), np.uint8)
         self._follower = TrajectoryFollower(JOINTS, np.zeros(len(JOINTS)))
         self.filters, self.commands, self.statuses = MessageFilters(), [], []
+        self.policy_values: dict[str, str] = {}
         self.longest_gap_s = 0.0
         self.glitch = np.zeros(len(JOINTS))
         use_middleware_profile()
@@ -300,7 +302,9 @@ class Rig:
         return ""
 
     def _on_status(self, msg: DiagnosticArray) -> None:
-        self.statuses += [s.message for s in msg.status if s.name == "policy_node: policy"]
+        for status in (s for s in msg.status if s.name == "policy_node: policy"):
+            self.statuses.append(status.message)
+            self.policy_values |= {v.key: v.value for v in status.values}
         del self.statuses[:-100]
 
     def _spin(self) -> None:
