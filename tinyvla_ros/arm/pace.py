@@ -46,7 +46,6 @@ MOST_ROWS = 4.5
 MARGIN = 0.8
 
 
-
 def _check_pace(pace: object) -> object:
     is_number = isinstance(pace, int | float) and not isinstance(pace, bool)
     if pace != "auto" and not (is_number and SLOWEST <= pace <= 1.0):

@@ -94,7 +94,7 @@ class Demonstrations:
             (horizon, channels) executed ones likewise; and (horizon,) float32 with 0 there. A
             plan goes on past that end, and executed are its own.
         """
-        if self.plans is not None and not np.isnan(self.plans[frame, 0, 0]):
+        if self._is_planned(frame):
             plan = self.turning.from_state(self.plans[frame][:horizon], self.states[frame])
             return plan, plan, np.ones(horizon, np.float32)
         k, channels = self.actions.shape[1:]
@@ -110,10 +110,11 @@ class Demonstrations:
 
     def valid_rows(self, frames: np.ndarray, horizon: int, ends: np.ndarray) -> np.ndarray:
         """Return (n,) how many rows of the chunks of ``frames`` are valid, see ``chunk``."""
-        rows = np.minimum((ends - frames) * self.actions.shape[1], horizon)
-        if self.plans is not None:
-            rows[~np.isnan(self.plans[frames, 0, 0])] = horizon
-        return rows
+        return np.where(self._is_planned(frames), horizon,
+                        np.minimum((ends - frames) * self.actions.shape[1], horizon))
+
+    def _is_planned(self, frames: np.ndarray | int) -> np.ndarray | bool:
+        return self.plans is not None and ~np.isnan(self.plans[frames, 0, 0])
 
 
 def load_demonstrations(root: str | Path, cameras: dict[str, CameraSpec], state: tuple[str, ...],
