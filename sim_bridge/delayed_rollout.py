@@ -50,7 +50,7 @@ class RealTime:
         dropped: share of the images that are lost.
         camera_every: control steps between two images; None for the simulated robot's.
         replan_every: rows between the observations of two inferences; 0 for every image.
-        settings: further fields of the contract's ``execution``, as (name, value).
+        settings: further fields of the contract's ``execution``, such as ``catch_up=0``.
     """
 
     join: ChunkBlending | str = ""
@@ -60,7 +60,7 @@ class RealTime:
     dropped: float = 0.0
     camera_every: int | None = None
     replan_every: int = 0
-    settings: tuple[tuple[str, float], ...] = ()
+    settings: tuple[str, ...] = ()
 
     @property
     def expected_ns(self) -> int:
@@ -94,7 +94,7 @@ def delayed_rollout(policy, episode: Episode, conditions: RealTime) -> DelayedRe
         conditions: what is between the two.
     """
     contract = RobotContract.load(default_robot()).with_execution(
-        conditions.join, conditions.pace, **dict(conditions.settings))
+        conditions.join, conditions.pace, conditions.settings)
     supervisor = Supervisor(contract, policy.config)
     supervisor.activate(True)
     rng = np.random.default_rng([episode.spec.seed, episode.spec.index])

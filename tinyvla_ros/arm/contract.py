@@ -20,6 +20,7 @@ Files lie in ``config/robots``; docs/arm.md explains every field with examples.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -30,7 +31,7 @@ from tinyvla_ros.arm.contract_inputs import CameraStream, JointStream, PoseStrea
 from tinyvla_ros.arm.contract_outputs import AnyOutput
 from tinyvla_ros.arm.pace import PaceSetting
 from tinyvla_ros.core.angles import turn_of
-from tinyvla_ros.core.configuration import Config, parse, read_yaml
+from tinyvla_ros.core.configuration import Config, override, parse, read_yaml
 from tinyvla_ros.core.errors import unknown
 from tinyvla_ros.core.ros.topic_names import TopicName
 
@@ -212,16 +213,16 @@ class RobotContract(Config):
         return parse(cls, read_yaml(path), str(path))
 
     def with_execution(self, join: ChunkBlending | Literal[""] = "",
-                       pace: float = 0.0, **others) -> RobotContract:
+                       pace: float = 0.0, settings: Iterable[str] = ()) -> RobotContract:
         """Return this contract with another ``execution.join`` or ``pace``, where one is given.
 
-        ``others`` are further fields of ``execution`` with their values.
+        ``settings`` are further fields of ``execution``, such as ``catch_up=0``.
 
         Raises:
             InputError: a value is out of range, or there is no such field.
         """
-        changes = {n: v for n, v in (("join", join), ("pace", pace)) if v} | others
-        data = self.execution.model_dump() | changes
+        changes = {n: v for n, v in (("join", join), ("pace", pace)) if v}
+        data = override(self.execution.model_dump(), settings, Execution) | changes
         return self.model_copy(update={"execution": parse(Execution, data, "the options")})
 
     @property

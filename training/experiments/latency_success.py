@@ -27,7 +27,6 @@ from sim_bridge.delayed_rollout import RealTime
 from sim_bridge.episodes import plan_episodes
 from sim_bridge.simulated_robot import CONTROL_DT, SimulatedRobotConfig, check_camera_rate
 from tinyvla_ros.arm.contract import RobotContract
-from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.intervals import rate_text
 from tinyvla_ros.core.resources import default_checkpoint, default_robot
 from tinyvla_ros.core.tables import markdown_table
@@ -60,7 +59,7 @@ def compare_latencies(options: LatencyStudyOptions) -> str | None:
     check_evaluation(options.tasks, options.episodes, options.seed, loaded.config, robot)
     executions = list(product(options.joins, options.paces, options.settings))
     for join, pace, settings in executions:
-        RobotContract.load(default_robot()).with_execution(join, pace, **_settings(settings))
+        RobotContract.load(default_robot()).with_execution(join, pace, _settings(settings))
     plan = {"checkpoint": loaded.digest, "tasks": options.tasks, "joins": options.joins,
             "paces": options.paces, "settings": options.settings, "axes": dict(zip(AXES, (
                 options.latencies, options.dropped, options.jitters, options.camera_rates),
@@ -73,7 +72,7 @@ def compare_latencies(options: LatencyStudyOptions) -> str | None:
                         "value": value, "task": spec.task, "seed": spec.seed},
                        real_time=replace(
                            conditions(axis, value, options.at), join=join, pace=pace,
-                           settings=tuple(_settings(settings).items())))
+                           settings=_settings(settings)))
             for spec in plan_episodes(list(options.tasks), options.episodes, options.seed)
             for join, pace, settings in executions
             for axis, values in plan["axes"].items() for value in values]
@@ -95,14 +94,9 @@ def conditions(axis: str, value: float, at_ms: float) -> RealTime:
     return RealTime(latency_ns=round(latency_ms * 1e6), **more)
 
 
-def _settings(text: str) -> dict[str, float]:
-    """Read ``catch_up=0,takeover=1``."""
-    try:
-        return {name: float(value) for name, value in (
-            part.split("=") for part in text.split(",") if part)}
-    except ValueError:
-        raise InputError(f"Settings {text!r} cannot be read; write NAME=NUMBER, "
-                         "several with a comma between.") from None
+def _settings(text: str) -> tuple[str, ...]:
+    """Split ``catch_up=0,takeover=1``."""
+    return tuple(filter(None, text.split(",")))
 
 
 def _record(run: EpisodeRun, outcome: EpisodeOutcome) -> dict:
@@ -151,7 +145,7 @@ def write_report(log: ResultsLog) -> str:
 
 def _name(join: str, pace: float, settings: str) -> str:
     return ", ".join([join, f"pace {pace:g}" if pace else "robot's pace",
-                      *(part.replace("=", " ") for part in settings.split(",") if part)])
+                      *(part.replace("=", " ") for part in _settings(settings))])
 
 
 def _seam(records: list[dict], column: int) -> str:
