@@ -47,7 +47,7 @@ from tinyvla_ros.policy.backends.compiled_inputs import (
 from tinyvla_ros.policy.checkpoint import Checkpoint, load_checkpoint
 from tinyvla_ros.policy.export.comparison import Case, Comparison, compare, made_up_cases
 from tinyvla_ros.policy.export.raw_network import RawNetwork
-from tinyvla_ros.policy.export.simplify import share_condition
+from tinyvla_ros.policy.export.simplify import simplify
 
 # Their versions are noted in the file.
 MADE_WITH = ("torch", "onnx", "onnxscript", "onnxruntime")
@@ -139,7 +139,7 @@ def _write(checkpoint: Checkpoint, steps: int, part: Path) -> None:
                      type(err).__name__)
         raise InputError(f"The network {kind} of checkpoint {checkpoint.path} cannot be exported "
                          f"({first.strip()[:200]}); it runs on backend torch.") from None
-    share_condition(program.model)
+    simplify(program.model)
     for node in program.model.graph:  # where in the source each comes from, a sixth of the file
         node.metadata_props.clear()
     program.model.metadata_props.update(_metadata(checkpoint, steps))

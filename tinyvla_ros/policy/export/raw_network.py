@@ -22,6 +22,7 @@ from torch import nn
 
 from tinyvla_ros.policy.backends.torch_backend import to_network_image
 from tinyvla_ros.policy.checkpoint import Checkpoint
+from tinyvla_ros.policy.export.merged_cameras import merged_encoder
 
 
 class RawNetwork(nn.Module):
@@ -34,6 +35,8 @@ class RawNetwork(nn.Module):
     def __init__(self, checkpoint: Checkpoint):
         super().__init__()
         self.network = checkpoint.network
+        self._encode = merged_encoder(checkpoint.network, checkpoint.config) \
+            or checkpoint.network.encode
         self._normalizer = checkpoint.normalizer
         self._takes_new_wordings = checkpoint.config.takes_new_wordings
 
@@ -48,8 +51,8 @@ class RawNetwork(nn.Module):
         if embedding:
             rows = self.network.encoder.instruction.weight[instruction.clamp(min=0)]
             instruction = torch.where((instruction >= 0)[:, None], rows, embedding[0])
-        condition = self.network.encode([to_network_image(image) for image in images],
-                                        normalizer.state(state), instruction)
+        condition = self._encode([to_network_image(image) for image in images],
+                                 normalizer.state(state), instruction)
         actions = self.network.sample(condition, noise, normalizer.action(known),
                                       weights[..., None])
         return normalizer.to_action(actions)

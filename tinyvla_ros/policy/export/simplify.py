@@ -13,7 +13,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Take out of the unrolled sampler what is the same in every step."""
+"""The graph of a compiled policy in fewer and faster operations; its outputs stay the same."""
 
 from __future__ import annotations
 
@@ -21,76 +21,78 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
+from tinyvla_ros.policy.export.graph_edits import (
+    affine,
+    array_of,
+    constant,
+    insert,
+    only_user,
+    other_input,
+)
+from tinyvla_ros.policy.export.shared_condition import share_condition
+from tinyvla_ros.policy.export.two_dimensional import make_two_dimensional
 
-def share_condition(model: ir.Model) -> int:
-    """Compute once what the denoiser's layers make of the condition; in place.
 
-    Each step multiplies a vector by the FiLM layers of all blocks: the condition, which is the
-    same in all steps, beside the embedding of the step, which is known beforehand::
+def simplify(model: ir.Model) -> None:
+    """Simplify a graph in place; what it does not contain stays as it is."""
+    for change in (share_condition, join_scale_and_shift, scale_weights, make_two_dimensional):
+        change(model.graph)
+        RemoveUnusedNodesPass()(model)
 
-        W [silu(condition), silu(step)] + b  =  W1 silu(condition)  +  (W2 silu(step) + b)
-                                                once                   a constant per step
 
-    A graph without this pattern stays as it is.
+def join_scale_and_shift(graph: ir.Graph) -> int:
+    """Make one operation of a scale and a shift of every channel, as normalizations end with.
 
     Returns:
-        Products that were replaced.
+        Pairs that were replaced.
     """
-    graph, replaced = model.graph, 0
-    activated: dict[ir.Value, ir.Value] = {}
-    shared: dict[tuple[ir.Value, ir.Value], ir.Value] = {}
-    for concat in [node for node in graph if node.op_type == "Concat"]:
-        if len(concat.inputs) != 2 or concat.attributes["axis"].as_int() != 1:
+    replaced = 0
+    for mul in [node for node in graph if node.op_type == "Mul"]:
+        add = only_user(mul.outputs[0], "Add")
+        value = next((v for v in mul.inputs if v.const_value is None and len(v.shape or ()) > 2
+                      and v.shape == mul.outputs[0].shape), None)
+        if add is None or value is None:
             continue
-        condition, step = concat.inputs
-        if step.const_value is None or condition.const_value is not None:
-            continue
-        vector = step.const_value.numpy()
-        constant = vector / (1.0 + np.exp(-vector))
-        for gemm in _products_of_silu(concat.outputs[0]):
-            weight, *biases = gemm.inputs[1:]  # the exporter leaves out a bias of zeros
-            columns = weight.const_value.numpy().shape[1] - vector.shape[1]
-            first, second = np.split(weight.const_value.numpy(), [columns], axis=1)
-            if condition not in activated:
-                sigmoid = ir.node("Sigmoid", [condition])
-                silu = ir.node("Mul", [condition, sigmoid.outputs[0]])
-                graph.insert_before(concat, [sigmoid, silu])
-                activated[condition] = silu.outputs[0]
-            key = condition, weight
-            if key not in shared:
-                part = _constant(graph, f"{weight.name}.condition", first)
-                product = ir.node("Gemm", [activated[condition], part], {"transB": 1})
-                graph.insert_before(gemm, product)
-                shared[key] = product.outputs[0]
-            fixed = constant @ second.T + sum(b.const_value.numpy() for b in biases)
-            total = ir.node("Add", [shared[key], _constant(
-                graph, f"{gemm.outputs[0].name}.step", fixed.astype(np.float32))])
-            total.outputs[0].shape, total.outputs[0].type = (gemm.outputs[0].shape,
-                                                             gemm.outputs[0].type)
-            graph.insert_before(gemm, total)
-            ir.convenience.replace_all_uses_with(gemm.outputs[0], total.outputs[0])
+        pair = other_input(mul, value), other_input(add, mul.outputs[0])
+        vectors = [_per_channel(add, v, value.shape) for v in pair]
+        if None not in vectors:
+            ir.convenience.replace_all_uses_with(add.outputs[0], affine(add, value, *vectors))
             replaced += 1
-    RemoveUnusedNodesPass()(model)
     return replaced
 
 
-def _products_of_silu(value: ir.Value) -> list[ir.Node]:
-    """Return the nodes that multiply ``silu(value)`` by a constant."""
-    found = []
-    for sigmoid in value.consumers():
-        if sigmoid.op_type != "Sigmoid":
+def _per_channel(user: ir.Node, value: ir.Value, shape: ir.Shape) -> ir.Value | None:
+    """Return (C,) numbers of channels as what broadcasts to a shape; None for other values."""
+    wanted = (shape[1], *(1 for _ in shape[2:]))
+    own = tuple(value.shape or ())
+    if own not in (wanted, (1, *wanted)) or (value.const_value is None and shape[0] != 1):
+        return None
+    if (array := array_of(value)) is not None:
+        return constant(user.graph, f"{value.name}.vector", array.ravel())
+    length = constant(user.graph, "vector", np.array([-1]))
+    return insert(user, "Reshape", [value, length], shape=(shape[1],))
+
+
+def scale_weights(graph: ir.Graph) -> int:
+    """Give the division of an image's values to the weights of the convolution that reads them.
+
+    Returns:
+        Divisions that were replaced.
+    """
+    replaced = 0
+    for div in [node for node in graph if node.op_type == "Div"]:
+        divisor = array_of(div.inputs[1])
+        sub = only_user(div.outputs[0], "Sub")
+        offset = array_of(sub.inputs[1]) if sub is not None else None
+        conv = only_user(sub.outputs[0], "Conv") if offset is not None else None
+        weight = array_of(conv.inputs[1]) if conv is not None else None
+        if weight is None or divisor is None or divisor.size != 1 or offset.size != 1:
             continue
-        for silu in sigmoid.outputs[0].consumers():
-            if silu.op_type == "Mul" and set(silu.inputs) == {value, sigmoid.outputs[0]}:
-                found += silu.outputs[0].consumers()
-    return [node for node in found if node.op_type == "Gemm" and "transB" in node.attributes
-            and node.attributes["transB"].as_int() == 1
-            and all(v.const_value is not None for v in node.inputs[1:])]
-
-
-def _constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
-    value = ir.Value(name=name, shape=ir.Shape(array.shape),
-                     type=ir.TensorType(ir.DataType.FLOAT),
-                     const_value=ir.tensor(np.ascontiguousarray(array), name=name))
-    graph.register_initializer(value)
-    return value
+        moved = insert(conv, "Sub", [div.inputs[0], constant(
+            graph, f"{div.outputs[0].name}.middle", (divisor * offset).astype(np.float32))],
+            shape=sub.outputs[0].shape)
+        conv.replace_input_with(0, moved)
+        conv.replace_input_with(1, constant(
+            graph, f"{conv.inputs[1].name}.scaled", (weight / divisor).astype(np.float32)))
+        replaced += 1
+    return replaced
