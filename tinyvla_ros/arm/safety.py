@@ -213,13 +213,14 @@ class SafetyLayer:
         for row, target in enumerate(targets):
             # As fast as the target moves, plus a catch-up that can still stop at the target.
             behind = previous - value
-            catch_up = np.copysign(
-                max_stoppable_step(np.abs(behind), self._max_step_change), behind)
-            wanted = np.clip(target - previous + catch_up, -self._max_step, self._max_step)
+            # In one call: this runs between an image and the command it leads to.
+            catch_up, down, up = max_stoppable_step(
+                np.stack([np.abs(behind), value - self._low, self._high - value]),
+                self._max_step_change)
+            wanted = np.clip(target - previous + np.copysign(catch_up, behind),
+                             -self._max_step, self._max_step)
             # It must be able to stop inside the range, as far as the acceleration limit lets it.
-            lowest = -max_stoppable_step(value - self._low, self._max_step_change)
-            highest = max_stoppable_step(self._high - value, self._max_step_change)
-            step = np.clip(np.clip(wanted, lowest, highest),
+            step = np.clip(np.clip(wanted, -down, up),
                            step - self._max_step_change, step + self._max_step_change)
             value, previous = value + step, target
             out[row] = value
