@@ -17,13 +17,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from sim_bridge.simulated_robot import check_camera_rate
+from sim_bridge.task_suites import expand_tasks
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.ros.run_claims import RunMember
 
@@ -32,16 +32,6 @@ POLICY_SEED = 0  # of the sampler's noise, where nothing else is given
 SUCCESS = "MetaWorld info['success'] within the horizon"
 # Simulation time reserved for an episode: 500 steps of 12.5 ms are 6.25 s, the rest is margin.
 EPISODE_SLOT_NS = 10_000_000_000
-
-# MetaWorld's benchmark of ten tasks, in its order.
-MT10 = ("reach-v3", "push-v3", "pick-place-v3", "door-open-v3", "drawer-open-v3",
-        "drawer-close-v3", "button-press-topdown-v3", "peg-insert-side-v3", "window-open-v3",
-        "window-close-v3")
-
-
-def expand_tasks(tasks: Iterable[str]) -> tuple[str, ...]:
-    """Return the tasks, with ``mt10`` replaced by the ten that it stands for."""
-    return tuple(name for task in tasks for name in (MT10 if task == "mt10" else (task,)))
 
 
 @dataclass(frozen=True)
@@ -84,8 +74,9 @@ def plan_episodes(tasks: list[str], episodes: int, seed: int) -> list[EpisodeSpe
 class RunParameters(RunMember):
     """ROS parameters that describe a run; the bridge and the evaluation node share them."""
 
-    tasks: tuple[str, ...] = Field(("reach-v3",), description="MetaWorld tasks, in order; mt10 "
-                                                            "stands for ten.")
+    tasks: tuple[str, ...] = Field(("reach-v3",), description="MetaWorld tasks, in order; mt10, "
+                                   "mt50 and its groups mt50-easy, -medium, -hard and -very-hard "
+                                   "stand for theirs.")
     episodes: int = Field(10, ge=1, le=100000, description="Episodes per task.")
     seed: int = Field(0, ge=0, le=999999999, description="Seed of the first episode of a task.")
     mode: Literal["lockstep", "realtime"] = Field(

@@ -28,6 +28,7 @@ from pydantic import Json
 
 from sim_bridge.episodes import HORIZON, SUCCESS
 from sim_bridge.simulated_robot import CONTROL_DT, SimulatedRobotConfig
+from sim_bridge.task_suites import MT50_GROUPS
 from tinyvla_ros.core.files import (
     check_output_directory,
     prepare_output_directory,
@@ -198,8 +199,15 @@ def table(results: dict) -> str:
           f"{row['mean_pace']:.2f}", f"{row['mean_return']:.1f}"]
          for task, row in tasks.items()])]
     if len(tasks) > 1:
-        mean = np.mean([row["success_rate"] for row in tasks.values()])
-        parts.append(f"mean success over {len(tasks)} tasks: {100 * mean:.1f} %")
+        rates = {task: 100 * row["success_rate"] for task, row in tasks.items()}
+        mean = np.mean(list(rates.values()))
+        parts.append(f"mean success over {len(tasks)} tasks: {mean:.1f} %")
+        groups = {name: float(np.mean([rates[task] for task in group]))
+                  for name, group in MT50_GROUPS.items() if set(group) <= set(rates)}
+        if len(groups) == len(MT50_GROUPS):
+            parts.append("mean success of the groups of MT50: " + ", ".join(
+                f"{name} {mean:.1f} %" for name, mean in groups.items())
+                + f"; mean of the groups {np.mean(list(groups.values())):.1f} %")
     latency = results["latency_ms"]
     if latency["p50"] is not None:
         parts.append(f"observation to chunk: p50 {latency['p50']:.1f} ms, "

@@ -31,7 +31,8 @@ class CollectArguments(Config):
     """Options of ``tinyvla collect``."""
 
     tasks: Tasks = Field(
-        description="MetaWorld tasks; mt10 stands for ten")
+        description="MetaWorld tasks; mt10, mt50 and its groups mt50-easy, -medium, "
+        "-hard and -very-hard stand for theirs")
     episodes: int = Field(ge=1, description="episodes per task")
     seed: int = Field(0, ge=0, description="seed of the first episode of every task")
     out: Path = Field(description="new LeRobotDataset directory")
@@ -49,8 +50,8 @@ class CollectArguments(Config):
 
 def collect(options: CollectArguments) -> int:
     """Collect demonstrations."""
-    from sim_bridge.episodes import expand_tasks
     from sim_bridge.simulated_robot import SimulatedRobotConfig
+    from sim_bridge.task_suites import expand_tasks
     from training.data.collect import collect as collect_demonstrations
 
     collect_demonstrations(

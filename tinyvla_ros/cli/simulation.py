@@ -35,9 +35,10 @@ def sim_eval_nodes(options: SimEvalOptions) -> list[NodeDescription]:
         InputError: an option, the checkpoint or the output directory cannot be used, or this
             machine cannot draw.
     """
-    from sim_bridge.episodes import expand_tasks, plan_episodes
+    from sim_bridge.episodes import plan_episodes
     from sim_bridge.opengl import require_opengl
     from sim_bridge.simulated_robot import SimulatedRobotConfig, check_camera_rate
+    from sim_bridge.task_suites import expand_tasks
     from tinyvla_ros.start.local_launch import require_rclpy
 
     require_rclpy()

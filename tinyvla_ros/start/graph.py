@@ -178,7 +178,8 @@ class SimEvalOptions(ExecutionSettings):
 
     tasks: Annotated[tuple[str, ...], Flag(metavar="TASK")] = Field(
         ("reach-v3", "button-press-v3", "pick-place-v3"),
-        description="MetaWorld tasks; mt10 stands for ten.")
+        description="MetaWorld tasks; mt10, mt50 and its groups mt50-easy, -medium, "
+        "-hard and -very-hard stand for theirs.")
     episodes: int = Field(10, ge=1, le=100000, description="Episodes per task.")
     seed: int = Field(0, ge=0, le=999999999,
                       description="Seed of the first episode of every task.")

@@ -20,10 +20,11 @@ from __future__ import annotations
 import multiprocessing
 from pathlib import Path
 
-from sim_bridge.episodes import POLICY_SEED, expand_tasks, plan_episodes
+from sim_bridge.episodes import POLICY_SEED, plan_episodes
 from sim_bridge.opengl import require_opengl
 from sim_bridge.results import EpisodeRecord, ResultsWriter, protocol
 from sim_bridge.simulated_robot import SimulatedRobotConfig
+from sim_bridge.task_suites import expand_tasks
 from tinyvla_ros.core.resources import default_checkpoint
 from training.experiments.options import EvaluationOptions
 from training.jobs.episodes import (

@@ -22,9 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sim_bridge.episodes import EpisodeSpec, expand_tasks, plan_episodes
+from sim_bridge.episodes import EpisodeSpec, plan_episodes
 from sim_bridge.shared_scenes import partner
 from sim_bridge.simulated_robot import SimulatedRobotConfig
+from sim_bridge.task_suites import expand_tasks
 from tinyvla_ros.core.configuration import read_yaml
 from tinyvla_ros.core.errors import InputError, UnknownInstructionError
 from tinyvla_ros.core.intervals import rate_text

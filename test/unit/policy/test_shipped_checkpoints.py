@@ -22,8 +22,9 @@ import json
 import pytest
 
 from harness.simulator import metaworld_env
-from sim_bridge.episodes import MT10, plan_episodes
+from sim_bridge.episodes import plan_episodes
 from sim_bridge.simulated_robot import SimulatedRobotConfig
+from sim_bridge.task_suites import MT10
 from tinyvla_ros.core.resources import default_checkpoint, mt10_checkpoint, share_directory
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig

@@ -25,6 +25,8 @@ from hypothesis import strategies as st
 
 from sim_bridge.episodes import RunParameters
 from sim_bridge.results import EpisodeRecord, ResultsWriter, summarize, table
+from sim_bridge.simulated_robot import SimulatedRobotConfig
+from sim_bridge.task_suites import MT50, MT50_GROUPS
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.intervals import wilson_interval
 
@@ -71,6 +73,26 @@ def test_mt10_stands_for_its_ten_tasks():
     parameters = RunParameters(tasks=("button-press-v3", "mt10"), episodes=1)
     assert parameters.tasks == ("button-press-v3", *MT10_V3)
     assert [spec.task for spec in parameters.plan()] == list(parameters.tasks)
+
+
+@pytest.mark.simulator
+def test_mt50_stands_for_all_tasks_and_each_can_be_told_what_to_do():
+    from metaworld.env_dict import MT50_V3
+    tasks = RunParameters(tasks=("mt50",)).tasks
+    assert sorted(tasks) == sorted(MT50_V3)
+    groups = ("mt50-easy", "mt50-medium", "mt50-hard", "mt50-very-hard")
+    assert RunParameters(tasks=groups).tasks == tasks
+    instructions = {SimulatedRobotConfig.load().instruction(task) for task in tasks}
+    assert len(instructions) == 50
+
+
+def test_groups_of_mt50_count_the_same_however_many_tasks_they_have():
+    records = [record(task, success=task in MT50_GROUPS["mt50-hard"]) for task in MT50]
+    text = table(summarize(records, {}))
+    assert "mean success over 50 tasks: 12.0 %" in text
+    assert "mt50-easy 0.0 %" in text
+    assert "mean of the groups 25.0 %" in text
+    assert "mt50" not in table(summarize(records[1:], {}))
 
 
 def test_lines_are_on_disk_as_episodes_end(tmp_path):
