@@ -63,6 +63,8 @@ COMMANDS = {
                    "chunks."),
     "evaluate": ("simulation:evaluate",
                  "The same protocol in process, without ROS, on all cores."),
+    "compare": ("compare:compare", "Put results of evaluations side by side, with tests on the "
+                "episodes they share."),
     "collect": ("data:collect", "Collect demonstrations with MetaWorld's scripted experts."),
     "train": ("train:train", "Train a policy on LeRobotDatasets, or go on with a run."),
     "diagnose": ("train:diagnose", "Find problems before a long training: output scale, dead "

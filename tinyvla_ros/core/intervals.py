@@ -50,5 +50,27 @@ def count_text(rate: dict) -> str:
 
 
 def _percent(rate: dict) -> str:
-    return (f"{100 * rate['rate']:.0f} % "
-            f"({100 * rate['wilson_low']:.0f}-{100 * rate['wilson_high']:.0f})")
+    return interval_text(rate["rate"], rate["wilson_low"], rate["wilson_high"])
+
+
+def interval_text(rate: float, low: float, high: float, digits: int = 0) -> str:
+    """Return "90 % (60-98)" for fractions."""
+    return f"{100 * rate:.{digits}f} % ({100 * low:.{digits}f}-{100 * high:.{digits}f})"
+
+
+def mean_interval(counts: Sequence[tuple[float, int, int]]) -> tuple[float, float, float]:
+    """Return a weighted mean of proportions with its 95 % interval.
+
+    By the variance estimates that Wilson's intervals imply (MOVER, Zou & Donner 2008), which do
+    not vanish where every trial succeeds.
+
+    Args:
+        counts: weight, successes and trials of each; weights add up to 1.
+    """
+    mean = sum(weight * successes / trials for weight, successes, trials in counts)
+    below = above = 0.0
+    for weight, successes, trials in counts:
+        low, high = wilson_interval(successes, trials)
+        below += (weight * (successes / trials - low)) ** 2
+        above += (weight * (high - successes / trials)) ** 2
+    return mean, max(0.0, mean - math.sqrt(below)), min(1.0, mean + math.sqrt(above))

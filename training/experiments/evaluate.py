@@ -83,4 +83,4 @@ def evaluate(options: EvaluationOptions) -> dict:
         policy.config, policy.digest, robot, tasks=tasks,
         episodes=options.episodes, seed=options.seed, mode="in process, lock-step",
         policy_seed=POLICY_SEED, backend=str(policy.backend),
-        sample_steps=policy.backend.sample_steps, scenes=options.scenes))
+        sample_steps=policy.backend.sample_steps))

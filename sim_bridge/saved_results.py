@@ -1,0 +1,110 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Results of an evaluation, read again: ``results.json`` and the episodes beside it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, Field, ValidationError
+
+from tinyvla_ros.core.configuration import read_json
+from tinyvla_ros.core.errors import InputError
+
+
+class TaskResult(BaseModel):
+    """Of one task.
+
+    Attributes:
+        episodes: that were run.
+        successes: of them.
+    """
+
+    episodes: int = Field(ge=1)
+    successes: int = Field(ge=0)
+
+
+class _File(BaseModel):
+    protocol: dict
+    tasks: dict[str, TaskResult] = Field(min_length=1)
+
+
+class _Line(BaseModel):
+    task: str
+    seed: int
+    success: bool
+
+
+@dataclass(frozen=True)
+class SavedResults:
+    """An evaluation.
+
+    Attributes:
+        path: that was read.
+        protocol: how it was made, as ``results.protocol`` describes it.
+        tasks: counts by task.
+        outcomes: success by task and seed; empty where episodes were not kept.
+    """
+
+    path: Path
+    protocol: dict
+    tasks: dict[str, TaskResult]
+    outcomes: dict[tuple[str, int], bool]
+
+    @classmethod
+    def read(cls, path: str | Path) -> SavedResults:
+        """Read a directory of results, or a file such as a checkpoint's ``evaluation.json``.
+
+        Raises:
+            InputError: it cannot be read, is cut off, or contradicts itself.
+        """
+        path = Path(path)
+        file = path / "results.json" if path.is_dir() else path
+        if path.is_dir() and not file.exists() and (path / "evaluation.json").exists():
+            file = path / "evaluation.json"
+        try:
+            content = _File.model_validate(read_json(file))
+        except ValidationError as err:
+            where = ".".join(map(str, err.errors()[0]["loc"])) or "it"
+            raise InputError(f"{file} holds no results of an evaluation ({where}: "
+                             f"{err.errors()[0]['msg'].lower()}); give a directory that sim-eval "
+                             "or evaluate wrote, or its results.json.") from None
+        outcomes = _episodes(file.with_name("episodes.jsonl"))
+        for task, result in content.tasks.items():
+            lines = [success for (t, _), success in outcomes.items() if t == task]
+            if outcomes and (len(lines), sum(lines)) != (result.episodes, result.successes):
+                raise InputError(
+                    f"{file} says {result.successes} of {result.episodes} for {task}, and "
+                    f"episodes.jsonl beside it has {sum(lines)} of {len(lines)}; one of them is "
+                    "of another run.")
+        return cls(path, content.protocol, content.tasks, outcomes)
+
+
+def _episodes(path: Path) -> dict[tuple[str, int], bool]:
+    """Return success by task and seed, empty without the file."""
+    if not path.exists():
+        return {}
+    outcomes: dict[tuple[str, int], bool] = {}
+    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            line = _Line.model_validate(json.loads(text))
+        except (json.JSONDecodeError, ValidationError):
+            raise InputError(f"{path}, line {number}, is cut off or no episode "
+                             f"({text[:60]!r}); run the evaluation again.") from None
+        outcomes[line.task, line.seed] = line.success
+    return outcomes

@@ -1,0 +1,147 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""``tinyvla compare``: like with like, or a sentence that says what is unlike."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sim_bridge.comparison import mcnemar
+from sim_bridge.results import EpisodeRecord, ResultsWriter
+from sim_bridge.task_suites import MT50, MT50_GROUPS
+from tinyvla_ros.cli.main import main
+from tinyvla_ros.core.intervals import mean_interval, wilson_interval
+
+PROTOCOL = {"mode": "lockstep", "horizon": 500, "state": ["ee_x"], "seeds": [0, 3],
+            "cameras": {"side": {"width": 96}}, "versions": {"mujoco": "3.3.0"}}
+
+
+def write(path: Path, successes: dict[str, list[bool]], **changes) -> Path:
+    writer = ResultsWriter(path)
+    for task, outcomes in successes.items():
+        for seed, success in enumerate(outcomes):
+            writer.add(EpisodeRecord(task, seed, success, 50, 1.0, 1, (3.0,)))
+    writer.finish(PROTOCOL | changes)
+    return path
+
+
+def compared(capsys, *arguments) -> str:
+    assert main(["compare", *map(str, arguments)]) == 0
+    return capsys.readouterr().out
+
+
+def refused(capsys, *arguments) -> str:
+    assert main(["compare", *map(str, arguments)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    return error
+
+
+@pytest.fixture
+def pair(tmp_path):
+    reach = [True, True, False, True]
+    return (write(tmp_path / "a", {"reach-v3": reach, "push-v3": [True] * 4}),
+            write(tmp_path / "b", {"reach-v3": [not r for r in reach], "push-v3": [True] * 4}))
+
+
+def test_tasks_means_and_the_test_on_shared_episodes(pair, capsys):
+    text = compared(capsys, *pair)
+    rows = {line.split("|")[1].strip(): line for line in text.splitlines() if "|" in line}
+    assert "75 % (30-95)" in rows["reach-v3"]
+    assert "87.5 %" in rows["mean of the tasks"]
+    assert "on 8 shared episodes: only a succeeds in 3, only b in 1" in text
+    assert f"p = {mcnemar(3, 1):.3g}" in text
+
+
+def test_groups_of_mt50_have_rows(tmp_path, capsys):
+    good = {task: [task in MT50_GROUPS["mt50-easy"]] * 2 for task in MT50}
+    text = compared(capsys, write(tmp_path / "a", good), write(tmp_path / "b", good))
+    rows = {line.split("|")[1].strip(): line for line in text.splitlines() if "|" in line}
+    assert "25.0 %" in rows["mean of the groups"]
+    assert "56.0 %" in rows["mean of the tasks"]
+    assert "100.0 %" in rows["mt50-easy"]
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"horizon": 400}, "horizon is 500 and 400"),
+    ({"mode": "realtime"}, "mode is lock-step and realtime"),
+    ({"cameras": {"corner2": {}}}, "cameras is side and corner2"),
+    ({"state": ["ee_x", "ee_y"]}, "state is"),
+    ({"scenes": "shared"}, "scenes is standard and shared"),
+    ({"versions": {"mujoco": "3.4.0"}}, "mujoco is 3.3.0 and 3.4.0")])
+def test_unlike_protocols_are_ranked_only_on_request(changes, words, pair, tmp_path, capsys):
+    other = write(tmp_path / "c", {"reach-v3": [True] * 4, "push-v3": [True] * 4}, **changes)
+    assert words in refused(capsys, pair[0], other)
+    name = next(iter(changes.get("versions", changes)))
+    assert f"unlike conditions: {name}" in compared(capsys, pair[0], other, "--despite", name)
+
+
+def test_topics_and_in_process_are_one_protocol(pair, tmp_path, capsys):
+    other = write(tmp_path / "c", {"reach-v3": [True], "push-v3": [True]},
+                  mode="in process, lock-step")
+    assert "shared episodes" in compared(capsys, pair[0], other)
+
+
+def test_other_tasks_and_single_results_are_refused(pair, tmp_path, capsys):
+    other = write(tmp_path / "c", {"reach-v3": [True]})
+    assert "push-v3" in refused(capsys, pair[0], other)
+    assert "at least two" in refused(capsys, pair[0])
+    assert "'horizn'" in refused(capsys, *pair, "--despite", "horizn")
+
+
+def test_a_model_card_has_no_episodes_to_pair(pair, tmp_path, capsys):
+    card = tmp_path / "checkpoint"
+    card.mkdir()
+    (card / "evaluation.json").write_text((pair[0] / "results.json").read_text())
+    assert "no paired test" in compared(capsys, card, pair[1])
+
+
+def test_what_is_cut_off_or_contradicts_itself_is_refused(pair, capsys):
+    lines = (pair[0] / "episodes.jsonl").read_text()
+    (pair[0] / "episodes.jsonl").write_text(lines[:-20])
+    assert "line 8" in refused(capsys, *pair)
+    (pair[0] / "episodes.jsonl").write_text("".join(lines.splitlines(True)[:-1]))
+    assert "3 of 3" in refused(capsys, *pair)
+    whole = (pair[1] / "results.json").read_text()
+    (pair[1] / "results.json").write_text(whole[:100])
+    assert "not valid JSON" in refused(capsys, pair[1], pair[1])
+    (pair[1] / "results.json").write_text(json.dumps({"protocol": {}, "tasks": {"x": 3}}))
+    assert "holds no results" in refused(capsys, pair[1], pair[1])
+
+
+@given(st.integers(0, 40), st.integers(0, 40))
+def test_mcnemar_is_a_probability_and_has_no_favorite(first, second):
+    assert mcnemar(first, second) == mcnemar(second, first)
+    assert 0.0 < mcnemar(first, second) <= 1.0
+
+
+def test_mcnemar_by_hand():
+    assert mcnemar(0, 5) == pytest.approx(2 / 32)
+    assert mcnemar(3, 1) == pytest.approx(2 * 5 / 16)
+
+
+@given(st.lists(st.tuples(st.integers(0, 10), st.just(10)), min_size=1, max_size=8))
+def test_the_interval_of_a_mean_holds_it_and_is_that_of_one(counts):
+    weighted = [(1 / len(counts), *count) for count in counts]
+    mean, low, high = mean_interval(weighted)
+    assert 0.0 <= low <= mean <= high <= 1.0 + 1e-9
+    if len(counts) == 1:
+        assert (low, high) == pytest.approx(wilson_interval(*counts[0]))
