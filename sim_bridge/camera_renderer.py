@@ -60,7 +60,7 @@ class CameraRenderer:
     that of their vertices, and the pixels are the same.
 
     Args:
-        model: sets the field of view of its own cameras that are used.
+        model: sets the field of view, and the place, of its own cameras that are used.
         config: cameras, by name.
 
     Raises:
@@ -88,7 +88,8 @@ class CameraRenderer:
         for geom in renderer.scene.geoms[:renderer.scene.ngeom]:
             if geom.objid in unseen and geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:
                 geom.dataid = NO_MESH
-        return renderer.render()
+        image = renderer.render()
+        return image[::-1, ::-1].copy() if pose.upside_down else image
 
     def _is_outside(self, data: mujoco.MjData, scene: mujoco.MjvScene, pose: CameraPose
                     ) -> np.ndarray:
@@ -155,7 +156,7 @@ class SceneRenderer:
 
 
 def make_camera(model: mujoco.MjModel, pose: CameraPose) -> mujoco.MjvCamera:
-    """Make the MuJoCo camera for a pose; sets the field of view of a model's own camera."""
+    """Make the MuJoCo camera for a pose; sets field of view and place of a model's own camera."""
     camera = mujoco.MjvCamera()
     if pose.model_camera is None:
         camera.type = mujoco.mjtCamera.mjCAMERA_FREE
@@ -169,4 +170,6 @@ def make_camera(model: mujoco.MjModel, pose: CameraPose) -> mujoco.MjvCamera:
     camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
     camera.fixedcamid = model.camera(pose.model_camera).id
     model.cam_fovy[camera.fixedcamid] = pose.fovy
+    if pose.position is not None:
+        model.cam_pos[camera.fixedcamid] = pose.position
     return camera

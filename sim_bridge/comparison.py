@@ -71,6 +71,9 @@ def conditions(result: SavedResults) -> dict[str, object]:
     found = {name: protocol.get(name, default) for name, default in CONDITIONS.items()}
     if found["mode"] is not None:  # in process or over topics: the actions are identical
         found["mode"] = "realtime" if "real" in str(found["mode"]) else "lock-step"
+    if isinstance(found["cameras"], dict):  # what a pose leaves out, others write as null
+        found["cameras"] = {name: {k: v for k, v in dict(pose).items() if v not in (None, False)}
+                            for name, pose in found["cameras"].items()}
     versions = protocol.get("versions") or {}
     found |= {name: versions.get(name) for name in SIMULATORS}
     return {name: value for name, value in found.items() if value is not None}

@@ -147,7 +147,8 @@ def protocol(config: PolicyConfig, digest: str, robot: SimulatedRobotConfig, *,
         "policy_seed": policy_seed, "horizon": HORIZON,
         "success": SUCCESS,
         "checkpoint_digest": digest,
-        "cameras": {name: pose.model_dump() for name, pose in robot.cameras.items()},
+        "cameras": {name: pose.model_dump(exclude={"recorded"})
+                    for name, pose in robot.cameras.items()},
         "state": list(config.state), "scenes": robot.scenes,
         "chunk_horizon": config.action.horizon, "n_action_steps": config.action.n_action_steps,
         "control_dt": config.action.dt, "backend": backend, "sample_steps": sample_steps, **more}

@@ -21,6 +21,7 @@ No simulator is imported.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -65,6 +66,9 @@ class CameraPose(Config):
         elevation: of a free camera, degrees.
         model_camera: name of a camera of the model, in place of the four above.
         fovy: vertical field of view of a model's camera, degrees.
+        position: of a model's camera in its body's frame, m, in place of the model's.
+        upside_down: a model's camera hangs upside down; its images are turned by half a turn.
+        recorded: rows and columns of its images in demonstrations.
     """
 
     width: int = Field(ge=16, le=1920)
@@ -75,6 +79,9 @@ class CameraPose(Config):
     elevation: float | None = Field(None, ge=-90.0, le=90.0)
     model_camera: str | None = None
     fovy: float | None = Field(None, gt=1.0, lt=170.0)
+    position: tuple[float, float, float] | None = None
+    upside_down: bool = False
+    recorded: int = Field(96, ge=16, le=1080)
 
     @model_validator(mode="after")
     def _check_free_or_model_camera(self):
@@ -84,6 +91,8 @@ class CameraPose(Config):
                 (any(free), all(of_model)) != (False, True):
             raise ValueError("give lookat, distance, azimuth and elevation, or else model_camera "
                              "and fovy")
+        if self.model_camera is None and (self.position is not None or self.upside_down):
+            raise ValueError("position and upside_down are of a model_camera; give that too")
         return self
 
 
@@ -94,6 +103,7 @@ class SimulatedRobotConfig(Config):
         fovy: vertical field of view of the free cameras, degrees.
         camera_every: control steps between two camera frames.
         cameras: camera name -> pose.
+        more_cameras: the same, of those that are rendered for who asks for them by name.
         instructions: task -> instruction.
         shared_instructions: task -> instruction in shared scenes.
         scenes: ``shared`` for scenes in which only the instruction distinguishes two tasks
@@ -103,6 +113,7 @@ class SimulatedRobotConfig(Config):
     fovy: float = Field(gt=1.0, lt=170.0)
     camera_every: int = Field(ge=1, le=80)
     cameras: dict[str, CameraPose] = Field(min_length=1)
+    more_cameras: dict[str, CameraPose] = {}
     instructions: dict[str, str] = Field(min_length=1)
     shared_instructions: dict[str, str] = {}
     scenes: Literal["standard", "shared"] = "standard"
@@ -121,6 +132,27 @@ class SimulatedRobotConfig(Config):
         if scenes is not None and isinstance(data, dict):
             data = data | {"scenes": scenes}
         return parse(cls, data, str(path))
+
+    @model_validator(mode="after")
+    def _check_names(self):
+        if both := self.cameras.keys() & self.more_cameras.keys():
+            raise ValueError(f"{', '.join(sorted(both))} is in cameras and in more_cameras; give "
+                             "every camera one place")
+        used = [p.model_camera for p in self.cameras.values() if p.model_camera is not None]
+        if twice := {name for name in used if used.count(name) > 1}:
+            raise ValueError(f"model_camera {', '.join(sorted(twice))} is used twice; a camera of "
+                             "the model has one place and one field of view")
+        return self
+
+    def with_cameras(self, names: Sequence[str]) -> SimulatedRobotConfig:
+        """Return the robot with these of all its cameras; raises ``InputError`` for others."""
+        known = self.cameras | self.more_cameras
+        for name in names:
+            if name not in known:
+                raise InputError(unknown("camera", name, known))
+        chosen = {name: known[name] for name in names}
+        return self.model_copy(update={"cameras": chosen, "more_cameras": {
+            name: pose for name, pose in known.items() if name not in chosen}})
 
     def steps_between_images(self, rate: float = 0.0) -> int:
         """Return the control steps from one camera frame to the next, for a rate in Hz."""

@@ -37,6 +37,9 @@ class CollectArguments(Config):
     seed: int = Field(0, ge=0, description="seed of the first episode of every task")
     out: Path = Field(description="new LeRobotDataset directory")
     scenes: Scenes = "standard"
+    cameras: tuple[str, ...] = Field(
+        (), description="cameras of config/metaworld.yaml to record; default: side, front and "
+        "wrist")
     noise: float = Field(
         1.0, description="largest amplitude of the pushes that disturb the expert")
     stretch: tuple[Annotated[int, Field(ge=1, le=8)], ...] = Field(
@@ -54,10 +57,13 @@ def collect(options: CollectArguments) -> int:
     from sim_bridge.task_suites import expand_tasks
     from training.data.collect import collect as collect_demonstrations
 
+    robot = SimulatedRobotConfig.load(scenes=options.scenes)
+    if options.cameras:
+        robot = robot.with_cameras(options.cameras)
     collect_demonstrations(
         list(expand_tasks(options.tasks)), options.episodes, options.seed, options.out,
-        options.noise, options.workers, SimulatedRobotConfig.load(scenes=options.scenes),
-        stretch=options.stretch, plan_rows=options.plan_rows)
+        options.noise, options.workers, robot, stretch=options.stretch,
+        plan_rows=options.plan_rows)
     print(f"demonstrations: {options.out}")
     return 0
 

@@ -61,7 +61,6 @@ if TYPE_CHECKING:
     from sim_bridge.metaworld_env import MetaWorldEnv, SimulationMoment
 
 STATE_NAMES = (*JOINT_NAMES, *EE_NAMES)
-IMAGE_SIZE = 96
 SETTLE_STEPS = 24  # control steps recorded past the first success
 # Demonstrations and evaluations both count seeds from 0; this keeps their goals apart.
 SEED_OFFSET = 1_000_000_000
@@ -69,7 +68,7 @@ SEED_OFFSET = 1_000_000_000
 
 def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float = 1.0,
             workers: int | None = None, config: SimulatedRobotConfig | None = None,
-            size: int = IMAGE_SIZE, stretch: tuple[int, ...] = (1,), plan_rows: int = 0) -> None:
+            size: int | None = None, stretch: tuple[int, ...] = (1,), plan_rows: int = 0) -> None:
     """Write successful demonstrations to a dataset; the number of processes does not matter.
 
     Args:
@@ -80,7 +79,7 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float 
         noise: largest amplitude of a noise burst, in action units; each episode draws its own.
         workers: processes; None for one per core.
         config: the simulated robot.
-        size: stored images are (size, size, 3).
+        size: stored images are (size, size, 3); None for what each camera says.
         stretch: control steps that an action takes; each demonstration draws one of them.
         plan_rows: length of the expert's plan that is recorded with every frame; 0 for none.
 
@@ -95,8 +94,8 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float 
     require_opengl()
     k = config.camera_every
     features = {f"observation.images.{name}": {
-        "dtype": "image", "shape": [size, size, 3], "names": ["height", "width", "channels"]}
-        for name in config.cameras}
+        "dtype": "image", "shape": [size or pose.recorded, size or pose.recorded, 3],
+        "names": ["height", "width", "channels"]} for name, pose in config.cameras.items()}
     features["observation.state"] = {
         "dtype": "float32", "shape": [len(STATE_NAMES)], "names": list(STATE_NAMES)}
     # k control steps pass between two frames; a row holds the actions of all of them.
@@ -141,7 +140,7 @@ class _Demonstration:
     seed: int
     config: SimulatedRobotConfig
     noise: float
-    size: int
+    size: int | None
     stretch: tuple[int, ...]
     plan_rows: int
 
@@ -151,7 +150,7 @@ def _run_job(job: _Demonstration) -> DatasetEpisode | None:
                        job.stretch, job.plan_rows)
 
 
-def demonstrate(env: MetaWorldEnv, seed: int, noise: float, size: int = IMAGE_SIZE,
+def demonstrate(env: MetaWorldEnv, seed: int, noise: float, size: int | None = None,
                 stretch: tuple[int, ...] = (1,), plan_rows: int = 0) -> DatasetEpisode | None:
     """Run the scripted expert once; ``None`` if it did not succeed within the horizon."""
     from metaworld.policies import ENV_POLICY_MAP
@@ -192,9 +191,10 @@ def demonstrate(env: MetaWorldEnv, seed: int, noise: float, size: int = IMAGE_SI
     images = {f"observation.images.{name}": [] for name in env.config.cameras}
     for scene in scenes:
         env.show(scene)
-        for name in env.config.cameras:
+        for name, pose in env.config.cameras.items():
+            edge = size or pose.recorded
             images[f"observation.images.{name}"].append(
-                shrink(env.render_camera(name), size, size))
+                shrink(env.render_camera(name), edge, edge))
     arrays = {"observation.state": np.array(states, np.float32),
               "action": np.stack(actions).reshape(len(actions), -1),
               EXECUTED_ACTION: np.stack(done).reshape(len(done), -1)}

@@ -42,6 +42,7 @@ def scene():
         <mesh name="0" vertex="0 0 0  0.4 0 0  0 0.03 0  0 0 0.03"/>
         <mesh name="1" vertex="-0.1 0 0  0.1 0 0  0 0.1 0  0 0 0.1  0.3 0.3 0.3"/></asset>
         <worldbody>{"".join(geoms)}<camera name="own" pos="0.1 0 0.2" xyaxes="0 -1 0 0.3 0 1"/>
+        <camera name="other" pos="9 9 9" xyaxes="0 1 0 -0.3 0 -1"/>
         </worldbody></mujoco>""")
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
@@ -52,7 +53,9 @@ def cameras(size) -> dict:
     width, height = size
     more = {"width": width, "height": height}
     free = {"lookat": (0.0, 0.0, 0.0), **more}
-    return {"far": {"distance": 2.0, "azimuth": 30.0, "elevation": -20.0, **free},
+    return {"hanging": {"model_camera": "other", "fovy": 75.0, "position": (0.0, 0.1, 0.2),
+                        "upside_down": True, **more},
+            "far": {"distance": 2.0, "azimuth": 30.0, "elevation": -20.0, **free},
             "within": {"distance": 0.8, "azimuth": 200.0, "elevation": -10.0, **free},
             "own": {"model_camera": "own", "fovy": 70.0, **more}}
 
@@ -67,6 +70,7 @@ def test_images_are_those_of_the_whole_scene(scene, size):
     shipped = SimulatedRobotConfig.load().model_dump()
     config = SimulatedRobotConfig.model_validate(shipped | {"cameras": cameras(size)})
     renderer = CameraRenderer(model, config)
+    mujoco.mj_forward(model, data)  # with the camera that was moved
     whole = mujoco.Renderer(model, size[1], size[0])
     for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
         whole.scene.flags[flag] = 0
@@ -74,6 +78,9 @@ def test_images_are_those_of_the_whole_scene(scene, size):
         whole.update_scene(data, make_camera(model, pose))
         image = renderer.render(data, name)
         assert len(np.unique(image.reshape(-1, 3), axis=0)) > 30, "there is something to see"
-        assert np.array_equal(image, whole.render()), name
+        expected = whole.render()
+        if pose.upside_down:
+            expected = np.rot90(expected, 2)
+        assert np.array_equal(image, expected), name
     whole.close()
     renderer.close()

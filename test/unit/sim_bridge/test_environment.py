@@ -156,10 +156,28 @@ def test_the_wrist_camera_rides_on_the_hand(envs):
     assert np.abs(after - before)[finger].mean() < np.abs(after - before).mean()
 
 
+def test_the_view_of_the_published_results_is_upright_and_its_own_robot_has_it():
+    from sim_bridge.simulated_robot import SimulatedRobotConfig
+    robot = SimulatedRobotConfig.load()
+    assert list(robot.cameras) == ["side", "front", "wrist"]
+    env = metaworld_env("reach-v3", robot.with_cameras(["corner2", "side"]))
+    env.reset_unseen(0)
+    image = env.render_camera("corner2").astype(int)
+    assert set(env.observe(1, "").images) == {"corner2", "side"}
+    env.close()
+    # In its right half the table, which is brown, is below; the gray wall is above.
+    brown = (image[..., 0] - image[..., 2])[:, 96:]
+    assert brown[-40:].mean() > brown[:40].mean() + 20
+    with pytest.raises(InputError, match="'corner'"):
+        robot.with_cameras(["corner"])
+
+
 @pytest.mark.parametrize(("change", "words"), [
     ({"model_camera": "no_such", "fovy": 45.0}, "Unknown model camera 'no_such'"),
     ({"model_camera": "gripperPOV"}, "model_camera and fovy"),
     ({"model_camera": "gripperPOV", "fovy": 45.0, "distance": 1.0}, "lookat, distance"),
+    ({"lookat": [0, 0, 0], "distance": 1.0, "azimuth": 0.0, "elevation": 0.0,
+      "upside_down": True}, "upside_down are of a model_camera"),
 ])
 def test_a_camera_that_cannot_be_is_one_sentence(change, words):
     from sim_bridge.simulated_robot import SimulatedRobotConfig
