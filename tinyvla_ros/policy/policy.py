@@ -81,6 +81,7 @@ class Policy:
         self._checkpoint = checkpoint
         self._ignore_instruction = ignore_instruction
         self._encoded: dict[str, np.ndarray] = {}
+        self._uses_past = bool(self.config.past_stamps(0))
         self._turns, self._state_turns = self.config.action_turns, self.config.state_turns
         low, high = (np.array(v, np.float32) for v in (self.config.action.low,
                                                        self.config.action.high))
@@ -134,9 +135,9 @@ class Policy:
         """
         words = self._words(observation.instruction)
         # One row, or as many as the checkpoint uses.
-        seen = [*self._past(observation, past), observation]
-        state = np.stack([self._state(o) for o in seen])
-        images = [np.stack([self._image(o, name) for o in seen]) for name in self.config.cameras]
+        seen = [*self._past(observation, past), observation] if self._uses_past else [observation]
+        state = _rows([self._state(o) for o in seen])
+        images = [_rows([self._image(o, name) for o in seen]) for name in self.config.cameras]
         if prefix is not None:
             prefix = self._near_state(prefix, seen[-1])
         known = (None, None) if prefix is None else (prefix.actions, prefix.weights)
@@ -234,3 +235,8 @@ class Policy:
         if isinstance(image, PolicyImage):
             return image.pixels
         return crop_and_shrink(image, spec.crop, spec.height, spec.width)
+
+
+def _rows(arrays: list[np.ndarray]) -> np.ndarray:
+    """Return arrays as rows of one, without a copy if there is one."""
+    return np.ascontiguousarray(arrays[0])[None] if len(arrays) == 1 else np.stack(arrays)
