@@ -68,19 +68,75 @@ class StreamedOutput:
         return ""
 
 
-def test_rows_that_brake_a_streamed_output_are_sent_before_the_loop_ends():
-    supervisor, output = make(active=False), StreamedOutput()
-    inputs = SimpleNamespace(changed=threading.Condition(), latest=lambda: None,
-                             problem=lambda *_: "", pop_clock_reset=lambda: False,
-                             newest_state=lambda: STILL)
+class SteppedClock:
+    """Simulated time that stands still until somebody moves it."""
+
+    ros_time_is_active = True
+
+    def __init__(self):
+        self.ns = chunk().stamp_ns
+
+    def now(self):
+        return SimpleNamespace(nanoseconds=self.ns)
+
+
+class LockStep:
+    """Lets simulated time go on at once when it gets a plan, by more than a chunk can wait."""
+
+    is_streamed = False
+
+    def __init__(self, clock: SteppedClock):
+        self._clock, self.plans = clock, []
+
+    def send(self, plan) -> None:
+        self.plans.append(plan)
+        self._clock.ns += round(6 * DT * 1e9)
+
+    def tick(self, plan, now_ns: int) -> None:
+        pass
+
+    flush = problem = lambda self: ""
+
+
+def make_inputs(latest=lambda: None) -> SimpleNamespace:
+    return SimpleNamespace(
+        changed=threading.Condition(), latest=latest, past=lambda stamp_ns: [],
+        arrival=lambda stamp_ns: None, number=lambda stamp_ns: 0, problem=lambda *times: "",
+        pop_clock_reset=lambda: False, newest_state=lambda: STILL)
+
+
+def make_loop(supervisor, output, clock, inputs, infer=None) -> PolicyLoop:
     contract = SimpleNamespace(execution=SimpleNamespace(replan_every=0, max_duration=1.0),
                                stamps=SimpleNamespace(max_age=0.0), outputs=())
     action = SimpleNamespace(dt=DT, channels=CHANNELS)
-    policy = SimpleNamespace(config=SimpleNamespace(action=action))
+    policy = SimpleNamespace(config=SimpleNamespace(action=action), infer=infer)
+    return PolicyLoop(policy, contract, inputs, [output], supervisor, clock,
+                      (Worker("inference"), Worker("control")), lambda: None, print,
+                      lambda *chunk: None, lambda: "")
+
+
+def test_time_that_goes_on_with_a_command_is_no_latency_to_choose_a_pace_by():
+    # A thread that loses the processor after it has published finds the clock of the next step.
+    supervisor, clock = make(active=False), SteppedClock()
+    output = LockStep(clock)
+    inputs = make_inputs(lambda: SimpleNamespace(stamp_ns=clock.ns, instruction="do it"))
+    loop = make_loop(supervisor, output, clock, inputs, lambda observation, *_: chunk(
+        (observation.stamp_ns - chunk().stamp_ns) / 1e6))
+    loop.start(enabled=True)
+    deadline = time.monotonic() + 20.0
+    while len(output.plans) < 8:
+        assert time.monotonic() < deadline, supervisor.reason
+        time.sleep(0.005)
+    loop.stop()
+    assert loop.failure is None
+    assert loop.latencies.expected() == 0.0
+    assert supervisor.pacing.pace == 1.0
+
+
+def test_rows_that_brake_a_streamed_output_are_sent_before_the_loop_ends():
+    supervisor, output = make(active=False), StreamedOutput()
     clock = Clock()
-    loop = PolicyLoop(policy, contract, inputs, [output], supervisor, clock,
-                      (Worker("inference"), Worker("control")), lambda: None, print, print,
-                      lambda: "")
+    loop = make_loop(supervisor, output, clock, make_inputs())
     loop.start(enabled=True)
     plan = supervisor.accept(chunk(turn=0.5, rows=1000), "do it", STILL, clock.now().nanoseconds)
     assert plan is not None
