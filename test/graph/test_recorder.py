@@ -30,12 +30,14 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Float64, String
 from std_srvs.srv import SetBool, Trigger
 
-from harness.processes import LIMIT_S, Output, start_node, stop
+from harness.processes import LIMIT_S, Output, start, start_node, stop
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.bags.recorded_message import CLOCK_TRUST_S
 from tinyvla_ros.core.ros.messages import fill_image
 from tinyvla_ros.nodes.shared.run_guard import RunGuard
 from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, LATCHED, OK, status
+from tinyvla_ros.start.graph import NodeDescription, NodeSettings
+from tinyvla_ros.start.local_launch import node_command
 
 # A machine that is busy with other tests may deliver later than an episode's end is waited for.
 pytestmark = pytest.mark.alone
@@ -47,24 +49,34 @@ _names = (f"topic_{i}" for i in itertools.count())
 class Graph:
     """A recorder and a node of the test that publishes."""
 
-    def __init__(self, out, **parameters):
+    def __init__(self, out, namespace: str = "", **parameters):
         self.out = out
-        self.process = start_node(RECORDER, out=str(out), **parameters)
+        self.process = start(*node_command(NodeDescription(
+            RECORDER, {"out": str(out), **parameters}, NodeSettings(namespace=namespace))))
         self.output = Output(self.process)
         self._context = rclpy.Context()
         rclpy.init(context=self._context)
-        self.node = rclpy.create_node("source", context=self._context)
+        self.node = rclpy.create_node("source", context=self._context,
+                                      namespace=namespace)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
+        self._others: list = []
         self.episode = self.node.create_publisher(DiagnosticStatus, "episode", EPISODE_QOS)
         self.statuses: list[DiagnosticStatus] = []
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_status, 50)
         self.until(lambda: self.episode.get_subscription_count(), "the recorder")
 
+    def add_node(self, name: str, namespace: str):
+        """Return another node of the test."""
+        self._others.append(rclpy.create_node(name, context=self._context, namespace=namespace))
+        self._executor.add_node(self._others[-1])
+        return self._others[-1]
+
     def close(self) -> int:
         code = stop(self.process)
         self._executor.shutdown()
-        self.node.destroy_node()
+        for node in (self.node, *self._others):
+            node.destroy_node()
         self._context.try_shutdown()
         return code
 
@@ -148,6 +160,30 @@ def test_the_recorder_of_a_launch_records_a_robot_that_was_started_alone(tmp_pat
     graph.until(lambda: guard.settled, "the end of discovery")
     publisher = graph.node.create_publisher(String, topic, 10)
     graph.until(lambda: publisher.get_subscription_count(), "the recorder")
+    assert graph.close() == 0
+
+
+def test_a_run_beside_this_one_that_claims_its_topics_late_is_not_recorded(tmp_path):
+    graph = Graph(tmp_path / "episodes", namespace="left", run="of-left")
+    mine = graph.publisher(String)
+    unclaimed = graph.node.create_publisher(String, "/world/thing", 10)
+    theirs = graph.node.create_publisher(String, "/right/thing", 10)
+    for index in range(2):  # episodes begin while nobody knows yet whose the topics are
+        graph.publish_event("begin", index=index)
+        graph.publish_event("end")
+    other = graph.add_node("other", "right")
+    other.exit_code = None
+    RunGuard(other, "of-right", "thing")
+    graph.until(lambda: unclaimed.get_subscription_count(), "the recorder")
+    assert not theirs.get_subscription_count()
+    graph.publish_event("begin", index=2)
+    for publisher in (mine, unclaimed, theirs):
+        publisher.publish(String(data="x"))
+    graph.publish_event("end")
+    (path,) = graph.recorded(1)  # the first two had no messages
+    with Bag(path) as bag:
+        assert set(bag.topics) - {"/diagnostics"} == {
+            "/left/episode", mine.topic_name, unclaimed.topic_name}
     assert graph.close() == 0
 
 

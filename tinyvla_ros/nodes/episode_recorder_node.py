@@ -45,7 +45,7 @@ from tinyvla_ros.core.ros.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.core.ros.run_claims import RunMember
 from tinyvla_ros.nodes.recorded_topics import RecordedTopics
 from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
-from tinyvla_ros.nodes.shared.run_guard import RunGuard
+from tinyvla_ros.nodes.shared.run_guard import SETTLE_S, RunGuard
 from tinyvla_ros.nodes.shared.runner import ERROR, OK, WARN, Diagnostics, run_node
 from tinyvla_ros.nodes.shared.topics import fits, message_class, offered_qos, patterns
 
@@ -102,7 +102,8 @@ class EpisodeRecorderNode(Node):
         super().__init__("episode_recorder_node")
         self.exit_code: int | None = None
         self._options = p = declare_parameters(self, RecorderParameters, self._on_parameters)
-        self._elsewhere: set[str] = set()  # topics outside of this namespace that were seen once
+        # Topics outside of this run's namespace, and when they were seen first, steady s.
+        self._elsewhere: dict[str, float] = {}
         self._guard = RunGuard(self, p.run, "episode", on_settled=self._begin_to_listen)
         self._include, self._exclude = (patterns(n, getattr(p, n)) for n in ("topics", "exclude"))
         self._metadata = _metadata(p)
@@ -152,15 +153,21 @@ class EpisodeRecorderNode(Node):
 
     def _is_wanted(self, topic: str) -> bool:
         # A recorder that was started alone records what it finds.
-        if self._options.run and self._guard.is_of_another_run(topic):
-            return False
-        if self._options.run and not topic.startswith(f"{self.get_namespace().rstrip('/')}/") \
-                and topic not in self._elsewhere:
-            # A run beside this one may be seen before it has claimed its topics.
-            self._elsewhere.add(topic)
+        if self._options.run and (self._guard.is_of_another_run(topic)
+                                  or not self._is_familiar(topic)):
             return False
         return topic == self._events or (
             fits(topic, self._include) and not fits(topic, self._exclude))
+
+    def _is_familiar(self, topic: str) -> bool:
+        """Whether a topic of another namespace has been there for long enough to be claimed.
+
+        A run beside this one may be seen before it has claimed its topics.
+        """
+        if topic.startswith(f"{self.get_namespace().rstrip('/')}/"):
+            return True
+        now = time.monotonic()
+        return now - self._elsewhere.setdefault(topic, now) >= SETTLE_S
 
     def _on_topic(self, topic: str, kind: str, publishers: list) -> None:
         if topic == self._events and kind != EVENT:
@@ -245,6 +252,9 @@ class EpisodeRecorderNode(Node):
         return response
 
     def _tick(self) -> None:
+        if not self._guard.settled:  # what is there already need not wait once more
+            for name, _ in self.get_topic_names_and_types():
+                self._is_familiar(name)
         if self._earlier_begin is not None:
             at_ns, values = self._earlier_begin
             if time.time_ns() - at_ns > LATCHED_EVENTS_S * 1e9:
