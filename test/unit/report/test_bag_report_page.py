@@ -69,6 +69,15 @@ class Page:
         element = self.element(selector)
         self.driver.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: "
                                    "'instant'})", element)
+        # What is above may still be growing: a click would miss the element.
+        self.driver.execute_async_script("""
+            const [element, done] = arguments; let last = "";
+            (function look() {
+              const now = JSON.stringify(element.getBoundingClientRect());
+              if (now === last) { done(); return; }
+              last = now;
+              requestAnimationFrame(() => setTimeout(look, 50));
+            })()""", element)
         offset = round((right - 0.5) * element.size["width"])
         return webdriver.ActionChains(self.driver).move_to_element_with_offset(element, offset, 0)
 
@@ -163,6 +172,7 @@ def test_video_plays_and_moves_the_cursor(page):
 def test_a_click_on_a_plot_seeks_the_video(page, kind):
     video(page, "duration")
     page.click(plot(kind, 2), right=0.75)
+    page.wait(f"document.querySelector('{FAILED}').dataset.cursor > 0")
     assert page.cursor() == pytest.approx(0.75 * DURATION, abs=0.03)
     page.wait(f"!document.querySelector('{FAILED} video').seeking")
     assert video(page, "currentTime") == pytest.approx(page.cursor(), abs=0.01)
