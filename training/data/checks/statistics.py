@@ -89,7 +89,7 @@ def check_feature(tables: Tables, name: str, used: Collection[int] | None
     feature = tables.info["features"][name]
     values, floating = tables.column(name), feature["dtype"].startswith("float")
     names = channel_names(feature) or [str(i) for i in range(feature_size(feature))]
-    findings, rows = [], []
+    findings, rows, constant = [], [], {}
     try:
         turns = noted_turns(tables.info["features"], name)
     except InputError as err:
@@ -104,7 +104,10 @@ def check_feature(tables: Tables, name: str, used: Collection[int] | None
         good = column[np.isfinite(column)]
         rows.append(_describe(good))
         if floating and name not in INDEX_COLUMNS and len(values) > 1:
-            findings += _channel_findings(name, channel, good, rows[-1])
+            findings += _saturation(name, channel, good, rows[-1])
+            if rows[-1][0] == rows[-1][3]:
+                constant.setdefault(rows[-1][0], []).append(channel)
+    findings += [_never_moves(name, channels, value) for value, channels in constant.items()]
     return FeatureStatistics(name, names, *np.array(rows, np.float64).T), findings
 
 
@@ -121,12 +124,17 @@ def _describe(values: np.ndarray) -> tuple[float, ...]:
             float(values.max()), np.mean(values <= low + margin), np.mean(values >= high - margin))
 
 
-def _channel_findings(name, channel, values, described) -> Iterator[Finding]:
+def _never_moves(name: str, channels: list[str], value: float) -> Finding:
+    """Return one finding of all channels with a value: a chunk has each channel many times."""
+    shown = ", ".join(channels[:3]) + (
+        f" and {len(channels) - 3} more" if len(channels) > 3 else "")
+    return Finding("constant", f"'{name}' ({shown}) is {value:g} in every frame; leave it out or "
+                   "find out why it never moves.", error=False)
+
+
+def _saturation(name, channel, values, described) -> Iterator[Finding]:
     low, _, _, high, at_min, at_max = described
-    if low == high:
-        yield Finding("constant", f"'{name}' ({channel}) is {low:g} in every frame; leave it out "
-                      "or find out why it never moves.", error=False)
-    elif (name.split(".")[0] == "action" and at_min + at_max > SATURATED_SHARE
+    if (low < high and name.split(".")[0] == "action" and at_min + at_max > SATURATED_SHARE
           and len(np.unique(values)) > DISCRETE_VALUES):
         yield Finding("saturation", f"'{name}' ({channel}) sits at its limits {low:g} and "
                       f"{high:g} in {100 * (at_min + at_max):.0f} % of the frames; check that "
