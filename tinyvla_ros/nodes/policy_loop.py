@@ -301,15 +301,16 @@ class PolicyLoop:
     def _accept(self, ready: _ReadyChunk, now_ns: int) -> None:
         plan = self._supervisor.accept(ready.chunk, ready.instruction,
                                        self._inputs.newest_state(), now_ns)
-        before_ns = self._now_ns()
+        ended_ns = self._now_ns()
         self._apply(plan)
-        now_s, after_ns = time.monotonic(), self._now_ns()
+        now_s = time.monotonic()
         if plan is None or plan.chunk is None:
             self.unused["chunk refused"] += 1
             return
         # Simulated time goes on once the command is there, in lock-step by what it lasts: that is
         # no latency of this node, by which it would choose a pace.
-        ended_ns = before_ns if self._ros_time else after_ns
+        if not self._ros_time:
+            ended_ns = self._now_ns()
         total = max(0.0, (ended_ns - ready.chunk.stamp_ns) / 1e9)
         self.latencies.add((
             total - (now_s - ready.arrived), ready.started - ready.arrived,

@@ -40,7 +40,7 @@ class _Film(NamedTuple):
     result: ir.Node
 
 
-def share_condition(graph: ir.Graph) -> int:
+def share_condition(graph: ir.Graph) -> None:
     """Compute once what the denoiser's layers make of the condition; in place.
 
     Each step multiplies a vector by the FiLM layers of all blocks: the condition, which is the
@@ -50,11 +50,7 @@ def share_condition(graph: ir.Graph) -> int:
                                                 once                   a constant per step
 
     W1 is that of all blocks, below each other.
-
-    Returns:
-        Products that were replaced.
     """
-    replaced = 0
     shared: dict[tuple[ir.Value, ...], ir.Value] = {}  # by condition and weights
     for concat in [node for node in graph if node.op_type == "Concat"]:
         if len(concat.inputs) != 2 or concat.attributes["axis"].as_int() != 1:
@@ -68,8 +64,6 @@ def share_condition(graph: ir.Graph) -> int:
         if key not in shared:
             shared[key] = _product(concat, condition, step, weights)
         _replace(products, shared[key], array_of(step))
-        replaced += len(products)
-    return replaced
 
 
 def _products_of_silu(value: ir.Value) -> list[ir.Node]:

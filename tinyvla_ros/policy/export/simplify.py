@@ -40,13 +40,8 @@ def simplify(model: ir.Model) -> None:
         RemoveUnusedNodesPass()(model)
 
 
-def join_scale_and_shift(graph: ir.Graph) -> int:
-    """Make one operation of a scale and a shift of every channel, as normalizations end with.
-
-    Returns:
-        Pairs that were replaced.
-    """
-    replaced = 0
+def join_scale_and_shift(graph: ir.Graph) -> None:
+    """Make one operation of a scale and a shift of every channel, as normalizations end with."""
     for mul in [node for node in graph if node.op_type == "Mul"]:
         add = only_user(mul.outputs[0], "Add")
         value = next((v for v in mul.inputs if v.const_value is None and len(v.shape or ()) > 2
@@ -57,8 +52,6 @@ def join_scale_and_shift(graph: ir.Graph) -> int:
         vectors = [_per_channel(add, v, value.shape) for v in pair]
         if None not in vectors:
             ir.convenience.replace_all_uses_with(add.outputs[0], affine(add, value, *vectors))
-            replaced += 1
-    return replaced
 
 
 def _per_channel(user: ir.Node, value: ir.Value, shape: ir.Shape) -> ir.Value | None:
@@ -73,13 +66,8 @@ def _per_channel(user: ir.Node, value: ir.Value, shape: ir.Shape) -> ir.Value | 
     return insert(user, "Reshape", [value, length], shape=(shape[1],))
 
 
-def scale_weights(graph: ir.Graph) -> int:
-    """Give the division of an image's values to the weights of the convolution that reads them.
-
-    Returns:
-        Divisions that were replaced.
-    """
-    replaced = 0
+def scale_weights(graph: ir.Graph) -> None:
+    """Give the division of an image's values to the weights of the convolution that reads them."""
     for div in [node for node in graph if node.op_type == "Div"]:
         divisor = array_of(div.inputs[1])
         sub = only_user(div.outputs[0], "Sub")
@@ -94,5 +82,3 @@ def scale_weights(graph: ir.Graph) -> int:
         conv.replace_input_with(0, moved)
         conv.replace_input_with(1, constant(
             graph, f"{conv.inputs[1].name}.scaled", (weight / divisor).astype(np.float32)))
-        replaced += 1
-    return replaced

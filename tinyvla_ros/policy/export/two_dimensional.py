@@ -30,16 +30,12 @@ HEIGHT = 2  # axis of the images
 # What can be done to images as to sequences; the first input is one.
 ELEMENTWISE = {"Add", "Sub", "Mul", "Div", "Sigmoid", "Relu", "Tanh", "Softplus", "Gelu",
                "BatchNormalization"}
-# Transposed convolutions that double a sequence: kernel, stride and padding.
-DOUBLING = ([4], [2], [1, 1])
+# Transposed convolutions that double a sequence, of one group and without padding of the output.
+DOUBLING = {"kernel_shape": [4], "strides": [2], "pads": [1, 1]}
 
 
-def make_two_dimensional(graph: ir.Graph) -> int:
-    """Replace 1-D convolutions, and what lies between them, by 2-D ones; in place.
-
-    Returns:
-        Convolutions that were replaced.
-    """
+def make_two_dimensional(graph: ir.Graph) -> None:
+    """Replace 1-D convolutions, and what lies between them, by 2-D ones; in place."""
     images = _Images()
     found = [node for node in graph if node.op_type in ("Conv", "ConvTranspose")
              and (weight := array_of(node.inputs[1])) is not None and weight.ndim == 3
@@ -47,7 +43,6 @@ def make_two_dimensional(graph: ir.Graph) -> int:
     for node in found:
         images.replace_convolution(node)
     images.give_to_reshapes()
-    return len(found)
 
 
 class _Images:
@@ -133,11 +128,10 @@ class _Images:
 
 
 def _doubles(node: ir.Node) -> bool:
-    attributes = node.attributes
-    return node.op_type == "ConvTranspose" and all(
-        list(attributes[name].value) == wanted if name in attributes else False
-        for name, wanted in zip(("kernel_shape", "strides", "pads"), DOUBLING, strict=True)) \
-        and attributes["group"].value == 1 and not any(attributes["output_padding"].value)
+    given = {name: attribute.value for name, attribute in node.attributes.items()}
+    return (node.op_type == "ConvTranspose" and given.get("group", 1) == 1
+            and not any(given.get("output_padding", ()))
+            and all(list(given.get(name, ())) == wanted for name, wanted in DOUBLING.items()))
 
 
 def _fits_images(reshape: ir.Node) -> bool:
