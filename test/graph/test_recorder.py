@@ -17,106 +17,34 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 
 import numpy as np
 import pytest
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Float64, String
 from std_srvs.srv import SetBool, Trigger
 
-from harness.processes import LIMIT_S, Output, start, start_node, stop
+from harness.processes import LIMIT_S, Output, start_node, stop
+from harness.recorder_graph import RECORDER, RecorderGraph, names
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.bags.recorded_message import CLOCK_TRUST_S
 from tinyvla_ros.core.ros.messages import fill_image
 from tinyvla_ros.nodes.shared.run_guard import RunGuard
-from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, LATCHED, OK, status
-from tinyvla_ros.start.graph import NodeDescription, NodeSettings
-from tinyvla_ros.start.local_launch import node_command
+from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, LATCHED
 
 # A machine that is busy with other tests may deliver later than an episode's end is waited for.
 pytestmark = pytest.mark.alone
 
-RECORDER = "episode_recorder_node"
-_names = (f"topic_{i}" for i in itertools.count())
-
-
-class Graph:
-    """A recorder and a node of the test that publishes."""
-
-    def __init__(self, out, namespace: str = "", **parameters):
-        self.out = out
-        self.process = start(*node_command(NodeDescription(
-            RECORDER, {"out": str(out), **parameters}, NodeSettings(namespace=namespace))))
-        self.output = Output(self.process)
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context)
-        self.node = rclpy.create_node("source", context=self._context,
-                                      namespace=namespace)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self.node)
-        self._others: list = []
-        self.episode = self.node.create_publisher(DiagnosticStatus, "episode", EPISODE_QOS)
-        self.statuses: list[DiagnosticStatus] = []
-        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_status, 50)
-        self.until(lambda: self.episode.get_subscription_count(), "the recorder")
-
-    def add_node(self, name: str, namespace: str):
-        """Return another node of the test."""
-        self._others.append(rclpy.create_node(name, context=self._context, namespace=namespace))
-        self._executor.add_node(self._others[-1])
-        return self._others[-1]
-
-    def close(self) -> int:
-        code = stop(self.process)
-        self._executor.shutdown()
-        for node in (self.node, *self._others):
-            node.destroy_node()
-        self._context.try_shutdown()
-        return code
-
-    def _on_status(self, msg) -> None:
-        self.statuses += [s for s in msg.status if s.name.startswith(RECORDER)]
-
-    def until(self, condition, what: str) -> None:
-        deadline = time.monotonic() + LIMIT_S
-        while not condition():
-            assert time.monotonic() < deadline, f"{what} never came:\n{self.output.text}"
-            self._executor.spin_once(timeout_sec=0.02)
-
-    def publisher(self, kind, qos=10):
-        """Return a publisher with its own topic, to which the recorder has subscribed."""
-        publisher = self.node.create_publisher(kind, next(_names), qos)
-        self.until(lambda: publisher.get_subscription_count(), "the recorder")
-        return publisher
-
-    def publish_event(self, event: str, **values) -> None:
-        self.episode.publish(status("source: episode", OK, event, values))
-
-    def recorded(self, number: int):
-        """Return the bags once there are so many."""
-        def complete():
-            return sorted(p.parent for p in self.out.glob("*/metadata.yaml"))
-        self.until(lambda: len(complete()) >= number, f"bag {number}")
-        return complete()
-
-    def call(self, kind, name: str, request):
-        client = self.node.create_client(kind, f"{RECORDER}/{name}")
-        self.until(client.service_is_ready, name)
-        future = client.call_async(request)
-        self.until(future.done, f"the answer of {name}")
-        return future.result()
 
 
 @pytest.fixture
 def graph(tmp_path):
     """A recorder of everything."""
-    graph = Graph(tmp_path / "episodes")
+    graph = RecorderGraph(tmp_path / "episodes")
     yield graph
     graph.close()
 
@@ -153,9 +81,9 @@ def test_episodes_are_bags_with_every_message_between_begin_and_end(graph):
 
 def test_the_recorder_of_a_launch_records_a_robot_that_was_started_alone(tmp_path):
     """Like ``ros2 run tinyvla_ros dry_run_arm_node`` beside ``policy.launch.py record:=true``."""
-    graph = Graph(tmp_path / "episodes", run="launched")
+    graph = RecorderGraph(tmp_path / "episodes", run="launched")
     graph.node.exit_code = None
-    topic = next(_names)
+    topic = next(names)
     guard = RunGuard(graph.node, "", topic, [topic])
     graph.until(lambda: guard.settled, "the end of discovery")
     publisher = graph.node.create_publisher(String, topic, 10)
@@ -164,7 +92,7 @@ def test_the_recorder_of_a_launch_records_a_robot_that_was_started_alone(tmp_pat
 
 
 def test_a_run_beside_this_one_that_claims_its_topics_late_is_not_recorded(tmp_path):
-    graph = Graph(tmp_path / "episodes", namespace="left", run="of-left")
+    graph = RecorderGraph(tmp_path / "episodes", namespace="left", run="of-left")
     mine = graph.publisher(String)
     unclaimed = graph.node.create_publisher(String, "/world/thing", 10)
     theirs = graph.node.create_publisher(String, "/right/thing", 10)
@@ -188,7 +116,7 @@ def test_a_run_beside_this_one_that_claims_its_topics_late_is_not_recorded(tmp_p
 
 
 def test_a_recorder_that_comes_late_records_the_running_episode_and_no_old_one(tmp_path):
-    first = Graph(tmp_path / "first")
+    first = RecorderGraph(tmp_path / "first")
     first.publish_event("begin", index=0, task="old")
     first.publish_event("end", success=True)
     first.publish_event("begin", index=1, task="running")
@@ -316,7 +244,7 @@ def test_two_cameras_on_one_topic_are_named_in_the_bag(graph):
 
 
 def test_a_topic_with_two_types_is_named_and_the_rest_recorded(graph):
-    name = next(_names)
+    name = next(names)
     context = rclpy.Context()  # one process may not even offer both
     rclpy.init(context=context)
     other = rclpy.create_node("other", context=context)
@@ -353,7 +281,8 @@ def test_the_end_of_the_process_completes_the_bag(graph):
 
 
 def test_topics_are_chosen_by_name_and_pattern(tmp_path):
-    graph = Graph(tmp_path / "episodes", topics=["wanted", "/also/.*"], exclude=["/also/not"])
+    graph = RecorderGraph(tmp_path / "episodes", topics=["wanted", "/also/.*"],
+                          exclude=["/also/not"])
     publishers = {n: graph.node.create_publisher(String, n, 10)
                   for n in ("wanted", "/also/this", "/also/not", "unwanted")}
     for name in ("wanted", "/also/this"):
