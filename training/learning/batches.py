@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from diffusers import DDIMScheduler
 
+from training.learning.images import shift_images
 from training.learning.mixture import Mixture
 from training.learning.recipe import Recipe
 
@@ -41,7 +42,11 @@ class Batch:
     """One process's share of a training batch, raw units; B observations, R noise samples each.
 
     Attributes:
-        images: per camera (B, height, width, 3) uint8.
+        images: per camera (B, height, width, 3) uint8; none of a sampler that leaves them to
+            ``DeviceImages``.
+        frames: (B,) int64 frames of the data.
+        offsets: (B, cameras, 2) int64 rows and columns by which each image is shifted, from 0 to
+            twice the largest shift, which stands for none in the middle.
         state: (B, state) float32.
         instruction: (B,) int64 rows of the policy's wordings, -1 for none.
         actions: (B, horizon, channels) float32.
@@ -57,6 +62,8 @@ class Batch:
     """
 
     images: tuple[torch.Tensor, ...]
+    frames: torch.Tensor
+    offsets: torch.Tensor
     state: torch.Tensor
     instruction: torch.Tensor
     actions: torch.Tensor
@@ -91,10 +98,12 @@ class BatchSampler(torch.utils.data.Dataset):
         stream: ``TRAINING`` or ``VALIDATION``; the latter has no image shifts.
         rank: number of this process.
         world_size: number of processes that share each batch.
+        with_images: whether to read the images, too.
     """
 
     def __init__(self, data: Mixture, episodes: np.ndarray, recipe: Recipe,
-                 stream: int = TRAINING, rank: int = 0, world_size: int = 1):
+                 stream: int = TRAINING, rank: int = 0, world_size: int = 1,
+                 with_images: bool = True):
         options = recipe.optimization
         self._data, self._horizon = data, recipe.action.horizon
         self._options = options
@@ -102,7 +111,7 @@ class BatchSampler(torch.utils.data.Dataset):
         self._given = given_probabilities(recipe)
         self._seed, self._stream, self._state = recipe.seed, stream, recipe.state
         self._shift = options.shift_pixels if stream == TRAINING else 0
-        self._rank, self._world_size = rank, world_size
+        self._rank, self._world_size, self._with_images = rank, world_size, with_images
         owners = np.array(recipe.policy_config(data.tasks).wording_owners)
         self._wordings = [np.flatnonzero(owners == task) for task in range(len(data.tasks))]
         frames = np.concatenate([np.arange(data.starts[e], data.ends[e]) for e in episodes])
@@ -144,10 +153,12 @@ class BatchSampler(torch.utils.data.Dataset):
         mine = slice(self._rank * each, (self._rank + 1) * each)
         noisy = slice(mine.start * repeats, mine.stop * repeats)
         frames = frames[mine]
-        images = self._shifted(data.images[frames], offsets[mine])
+        images = shift_images(data.images[frames], offsets[mine], self._shift) \
+            if self._with_images else np.empty((0, 0))
         chunks = [data.chunk(f, self._horizon, self._end_of[f]) for f in frames]
         return Batch(
             tuple(torch.from_numpy(images[:, c]) for c in range(images.shape[1])),
+            torch.from_numpy(frames), torch.from_numpy(offsets[mine]),
             torch.from_numpy(data.states[frames]),
             torch.from_numpy(instruction[mine]),
             torch.from_numpy(np.stack([c[0] for c in chunks])),
@@ -175,22 +186,6 @@ class BatchSampler(torch.utils.data.Dataset):
                  self._grip[frames] if ahead == GRIPPER else np.minimum(frames + ahead, last)
                  for ahead in self._options.future_frames]
         return np.stack(later, 1) if later else np.zeros((len(frames), 0), np.int64)
-
-    def _shifted(self, images: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-        """Shift every image of (B, cameras, H, W, 3) on its own, repeating the border.
-
-        After DrQ (Yarats et al. 2021).
-        """
-        s, (size, cameras, height, width, _) = self._shift, images.shape
-        if not s:
-            return images
-        padded = np.pad(images, ((0, 0), (0, 0), (s, s), (s, s), (0, 0)), mode="edge")
-        out = np.empty_like(images)
-        for b in range(size):
-            for c in range(cameras):
-                y, x = offsets[b, c]
-                out[b, c] = padded[b, c, y:y + height, x:x + width]
-        return out
 
 
 def noise_levels(recipe: Recipe) -> torch.Tensor:

@@ -56,8 +56,10 @@ class Process:
 
     def mean(self, *values: float | torch.Tensor) -> list[float]:
         """Return the means of numbers over all processes; every process must call it."""
-        tensor = torch.stack([torch.as_tensor(v, dtype=torch.float64).detach().cpu()
-                              for v in values])
+        device = next((v.device for v in values if isinstance(v, torch.Tensor)), "cpu")
+        # Together, for every copy from a GPU waits until it has done all before it.
+        tensor = torch.stack([torch.as_tensor(v, dtype=torch.float64, device=device).detach()
+                              for v in values]).cpu()
         if self.world_size > 1:
             tensor = tensor.to(self.device) / self.world_size
             distributed.all_reduce(tensor)

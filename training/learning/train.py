@@ -253,6 +253,7 @@ def _start(recipe: Recipe, options: RunOptions, data: Mixture, process: Process
 def _trainer(recipe: Recipe, options: RunOptions, data: Mixture, normalizer: Normalizer,
              process: Process) -> Trainer:
     torch.set_num_threads(options.threads or max(1, (os.cpu_count() or 1) // process.world_size))
+    torch.backends.cudnn.benchmark = True  # batches are all of one shape
     torch.manual_seed(recipe.seed)
     for instruction in recipe.paraphrases:
         if instruction not in data.tasks:

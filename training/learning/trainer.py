@@ -33,6 +33,7 @@ from torch.utils.data import DataLoader
 from tinyvla_ros.core.errors import InputError
 from training.jobs.progress import progress_bar
 from training.learning.batches import VALIDATION, Batch, BatchSampler
+from training.learning.images import DeviceImages
 from training.learning.learner import Learner
 from training.learning.mixture import Mixture
 from training.learning.processes import Process, check_share
@@ -41,6 +42,8 @@ from training.learning.run_log import RunLog
 
 LOG_EVERY = 20
 VALIDATION_BATCHES = 8
+# Processes that draw batches ahead for a GPU.
+MOST_WORKERS = 12
 # More skipped batches than the larger of these mean a broken run.
 TOLERATED_SKIPS, TOLERATED_SHARE = 100, 0.01
 
@@ -74,8 +77,11 @@ class Trainer:
             raise InputError(f"optimization.validation_fraction {options.validation_fraction} "
                              f"holds out all {len(data.starts)} episodes; lower it, or record "
                              "more.")
-        self.sampler = BatchSampler(data, self.train_episodes, recipe,
-                                    rank=process.rank, world_size=process.world_size)
+        self._images = DeviceImages(data, options.shift_pixels, process.device) \
+            if DeviceImages.fit(data, process.device) else None
+        self.sampler = BatchSampler(data, self.train_episodes, recipe, rank=process.rank,
+                                    world_size=process.world_size,
+                                    with_images=self._images is None)
         self.validation_sampler = BatchSampler(data, self.held_out, recipe, VALIDATION) \
             if len(self.held_out) else None
         shared = process.wrap_ddp(learner)
@@ -132,10 +138,13 @@ class Trainer:
     def _batches(self) -> Iterator[Batch]:
         """Batches from the present step on; workers draw ahead for a GPU."""
         gpu = self.process.device.startswith("cuda")
-        workers = min(4, max(1, (os.cpu_count() or 1) // self.process.world_size)) if gpu else 0
+        cores = (os.cpu_count() or 1) // self.process.world_size
+        workers = min(MOST_WORKERS, max(1, cores - 1)) if gpu else 0
         numbers = range(self.step + 1, self.options.steps + 1)
-        yield from DataLoader(self.sampler, batch_size=None, sampler=numbers, num_workers=workers,
-                              pin_memory=gpu)
+        for batch in DataLoader(self.sampler, batch_size=None, sampler=numbers,
+                                num_workers=workers, pin_memory=gpu):
+            there = batch.to(self.process.device)
+            yield there if self._images is None else self._images.fill(there)
 
     def train_step(self, batch: Batch, stop: bool) -> tuple[dict[str, float], bool]:
         """Take an optimizer step.
@@ -188,15 +197,16 @@ class Trainer:
     def _losses(self, learner, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         device = self.process.device
         with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=self.bfloat16):
-            return learner(batch.to(device))
+            return learner(batch)
 
     @torch.no_grad()
     def validate(self) -> float | None:
         """Denoising loss of the averaged weights on held-out episodes, same draws every time."""
         if self.validation_sampler is None:
             return None
-        losses = [self._losses(self.averaged.module, self.validation_sampler[number])[0].item()
-                  for number in range(VALIDATION_BATCHES)]
+        batches = (self.validation_sampler[n].to(self.process.device)
+                   for n in range(VALIDATION_BATCHES))
+        losses = [self._losses(self.averaged.module, batch)[0].item() for batch in batches]
         return float(np.mean(losses))
 
     def _average(self, averaged: list, current: list, count: torch.Tensor | int) -> None:

@@ -39,6 +39,7 @@ from training.data.dataset import load_demonstrations
 from training.experiments.evaluate import evaluate
 from training.experiments.options import EvaluationOptions
 from training.learning.batches import BatchSampler
+from training.learning.images import DeviceImages
 from training.learning.learner import Learner
 from training.learning.mixture import concatenate, load_mixture, parse_sources
 from training.learning.recipe import Recipe
@@ -226,6 +227,17 @@ def test_a_batch_depends_on_its_number_alone(demonstrations):
     assert torch.equal(first[2].images[0], second[2].images[0])
     assert torch.equal(first[2].noise, second[2].noise)
     assert not torch.equal(first[1].noise, first[2].noise)
+
+
+@pytest.mark.parametrize("shift", [0, 3])
+def test_images_kept_on_a_device_make_the_same_batches(demonstrations, shift):
+    data, r = concatenate([demonstrations, demonstrations], [1.0, 1.0]), recipe(shift_pixels=shift)
+    whole = BatchSampler(data, np.arange(8), r)[1]
+    bare = BatchSampler(data, np.arange(8), r, with_images=False)[1]
+    assert not bare.images
+    filled = DeviceImages(data, shift, "cpu").fill(bare)
+    for mine, expected in zip(filled.images, whole.images, strict=True):
+        assert torch.equal(mine, expected)
 
 
 def test_processes_share_a_batch(demonstrations):

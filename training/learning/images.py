@@ -1,0 +1,103 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The images of a batch: read and shifted on the host, or on the GPU that holds all of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from training.learning.batches import Batch
+    from training.learning.mixture import Mixture
+
+# Of the memory of a GPU that is free, what images may take; the rest is for training.
+SHARE = 0.6
+# Frames that go to the GPU at once.
+FRAMES = 2048
+
+
+def shift_images(images: np.ndarray, offsets: np.ndarray, shift: int) -> np.ndarray:
+    """Shift every image on its own, repeating the border (DrQ, Yarats et al. 2021).
+
+    Args:
+        images: (B, cameras, H, W, 3).
+        offsets: (B, cameras, 2) rows and columns, 0 to ``2 * shift``; ``shift`` is none.
+        shift: largest shift in pixels.
+
+    Returns:
+        (B, cameras, H, W, 3).
+    """
+    if not shift:
+        return images
+    size, cameras, height, width, _ = images.shape
+    sides = (shift, shift)
+    padded = np.pad(images, ((0, 0), (0, 0), sides, sides, (0, 0)), mode="edge")
+    out = np.empty_like(images)
+    for b in range(size):
+        for c in range(cameras):
+            y, x = offsets[b, c]
+            out[b, c] = padded[b, c, y:y + height, x:x + width]
+    return out
+
+
+class DeviceImages:
+    """All images of the data on a GPU, and batches filled there: no image is sent again.
+
+    Args:
+        data: the demonstrations.
+        shift: largest shift in pixels.
+        device: torch device.
+    """
+
+    def __init__(self, data: Mixture, shift: int, device: str):
+        frames, cameras, height, width, _ = data.images.shape
+        self._shift = shift
+        self._images = [torch.empty((frames, height, width, 3), dtype=torch.uint8, device=device)
+                        for _ in range(cameras)]
+        for first in range(0, frames, FRAMES):
+            rows = np.arange(first, min(first + FRAMES, frames))
+            part = torch.from_numpy(data.images[rows])
+            for c, images in enumerate(self._images):
+                images[first:first + len(rows)] = part[:, c].to(device)
+        self._rows = torch.arange(height, device=device)
+        self._columns = torch.arange(width, device=device)
+
+    @staticmethod
+    def fit(data: Mixture, device: str) -> bool:
+        """Tell whether the images fit the device; only a GPU has memory of its own."""
+        if not device.startswith("cuda"):
+            return False
+        return int(np.prod(data.images.shape)) < SHARE * torch.cuda.mem_get_info(device)[0]
+
+    def fill(self, batch: Batch) -> Batch:
+        """Return a batch on this device with its images, the same pixels as on the host.
+
+        One that has images is returned as it is.
+        """
+        if batch.images:
+            return batch
+        images = []
+        for camera, stored in enumerate(self._images):
+            y, x = (batch.offsets[:, camera, axis, None] - self._shift for axis in (0, 1))
+            rows = (self._rows + y).clamp(0, len(self._rows) - 1)
+            columns = (self._columns + x).clamp(0, len(self._columns) - 1)
+            images.append(stored[batch.frames[:, None, None], rows[:, :, None],
+                                 columns[:, None, :]])
+        return replace(batch, images=tuple(images))
