@@ -119,6 +119,9 @@ class BatchSampler(torch.utils.data.Dataset):
         groups = data.group[frames]
         self._groups = [frames[groups == g] for g in np.unique(groups)]
         weights = np.array([data.group_weights[g] for g in np.unique(groups)])
+        if stream == TRAINING:
+            tasks = [data.tasks[data.task_index[f[0]]] for f in self._groups]
+            weights *= [recipe.task_weights.get(task, 1.0) for task in tasks]
         self._weights = weights / weights.sum()
         self._grip = None
         if GRIPPER in options.future_frames:
@@ -130,7 +133,7 @@ class BatchSampler(torch.utils.data.Dataset):
         return self._options.steps + 1
 
     def __getitem__(self, number: int) -> Batch:
-        """Draw a share; every task of a dataset has an equal part in expectation."""
+        """Draw a share; tasks of a dataset have equal parts, or those of ``task_weights``."""
         options, data = self._options, self._data
         rng = np.random.default_rng([self._seed, self._stream, number])
         size = options.batch_size

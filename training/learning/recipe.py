@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -118,6 +118,8 @@ class Recipe(Config):
         diffusion: noise schedule and sampling.
         language: how instructions are read.
         paraphrases: instruction -> other wordings; each observation draws one.
+        task_weights: instruction -> how often its demonstrations are drawn, against 1 for those
+            of the tasks that are not named.
         initialization: how the denoiser starts.
         optimization: how the weights are found.
         seed: of the weights, the batches and the noise.
@@ -133,6 +135,7 @@ class Recipe(Config):
     diffusion: DiffusionConfig = DiffusionConfig()
     language: LanguageConfig = LearnedTable()
     paraphrases: dict[str, tuple[str, ...]] = {}
+    task_weights: dict[str, Annotated[float, Field(gt=0.0, le=1000.0)]] = {}
     initialization: Initialization = Initialization()
     optimization: Optimization
     seed: int = Field(0, ge=0)

@@ -255,9 +255,10 @@ def _trainer(recipe: Recipe, options: RunOptions, data: Mixture, normalizer: Nor
     torch.set_num_threads(options.threads or max(1, (os.cpu_count() or 1) // process.world_size))
     torch.backends.cudnn.benchmark = True  # batches are all of one shape
     torch.manual_seed(recipe.seed)
-    for instruction in recipe.paraphrases:
-        if instruction not in data.tasks:
-            raise InputError("paraphrases: " + unknown("instruction", instruction, data.tasks))
+    for field in ("paraphrases", "task_weights"):
+        for instruction in getattr(recipe, field):
+            if instruction not in data.tasks:
+                raise InputError(f"{field}: " + unknown("instruction", instruction, data.tasks))
     config = with_fingerprint(recipe.policy_config(data.tasks, data.turning),
                               BaseModelSource(download=True))
     learner = Learner(recipe, config, normalizer)

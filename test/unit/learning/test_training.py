@@ -146,6 +146,16 @@ def test_batches_are_balanced_and_shifted_within_bounds(demonstrations):
     assert (batch.given == 0).all(), "this network takes no committed rows"
 
 
+def test_tasks_are_drawn_by_weight(demonstrations):
+    r = recipe(batch_size=128)
+    first, second = demonstrations.tasks
+    r = r.model_copy(update={"task_weights": {second: 7.0}})
+    batch = BatchSampler(concatenate([demonstrations], [1.0]), np.arange(4), r)[0]
+    drawn = [int((batch.instruction == demonstrations.tasks.index(t)).sum())
+             for t in (first, second)]
+    assert 0 < 3 * drawn[0] < drawn[1]
+
+
 def test_what_was_executed_is_given_and_the_expert_is_learned(demonstrations):
     """The disturbed rows come first, short delays most often; no loss is on what was given."""
     r = recipe(batch_size=64, noise_samples=8, free_share=0.25, committed_decay=3.0)
