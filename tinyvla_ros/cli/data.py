@@ -48,6 +48,12 @@ class CollectArguments(Config):
     plan_rows: int = Field(
         24, ge=0, le=256, description="record with every frame so many control steps that the "
         "expert would take undisturbed, which chunks are learned from; 0 for none")
+    policy: Path | None = Field(
+        None, description="checkpoint that drives the first part of every episode, while the "
+        "expert's actions are recorded (DAgger); default: the expert drives all of it")
+    policy_steps: int = Field(
+        100, ge=1, le=500, description="control steps after which the expert takes over from "
+        "--policy at the latest; each episode draws a number up to it")
     workers: int | None = Field(None, ge=1, description="processes; default: cores")
 
 
@@ -55,7 +61,9 @@ def collect(options: CollectArguments) -> int:
     """Collect demonstrations."""
     from sim_bridge.simulated_robot import SimulatedRobotConfig
     from sim_bridge.task_suites import expand_tasks
+    from training.data.collect import Driver
     from training.data.collect import collect as collect_demonstrations
+    from training.jobs.episodes import PolicySource
 
     robot = SimulatedRobotConfig.load(scenes=options.scenes)
     if options.cameras:
@@ -63,7 +71,8 @@ def collect(options: CollectArguments) -> int:
     collect_demonstrations(
         list(expand_tasks(options.tasks)), options.episodes, options.seed, options.out,
         options.noise, options.workers, robot, stretch=options.stretch,
-        plan_rows=options.plan_rows)
+        plan_rows=options.plan_rows, driver=None if options.policy is None else
+        Driver(PolicySource(options.policy), options.policy_steps))
     print(f"demonstrations: {options.out}")
     return 0
 

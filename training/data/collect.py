@@ -25,6 +25,9 @@ With ``plan_rows``, every frame also has what the expert would do from there on 
 disturbed it: simulated, and undone. The actions that follow in the demonstration answer
 disturbances that no policy can foresee; a chunk learned from the plan does not (docs/training.md).
 
+A policy can drive the first part of every episode (DAgger, Ross et al. 2011): the expert's actions
+and plans are recorded where the policy's own errors lead, and the expert ends the episode.
+
 A demonstration can be slower than the expert: each of its actions then takes several control
 steps, with its share of the displacement in each. Rows, frames and their times are those of a
 demonstration at full pace; only what the simulated arm does in between differs.
@@ -51,9 +54,10 @@ from sim_bridge.simulated_robot import (
 )
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.image_transform import encode_png, shrink
+from tinyvla_ros.policy.saved_checkpoint import SavedCheckpoint
 from training.data.lerobot.format import EXECUTED_ACTION, EXPERT_PLAN
 from training.data.lerobot.writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
-from training.jobs.episodes import environment
+from training.jobs.episodes import PolicySource, environment, load_policy
 from training.jobs.pool import Job, work_through
 from training.jobs.progress import progress_bar
 
@@ -68,7 +72,8 @@ SEED_OFFSET = 1_000_000_000
 
 def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float = 1.0,
             workers: int | None = None, config: SimulatedRobotConfig | None = None,
-            size: int | None = None, stretch: tuple[int, ...] = (1,), plan_rows: int = 0) -> None:
+            size: int | None = None, stretch: tuple[int, ...] = (1,), plan_rows: int = 0,
+            driver: Driver | None = None) -> None:
     """Write successful demonstrations to a dataset; the number of processes does not matter.
 
     Args:
@@ -82,15 +87,23 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float 
         size: stored images are (size, size, 3); None for what each camera says.
         stretch: control steps that an action takes; each demonstration draws one of them.
         plan_rows: length of the expert's plan that is recorded with every frame; 0 for none.
+        driver: what drives before the expert does; None for the expert alone.
 
     Raises:
-        InputError: a task, ``episodes`` or ``seed`` is not valid, ``out`` not writable, or this
-            machine cannot draw.
+        InputError: a task, ``episodes`` or ``seed`` is not valid, ``out`` not writable, this
+            machine cannot draw, or the policy that drives is unusable or does not know a task.
     """
     plan_episodes(tasks, episodes, seed)  # for its checks: the seeds of demonstrations are others
     config = config or SimulatedRobotConfig.load()
+    policy = None if driver is None else SavedCheckpoint.read(driver.policy.checkpoint).config
     for task in tasks:
-        config.instruction(task)
+        instruction = config.instruction(task)
+        if policy is not None:
+            policy.check_instruction(instruction)
+    missing = [] if policy is None else [c for c in policy.cameras if c not in config.cameras]
+    if missing:
+        raise InputError(f"{driver.policy.checkpoint} needs the camera {missing[0]!r}, and these "
+                         f"are recorded: {', '.join(config.cameras)}; add it to --cameras.")
     require_opengl()
     k = config.camera_every
     features = {f"observation.images.{name}": {
@@ -117,7 +130,7 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float 
                     break
                 yield Job("demonstration", _run_job,
                           _Demonstration(task, first + number, config, noise, size, stretch,
-                                         plan_rows))
+                                         plan_rows, driver))
 
     def finished(job: Job, episode: DatasetEpisode | None) -> None:
         task = job.argument.task
@@ -135,6 +148,20 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float 
 
 
 @dataclass(frozen=True)
+class Driver:
+    """A policy that drives the first part of an episode.
+
+    Attributes:
+        policy: the checkpoint.
+        most_steps: control steps after which the expert takes over at the latest; each episode
+            draws a number up to it.
+    """
+
+    policy: PolicySource
+    most_steps: int
+
+
+@dataclass(frozen=True)
 class _Demonstration:
     task: str
     seed: int
@@ -143,15 +170,17 @@ class _Demonstration:
     size: int | None
     stretch: tuple[int, ...]
     plan_rows: int
+    driver: Driver | None
 
 
 def _run_job(job: _Demonstration) -> DatasetEpisode | None:
     return demonstrate(environment(job.task, job.config), job.seed, job.noise, job.size,
-                       job.stretch, job.plan_rows)
+                       job.stretch, job.plan_rows, job.driver)
 
 
 def demonstrate(env: MetaWorldEnv, seed: int, noise: float, size: int | None = None,
-                stretch: tuple[int, ...] = (1,), plan_rows: int = 0) -> DatasetEpisode | None:
+                stretch: tuple[int, ...] = (1,), plan_rows: int = 0,
+                driver: Driver | None = None) -> DatasetEpisode | None:
     """Run the scripted expert once; ``None`` if it did not succeed within the horizon."""
     from metaworld.policies import ENV_POLICY_MAP
 
@@ -161,6 +190,11 @@ def demonstrate(env: MetaWorldEnv, seed: int, noise: float, size: int | None = N
     expert = ENV_POLICY_MAP[env.task]()
     env.reset_unseen(seed)
     every = env.config.camera_every
+    handover, policy, chunk = 0, None, None
+    if driver is not None:
+        handover = int(rng.integers(driver.most_steps // every + 1)) * every
+        policy = load_policy(driver.policy)
+        policy.reset()
     scenes, moments, states, actions, done, steps_left = [], [], [], [], [], None
     for step in range(HORIZON // times):
         if step % every == 0:
@@ -175,10 +209,16 @@ def demonstrate(env: MetaWorldEnv, seed: int, noise: float, size: int | None = N
             done.append(actions[-1].copy())
             if plan_rows:
                 moments.append(env.moment())
+            if step < handover:
+                observation = env.observe(step * round(CONTROL_DT * 1e9),
+                                          env.config.instruction(env.task))
+                chunk = policy.infer(observation).actions
         action = np.clip(expert.get_action(env.privileged_observation), -1.0, 1.0)
         actions[-1][step % every] = action
         executed = action.copy()
-        if steps_left is None:
+        if step < handover:
+            executed[:] = chunk[step % every]
+        elif steps_left is None:
             executed[:3] += bursts.sample()
         done[-1][step % every] = np.clip(executed, -1.0, 1.0)
         success = _execute(env, done[-1][step % every], times)

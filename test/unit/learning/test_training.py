@@ -29,15 +29,17 @@ import yaml
 
 from harness.datasets import edit_info
 from harness.small_training import run_options, small_recipe, weights, write_dataset
+from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import share_directory
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.normalizer import Normalizer
-from training.data.collect import SEED_OFFSET, collect
+from training.data.collect import SEED_OFFSET, Driver, collect
 from training.data.dataset import load_demonstrations
 from training.experiments.evaluate import evaluate
 from training.experiments.options import EvaluationOptions
+from training.jobs.episodes import PolicySource
 from training.learning.batches import BatchSampler
 from training.learning.images import DeviceImages
 from training.learning.learner import Learner
@@ -206,6 +208,26 @@ def test_a_plan_is_what_the_expert_does_undisturbed(tmp_path):
             assert np.array_equal(ours, theirs)
     with pytest.raises(InputError, match="expert_plan"):
         load(tmp_path / "noise1.0", horizon=20)
+
+
+def test_a_policy_can_drive_before_the_expert_does(tmp_path):
+    """What it does is recorded as executed, what the expert would do as the action."""
+    pytest.importorskip("metaworld")
+    driver = Driver(PolicySource(share_directory() / "checkpoints/metaworld-3task"), 40)
+    collect(["reach-v3"], 2, 0, tmp_path / "d", noise=0.0, workers=1, size=48, driver=driver)
+    r = recipe()
+    data = load_demonstrations(tmp_path / "d", r.cameras, r.state, r.action)
+    differs = (data.executed != data.actions).any((1, 2))
+    for start, end in zip(data.starts, data.ends, strict=True):
+        handover = int(differs[start:end].sum())
+        assert handover <= 10
+        assert differs[start:start + handover].all(), "the policy is first"
+    assert differs.any()
+    with pytest.raises(InputError, match="Unknown instruction 'open the door'"):
+        collect(["door-open-v3"], 1, 0, tmp_path / "e", workers=1, driver=driver)
+    robot = SimulatedRobotConfig.load().with_cameras(("front",))
+    with pytest.raises(InputError, match="camera 'side'"):
+        collect(["reach-v3"], 1, 0, tmp_path / "f", workers=1, config=robot, driver=driver)
 
 
 def collected(root, noise: float, plan_rows: int):
