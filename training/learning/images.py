@@ -17,14 +17,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from training.learning.batches import Batch
     from training.learning.mixture import Mixture
 
 # Of the memory of a GPU that is free, what images may take; the rest is for training.
@@ -58,7 +56,7 @@ def shift_images(images: np.ndarray, offsets: np.ndarray, shift: int) -> np.ndar
 
 
 class DeviceImages:
-    """All images of the data on a GPU, and batches filled there: no image is sent again.
+    """All images of the data on a GPU, and batches cut from them there: no image is sent twice.
 
     Args:
         data: the demonstrations.
@@ -86,18 +84,20 @@ class DeviceImages:
             return False
         return int(np.prod(data.images.shape)) < SHARE * torch.cuda.mem_get_info(device)[0]
 
-    def fill(self, batch: Batch) -> Batch:
-        """Return a batch on this device with its images, the same pixels as on the host.
+    def cut(self, frames: torch.Tensor, offsets: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the images of a batch, the same pixels as ``shift_images`` gives.
 
-        One that has images is returned as it is.
+        Args:
+            frames: (B,) int64 frames of the data, on this device.
+            offsets: (B, cameras, 2) int64 as ``shift_images`` takes them, on this device.
+
+        Returns:
+            Per camera (B, height, width, 3) uint8.
         """
-        if batch.images:
-            return batch
         images = []
         for camera, stored in enumerate(self._images):
-            y, x = (batch.offsets[:, camera, axis, None] - self._shift for axis in (0, 1))
+            y, x = (offsets[:, camera, axis, None] - self._shift for axis in (0, 1))
             rows = (self._rows + y).clamp(0, len(self._rows) - 1)
             columns = (self._columns + x).clamp(0, len(self._columns) - 1)
-            images.append(stored[batch.frames[:, None, None], rows[:, :, None],
-                                 columns[:, None, :]])
-        return replace(batch, images=tuple(images))
+            images.append(stored[frames[:, None, None], rows[:, :, None], columns[:, None, :]])
+        return tuple(images)

@@ -23,6 +23,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -144,7 +145,8 @@ class Trainer:
         for batch in DataLoader(self.sampler, batch_size=None, sampler=numbers,
                                 num_workers=workers, pin_memory=gpu):
             there = batch.to(self.process.device)
-            yield there if self._images is None else self._images.fill(there)
+            yield there if there.images else replace(
+                there, images=self._images.cut(there.frames, there.offsets))
 
     def train_step(self, batch: Batch, stop: bool) -> tuple[dict[str, float], bool]:
         """Take an optimizer step.
