@@ -45,9 +45,30 @@ MT50_GROUPS = {
         "disassemble-v3", "pick-place-wall-v3", "shelf-place-v3", "stick-pull-v3",
         "stick-push-v3")}
 MT50 = tuple(task for group in MT50_GROUPS.values() for task in group)
-SUITES = {"mt10": MT10, "mt50": MT50, **MT50_GROUPS}
+# Pairs with the same objects, which ask for different or opposite motions: what the words must
+# tell apart where the images do not.
+TWINS = (
+    ("door-open-v3", "door-close-v3"), ("door-lock-v3", "door-unlock-v3"),
+    ("drawer-open-v3", "drawer-close-v3"), ("faucet-open-v3", "faucet-close-v3"),
+    ("window-open-v3", "window-close-v3"), ("handle-press-v3", "handle-pull-v3"),
+    ("handle-press-side-v3", "handle-pull-side-v3"), ("coffee-push-v3", "coffee-pull-v3"),
+    ("plate-slide-v3", "plate-slide-back-v3"),
+    ("plate-slide-side-v3", "plate-slide-back-side-v3"), ("assembly-v3", "disassemble-v3"),
+    ("peg-insert-side-v3", "peg-unplug-side-v3"), ("stick-push-v3", "stick-pull-v3"),
+    ("sweep-v3", "sweep-into-v3"), ("button-press-v3", "button-press-wall-v3"),
+    ("button-press-topdown-v3", "button-press-topdown-wall-v3"),
+    ("pick-place-v3", "pick-place-wall-v3"), ("push-v3", "push-wall-v3"),
+    ("reach-v3", "reach-wall-v3"))
+SUITES = {"mt10": MT10, "mt50": MT50, **MT50_GROUPS,
+          "mt50-twins": tuple(task for pair in TWINS for task in pair)}
 
 
 def expand_tasks(tasks: Iterable[str]) -> tuple[str, ...]:
     """Return the tasks, with the name of a suite replaced by its tasks."""
     return tuple(name for task in tasks for name in SUITES.get(task, (task,)))
+
+
+def twin(task: str) -> str | None:
+    """Return the task that looks like it, None if there is none."""
+    pair = next((pair for pair in TWINS if task in pair), None)
+    return None if pair is None else pair[1 - pair.index(task)]

@@ -25,7 +25,7 @@ import numpy as np
 from sim_bridge.episodes import EpisodeSpec, plan_episodes
 from sim_bridge.shared_scenes import partner
 from sim_bridge.simulated_robot import SimulatedRobotConfig
-from sim_bridge.task_suites import expand_tasks
+from sim_bridge.task_suites import expand_tasks, twin
 from tinyvla_ros.core.configuration import read_yaml
 from tinyvla_ros.core.errors import InputError, UnknownInstructionError
 from tinyvla_ros.core.intervals import rate_text
@@ -60,13 +60,15 @@ def compare_instructions(options: LanguageStudyOptions) -> str | None:
         raise InputError(f"Tasks are {tasks[0]} alone, and --told other needs another one; name "
                          "two tasks or more, or leave 'other' out of --told.")
     instructions = {task: robot.instruction(task) for task in tasks}
+    twins = twin_instructions(tasks, robot, loaded.config) if "twin" in options.told else {}
     plan = {"checkpoint": loaded.digest, "tasks": tasks, "told": options.told,
             "wordings": {task: wordings.get(task, []) for task in tasks},
             "scenes": options.scenes, "episodes": options.episodes, "seed": options.seed}
     runs = []
     for spec in plan_episodes(tasks, options.episodes, options.seed):
         for condition in options.told:
-            text = choose_instruction(condition, spec, instructions, wordings, robot.scenes)
+            text = twins[spec.task] if condition == "twin" else choose_instruction(
+                condition, spec, instructions, wordings, robot.scenes)
             runs.append(EpisodeRun(
                 PolicySource(checkpoint, ignore_instruction=text is None), spec, robot,
                 {"told": condition, "task": spec.task, "seed": spec.seed, "instruction": text},
@@ -117,13 +119,27 @@ def check_wordings(wordings: Mapping[str, Sequence[str]], tasks: Sequence[str],
                              "out of --told.")
 
 
+def twin_instructions(tasks: Sequence[str], robot: SimulatedRobotConfig, config: PolicyConfig
+                      ) -> dict[str, str]:
+    """Return task -> the instruction of the task that looks like it.
+
+    Raises:
+        InputError: a task looks like no other, or the policy does not know that one.
+    """
+    for task in tasks:
+        if twin(task) is None:
+            raise InputError(f"No task looks like {task}; leave it out, or 'twin' out of --told.")
+        config.check_instruction(robot.instruction(twin(task)))
+    return {task: robot.instruction(twin(task)) for task in tasks}
+
+
 def choose_instruction(condition: str, spec: EpisodeSpec, instructions: Mapping[str, str],
                        wordings: Mapping[str, Sequence[str]], scenes: str = "standard"
                        ) -> str | None:
     """Return the instruction of an episode; a function of its task and seed alone.
 
     Args:
-        condition: key of ``PROMPT_CONDITIONS``.
+        condition: key of ``PROMPT_CONDITIONS`` other than ``twin``.
         spec: which episode.
         instructions: task -> its own instruction.
         wordings: task -> wordings never trained on.

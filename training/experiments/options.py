@@ -28,10 +28,13 @@ from tinyvla_ros.core.options import Flag
 from tinyvla_ros.policy.backends.backend import BackendName
 from tinyvla_ros.start.graph import SimEvalOptions, directory_of_now
 
-PromptCondition = Literal["right", "unseen", "other", "none"]
+PromptCondition = Literal["right", "unseen", "other", "twin", "none"]
 PROMPT_CONDITIONS = {
     "right": "its instruction", "unseen": "a wording never trained on",
-    "other": "another task's instruction", "none": "no instruction"}
+    "other": "another task's instruction",
+    "twin": "the instruction of the task that looks like it", "none": "no instruction"}
+# Asked where nothing else is said; not all tasks have a twin.
+USUAL_CONDITIONS = tuple(name for name in PROMPT_CONDITIONS if name != "twin")
 Tasks = Annotated[tuple[str, ...], Flag(metavar="TASK")]
 Scenes = Annotated[Literal["standard", "shared"], Field(
     description="shared: two tasks begin with the same image, only words differ")]
@@ -165,7 +168,7 @@ class LanguageStudyOptions(StudyOptions):
         "config/mt10_unseen_wordings.yaml, or shared_unseen_wordings.yaml")
     scenes: Scenes = "standard"
     told: tuple[PromptCondition, ...] = Field(
-        tuple(PROMPT_CONDITIONS),
+        USUAL_CONDITIONS,
         description="; ".join(f"{k}: {v}" for k, v in PROMPT_CONDITIONS.items()))
     episodes: int = Field(10, ge=1, description="episodes per task and row")
     seed: int = Field(50000, description="seed of the first episode of every task")

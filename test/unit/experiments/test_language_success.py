@@ -25,9 +25,16 @@ from harness.policies import tiny_policy_config, write_random_checkpoint
 from harness.tables import table_cells
 from sim_bridge.episodes import EpisodeSpec
 from sim_bridge.simulated_robot import SimulatedRobotConfig
+from sim_bridge.task_suites import TWINS, twin
 from tinyvla_ros.cli.main import main
+from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import share_directory
-from training.experiments.language_success import check_wordings, choose_instruction, read_wordings
+from training.experiments.language_success import (
+    check_wordings,
+    choose_instruction,
+    read_wordings,
+    twin_instructions,
+)
 from training.learning.recipe import Recipe
 
 INSTRUCTIONS = {"reach-v3": "reach the red target", "button-press-v3": "press the red button"}
@@ -50,6 +57,19 @@ def test_the_instruction_depends_on_task_and_seed_alone():
     assert chosen("unseen", 7) == chosen("unseen", 0) == "sing me a song"
     assert chosen("other", 7) == chosen("other", 0) == "press the red button"
     assert chosen("none", 7) is None
+
+
+def test_a_twin_has_the_same_objects_and_other_words():
+    robot = SimulatedRobotConfig.load()
+    pairs = {task: robot.instruction(task) for pair in TWINS for task in pair}
+    config = tiny_policy_config(instructions=tuple(pairs.values()))
+    twins = twin_instructions(list(pairs), robot, config)
+    assert twins["faucet-open-v3"] == "turn the faucet off"
+    assert all(twins[twin(task)] == pairs[task] for task in pairs)
+    with pytest.raises(InputError, match="No task looks like hammer-v3"):
+        twin_instructions(["hammer-v3"], robot, config)
+    with pytest.raises(InputError, match="Unknown instruction"):
+        twin_instructions(["door-open-v3"], robot, tiny_policy_config())
 
 
 def test_the_shipped_unseen_wordings_were_never_trained_on():
