@@ -218,8 +218,8 @@ class EvalNode(Node):
             self._config, self._digest, self._robot, tasks=options.tasks,
             episodes=options.episodes, seed=options.seed, horizon=options.horizon,
             under=self._protocol, demonstrations=self._demonstrations,
-            mode=f"ROS 2 topics, {options.mode}", policy_seed=options.policy_seed, backend=options.policy_backend,
-            sample_steps=options.policy_sample_steps
+            mode=f"ROS 2 topics, {options.mode}", policy_seed=options.policy_seed,
+            backend=options.policy_backend, sample_steps=options.policy_sample_steps
             or self._config.diffusion.sample_steps, **more))
         outcome = {r.task: r.success for r in self._writer.records if r.seed == options.seed}
         for index, spec in self._filmed.items():
