@@ -30,8 +30,9 @@ from sim_bridge.task_suites import MT50, MT50_GROUPS
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.intervals import mean_interval, wilson_interval
 
-PROTOCOL = {"mode": "lockstep", "horizon": 500, "state": ["ee_x"], "seeds": [0, 3], "demonstrations": 50,
-            "cameras": {"side": {"width": 96}}, "versions": {"mujoco": "3.3.0"}}
+PROTOCOL = {"mode": "lockstep", "horizon": 500, "state": ["ee_x"], "seeds": [0, 3],
+            "demonstrations": 50, "cameras": {"side": {"width": 96}},
+            "versions": {"mujoco": "3.3.0"}}
 
 
 def write(path: Path, successes: dict[str, list[bool]], **changes) -> Path:
