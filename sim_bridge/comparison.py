@@ -81,8 +81,8 @@ def conditions(result: SavedResults) -> dict[str, object]:
     if isinstance(found["cameras"], dict):  # what a pose leaves out, others write as null
         found["cameras"] = {name: {k: v for k, v in dict(pose).items() if v not in (None, False)}
                             for name, pose in found["cameras"].items()}
-    if found["state"] is not None:
-        found["state"] = sorted(found["state"])
+    if isinstance(found["state"], list):
+        found["state"] = sorted(map(str, found["state"]))
     versions = protocol.get("versions") or {}
     found |= {name: versions.get(name) for name in SIMULATORS}
     return {name: value for name, value in found.items() if value is not None}
@@ -159,7 +159,7 @@ def _subjects(results: Sequence[SavedResults], labels: list[str]) -> str:
         parts = ["" if r.protocol.get("whole_protocol", True) else ", a part" for r in results]
         rows.insert(0, ["protocol", *(f"{name}{part}" if name else "-" for name, part
                                       in zip(names, parts, strict=True))])
-    policies = [r.protocol.get("policy") or {} for r in results]
+    policies = [p if isinstance(p := r.protocol.get("policy"), dict) else {} for r in results]
     rows += [[f"{name} used", *(_plain(policy.get(name)) for policy in policies)]
              for name in USED if any(policies)]
     seeds = [r.protocol.get("seeds") for r in results]
@@ -169,7 +169,9 @@ def _subjects(results: Sequence[SavedResults], labels: list[str]) -> str:
 
 
 def _plain(value: object) -> str:
-    return "-" if value is None else " ".join(value) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return "-" if value is None else str(value)
 
 
 def _paired(first: SavedResults, second: SavedResults, name: str, other: str) -> str:

@@ -110,7 +110,7 @@ class SavedResults:
         known = self.protocol.get("horizon")
         if horizon == known:
             return self
-        if known is None or horizon > known:
+        if not isinstance(known, int) or horizon > known:
             raise InputError(f"Episodes of {self.path} ended after {known or 'unknown'} steps; "
                              f"--horizon {horizon} needs results of at least as many.")
         outcomes = {key: success and self.steps[key] <= horizon for key, success
