@@ -29,6 +29,7 @@ from pydantic.fields import FieldInfo
 
 from sim_bridge.nodes.bridge_parameters import BridgeParameters
 from sim_bridge.nodes.eval_node import EvaluationParameters
+from sim_bridge.protocol import Protocol
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.cli.launch_files import GRAPHS, arguments
 from tinyvla_ros.cli.main import COMMANDS, load_command
@@ -56,6 +57,7 @@ NODES = {"policy_node": PolicyNodeParameters, "episode_recorder_node": RecorderP
 FILES = {
     "Recipe": (Recipe, "`config/train/*.yaml`, see [training.md](training.md)."),
     "Robot contract": (RobotContract, "`config/robots/*.yaml`, see [arm.md](arm.md)."),
+    "Protocol": (Protocol, "`config/protocols/*.yaml`, see [protocols.md](protocols.md)."),
     "Checkpoint": (PolicyConfig, "`config.json` of a checkpoint directory.")}
 
 

@@ -29,22 +29,28 @@ from tinyvla_ros.core.tables import markdown_table
 
 # What must be the same for figures to rank anything, and what a result that does not say it was.
 CONDITIONS = {"mode": None, "horizon": None, "success": None, "control_dt": None, "cameras": None,
-              "state": None, "scenes": "standard", "camera_rate": None}
+              "state": None, "demonstrations": None, "scenes": "standard", "camera_rate": None}
 SIMULATORS = ("metaworld", "mujoco")
 # What is compared: said of each result.
 SUBJECT = ("checkpoint_digest", "backend", "sample_steps", "join", "pace", "extra_latency")
+# Of what a policy may use, what it uses.
+USED = ("cameras", "state", "demonstrations")
 
 
-def compare(results: Sequence[SavedResults], despite: Sequence[str] = ()) -> str:
+def compare(results: Sequence[SavedResults], despite: Sequence[str] = (),
+            horizon: int | None = None) -> str:
     """Return tables of results, in Markdown.
 
     Args:
         results: at least two.
         despite: conditions that may differ.
+        horizon: control steps within which success counts; None for those of the results.
 
     Raises:
         InputError: too few results, conditions that differ, or other tasks.
     """
+    if horizon is not None:
+        results = [result.within(horizon) for result in results]
     if len(results) < 2:
         raise InputError(f"There is {len(results)} result to compare; give at least two.")
     for name in despite:
@@ -52,7 +58,8 @@ def compare(results: Sequence[SavedResults], despite: Sequence[str] = ()) -> str
             raise InputError(unknown("condition", name, (*CONDITIONS, *SIMULATORS)))
     labels = _labels(results)
     unlike = _check_alike(results, labels, set(despite))
-    parts = [_rates(results, labels), _subjects(results, labels)]
+    counted = f"success within {horizon} steps" if horizon else "success"
+    parts = [_rates(results, labels, counted), _subjects(results, labels)]
     if unlike:
         parts.append(f"Made under unlike conditions: {', '.join(unlike)}.")
     parts += [_paired(a, b, *names) for (a, b), names in zip(
@@ -74,6 +81,8 @@ def conditions(result: SavedResults) -> dict[str, object]:
     if isinstance(found["cameras"], dict):  # what a pose leaves out, others write as null
         found["cameras"] = {name: {k: v for k, v in dict(pose).items() if v not in (None, False)}
                             for name, pose in found["cameras"].items()}
+    if isinstance(found["state"], list):
+        found["state"] = sorted(map(str, found["state"]))
     versions = protocol.get("versions") or {}
     found |= {name: versions.get(name) for name in SIMULATORS}
     return {name: value for name, value in found.items() if value is not None}
@@ -92,20 +101,20 @@ def _check_alike(results: Sequence[SavedResults], labels: list[str],
                              f"has {', '.join(sorted(other)[:5])}; compare results of the same "
                              "tasks.")
     named = [conditions(result) for result in results]
-    unlike = []
+    unlike = {}
     for name in (*CONDITIONS, *SIMULATORS):
         values = [(label, mine[name]) for label, mine in zip(labels, named, strict=True)
                   if name in mine]
         differing = next((v for v in values if v[1] != values[0][1]), None)
-        if differing is None:
-            continue
+        if differing is not None:
+            unlike[name] = values[0], differing
+    for name, ((label, value), (other, differing)) in unlike.items():
         if name not in despite:
             raise InputError(
-                f"{values[0][0]} and {differing[0]} are not of one protocol: {name} is "
-                f"{_short(values[0][1])} and {_short(differing[1])}; compare like with like, or "
-                f"give --despite {name} to see them side by side all the same.")
-        unlike.append(name)
-    return unlike
+                f"{label} and {other} are not of one protocol: {name} is {_short(value)} and "
+                f"{_short(differing)}; compare like with like, or give --despite "
+                f"{' '.join(unlike)} to see them side by side all the same.")
+    return list(unlike)
 
 
 def _short(value: object) -> str:
@@ -113,7 +122,7 @@ def _short(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _rates(results: Sequence[SavedResults], labels: list[str]) -> str:
+def _rates(results: Sequence[SavedResults], labels: list[str], counted: str) -> str:
     """Return the table of success by task, group and mean."""
     tasks = list(results[0].tasks)
     rows = [[task, *(_rate(r, [task]) for r in results)] for task in tasks]
@@ -124,7 +133,7 @@ def _rates(results: Sequence[SavedResults], labels: list[str]) -> str:
     if len(tasks) > 1:
         rows.append(["mean of the tasks", *(_mean(r, [tasks]) for r in results)])
         rows.append(["all episodes", *(_rate(r, tasks, 1) for r in results)])
-    return markdown_table(["success, 95 % interval", *labels], rows)
+    return markdown_table([f"{counted}, 95 % interval", *labels], rows)
 
 
 def _rate(result: SavedResults, tasks: Sequence[str], digits: int = 0) -> str:
@@ -143,12 +152,26 @@ def _mean(result: SavedResults, groups: Sequence[Sequence[str]]) -> str:
 
 def _subjects(results: Sequence[SavedResults], labels: list[str]) -> str:
     """Return the table of what the results are of."""
-    rows = [[name, *(str(r.protocol.get(name, "-")) for r in results)] for name in SUBJECT
+    rows = [[name, *(_plain(r.protocol.get(name)) for r in results)] for name in SUBJECT
             if any(name in r.protocol for r in results)]
+    names = [r.protocol.get("protocol") for r in results]
+    if any(names):
+        parts = ["" if r.protocol.get("whole_protocol", True) else ", a part" for r in results]
+        rows.insert(0, ["protocol", *(f"{name}{part}" if name else "-" for name, part
+                                      in zip(names, parts, strict=True))])
+    policies = [p if isinstance(p := r.protocol.get("policy"), dict) else {} for r in results]
+    rows += [[f"{name} used", *(_plain(policy.get(name)) for policy in policies)]
+             for name in USED if any(policies)]
     seeds = [r.protocol.get("seeds") for r in results]
     rows.append(["seeds", *(f"{s[0]}-{s[1]}" if s else "-" for s in seeds)])
     rows.append(["date", *(str(r.protocol.get("date", "-")) for r in results)])
     return markdown_table(["made with", *labels], rows)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return "-" if value is None else str(value)
 
 
 def _paired(first: SavedResults, second: SavedResults, name: str, other: str) -> str:

@@ -22,12 +22,12 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sim_bridge.simulated_robot import check_camera_rate
+from sim_bridge.protocol import Protocol
+from sim_bridge.simulated_robot import HORIZON, check_camera_rate
 from sim_bridge.task_suites import expand_tasks
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.ros.run_claims import RunMember
 
-HORIZON = 500  # control steps, MetaWorld's own limit
 POLICY_SEED = 0  # of the sampler's noise, where nothing else is given
 SUCCESS = "MetaWorld info['success'] within the horizon"
 # Simulation time reserved for an episode: 500 steps of 12.5 ms are 6.25 s, the rest is margin.
@@ -86,6 +86,11 @@ class RunParameters(RunMember):
                                "in real time, 80 divided by a whole number; 0 for the "
                                "configuration's, which is 20.")
 
+    horizon: int = Field(HORIZON, ge=1, le=HORIZON, description="Control steps after which an "
+                         "episode ends without success.")
+    protocol: str = Field("", description="Protocol that the run is of, wholly or in part: a name "
+                          "in config/protocols or a file; empty for none.")
+
     @field_validator("tasks")
     @classmethod
     def _expand(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
@@ -94,6 +99,12 @@ class RunParameters(RunMember):
     @model_validator(mode="after")
     def _check_camera_rate(self):
         check_camera_rate(self.camera_rate, self.mode)
+        return self
+
+    @model_validator(mode="after")
+    def _check_protocol(self):
+        if self.protocol:
+            Protocol.load(self.protocol).check_run(self.tasks, self.episodes, self.horizon)
         return self
 
     def plan(self) -> list[EpisodeSpec]:

@@ -18,7 +18,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
@@ -26,7 +26,8 @@ from typing import TextIO
 import numpy as np
 from pydantic import Json
 
-from sim_bridge.episodes import HORIZON, SUCCESS
+from sim_bridge.episodes import SUCCESS
+from sim_bridge.protocol import Protocol
 from sim_bridge.simulated_robot import CONTROL_DT, SimulatedRobotConfig
 from sim_bridge.task_suites import MT50_GROUPS
 from tinyvla_ros.core.files import (
@@ -138,18 +139,47 @@ class ResultsWriter:
 
 
 def protocol(config: PolicyConfig, digest: str, robot: SimulatedRobotConfig, *,
-             tasks: Iterable[str], episodes: int, seed: int, mode: str, policy_seed: int,
-             backend: str, sample_steps: int, **more) -> dict:
-    """Return everything needed to repeat an evaluation."""
+             tasks: Iterable[str], episodes: int, seed: int, horizon: int, mode: str,
+             policy_seed: int, backend: str, sample_steps: int, under: Protocol | None = None,
+             demonstrations: int | None = None, **more) -> dict:
+    """Return everything needed to repeat an evaluation.
+
+    Under a protocol, cameras, state and demonstrations are those that it allows, and ``policy``
+    has what the policy uses of them. Without one they are the policy's own.
+
+    Args:
+        config: of the policy.
+        digest: of the checkpoint.
+        robot: the simulated robot.
+        tasks: that were run.
+        episodes: per task.
+        seed: of the first episode of a task.
+        horizon: control steps after which an episode ends.
+        mode: how it was run.
+        policy_seed: of the sampler.
+        backend: what ran the network.
+        sample_steps: of the sampler.
+        under: the protocol, None without one.
+        demonstrations: per task that the policy was trained with, None where unknown.
+        more: further entries.
+    """
+    tasks = list(tasks)
+    allowed = robot.with_cameras(under.cameras if under else list(config.cameras))
     return {
         **provenance(), "mode": mode,
-        "tasks": list(tasks), "episodes": episodes, "seeds": [seed, seed + episodes - 1],
-        "policy_seed": policy_seed, "horizon": HORIZON,
+        "protocol": under and under.name,
+        "whole_protocol": under and under.is_whole(tasks, episodes),
+        "tasks": tasks, "episodes": episodes, "seeds": [seed, seed + episodes - 1],
+        "policy_seed": policy_seed, "horizon": horizon,
+        "horizons": list(under.horizons) if under else [horizon],
         "success": SUCCESS,
         "checkpoint_digest": digest,
         "cameras": {name: pose.model_dump(exclude={"recorded"})
-                    for name, pose in robot.cameras.items()},
-        "state": list(config.state), "scenes": robot.scenes,
+                    for name, pose in allowed.cameras.items()},
+        "state": list(under.state if under else config.state), "scenes": robot.scenes,
+        "demonstrations": under.demonstrations if under else demonstrations,
+        "policy": {"cameras": list(config.cameras), "state": list(config.state),
+                   "demonstrations": demonstrations},
         "chunk_horizon": config.action.horizon, "n_action_steps": config.action.n_action_steps,
         "control_dt": config.action.dt, "backend": backend, "sample_steps": sample_steps, **more}
 
@@ -176,10 +206,13 @@ def summarize(records: list[EpisodeRecord], protocol: dict) -> dict:
         successes = sum(r.success for r in mine)
         low, high = wilson_interval(successes, len(mine))
         times = [r.steps for r in mine if r.success]
+        within = {str(h): sum(steps <= h for steps in times)
+                  for h in protocol.get("horizons", ()) if h < protocol["horizon"]}
         tasks[task] = {
             "episodes": len(mine), "successes": successes,
             "success_rate": round(successes / len(mine), 4),
             "wilson_low": round(low, 4), "wilson_high": round(high, 4),
+            **({"successes_within": within} if within else {}),
             "mean_return": round(float(np.mean([r.episode_return for r in mine])), 3),
             "mean_steps": round(float(np.mean([r.steps for r in mine])), 2),
             "mean_pace": round(float(np.mean([r.pace for r in mine])), 3),
@@ -201,17 +234,39 @@ def table(results: dict) -> str:
           f"{row['mean_pace']:.2f}", f"{row['mean_return']:.1f}"]
          for task, row in tasks.items()])]
     if len(tasks) > 1:
-        rates = {task: 100 * row["success_rate"] for task, row in tasks.items()}
-        mean = np.mean(list(rates.values()))
-        parts.append(f"mean success over {len(tasks)} tasks: {mean:.1f} %")
-        groups = {name: float(np.mean([rates[task] for task in group]))
-                  for name, group in MT50_GROUPS.items() if set(group) <= set(rates)}
-        if len(groups) == len(MT50_GROUPS):
-            parts.append("mean success of the groups of MT50: " + ", ".join(
-                f"{name} {mean:.1f} %" for name, mean in groups.items())
-                + f"; mean of the groups {np.mean(list(groups.values())):.1f} %")
+        parts += _means({task: 100 * row["success_rate"] for task, row in tasks.items()})
+    for horizon in next(iter(tasks.values())).get("successes_within", ()) if tasks else ():
+        parts += _means({task: 100 * row["successes_within"][horizon] / row["episodes"]
+                         for task, row in tasks.items()}, f"within {horizon} steps: ")
+    parts += _standing(results["protocol"], len(tasks))
     latency = results["latency_ms"]
     if latency["p50"] is not None:
         parts.append(f"observation to chunk: p50 {latency['p50']:.1f} ms, "
                      f"p95 {latency['p95']:.1f} ms, p99 {latency['p99']:.1f} ms")
     return "\n\n".join(parts)
+
+
+def _means(rates: Mapping[str, float], begin: str = "") -> list[str]:
+    """Return sentences on the means of rates by task, percent: over all and by group of MT50."""
+    tasks = f"{len(rates)} tasks" if len(rates) > 1 else "1 task"
+    parts = [f"{begin}mean success over {tasks}: {np.mean(list(rates.values())):.1f} %"]
+    groups = {name: float(np.mean([rates[task] for task in group]))
+              for name, group in MT50_GROUPS.items() if set(group) <= set(rates)}
+    if len(groups) == len(MT50_GROUPS):
+        parts.append(f"{begin}mean success of the groups of MT50: " + ", ".join(
+            f"{name} {mean:.1f} %" for name, mean in groups.items())
+            + f"; mean of the groups {np.mean(list(groups.values())):.1f} %")
+    return parts
+
+
+def _standing(protocol: Mapping, tasks: int) -> list[str]:
+    """Return a sentence on the protocol that results are of, none without one."""
+    if not protocol.get("protocol"):
+        return []
+    text = f"protocol {protocol['protocol']}"
+    if not protocol["whole_protocol"]:
+        text += (f", a part of it: {tasks} of its tasks, {protocol['episodes']} episodes a task")
+    if protocol["policy"]["demonstrations"] is None:
+        text += ("; the checkpoint does not tell how many demonstrations it was trained with, and "
+                 f"{protocol['demonstrations']} a task are allowed")
+    return [text]

@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sim_bridge.episodes import HORIZON, EpisodeSpec
-from sim_bridge.simulated_robot import CONTROL_DT
+from sim_bridge.episodes import EpisodeSpec
+from sim_bridge.simulated_robot import CONTROL_DT, HORIZON
 from tinyvla_ros.core.types import ActionChunk, Observation
 
 if TYPE_CHECKING:
@@ -63,10 +63,12 @@ class Episode:
         env: of the episode's task.
         spec: which episode.
         instruction: for the policy, None for the task's own.
+        horizon: control steps after which it ends without success.
     """
 
-    def __init__(self, env: MetaWorldEnv, spec: EpisodeSpec, instruction: str | None = None):
-        self.env, self.spec = env, spec
+    def __init__(self, env: MetaWorldEnv, spec: EpisodeSpec, instruction: str | None = None,
+                 horizon: int = HORIZON):
+        self.env, self.spec, self.horizon = env, spec, horizon
         self.instruction = instruction or env.config.instruction(spec.task)
         self.steps, self.episode_return = 0, 0.0
         self.success = self.done = False
@@ -87,7 +89,7 @@ class Episode:
         self.steps += 1
         self.episode_return += reward
         self.success = success
-        self.done = success or self.steps >= HORIZON
+        self.done = success or self.steps >= self.horizon
 
     def execute(self, chunk: ActionChunk, steps: int,
                 observe_at: Sequence[int] = ()) -> list[Observation]:

@@ -18,7 +18,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import BaseModel, Field, ValidationError
@@ -33,10 +33,12 @@ class TaskResult(BaseModel):
     Attributes:
         episodes: that were run.
         successes: of them.
+        successes_within: the same by a number of control steps, where the protocol asks for it.
     """
 
     episodes: int = Field(ge=1)
     successes: int = Field(ge=0)
+    successes_within: dict[int, int] = {}
 
 
 class _File(BaseModel):
@@ -48,6 +50,7 @@ class _Line(BaseModel):
     task: str
     seed: int
     success: bool
+    steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -59,12 +62,14 @@ class SavedResults:
         protocol: how it was made, as ``results.protocol`` describes it.
         tasks: counts by task.
         outcomes: success by task and seed; empty where episodes were not kept.
+        steps: control steps by task and seed, of the same.
     """
 
     path: Path
     protocol: dict
     tasks: dict[str, TaskResult]
     outcomes: dict[tuple[str, int], bool]
+    steps: dict[tuple[str, int], int]
 
     @classmethod
     def read(cls, path: str | Path) -> SavedResults:
@@ -84,27 +89,55 @@ class SavedResults:
             raise InputError(f"{file} holds no results of an evaluation ({where}: "
                              f"{err.errors()[0]['msg'].lower()}); give a directory that sim-eval "
                              "or evaluate wrote, or its results.json.") from None
-        outcomes = _episodes(file.with_name("episodes.jsonl"))
+        lines = _episodes(file.with_name("episodes.jsonl"))
+        outcomes = {key: line.success for key, line in lines.items()}
         for task, result in content.tasks.items():
-            lines = [success for (t, _), success in outcomes.items() if t == task]
-            if outcomes and (len(lines), sum(lines)) != (result.episodes, result.successes):
+            mine = [success for (t, _), success in outcomes.items() if t == task]
+            if outcomes and (len(mine), sum(mine)) != (result.episodes, result.successes):
                 raise InputError(
                     f"{file} says {result.successes} of {result.episodes} for {task}, and "
-                    f"episodes.jsonl beside it has {sum(lines)} of {len(lines)}; one of them is "
+                    f"episodes.jsonl beside it has {sum(mine)} of {len(mine)}; one of them is "
                     "of another run.")
-        return cls(path, content.protocol, content.tasks, outcomes)
+        return cls(path, content.protocol, content.tasks, outcomes, {
+            key: line.steps for key, line in lines.items() if line.steps is not None})
+
+    def within(self, horizon: int) -> SavedResults:
+        """Return the results as they would be had episodes ended after fewer control steps.
+
+        Raises:
+            InputError: they ended earlier, or the results do not tell.
+        """
+        known = self.protocol.get("horizon")
+        if horizon == known:
+            return self
+        if not isinstance(known, int) or horizon > known:
+            raise InputError(f"Episodes of {self.path} ended after {known or 'unknown'} steps; "
+                             f"--horizon {horizon} needs results of at least as many.")
+        outcomes = {key: success and self.steps[key] <= horizon for key, success
+                    in self.outcomes.items()} if self.outcomes.keys() == self.steps.keys() else {}
+        tasks = {}
+        for task, result in self.tasks.items():
+            count = result.successes_within.get(horizon)
+            if outcomes:
+                count = sum(success for (t, _), success in outcomes.items() if t == task)
+            if count is None:
+                raise InputError(f"{self.path} does not tell which episodes succeeded within "
+                                 f"{horizon} steps; give a directory that has episodes.jsonl.")
+            tasks[task] = TaskResult(episodes=result.episodes, successes=count)
+        return replace(self, protocol=self.protocol | {"horizon": horizon}, tasks=tasks,
+                       outcomes=outcomes)
 
 
-def _episodes(path: Path) -> dict[tuple[str, int], bool]:
-    """Return success by task and seed, empty without the file."""
+def _episodes(path: Path) -> dict[tuple[str, int], _Line]:
+    """Return lines by task and seed, empty without the file."""
     if not path.exists():
         return {}
-    outcomes: dict[tuple[str, int], bool] = {}
+    lines: dict[tuple[str, int], _Line] = {}
     for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
             line = _Line.model_validate(json.loads(text))
         except (json.JSONDecodeError, ValidationError):
             raise InputError(f"{path}, line {number}, is cut off or no episode "
                              f"({text[:60]!r}); run the evaluation again.") from None
-        outcomes[line.task, line.seed] = line.success
-    return outcomes
+        lines[line.task, line.seed] = line
+    return lines

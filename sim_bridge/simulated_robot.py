@@ -35,6 +35,7 @@ JOINT_NAMES = (*(f"right_j{i}" for i in range(7)), "r_close", "l_close")
 EE_NAMES = ("ee_x", "ee_y", "ee_z")
 ACTION_CHANNELS = ("ee_dx", "ee_dy", "ee_dz", "gripper")
 CONTROL_DT = 0.0125  # s
+HORIZON = 500  # control steps, MetaWorld's own limit
 
 
 def check_camera_rate(rate: float, mode: str) -> None:

@@ -23,6 +23,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from sim_bridge.episodes import RunParameters
+from sim_bridge.protocol import Protocol
+from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.options import Settable
 
 
@@ -40,4 +42,21 @@ class BridgeParameters(RunParameters):
                                  "policy to appear before the run fails.")
     wait_for_recorder: bool = Field(False, description="Begin only when an episode_recorder_node "
                                     "gets the messages of every topic.")
+    cameras: tuple[str, ...] = Field(("",), description="Cameras of the robot configuration, its "
+                                     "more_cameras too, to publish; empty for the protocol's, "
+                                     "or without one for its cameras.")
     config: str = Field("", description="Robot configuration; empty for config/metaworld.yaml.")
+
+    def robot(self) -> SimulatedRobotConfig:
+        """Return the simulated robot with the cameras to publish.
+
+        Raises:
+            InputError: the configuration cannot be read, it lacks a camera, or the protocol does.
+        """
+        robot = SimulatedRobotConfig.load(self.config or None)
+        protocol = Protocol.load(self.protocol) if self.protocol else None
+        cameras = [name for name in self.cameras if name]
+        if protocol is not None:
+            protocol.check_cameras(cameras, "Parameter 'cameras' has")
+            cameras = cameras or list(protocol.cameras)
+        return robot.with_cameras(cameras) if cameras else robot

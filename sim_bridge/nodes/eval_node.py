@@ -29,6 +29,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from sim_bridge.episodes import EPISODE_SLOT_NS, RunParameters
 from sim_bridge.film_strip import write_film_strip
+from sim_bridge.protocol import Protocol, trained_with
 from sim_bridge.results import (
     EpisodeRecord,
     RealTimeFigures,
@@ -98,6 +99,11 @@ class EvalNode(Node):
         self._config = PolicyConfig.load(path)
         self._digest = checkpoint_digest(path)
         self._robot = SimulatedRobotConfig.load()
+        self._protocol = Protocol.load(self._options.protocol) if self._options.protocol else None
+        self._demonstrations = trained_with(path)
+        if self._protocol is not None:
+            self._protocol.check_policy(self._config, self._demonstrations)
+        self._cameras = list(self._robot.with_cameras(self._config.cameras).cameras)
         self._plan = self._options.plan()
         self._writer = ResultsWriter(self._options.out)
         self._real_time: list[RealTimeFigures] = []
@@ -135,7 +141,7 @@ class EvalNode(Node):
             self._films = [self.create_subscription(
                 Image, f"camera/{camera}/image_raw",
                 lambda msg, camera=camera: self._on_image(camera, msg), SENSOR_QOS)
-                for camera in self._robot.cameras]
+                for camera in self._cameras]
         elif self._films and not wanted:
             for subscription in self._films:
                 self.destroy_subscription(subscription)
@@ -210,14 +216,15 @@ class EvalNode(Node):
             more |= real_time_protocol(self._real_time)
         results = self._writer.finish(protocol(
             self._config, self._digest, self._robot, tasks=options.tasks,
-            episodes=options.episodes, seed=options.seed, mode=f"ROS 2 topics, {options.mode}",
-            policy_seed=options.policy_seed, backend=options.policy_backend,
-            sample_steps=options.policy_sample_steps
+            episodes=options.episodes, seed=options.seed, horizon=options.horizon,
+            under=self._protocol, demonstrations=self._demonstrations,
+            mode=f"ROS 2 topics, {options.mode}", policy_seed=options.policy_seed,
+            backend=options.policy_backend, sample_steps=options.policy_sample_steps
             or self._config.diffusion.sample_steps, **more))
         outcome = {r.task: r.success for r in self._writer.records if r.seed == options.seed}
         for index, spec in self._filmed.items():
             frames = [images for _, images in sorted(self._frames[index].items())
-                      if len(images) == len(self._robot.cameras)]
+                      if len(images) == len(self._cameras)]
             write_film_strip(self._writer.out / f"{spec.task}.png", frames, f"{spec.task} seed "
                              f"{spec.seed}: {'success' if outcome[spec.task] else 'failure'}")
         print(f"\n{table(results)}", flush=True)

@@ -37,7 +37,7 @@ from sim_bridge.nodes.real_time import RealTimeRun
 from sim_bridge.nodes.recorder_watch import RecorderWatch
 from sim_bridge.nodes.sensor_publisher import SensorPublisher
 from sim_bridge.rollout import Episode
-from sim_bridge.simulated_robot import ACTION_CHANNELS, CONTROL_DT, SimulatedRobotConfig
+from sim_bridge.simulated_robot import ACTION_CHANNELS, CONTROL_DT
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.ros.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.core.ros.messages import trajectory_to_chunk
@@ -68,7 +68,7 @@ class SimBridgeNode(Node):
         super().__init__("sim_bridge_node")
         self.exit_code: int | None = None
         self._options = declare_parameters(self, BridgeParameters, self._on_parameters)
-        self._config = SimulatedRobotConfig.load(self._options.config or None)
+        self._config = self._options.robot()
         self._sensors, self._images = SensorPublisher(self), CameraPublisher(self, self._config)
         topics = [*self._sensors.topics, *self._images.topics]
         # Before the simulation is built, which takes seconds.
@@ -214,7 +214,7 @@ class SimBridgeNode(Node):
         self._instruction_publisher.publish(String(data=self._instruction))
         self._publish_event(spec, BEGIN, {"instruction": self._instruction})
         self._state = (OK, f"episode {spec.index + 1} of {len(self._plan)}: {spec.task}")
-        episode = Episode(self._envs[spec.task], spec)
+        episode = Episode(self._envs[spec.task], spec, horizon=self._options.horizon)
         run = self._lockstep if self._real_time is None else self._real_time.run
         values, latencies = run(episode)
         result = episode.result()

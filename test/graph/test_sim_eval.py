@@ -150,6 +150,54 @@ def test_topics_and_in_process_rollout_give_identical_actions(run, tiny_checkpoi
     assert compared >= 10
 
 
+@pytest.fixture(scope="module")
+def corner2(tmp_path_factory):
+    """A checkpoint that uses a camera of more_cameras alone, and a protocol for it."""
+    from harness.policies import tiny_policy_config, write_random_checkpoint
+    folder, state = tmp_path_factory.mktemp("corner2"), ["ee_x", "ee_y", "ee_z", "r_close"]
+    write_random_checkpoint(folder / "checkpoint", tiny_policy_config(
+        cameras={"corner2": {"height": 48, "width": 48}}, state=state))
+    (folder / "short.yaml").write_text(json.dumps({
+        "description": "a short one", "tasks": ["reach-v3", "push-v3"], "cameras": ["corner2"],
+        "state": state, "horizons": [20, 40], "episodes": 2, "demonstrations": 50}))
+    return folder
+
+
+def test_a_checkpoint_of_another_camera_needs_no_option(corner2, tmp_path):
+    from tinyvla_ros.bags.reader import Bag
+    out = tmp_path / "results"
+    output = Output(sim_eval(corner2 / "checkpoint", out, "--protocol",
+                             str(corner2 / "short.yaml"), "--tasks", "reach-v3", "--record"))
+    assert output.wait_end() == 0, output.text
+    results = json.loads((out / "results.json").read_text())
+    stamp = results["protocol"]
+    assert (stamp["protocol"], stamp["whole_protocol"], stamp["episodes"]) == ("short", False, 2)
+    assert list(stamp["cameras"]) == ["corner2"]
+    assert (stamp["horizon"], results["tasks"]["reach-v3"]["mean_steps"]) == (40, 40)
+    assert cv2.imread(str(out / "reach-v3.png")).shape[:2] == (22 + 192, 3 * 192)
+    with Bag(next((out / "episodes").iterdir())) as bag:
+        topics = set(bag.topics)
+    assert {n for n in topics if n.endswith("image_raw")} == {"/camera/corner2/image_raw"}
+    in_process = tmp_path / "in-process"
+    assert main(["evaluate", "--checkpoint", str(corner2 / "checkpoint"), "--protocol",
+                 str(corner2 / "short.yaml"), "--tasks", "reach-v3", "--workers", "1", "--out",
+                 str(in_process)]) == 0
+    here, there = (json.loads((d / "results.json").read_text()) for d in (in_process, out))
+    assert here["tasks"] == there["tasks"]
+    assert main(["compare", str(in_process), str(out)]) == 0
+
+
+@pytest.mark.parametrize(("parameters", "words"), [
+    ({"protocol": "corner3"}, ("'corner3'", "'corner2'")),
+    ({"cameras": ["top"]}, ("'top'", "'corner2'")),
+    ({"protocol": "corner2", "cameras": ["side"]}, ("side", "corner2 alone")),
+    ({"protocol": "corner2", "horizon": 400}, ("400", "corner2", "500"))])
+def test_the_bridge_refuses_what_is_not_of_its_protocol(parameters, words):
+    output = Output(start_node("sim_bridge_node", **parameters))
+    assert output.wait_end() == 2
+    assert all(word in output.text for word in words), output.text
+
+
 def test_realtime_reports_its_factor(tiny_checkpoint, tmp_path):
     out = tmp_path / "results"
     process = sim_eval(tiny_checkpoint, out, "--tasks", "reach-v3", "--episodes", "1",

@@ -182,6 +182,8 @@ class RobotContract(Config):
     Attributes:
         name: of the arm, for messages.
         cameras: camera name of the checkpoint -> topic.
+        more_cameras: the same, of those that are there only for checkpoints that use them. Unless
+            a recipe names them, they are not exported.
         joint_states: null if the checkpoint's state names no joint.
         ee_pose: null if the checkpoint's state does not name the end effector.
         instruction: topic of the instruction.
@@ -194,6 +196,7 @@ class RobotContract(Config):
 
     name: str = Field(min_length=1)
     cameras: dict[str, CameraStream] = Field(min_length=1)
+    more_cameras: dict[str, CameraStream] = {}
     joint_states: JointStream | None = None
     ee_pose: PoseStream | None = None
     instruction: TopicName = "instruction"
@@ -226,6 +229,11 @@ class RobotContract(Config):
         return self.model_copy(update={"execution": parse(Execution, data, "the options")})
 
     @property
+    def all_cameras(self) -> dict[str, CameraStream]:
+        """Camera name of the checkpoint -> topic, of all there may be."""
+        return self.cameras | self.more_cameras
+
+    @property
     def joint_names(self) -> dict[str, str]:
         """State name of the checkpoint -> joint name on the topic, where they differ."""
         return self.joint_states.names if self.joint_states else {}
@@ -236,6 +244,13 @@ class RobotContract(Config):
         named = self.joint_states.continuous if self.joint_states else ()
         return dict.fromkeys(named, turn_of("rad")) | {
             c.state: c.turn for c in self.actions.values() if c.continuous}
+
+    @model_validator(mode="after")
+    def _a_camera_has_one_place(self):
+        if both := self.cameras.keys() & self.more_cameras.keys():
+            raise ValueError(f"{', '.join(sorted(both))} is in cameras and in more_cameras; give "
+                             "every camera one place")
+        return self
 
     @model_validator(mode="after")
     def _a_joint_is_continuous_for_all(self):

@@ -46,8 +46,8 @@ def check_contract(contract: RobotContract, config: PolicyConfig) -> list[str]:
 
 def _problems(contract: RobotContract, config: PolicyConfig) -> Iterator[str]:
     for name in config.cameras:
-        if name not in contract.cameras:
-            yield "cameras: " + unknown("camera of the checkpoint", name, contract.cameras)
+        if name not in contract.all_cameras:
+            yield "cameras: " + unknown("camera of the checkpoint", name, contract.all_cameras)
     poses = [n for n in config.state if n in EE_STATE]
     joints = [n for n in config.state if n not in EE_STATE]
     if poses and contract.ee_pose is None:
@@ -124,8 +124,8 @@ def _surprises(contract: RobotContract, config: PolicyConfig) -> Iterator[str]:
                    "beyond counts as a violation of position.")
         if limits.velocity is None:
             yield f"actions.{channel} has no velocity limit."
-    for name, camera in contract.cameras.items():
-        if camera.frozen_after is None:
+    for name, camera in contract.all_cameras.items():
+        if name in {*contract.cameras, *config.cameras} and camera.frozen_after is None:
             yield f"cameras.{name}.frozen_after is null: a frozen camera goes unnoticed."
     extra = [n for n in contract.cameras if n not in config.cameras]
     if extra:

@@ -85,7 +85,7 @@ def make_assembler(contract: RobotContract, config: PolicyConfig) -> Observation
 
 
 def _camera(contract: RobotContract, name: str) -> InputStream:
-    settings: CameraStream = contract.cameras[name]
+    settings: CameraStream = contract.all_cameras[name]
     topic = settings.topic
     return InputStream(
         f"camera/{name}", settings, COMPRESSED_IMAGE if settings.compressed else IMAGE,

@@ -35,6 +35,9 @@ class CompareOptions(Config):
     despite: tuple[str, ...] = Field(
         (), description="conditions that may differ, e.g. horizon; without it results of unlike "
         "protocols are refused")
+    horizon: int | None = Field(
+        None, ge=1, le=500, description="count success within so many control steps; with it, "
+        "results of longer episodes go beside those of shorter ones")
 
 
 def compare(options: CompareOptions) -> int:
@@ -42,5 +45,6 @@ def compare(options: CompareOptions) -> int:
     from sim_bridge.comparison import compare as side_by_side
     from sim_bridge.saved_results import SavedResults
 
-    print(side_by_side([SavedResults.read(path) for path in options.results], options.despite))
+    print(side_by_side([SavedResults.read(path) for path in options.results], options.despite,
+                       options.horizon))
     return 0

@@ -31,15 +31,19 @@ class CollectArguments(Config):
     """Options of ``tinyvla collect``."""
 
     tasks: Tasks = Field(
-        description="MetaWorld tasks; mt10, mt50 and its groups mt50-easy, -medium, "
-        "-hard and -very-hard stand for theirs")
-    episodes: int = Field(ge=1, description="episodes per task")
+        (), description="MetaWorld tasks; mt10, mt50 and its groups mt50-easy, -medium, "
+        "-hard and -very-hard stand for theirs; default: the protocol's")
+    episodes: int | None = Field(None, ge=1, description="episodes per task; default: the "
+                                 "demonstrations of the protocol")
+    protocol: str = Field("", description="collect what this protocol allows a policy, a name in "
+                          "config/protocols or a file; fewer tasks, episodes and cameras may be "
+                          "given")
     seed: int = Field(0, ge=0, description="seed of the first episode of every task")
     out: Path = Field(description="new LeRobotDataset directory")
     scenes: Scenes = "standard"
     cameras: tuple[str, ...] = Field(
-        (), description="cameras of config/metaworld.yaml to record; default: side, front and "
-        "wrist")
+        (), description="cameras of config/metaworld.yaml to record; default: the protocol's, "
+        "or side, front and wrist")
     noise: float = Field(
         1.0, description="largest amplitude of the pushes that disturb the expert")
     stretch: tuple[Annotated[int, Field(ge=1, le=8)], ...] = Field(
@@ -56,9 +60,21 @@ class CollectArguments(Config):
         "--policy at the latest; each episode draws a number up to it")
     workers: int | None = Field(None, ge=1, description="processes; default: cores")
 
+    @model_validator(mode="after")
+    def _tasks_and_episodes_or_a_protocol(self):
+        missing = [name for name in ("tasks", "episodes") if not getattr(self, name)]
+        if missing and not self.protocol:
+            raise ValueError(f"--{missing[0]} is missing; give --tasks and --episodes, or "
+                             "--protocol")
+        if self.protocol and self.scenes != "standard":
+            raise ValueError(f"--scenes {self.scenes} is given, and the protocol {self.protocol} "
+                             "is of the standard ones; leave one of them out")
+        return self
+
 
 def collect(options: CollectArguments) -> int:
     """Collect demonstrations."""
+    from sim_bridge.protocol import Protocol
     from sim_bridge.simulated_robot import SimulatedRobotConfig
     from sim_bridge.task_suites import expand_tasks
     from training.data.collect import Driver
@@ -66,10 +82,16 @@ def collect(options: CollectArguments) -> int:
     from training.jobs.episodes import PolicySource
 
     robot = SimulatedRobotConfig.load(scenes=options.scenes)
-    if options.cameras:
-        robot = robot.with_cameras(options.cameras)
+    tasks, episodes, cameras = expand_tasks(options.tasks), options.episodes, options.cameras
+    if options.protocol:
+        protocol = Protocol.load(options.protocol)
+        protocol.check_demonstrations(tasks, episodes or 1, cameras)
+        tasks, cameras = tasks or protocol.tasks, cameras or protocol.cameras
+        episodes = episodes or protocol.demonstrations
+    if cameras:
+        robot = robot.with_cameras(cameras)
     collect_demonstrations(
-        list(expand_tasks(options.tasks)), options.episodes, options.seed, options.out,
+        list(tasks), episodes, options.seed, options.out,
         options.noise, options.workers, robot, stretch=options.stretch,
         plan_rows=options.plan_rows, driver=None if options.policy is None else
         Driver(PolicySource(options.policy), options.policy_steps))

@@ -17,6 +17,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from tinyvla_ros.core.resources import default_checkpoint
 from tinyvla_ros.start.graph import NodeDescription, SimEvalOptions, sim_eval_graph
 from training.experiments.options import EvaluationOptions
 
@@ -37,17 +40,26 @@ def sim_eval_nodes(options: SimEvalOptions) -> list[NodeDescription]:
     """
     from sim_bridge.episodes import plan_episodes
     from sim_bridge.opengl import require_opengl
+    from sim_bridge.protocol import trained_with, under_protocol
     from sim_bridge.simulated_robot import SimulatedRobotConfig, check_camera_rate
-    from sim_bridge.task_suites import expand_tasks
+    from tinyvla_ros.policy.config import PolicyConfig
     from tinyvla_ros.start.local_launch import require_rclpy
 
     require_rclpy()
-    options = options.model_copy(update={"tasks": tuple(expand_tasks(options.tasks))})
+    options, protocol = under_protocol(options)
     plan_episodes(list(options.tasks), options.episodes, options.seed)
     check_camera_rate(options.camera_rate, options.mode)
     robot = SimulatedRobotConfig.load()
     for task in options.tasks:
         robot.instruction(task)
+    checkpoint = options.checkpoint or default_checkpoint()
+    config = PolicyConfig.load(checkpoint)
+    robot.with_cameras(config.cameras)
+    if protocol is not None:
+        protocol.check_policy(config, trained_with(checkpoint))
+        if Path(options.protocol).is_file():  # wherever the nodes run
+            options = options.model_copy(
+                update={"protocol": str(Path(options.protocol).resolve())})
     require_opengl()
     return sim_eval_graph(options)
 

@@ -188,6 +188,11 @@ class SimEvalOptions(ExecutionSettings):
         "realtime: on the wall clock, latency counts.")
     camera_rate: float = Field(0.0, ge=0.0, le=80.0, description="Images a second of each camera "
                                "in real time, 80 divided by a whole number; 0 for 20.")
+    horizon: int = Field(500, ge=1, le=500, description="Control steps after which an episode "
+                         "ends without success.")
+    protocol: str = Field("", description="Evaluate by this protocol, a name in config/protocols "
+                          "or a file: it says tasks, episodes and horizon, and what a policy may "
+                          "use; fewer tasks and episodes may be given.")
     checkpoint: str = Field("", description="Checkpoint directory; empty for the shipped one.")
     out: str = Field("", description="Directory for results and images; empty for "
                                      "results/sim_eval-TIME.")
@@ -210,7 +215,8 @@ def sim_eval_graph(options: SimEvalOptions) -> list[NodeDescription]:
     checkpoint = str(checkpoint.resolve())
     out = str(check_output_directory(options.out or directory_of_now("sim_eval")).resolve())
     run = {"tasks": list(options.tasks), "episodes": options.episodes, "seed": options.seed,
-           "mode": options.mode, "camera_rate": options.camera_rate}
+           "mode": options.mode, "camera_rate": options.camera_rate, "horizon": options.horizon,
+           "protocol": options.protocol}
     contract = RobotContract.load(default_robot()).with_execution(options.join, options.pace)
     check_contract(contract, config)
     join = contract.execution.blending(config.most_committed)
@@ -224,7 +230,7 @@ def sim_eval_graph(options: SimEvalOptions) -> list[NodeDescription]:
                                       **backend}, ends_run=True),
         NodeDescription("sim_bridge_node",
                         {**run, "n_action_steps": config.action.n_action_steps,
-                         "wait_for_recorder": options.record}),
+                         "cameras": list(config.cameras), "wait_for_recorder": options.record}),
         NodeDescription("policy_node",
                         {"checkpoint": checkpoint, **_given(options, "backend", "device"),
                          "enabled": True, **latency, "use_sim_time": True},

@@ -77,9 +77,9 @@ class BagJob(NamedTuple):
             InputError: the robot lacks a camera.
         """
         for name in self.cameras:
-            if name not in contract.cameras:
+            if name not in contract.all_cameras:
                 raise InputError(f"Robot contract {contract.name!r}: "
-                                 + unknown("camera of --config", name, contract.cameras))
+                                 + unknown("camera of --config", name, contract.all_cameras))
         return self.cameras or dict.fromkeys(contract.cameras, self.images)
 
 

@@ -155,7 +155,7 @@ def check_rates(recording: Recording, contract: RobotContract, fps: int) -> None
         InputError: one sentence with both numbers.
     """
     for name, series in recording.cameras.items():
-        measured, declared = rate(series.stamps), contract.cameras[name].rate
+        measured, declared = rate(series.stamps), contract.all_cameras[name].rate
         if measured is None:
             continue
         if declared and abs(measured / declared - 1.0) > RATE_TOLERANCE:

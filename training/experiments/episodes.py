@@ -48,10 +48,7 @@ def check_evaluation(tasks: Sequence[str], episodes: int, seed: int, config: Pol
                          f"results, give one of at least {FINAL_SEEDS}.")
     for task in tasks:
         config.check_instruction(robot.instruction(task))
-    missing = [name for name in config.cameras if name not in robot.cameras]
-    if missing:
-        raise InputError(f"The policy needs the camera {missing[0]!r}; the simulated robot has "
-                         f"{', '.join(robot.cameras)}.")
+    robot.with_cameras(config.cameras)
     if n_action_steps is not None and not 1 <= n_action_steps <= config.action.horizon:
         raise InputError(f"--n-action-steps is {n_action_steps}; give a number from 1 to "
                          f"{config.action.horizon}.")

@@ -22,9 +22,9 @@ from pathlib import Path
 
 from sim_bridge.episodes import POLICY_SEED, plan_episodes
 from sim_bridge.opengl import require_opengl
+from sim_bridge.protocol import trained_with, under_protocol
 from sim_bridge.results import EpisodeRecord, ResultsWriter, protocol
 from sim_bridge.simulated_robot import SimulatedRobotConfig
-from sim_bridge.task_suites import expand_tasks
 from tinyvla_ros.core.resources import default_checkpoint
 from training.experiments.options import EvaluationOptions
 from training.jobs.episodes import (
@@ -50,18 +50,23 @@ def evaluate(options: EvaluationOptions) -> dict:
         InputError: an option, the checkpoint, the output directory or this machine's OpenGL
             cannot be used.
     """
-    tasks = expand_tasks(options.tasks)
+    options, under = under_protocol(options)
+    tasks = options.tasks
     plan = plan_episodes(list(tasks), options.episodes, options.seed)
     robot = SimulatedRobotConfig.load(scenes=options.scenes)
     require_opengl()
     source = PolicySource(Path(options.checkpoint or default_checkpoint()),
                           device=options.device, seed=POLICY_SEED, backend=options.backend)
     policy = load_policy(source)
+    robot.with_cameras(policy.config.cameras)
+    demonstrations = trained_with(source.checkpoint)
+    if under is not None:
+        under.check_policy(policy.config, demonstrations)
     for task in tasks:
         policy.config.check_instruction(robot.instruction(task))
     writer = ResultsWriter(options.out)
     jobs = [Job("episode", run_episode, EpisodeRun(
-        source, spec, robot,
+        source, spec, robot, horizon=options.horizon,
         film_strip=writer.out / f"{spec.task}.png" if spec.seed == options.seed else None))
         for spec in plan]
 
@@ -81,6 +86,7 @@ def evaluate(options: EvaluationOptions) -> dict:
         work_through(jobs, finished, workers, in_order=True)
     return writer.finish(protocol(
         policy.config, policy.digest, robot, tasks=tasks,
-        episodes=options.episodes, seed=options.seed, mode="in process, lock-step",
+        episodes=options.episodes, seed=options.seed, horizon=options.horizon, under=under,
+        demonstrations=demonstrations, mode="in process, lock-step",
         policy_seed=POLICY_SEED, backend=str(policy.backend),
         sample_steps=policy.backend.sample_steps))

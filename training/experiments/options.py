@@ -56,8 +56,17 @@ class EvaluationOptions(Config):
                                   "results/evaluate-TIME")
     backend: BackendName = SimEvalOptions.model_fields["backend"]
     device: str = SimEvalOptions.model_fields["device"]
+    horizon: int = SimEvalOptions.model_fields["horizon"]
+    protocol: str = SimEvalOptions.model_fields["protocol"]
     workers: int | None = Field(None, ge=1, description="processes; default: cores")
     scenes: Scenes = "standard"
+
+    @model_validator(mode="after")
+    def _protocols_have_standard_scenes(self):
+        if self.protocol and self.scenes != "standard":
+            raise ValueError(f"--scenes {self.scenes} is given, and the protocol {self.protocol} "
+                             "is of the standard ones; leave one of them out")
+        return self
 
 
 class StudyOptions(Config):

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 
 from sim_bridge.episodes import POLICY_SEED, EpisodeSpec
 from sim_bridge.film_strip import write_film_strip
-from sim_bridge.simulated_robot import SimulatedRobotConfig
+from sim_bridge.simulated_robot import HORIZON, SimulatedRobotConfig
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.backends.backend import BackendName
 from tinyvla_ros.policy.policy import Policy
@@ -71,11 +71,12 @@ class EpisodeRun:
     Attributes:
         policy: which policy.
         spec: which episode.
-        robot: the simulated robot.
+        robot: the simulated robot; only cameras that the policy uses are rendered.
         labels: what identifies the episode in a file of results, plain data.
         instruction: for the policy, None for the task's own.
         real_time: delays, in simulated time; None for lock-step.
         film_strip: PNG to write of the episode, in lock-step only.
+        horizon: control steps after which it ends without success.
     """
 
     policy: PolicySource
@@ -85,6 +86,7 @@ class EpisodeRun:
     instruction: str | None = None
     real_time: RealTime | None = None
     film_strip: Path | None = None
+    horizon: int = HORIZON
 
 
 @dataclass(frozen=True)
@@ -131,11 +133,14 @@ def run_episode(run: EpisodeRun) -> EpisodeOutcome:
     from sim_bridge.delayed_rollout import delayed_rollout
     from sim_bridge.rollout import Episode, rollout
 
-    episode = Episode(environment(run.spec.task, run.robot), run.spec, run.instruction)
+    def begin(robot: SimulatedRobotConfig) -> Episode:
+        return Episode(environment(run.spec.task, robot), run.spec, run.instruction, run.horizon)
+
     frames, latencies = [], []
-    delayed = error = None
+    episode = delayed = error = None
     try:
         policy = load_policy(run.policy)
+        episode = begin(run.robot.with_cameras(policy.config.cameras))
         if run.real_time is not None:
             delayed = delayed_rollout(policy, episode, run.real_time)
         else:
@@ -145,7 +150,7 @@ def run_episode(run: EpisodeRun) -> EpisodeOutcome:
                     frames.append(observation.images)
     except InputError as err:
         error = err
-    result = episode.result()
+    result = (episode or begin(run.robot)).result()
     if run.film_strip is not None and error is None:
         frames.append(episode.observe().images)
         write_film_strip(run.film_strip, frames, f"{run.spec.task} seed {run.spec.seed}: "

@@ -300,6 +300,8 @@ def _identity(recipe: Recipe, options: RunOptions, data: Mixture, trainer: Train
                                   "digest": checkpoint_digest(options.init)},
         "wandb": options.wandb,
         "episodes": len(trainer.train_episodes), "held_out_episodes": len(trainer.held_out),
+        "demonstrations": dict(zip(data.tasks, np.bincount(
+            data.task_index[data.starts], minlength=len(data.tasks)).tolist(), strict=True)),
         "frames": len(data.states), "device": options.device,
         "threads": torch.get_num_threads(), "processes": trainer.process.world_size,
         "precision": "bfloat16" if trainer.bfloat16 else "float32",

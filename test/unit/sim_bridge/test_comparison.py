@@ -31,7 +31,8 @@ from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.intervals import mean_interval, wilson_interval
 
 PROTOCOL = {"mode": "lockstep", "horizon": 500, "state": ["ee_x"], "seeds": [0, 3],
-            "cameras": {"side": {"width": 96}}, "versions": {"mujoco": "3.3.0"}}
+            "demonstrations": 50, "cameras": {"side": {"width": 96}},
+            "versions": {"mujoco": "3.3.0"}}
 
 
 def write(path: Path, successes: dict[str, list[bool]], **changes) -> Path:
@@ -85,6 +86,7 @@ def test_groups_of_mt50_have_rows(tmp_path, capsys):
     ({"mode": "realtime"}, "mode is lock-step and realtime"),
     ({"cameras": {"corner2": {}}}, "cameras is side and corner2"),
     ({"state": ["ee_x", "ee_y"]}, "state is"),
+    ({"demonstrations": 25}, "demonstrations is 50 and 25"),
     ({"scenes": "shared"}, "scenes is standard and shared"),
     ({"versions": {"mujoco": "3.4.0"}}, "mujoco is 3.3.0 and 3.4.0")])
 def test_unlike_protocols_are_ranked_only_on_request(changes, words, pair, tmp_path, capsys):
@@ -98,6 +100,46 @@ def test_topics_and_in_process_are_one_protocol(pair, tmp_path, capsys):
     other = write(tmp_path / "c", {"reach-v3": [True], "push-v3": [True]},
                   mode="in process, lock-step")
     assert "shared episodes" in compared(capsys, pair[0], other)
+
+
+def test_protocols_are_told_and_all_that_differs_is_named_at_once(pair, tmp_path, capsys):
+    ours = {"protocol": "ours", "whole_protocol": True,
+            "policy": {"cameras": ["side"], "state": ["ee_x"], "demonstrations": 40}}
+    theirs = {"protocol": "corner2", "whole_protocol": False, "cameras": {"corner2": {}},
+              "state": ["ee_x", "ee_y"],
+              "policy": {"cameras": ["corner2"], "state": ["ee_x"], "demonstrations": None}}
+    good = {"reach-v3": [True] * 4, "push-v3": [True] * 4}
+    a, b = write(tmp_path / "ours", good, **ours), write(tmp_path / "theirs", good, **theirs)
+    assert "--despite cameras state" in refused(capsys, a, b)
+    text = compared(capsys, a, b, "--despite", "cameras", "state")
+    assert "Made under unlike conditions: cameras, state." in text
+    rows = {line.split("|")[1].strip(): line for line in text.splitlines() if "|" in line}
+    assert "| ours" in rows["protocol"].replace("  ", "") and "corner2, a part" in rows["protocol"]
+    assert "40" in rows["demonstrations used"] and "-" in rows["demonstrations used"]
+    # What a policy leaves unused, and the order of the state, make no other protocol.
+    fewer = ours | {"policy": {"cameras": [], "state": [], "demonstrations": 10}}
+    assert "shared episodes" in compared(capsys, a, write(tmp_path / "fewer", good, **fewer))
+
+
+def test_of_longer_episodes_success_is_counted_within_fewer_steps(pair, tmp_path, capsys):
+    short = write(tmp_path / "short", {"reach-v3": [True] * 4, "push-v3": [True] * 4}, horizon=40)
+    assert "horizon is 500 and 40" in refused(capsys, pair[0], short)
+    text = compared(capsys, pair[0], short, "--horizon", "40")
+    rows = {line.split("|")[1].strip(): line for line in text.splitlines() if "|" in line}
+    assert "success within 40 steps, 95 % interval" in rows
+    assert "| 0 % (0-49)" in rows["push-v3"].replace("  ", ""), "they took 50 steps"
+    assert "only short in 8" in text
+    assert "40" in refused(capsys, pair[0], short, "--horizon", "50")
+
+
+def test_a_model_card_tells_the_horizons_of_its_protocol(tmp_path, capsys):
+    runs = [write(tmp_path / name, {"reach-v3": [True, False]}, horizons=[40, 60, 500])
+            for name in "ab"]
+    for run in runs:
+        (run / "episodes.jsonl").unlink()
+    assert "0 % (0-66)" in compared(capsys, *runs, "--horizon", "40")
+    assert "50 % (9-91)" in compared(capsys, *runs, "--horizon", "60")
+    assert "50 steps" in refused(capsys, *runs, "--horizon", "50")
 
 
 def test_other_tasks_and_single_results_are_refused(pair, tmp_path, capsys):
