@@ -57,6 +57,8 @@ ROOMS = {
     "training/data_check": ["data"],
     "training/bag_export": ["data"],
     "training/jobs": ["sim"],
+    "training/jobs/ray_cluster.py": ["ray"],
+    "training/jobs/ray_worker.py": ["ray"],
     "training/data/collect.py": ["data", "sim"],
 }
 # Module -> package, where they differ.
@@ -72,8 +74,8 @@ PACKAGE_OF = {"cv2": "opencv-python-headless", "yaml": "pyyaml",
               "zstandard": "mcap", "huggingface_hub": "transformers", "onnx_ir": "onnxscript"}
 # Whoever wants them installs them.
 OPTIONAL = {"openvino", "timm", "wandb"}
-LOCKED = ("requirements.txt", "requirements-dev.txt", "requirements-ros.txt",
-          "requirements-vlm.txt")
+LOCKED = ("requirements.txt", "requirements-dev.txt", "requirements-ray.txt",
+          "requirements-ros.txt", "requirements-vlm.txt")
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ from pydantic import Field, model_validator
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.options import Flag
 from training.experiments.options import Scenes, Settings, Tasks
+from training.jobs.options import RayAddress, WorkerCount
 
 
 class CollectArguments(Config):
@@ -48,7 +49,8 @@ class CollectArguments(Config):
     plan_rows: int = Field(
         24, ge=0, le=256, description="record with every frame so many control steps that the "
         "expert would take undisturbed, which chunks are learned from; 0 for none")
-    workers: int | None = Field(None, ge=1, description="processes; default: cores")
+    workers: WorkerCount = None
+    ray: RayAddress = None
 
 
 def collect(options: CollectArguments) -> int:
@@ -63,7 +65,7 @@ def collect(options: CollectArguments) -> int:
     collect_demonstrations(
         list(expand_tasks(options.tasks)), options.episodes, options.seed, options.out,
         options.noise, options.workers, robot, stretch=options.stretch,
-        plan_rows=options.plan_rows)
+        plan_rows=options.plan_rows, ray=options.ray)
     print(f"demonstrations: {options.out}")
     return 0
 

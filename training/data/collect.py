@@ -32,7 +32,6 @@ demonstration at full pace; only what the simulated arm does in between differs.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +53,9 @@ from tinyvla_ros.core.image_transform import encode_png, shrink
 from training.data.lerobot.format import EXECUTED_ACTION, EXPERT_PLAN
 from training.data.lerobot.writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
 from training.jobs.episodes import environment
-from training.jobs.pool import Job, work_through
+from training.jobs.pool import open_workers, work_through
 from training.jobs.progress import progress_bar
+from training.jobs.workers import Job
 
 if TYPE_CHECKING:
     from sim_bridge.metaworld_env import MetaWorldEnv, SimulationMoment
@@ -68,8 +68,9 @@ SEED_OFFSET = 1_000_000_000
 
 def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float = 1.0,
             workers: int | None = None, config: SimulatedRobotConfig | None = None,
-            size: int | None = None, stretch: tuple[int, ...] = (1,), plan_rows: int = 0) -> None:
-    """Write successful demonstrations to a dataset; the number of processes does not matter.
+            size: int | None = None, stretch: tuple[int, ...] = (1,), plan_rows: int = 0,
+            ray: str | None = None) -> None:
+    """Write successful demonstrations to a dataset, the same whatever processes work.
 
     Args:
         tasks: MetaWorld tasks, each once.
@@ -77,15 +78,16 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float 
         seed: decides goals, objects and noise.
         out: directory to create.
         noise: largest amplitude of a noise burst, in action units; each episode draws its own.
-        workers: processes; None for one per core.
+        workers: processes; None for one per core, or per CPU of the Ray cluster.
         config: the simulated robot.
         size: stored images are (size, size, 3); None for what each camera says.
         stretch: control steps that an action takes; each demonstration draws one of them.
         plan_rows: length of the expert's plan that is recorded with every frame; 0 for none.
+        ray: address of a Ray cluster, see ``RAY_ADDRESSES``; None for this machine alone.
 
     Raises:
-        InputError: a task, ``episodes`` or ``seed`` is not valid, ``out`` not writable, or this
-            machine cannot draw.
+        InputError: a task, ``episodes`` or ``seed`` is not valid, ``out`` not writable, the
+            cluster cannot be joined, or this machine cannot draw.
     """
     plan_episodes(tasks, episodes, seed)  # for its checks: the seeds of demonstrations are others
     config = config or SimulatedRobotConfig.load()
@@ -105,7 +107,6 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float 
     if plan_rows:
         names = [f"{channel}.{row}" for row in range(plan_rows) for channel in ACTION_CHANNELS]
         features[EXPERT_PLAN] = {"dtype": "float32", "shape": [len(names)], "names": names}
-    writer = LeRobotDatasetWriter(out, round(1.0 / (k * CONTROL_DT)), features, "metaworld_sawyer")
     kept = dict.fromkeys(tasks, 0)
     attempts = 20 * episodes
     first = SEED_OFFSET + seed * 1_000_000
@@ -129,8 +130,11 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float 
             raise InputError(f"Only {kept[task]} of {attempts} demonstrations of {task} "
                              f"succeeded; lower the noise (now {noise}).")
 
-    with progress_bar(total=len(tasks) * episodes, unit="episode", desc="collect") as progress:
-        work_through(jobs(), finished, workers or multiprocessing.cpu_count(), in_order=True)
+    with open_workers(workers, ray) as processes:
+        writer = LeRobotDatasetWriter(out, round(1.0 / (k * CONTROL_DT)), features,
+                                      "metaworld_sawyer")
+        with progress_bar(total=len(tasks) * episodes, unit="episode", desc="collect") as progress:
+            work_through(jobs(), finished, processes, in_order=True)
     writer.close()
 
 
@@ -143,6 +147,9 @@ class _Demonstration:
     size: int | None
     stretch: tuple[int, ...]
     plan_rows: int
+
+    def __str__(self) -> str:
+        return f"{self.task} seed {self.seed}"
 
 
 def _run_job(job: _Demonstration) -> DatasetEpisode | None:

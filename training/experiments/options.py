@@ -27,6 +27,7 @@ from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.options import Flag
 from tinyvla_ros.policy.backends.backend import BackendName
 from tinyvla_ros.start.graph import SimEvalOptions, directory_of_now
+from training.jobs.options import RayAddress, WorkerCount
 
 PromptCondition = Literal["right", "unseen", "other", "none"]
 PROMPT_CONDITIONS = {
@@ -39,6 +40,8 @@ Settings = Annotated[tuple[str, ...], Flag("--set", metavar="KEY=VALUE", repeate
 DataSources = Annotated[tuple[str, ...], Flag(metavar="DIR[=WEIGHT]")]
 ImageCache = Annotated[Path | None, Field(
     description="directory for decoded images; default: beside each dataset, as DIR.cache")]
+
+STUDY_WORKERS = 2  # on this machine
 
 
 class EvaluationOptions(Config):
@@ -53,15 +56,25 @@ class EvaluationOptions(Config):
                                   "results/evaluate-TIME")
     backend: BackendName = SimEvalOptions.model_fields["backend"]
     device: str = SimEvalOptions.model_fields["device"]
-    workers: int | None = Field(None, ge=1, description="processes; default: cores")
+    workers: WorkerCount = None
+    ray: RayAddress = None
     scenes: Scenes = "standard"
+
+    @model_validator(mode="after")
+    def _ray_on_cpus(self):
+        if self.ray is not None and self.device != "cpu":
+            raise ValueError(f"--device is {self.device}; with --ray every episode has one CPU, "
+                             "give --device cpu")
+        return self
 
 
 class StudyOptions(Config):
     """Options of every study."""
 
     out: Path = Field(description="directory for results; the same command again continues")
-    workers: int = Field(2, ge=1, description="processes, one thread each")
+    workers: int | None = Field(None, ge=1, description="processes, one thread each; default: "
+                                f"{STUDY_WORKERS}, or with --ray the CPUs of the cluster")
+    ray: RayAddress = None
 
 
 class AblationOptions(StudyOptions):
