@@ -167,6 +167,8 @@ NODE = "from tinyvla_ros.start.executables import main; sys.exit(main())"
     (COMMAND, "export c", "onnx", ["tinyvla export", "ONNX", "train"]),
     (COMMAND, "bag report b", "av", ["tinyvla bag report", "PyAV", "data"]),
     (COMMAND, "dry-run", "rclpy", ["rclpy", "ros", "source a ROS 2"]),
+    (COMMAND, "collect --tasks reach-v3 --episodes 1 --out o --ray local", "ray",
+     ["--ray", "Ray", "ray"]),
     (NODE, "policy_node", "rclpy", ["policy_node", "rclpy", "ros"]),
 ])
 def test_what_lacks_an_extra_names_it_in_one_sentence(code, arguments, module, words):

@@ -46,8 +46,10 @@ OBJECT_STORE_BYTES = 256 << 20
 # Read when the simulator and torch are loaded. Which OpenGL library draws decides about pixels.
 ENVIRONMENT = ("MUJOCO_GL", "PYOPENGL_PLATFORM", "LP_NUM_THREADS", "OMP_WAIT_POLICY",
                "TQDM_MININTERVAL")
-# No statistics to Ray's authors; GPUs stay visible to processes that reserve none.
-_RAY_SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+# No statistics to Ray's authors. Of a cluster that is started here: workers as important as local
+# processes, where Ray would give them what others leave (nice 15).
+RAY_SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0",
+                "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 # How HTTP/2, and so gRPC, begins: the client's greeting and its settings, then the server's.
 _GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 _SETTINGS_FRAME = 4
@@ -130,7 +132,7 @@ class RayCluster(Workers):
         while len(self._starting) < len(self._queue) and started < self.count:
             worker = self._ray.remote(num_cpus=1, max_restarts=0)(RayWorker).remote(
                 {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
-                os.getcwd())
+                os.getcwd(), sys.path)
             self._starting[worker.introduce.remote()] = worker
             started += 1
 
@@ -201,7 +203,7 @@ class RayCluster(Workers):
 def _join(address: str, count: int | None) -> Any:
     """Connect this process to a cluster, or start one; return the module ``ray``."""
     require("--ray", "ray")
-    os.environ.update(_RAY_SETTINGS)
+    os.environ.update({**RAY_SETTINGS, **os.environ})
     import ray
 
     quiet = {"log_to_driver": False, "logging_level": "CRITICAL"}

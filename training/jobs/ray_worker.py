@@ -21,8 +21,9 @@ import hashlib
 import os
 import signal
 import socket
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -58,10 +59,13 @@ class RayWorker:
     Args:
         environment: variables to set before the simulator and torch are loaded.
         directory: to work in, if this machine has it.
+        import_path: where the command finds modules, for what is not installed here.
     """
 
-    def __init__(self, environment: Mapping[str, str], directory: str):
+    def __init__(self, environment: Mapping[str, str], directory: str,
+                 import_path: Sequence[str] = ()):
         os.environ.update(environment)
+        sys.path += [place for place in import_path if place not in sys.path]
         with suppress(OSError):
             os.chdir(directory)
         self._copies = tempfile.TemporaryDirectory(prefix="tinyvla-")
