@@ -26,6 +26,7 @@ import signal
 import socket
 import sys
 import time
+import warnings
 from collections import Counter, deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,7 +153,7 @@ class RayCluster(Workers):
         try:
             place = self._ray.get(ref)
         except self._ray.exceptions.RayError as err:
-            cause = str(err).strip().splitlines()[-1]
+            cause = _last_line(err)
         if cause is not None:
             self._failed_starts += 1
             if self._failed_starts == TRIES:
@@ -186,6 +187,8 @@ class RayCluster(Workers):
                     f"The worker on the Ray cluster died {TRIES} times in {job.kind} "
                     f"{job.argument} ({type(err).__name__}), perhaps for lack of memory; what was "
                     "finished is kept: start again with fewer --workers.") from None
+            print(f"a worker on the Ray cluster died in {job.kind} {job.argument}, which is done "
+                  "again", file=sys.stderr)
             self._queue.appendleft((number, job))
             return None
         self._idle.append(worker)
@@ -206,6 +209,7 @@ def _join(address: str, count: int | None) -> Any:
     os.environ.update({**RAY_SETTINGS, **os.environ})
     import ray
 
+    warnings.filterwarnings("ignore", "Ray Client connection timed out", UserWarning)
     quiet = {"log_to_driver": False, "logging_level": "CRITICAL"}
     if address == "auto" and os.environ.get("RAY_ADDRESS"):
         address = os.environ["RAY_ADDRESS"]
@@ -227,12 +231,18 @@ def _join(address: str, count: int | None) -> Any:
                  object_store_memory=OBJECT_STORE_BYTES, **quiet)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as err:
         ray.shutdown()
-        lines = [line.strip() for line in str(err).splitlines() if line.strip()]
-        raise InputError(f"--ray {address} cannot be joined ({' '.join(lines)[:300].rstrip('.')})"
+        raise InputError(f"--ray {address} cannot be joined ({_last_line(err)})"
                          "; HOST:PORT is for a cluster that this machine is a node of, "
-                         "ray://HOST:PORT for any other, with the Ray and Python of this machine."
+                         "ray://HOST:PORT for any other, with the Ray and Python of this machine, and "
+                         "with RAY_AUTH_MODE=token where the cluster asks for Ray's token."
                          ) from None
     return ray
+
+
+def _last_line(err: BaseException) -> str:
+    """Return the end of a message that may hold a traceback, without a final period."""
+    return next((line.strip().rstrip(".") for line in reversed(str(err).splitlines())
+                 if line.strip()), type(err).__name__)
 
 
 def _check_answer(address: str) -> None:

@@ -68,7 +68,7 @@ class RayWorker:
         sys.path += [place for place in import_path if place not in sys.path]
         with suppress(OSError):
             os.chdir(directory)
-        self._copies = tempfile.TemporaryDirectory(prefix="tinyvla-")
+        self._copies: tempfile.TemporaryDirectory | None = None
 
     def introduce(self) -> dict[str, Any]:
         """Return ``host``, ``node``, ``pid`` and ``versions`` of this process."""
@@ -100,11 +100,17 @@ class RayWorker:
                     "all nodes share, by the same path, or leave out --ray.")
         if packed is not None and isinstance(job.argument, ReadsDirectory):
             job = job._replace(argument=job.argument.moved_to(self._unpack(packed)))
-        return job.timed()
+        try:
+            return job.timed()
+        except (SystemExit, KeyboardInterrupt):  # a stop
+            self.clean_up()
+            raise
 
     def _unpack(self, packed: Packed) -> Path:
         import ray
 
+        if self._copies is None:
+            self._copies = tempfile.TemporaryDirectory(prefix="tinyvla-")
         place = Path(self._copies.name) / packed.digest
         if not place.exists():
             part = place.with_suffix(".part")
@@ -116,7 +122,8 @@ class RayWorker:
 
     def clean_up(self) -> None:
         """Delete the copies."""
-        self._copies.cleanup()
+        if self._copies is not None:
+            self._copies.cleanup()
 
 
 def terminate(pid: int) -> None:
