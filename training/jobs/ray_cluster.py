@@ -231,11 +231,10 @@ def _join(address: str, count: int | None) -> Any:
                  object_store_memory=OBJECT_STORE_BYTES, **quiet)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as err:
         ray.shutdown()
-        raise InputError(f"--ray {address} cannot be joined ({_last_line(err)})"
-                         "; HOST:PORT is for a cluster that this machine is a node of, "
-                         "ray://HOST:PORT for any other, with the Ray and Python of this machine, and "
-                         "with RAY_AUTH_MODE=token where the cluster asks for Ray's token."
-                         ) from None
+        raise InputError(f"--ray {address} cannot be joined ({_last_line(err)}); HOST:PORT is for "
+                         "a cluster that this machine is a node of, ray://HOST:PORT for any "
+                         "other, with the Ray and Python of this machine, and with "
+                         "RAY_AUTH_MODE=token where it asks for Ray's token.") from None
     return ray
 
 
