@@ -78,6 +78,7 @@ EXTRAS = {
               "scipy>=1.15.3,<2", "onnx>=1.23.2,<1.24", "onnxscript>=0.7.2,<0.8"],
     "vlm": [*TORCH, "transformers>=5.20.2,<6", "peft>=0.21.2,<0.22",
             "sentence-transformers>=6.2,<7"],
+    "ray": ["ray[client]>=2.60,<2.61"],
     # colcon test looks here for pytest.
     "test": ["pytest>=9.2,<10", "pytest-randomly>=5,<6", "pytest-timeout>=2.4,<3",
              "pytest-xdist>=3.8,<4", "hypothesis>=6.168.5,<7", "selenium>=4.51,<5",

@@ -46,7 +46,9 @@ from tinyvla_ros.lerobot_import.importer import import_checkpoint
 from tinyvla_ros.lerobot_import.options import ImportOptions
 from tinyvla_ros.policy.policy import Policy
 from training.jobs.episodes import environment
-from training.jobs.pool import Job, Progress, work_through
+from training.jobs.local_processes import LocalProcesses
+from training.jobs.pool import Progress, work_through
+from training.jobs.workers import Job
 
 # LeRobot's default for ``chunk_size_threshold``.
 LEFT = 0.5
@@ -155,8 +157,9 @@ def compare(policies: dict[str, tuple[Path, bool]], args) -> None:
     def finished(job: Job, result: tuple[bool, int]) -> None:
         results[job.argument] = result
 
-    work_through((Job("episode", run, cell) for cell in cells), finished, args.workers,
-                 Progress({"episode": len(cells)}, args.workers))
+    with LocalProcesses(args.workers) as workers:
+        work_through((Job("episode", run, cell) for cell in cells), finished, workers,
+                     Progress({"episode": len(cells)}, workers.count))
     rows = []
     for (name, policy), pace, latency in product(policies.items(), args.paces, args.latencies):
         found = {c: r for c, r in results.items()

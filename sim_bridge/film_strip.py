@@ -29,19 +29,28 @@ LABEL_HEIGHT = 22
 
 
 def write_film_strip(path: Path, frames: Sequence[Mapping[str, np.ndarray]], title: str) -> None:
-    """Write start, middle and end side by side as a PNG, one row per camera.
+    """Write a film strip; nothing is written if there are no frames.
 
     Args:
         path: of the PNG; its directory is made if needed.
-        frames: moments of an episode, camera name -> (H, W, 3) uint8 RGB; nothing is written if
-            there are none.
-        title: drawn above.
+        frames: see ``film_strip``.
+        title: see ``film_strip``.
 
     Raises:
         OSError: the file cannot be written.
     """
-    if not frames:
-        return
+    if frames:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(film_strip(frames, title))  # cv2.imwrite takes only UTF-8 for a name
+
+
+def film_strip(frames: Sequence[Mapping[str, np.ndarray]], title: str) -> bytes:
+    """Return start, middle and end side by side as a PNG, one row per camera.
+
+    Args:
+        frames: moments of an episode, at least one, camera name -> (H, W, 3) uint8 RGB.
+        title: drawn above.
+    """
     last = len(frames) - 1
     moments = [frames[i] for i in (0, last // 2, last)]
     rows = [np.hstack([moment[name] for moment in moments]) for name in moments[0]]
@@ -51,6 +60,4 @@ def write_film_strip(path: Path, frames: Sequence[Mapping[str, np.ndarray]], tit
     label = np.full((LABEL_HEIGHT, width, 3), 255, np.uint8)
     cv2.putText(label, title, (6, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1,
                 cv2.LINE_AA)
-    image = np.vstack([label, *rows])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encode_png(image))  # cv2.imwrite takes only UTF-8 for a name
+    return encode_png(np.vstack([label, *rows]))

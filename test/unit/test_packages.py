@@ -57,6 +57,8 @@ ROOMS = {
     "training/data_check": ["data"],
     "training/bag_export": ["data"],
     "training/jobs": ["sim"],
+    "training/jobs/ray_cluster.py": ["ray"],
+    "training/jobs/ray_worker.py": ["ray"],
     "training/data/collect.py": ["data", "sim"],
 }
 # Module -> package, where they differ.
@@ -72,8 +74,8 @@ PACKAGE_OF = {"cv2": "opencv-python-headless", "yaml": "pyyaml",
               "zstandard": "mcap", "huggingface_hub": "transformers", "onnx_ir": "onnxscript"}
 # Whoever wants them installs them.
 OPTIONAL = {"openvino", "timm", "wandb"}
-LOCKED = ("requirements.txt", "requirements-dev.txt", "requirements-ros.txt",
-          "requirements-vlm.txt")
+LOCKED = ("requirements.txt", "requirements-dev.txt", "requirements-ray.txt",
+          "requirements-ros.txt", "requirements-vlm.txt")
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +167,8 @@ NODE = "from tinyvla_ros.start.executables import main; sys.exit(main())"
     (COMMAND, "export c", "onnx", ["tinyvla export", "ONNX", "train"]),
     (COMMAND, "bag report b", "av", ["tinyvla bag report", "PyAV", "data"]),
     (COMMAND, "dry-run", "rclpy", ["rclpy", "ros", "source a ROS 2"]),
+    (COMMAND, "collect --tasks reach-v3 --episodes 1 --out o --ray local", "ray",
+     ["--ray", "Ray", "ray"]),
     (NODE, "policy_node", "rclpy", ["policy_node", "rclpy", "ros"]),
 ])
 def test_what_lacks_an_extra_names_it_in_one_sentence(code, arguments, module, words):

@@ -42,7 +42,7 @@ class Machine:
         for tool in TOOLS:
             (self._bin / tool).symlink_to(shutil.which(tool))
         for file in ("scripts/setup.sh", "setup.py", "requirements.txt", "requirements-dev.txt",
-                     "requirements-vlm.txt", "requirements-ros.txt"):
+                     "requirements-vlm.txt", "requirements-ray.txt", "requirements-ros.txt"):
             (self.checkout / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / file, self.checkout / file)
         for version in versions:

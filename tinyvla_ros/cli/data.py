@@ -23,8 +23,11 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from tinyvla_ros.core.configuration import Config
+from tinyvla_ros.core.intervals import rate_text
 from tinyvla_ros.core.options import Flag
+from tinyvla_ros.core.tables import markdown_table
 from training.experiments.options import Scenes, Settings, Tasks
+from training.jobs.options import RayAddress, WorkerCount
 
 
 class CollectArguments(Config):
@@ -58,7 +61,8 @@ class CollectArguments(Config):
     policy_steps: int = Field(
         100, ge=1, le=500, description="control steps after which the expert takes over from "
         "--policy at the latest; each episode draws a number up to it")
-    workers: int | None = Field(None, ge=1, description="processes; default: cores")
+    workers: WorkerCount = None
+    ray: RayAddress = None
 
     @model_validator(mode="after")
     def _tasks_and_episodes_or_a_protocol(self):
@@ -90,11 +94,15 @@ def collect(options: CollectArguments) -> int:
         episodes = episodes or protocol.demonstrations
     if cameras:
         robot = robot.with_cameras(cameras)
-    collect_demonstrations(
+    attempts = collect_demonstrations(
         list(tasks), episodes, options.seed, options.out,
         options.noise, options.workers, robot, stretch=options.stretch,
-        plan_rows=options.plan_rows, driver=None if options.policy is None else
+        plan_rows=options.plan_rows, ray=options.ray, driver=None if options.policy is None else
         Driver(PolicySource(options.policy), options.policy_steps))
+    print(markdown_table(
+        ("task", "demonstrations", "tried", "the disturbed expert succeeded"),
+        [(task, len(found.seeds), found.tried, rate_text([True] * len(found.seeds) + [False] * (
+            found.tried - len(found.seeds)))) for task, found in attempts.items()]))
     print(f"demonstrations: {options.out}")
     return 0
 

@@ -33,6 +33,7 @@ EXTRAS = {
             "tqdm": "tqdm"},
     "train": {**_TORCH, **_DATA, "tensorboard": "TensorBoard", "matplotlib": "Matplotlib",
               "scipy": "SciPy", "onnx": "ONNX", "onnxscript": "ONNX Script"},
+    "ray": {"ray": "Ray"},
     "vlm": {"transformers": "transformers", "peft": "peft",
             "sentence_transformers": "sentence-transformers"},
 }

@@ -65,6 +65,9 @@ class BagJob(NamedTuple):
     cameras: dict[str, ImageFormat]
     required: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        return str(self.bag)
+
     def states(self, contract: RobotContract) -> States:
         """Return which states are stored, and which of them must be good."""
         measured = {c.state for c in contract.actions.values() if c.state is not None}

@@ -48,8 +48,9 @@ from training.bag_export.images import ImageFormat
 from training.bag_export.options import ExportOptions
 from training.data.lerobot.writer import LeRobotDatasetWriter
 from training.data.stored_images import StoredImages, write_stored_images
-from training.jobs.pool import Job, Progress, work_through
+from training.jobs.pool import Progress, open_workers, work_through
 from training.jobs.progress import progress_bar
+from training.jobs.workers import Job
 
 SETTINGS = "settings.json"
 
@@ -107,7 +108,7 @@ def export_bags(options: ExportOptions, cameras: Mapping[str, CameraSpec],
     jobs = [BagJob(bag, work / episode_key(bag), options, images, formats, required)
             for bag in bags]
     try:
-        outcomes = _work(jobs, min(options.workers or len(os.sched_getaffinity(0)), len(jobs)))
+        outcomes = _work(jobs, options, work)
         outcomes = _join(work, outcomes, options)
     except OSError as err:
         raise InputError(f"Cannot write {err.filename or out} ({err.strerror or err}); make room "
@@ -138,7 +139,7 @@ def _find(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
 def _prepare(work: Path, options: ExportOptions, cameras: Mapping[str, ImageFormat]) -> None:
     """Make the directory for unfinished work, or check that it is of the same export."""
-    wanted = options.model_dump(exclude={"bags", "out", "config", "workers", "resume"}) | {
+    wanted = options.model_dump(exclude={"bags", "out", "config", "workers", "ray", "resume"}) | {
         "robot": options.robot and options.robot.read_text(encoding="utf-8-sig"),
         "size": options.width_height,
         "cameras": {name: asdict(form) for name, form in cameras.items()}}
@@ -161,18 +162,27 @@ def _prepare(work: Path, options: ExportOptions, cameras: Mapping[str, ImageForm
                          ) from None
 
 
-def _work(jobs: list[BagJob], workers: int) -> list[BagOutcome]:
+def _work(jobs: list[BagJob], options: ExportOptions, work: Path) -> list[BagOutcome]:
     """Do all jobs; outcomes come in the order of the jobs."""
-    if workers == 1:
+    count = min(options.workers or len(os.sched_getaffinity(0)), len(jobs))
+    if count == 1 and options.ray is None:
         return [export_episode(job) for job in progress_bar(jobs, unit="bag", desc="export")]
     outcomes: dict[Path, BagOutcome] = {}
 
     def finished(job: Job, outcome: BagOutcome) -> None:
         outcomes[outcome.bag] = outcome
 
-    work_through([Job("bag", export_episode, job) for job in jobs], finished, workers,
-                 Progress({"bag": len(jobs)}, workers))
+    settings = [work / SETTINGS, *(f for f in (options.robot, options.config) if f is not None
+                                   and f.is_file())]
+    with open_workers(options.workers, options.ray, count) as workers:
+        work_through([Job("bag", export_episode, job, (*settings, *_files(job.bag)))
+                      for job in jobs], finished, workers,
+                     Progress({"bag": len(jobs)}, workers.count))
     return [outcomes[job.bag] for job in jobs]
+
+
+def _files(bag: Path) -> list[Path]:
+    return sorted(f for f in bag.iterdir() if f.is_file()) if bag.is_dir() else [bag]
 
 
 def _join(work: Path, outcomes: list[BagOutcome], options: ExportOptions) -> list[BagOutcome]:

@@ -24,6 +24,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.options import Flag
+from training.jobs.options import RayAddress, WorkerCount
 
 LARGEST_IMAGE = 4096
 
@@ -63,7 +64,8 @@ class ExportOptions(Config):
         "success", description="episodes to take; those without an outcome are always taken")
     tasks: Annotated[tuple[str, ...], Flag(metavar="TASK")] = Field(
         (), description="tasks or instructions to take")
-    workers: int | None = Field(None, ge=1, description="processes; default: cores")
+    workers: WorkerCount = None
+    ray: RayAddress = None
     resume: bool = Field(False, description="continue an interrupted export")
 
     @field_validator("size")

@@ -35,9 +35,8 @@ demonstration at full pace; only what the simulated arm does in between differs.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,18 +52,21 @@ from sim_bridge.simulated_robot import (
     SimulatedRobotConfig,
 )
 from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.files import write_json
 from tinyvla_ros.core.image_transform import encode_png, shrink
 from tinyvla_ros.policy.saved_checkpoint import SavedCheckpoint
 from training.data.lerobot.format import EXECUTED_ACTION, EXPERT_PLAN
 from training.data.lerobot.writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
 from training.jobs.episodes import PolicySource, environment, load_policy
-from training.jobs.pool import Job, work_through
+from training.jobs.pool import open_workers, work_through
 from training.jobs.progress import progress_bar
+from training.jobs.workers import Job
 
 if TYPE_CHECKING:
     from sim_bridge.metaworld_env import MetaWorldEnv, SimulationMoment
 
 STATE_NAMES = (*JOINT_NAMES, *EE_NAMES)
+ATTEMPTS = "meta/attempts.json"
 SETTLE_STEPS = 24  # control steps recorded past the first success
 # Demonstrations and evaluations both count seeds from 0; this keeps their goals apart.
 SEED_OFFSET = 1_000_000_000
@@ -73,8 +75,8 @@ SEED_OFFSET = 1_000_000_000
 def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float = 1.0,
             workers: int | None = None, config: SimulatedRobotConfig | None = None,
             size: int | None = None, stretch: tuple[int, ...] = (1,), plan_rows: int = 0,
-            driver: Driver | None = None) -> None:
-    """Write successful demonstrations to a dataset; the number of processes does not matter.
+            driver: Driver | None = None, ray: str | None = None) -> dict[str, Attempts]:
+    """Write successful demonstrations to a dataset, the same whatever processes work.
 
     Args:
         tasks: MetaWorld tasks, each once.
@@ -82,16 +84,21 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float 
         seed: decides goals, objects and noise.
         out: directory to create.
         noise: largest amplitude of a noise burst, in action units; each episode draws its own.
-        workers: processes; None for one per core.
+        workers: processes; None for one per core, or per CPU of the Ray cluster.
         config: the simulated robot.
         size: stored images are (size, size, 3); None for what each camera says.
         stretch: control steps that an action takes; each demonstration draws one of them.
         plan_rows: length of the expert's plan that is recorded with every frame; 0 for none.
         driver: what drives before the expert does; None for the expert alone.
+        ray: address of a Ray cluster, see ``RAY_ADDRESSES``; None for this machine alone.
+
+    Returns:
+        Per task how often it was tried; also written to ``ATTEMPTS`` in ``out``.
 
     Raises:
-        InputError: a task, ``episodes`` or ``seed`` is not valid, ``out`` not writable, this
-            machine cannot draw, or the policy that drives is unusable or does not know a task.
+        InputError: a task, ``episodes`` or ``seed`` is not valid, ``out`` not writable, the
+            cluster cannot be joined, this machine cannot draw, or the policy that drives is
+            unusable or does not know a task.
     """
     plan_episodes(tasks, episodes, seed)  # for its checks: the seeds of demonstrations are others
     config = config or SimulatedRobotConfig.load()
@@ -118,33 +125,55 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float 
     if plan_rows:
         names = [f"{channel}.{row}" for row in range(plan_rows) for channel in ACTION_CHANNELS]
         features[EXPERT_PLAN] = {"dtype": "float32", "shape": [len(names)], "names": names}
-    writer = LeRobotDatasetWriter(out, round(1.0 / (k * CONTROL_DT)), features, "metaworld_sawyer")
-    kept = dict.fromkeys(tasks, 0)
+    kind = _Demonstration if driver is None else _DrivenDemonstration
+    kept = {task: Attempts() for task in tasks}
     attempts = 20 * episodes
     first = SEED_OFFSET + seed * 1_000_000
 
     def jobs() -> Iterator[Job]:
         for task in tasks:
             for number in range(attempts):
-                if kept[task] == episodes:
+                if len(kept[task].seeds) == episodes:
                     break
                 yield Job("demonstration", _run_job,
-                          _Demonstration(task, first + number, config, noise, size, stretch,
-                                         plan_rows, driver))
+                          kind(task, first + number, config, noise, size, stretch, plan_rows,
+                               driver))
 
     def finished(job: Job, episode: DatasetEpisode | None) -> None:
-        task = job.argument.task
-        if episode is not None and kept[task] < episodes:
+        task, seed = job.argument.task, job.argument.seed
+        so_far = kept[task]
+        if len(so_far.seeds) == episodes:
+            return  # begun before the last of them had ended
+        so_far.tried += 1
+        if episode is not None:
             writer.add(episode)
             progress.update()
-            kept[task] += 1
-        if job.argument.seed == first + attempts - 1 and kept[task] < episodes:
-            raise InputError(f"Only {kept[task]} of {attempts} demonstrations of {task} "
+            so_far.seeds.append(seed)
+        elif seed == first + attempts - 1:
+            raise InputError(f"Only {len(so_far.seeds)} of {attempts} demonstrations of {task} "
                              f"succeeded; lower the noise (now {noise}).")
 
-    with progress_bar(total=len(tasks) * episodes, unit="episode", desc="collect") as progress:
-        work_through(jobs(), finished, workers or multiprocessing.cpu_count(), in_order=True)
+    with open_workers(workers, ray) as processes:
+        writer = LeRobotDatasetWriter(out, round(1.0 / (k * CONTROL_DT)), features,
+                                      "metaworld_sawyer")
+        with progress_bar(total=len(tasks) * episodes, unit="episode", desc="collect") as progress:
+            work_through(jobs(), finished, processes, in_order=True)
     writer.close()
+    write_json(out / ATTEMPTS, {task: asdict(found) for task, found in kept.items()})
+    return kept
+
+
+@dataclass
+class Attempts:
+    """How often a task was tried.
+
+    Attributes:
+        tried: episodes of the disturbed expert, those that failed included.
+        seeds: of those that succeeded, which became demonstrations, in order.
+    """
+
+    tried: int = 0
+    seeds: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -171,6 +200,21 @@ class _Demonstration:
     stretch: tuple[int, ...]
     plan_rows: int
     driver: Driver | None
+
+    def __str__(self) -> str:
+        return f"{self.task} seed {self.seed}"
+
+
+class _DrivenDemonstration(_Demonstration):
+    """One whose first part a policy drives; another machine needs its checkpoint."""
+
+    @property
+    def directory(self) -> Path:
+        return self.driver.policy.checkpoint
+
+    def moved_to(self, directory: Path) -> _DrivenDemonstration:
+        policy = replace(self.driver.policy, checkpoint=directory)
+        return replace(self, driver=replace(self.driver, policy=policy))
 
 
 def _run_job(job: _Demonstration) -> DatasetEpisode | None:

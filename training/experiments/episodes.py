@@ -24,9 +24,11 @@ from sim_bridge.opengl import require_opengl
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.config import PolicyConfig
+from training.experiments.options import STUDY_WORKERS, StudyOptions
 from training.jobs.episodes import EpisodeOutcome, EpisodeRun, PolicySource, run_episode
-from training.jobs.pool import Job, Progress, Stopped, work_through
+from training.jobs.pool import Progress, Stopped, open_workers, work_through
 from training.jobs.results_log import EPISODES, ResultsLog
+from training.jobs.workers import Job, Workers
 
 # What reports note about how episodes are run.
 PROTOCOL = {"evaluation": "in process, lock-step", "horizon": HORIZON, "policy_seed": POLICY_SEED,
@@ -72,6 +74,11 @@ def checkpoint_record(run: EpisodeRun, outcome: EpisodeOutcome) -> dict:
             "error": None if outcome.error is None else str(outcome.error)}
 
 
+def open_study_workers(options: StudyOptions) -> Workers:
+    """Return the processes of a study, see ``open_workers``."""
+    return open_workers(options.workers, options.ray, STUDY_WORKERS)
+
+
 def missing_jobs(runs: Sequence[EpisodeRun], log: ResultsLog) -> list[Job]:
     """Return jobs for the episodes whose labels are not in the log yet."""
     names = list(runs[0].labels) if runs else []
@@ -80,7 +87,7 @@ def missing_jobs(runs: Sequence[EpisodeRun], log: ResultsLog) -> list[Job]:
             if tuple(run.labels[n] for n in names) not in done]
 
 
-def run_missing(runs: Sequence[EpisodeRun], log: ResultsLog, workers: int,
+def run_missing(runs: Sequence[EpisodeRun], log: ResultsLog, workers: Workers,
                 record: Callable[[EpisodeRun, EpisodeOutcome], dict]) -> bool:
     """Run the episodes that are not in the log yet, and log each as it ends.
 
@@ -97,12 +104,12 @@ def run_missing(runs: Sequence[EpisodeRun], log: ResultsLog, workers: int,
     return complete(jobs, finished, workers, {"episode": len(jobs)})
 
 
-def complete(jobs: Sequence[Job], finished: Callable, workers: int,
+def complete(jobs: Sequence[Job], finished: Callable, workers: Workers,
              total: dict[str, int]) -> bool:
     """Run jobs as ``work_through`` does; False, with a message, if it was stopped."""
     try:
         if jobs:
-            work_through(jobs, finished, workers, Progress(total, workers))
+            work_through(jobs, finished, workers, Progress(total, workers.count))
     except Stopped:
         print("stopped; what is finished is saved, the same command continues from here")
         return False

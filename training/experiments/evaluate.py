@@ -17,7 +17,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from pathlib import Path
 
 from sim_bridge.episodes import POLICY_SEED, plan_episodes
@@ -34,21 +33,22 @@ from training.jobs.episodes import (
     load_policy,
     run_episode,
 )
-from training.jobs.pool import Job, work_through
+from training.jobs.pool import open_workers, work_through
 from training.jobs.progress import progress_bar
+from training.jobs.workers import Job
 
 
 def evaluate(options: EvaluationOptions) -> dict:
     """Run every episode and write ``results.json``, ``episodes.jsonl`` and images.
 
-    The outcome does not depend on ``options.workers``.
+    The outcome does not depend on where and how many ``options.workers`` run.
 
     Returns:
         The content of ``results.json``.
 
     Raises:
-        InputError: an option, the checkpoint, the output directory or this machine's OpenGL
-            cannot be used.
+        InputError: an option, the checkpoint, the output directory, the Ray cluster or this
+            machine's OpenGL cannot be used.
     """
     options, under = under_protocol(options)
     tasks = options.tasks
@@ -64,16 +64,17 @@ def evaluate(options: EvaluationOptions) -> dict:
         under.check_policy(policy.config, demonstrations)
     for task in tasks:
         policy.config.check_instruction(robot.instruction(task))
-    writer = ResultsWriter(options.out)
     jobs = [Job("episode", run_episode, EpisodeRun(
         source, spec, robot, horizon=options.horizon,
-        film_strip=writer.out / f"{spec.task}.png" if spec.seed == options.seed else None))
-        for spec in plan]
+        film_strip=spec.seed == options.seed)) for spec in plan]
 
     def finished(job: Job, outcome: EpisodeOutcome) -> None:
         if outcome.error is not None:
             raise outcome.error
         result = outcome.result
+        if outcome.film_strip is not None:
+            writer.out.mkdir(parents=True, exist_ok=True)
+            (writer.out / f"{result.spec.task}.png").write_bytes(outcome.film_strip)
         writer.add(EpisodeRecord(
             result.spec.task, result.spec.seed, result.success, result.steps,
             result.episode_return, len(outcome.latency_ms), outcome.latency_ms))
@@ -81,9 +82,10 @@ def evaluate(options: EvaluationOptions) -> dict:
         progress.set_postfix(success=f"{sum(r.success for r in writer.records)}"
                              f"/{len(writer.records)}")
 
-    workers = min(options.workers or multiprocessing.cpu_count(), len(plan))
-    with progress_bar(total=len(plan), unit="episode", desc="evaluate") as progress:
-        work_through(jobs, finished, workers, in_order=True)
+    with open_workers(options.workers, options.ray) as workers:
+        writer = ResultsWriter(options.out)
+        with progress_bar(total=len(plan), unit="episode", desc="evaluate") as progress:
+            work_through(jobs, finished, workers, in_order=True)
     return writer.finish(protocol(
         policy.config, policy.digest, robot, tasks=tasks,
         episodes=options.episodes, seed=options.seed, horizon=options.horizon, under=under,

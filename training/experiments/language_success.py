@@ -34,7 +34,7 @@ from tinyvla_ros.core.tables import markdown_table
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.language_config import fold
-from training.experiments.episodes import check_evaluation, run_missing
+from training.experiments.episodes import check_evaluation, open_study_workers, run_missing
 from training.experiments.figures import COLORS, label_axes, new_figure, save, success_percent
 from training.experiments.options import PROMPT_CONDITIONS, LanguageStudyOptions
 from training.jobs.episodes import EpisodeOutcome, EpisodeRun, PolicySource
@@ -73,8 +73,9 @@ def compare_instructions(options: LanguageStudyOptions) -> str | None:
                 PolicySource(checkpoint, ignore_instruction=text is None), spec, robot,
                 {"told": condition, "task": spec.task, "seed": spec.seed, "instruction": text},
                 text))
-    with ResultsLog(options.out, plan, (EPISODES,)) as log:
-        return write_report(log) if run_missing(runs, log, options.workers, _record) else None
+    with (open_study_workers(options) as workers,
+          ResultsLog(options.out, plan, (EPISODES,)) as log):
+        return write_report(log) if run_missing(runs, log, workers, _record) else None
 
 
 def _record(run: EpisodeRun, outcome: EpisodeOutcome) -> dict:

@@ -31,7 +31,7 @@ from tinyvla_ros.core.intervals import rate_text
 from tinyvla_ros.core.resources import default_checkpoint, default_robot
 from tinyvla_ros.core.tables import markdown_table
 from tinyvla_ros.policy.checkpoint import load_checkpoint
-from training.experiments.episodes import check_evaluation, run_missing
+from training.experiments.episodes import check_evaluation, open_study_workers, run_missing
 from training.experiments.figures import COLORS, label_axes, new_figure, save, success_percent
 from training.experiments.options import LatencyStudyOptions
 from training.jobs.episodes import EpisodeOutcome, EpisodeRun, PolicySource
@@ -76,8 +76,9 @@ def compare_latencies(options: LatencyStudyOptions) -> str | None:
             for spec in plan_episodes(list(options.tasks), options.episodes, options.seed)
             for join, pace, settings in executions
             for axis, values in plan["axes"].items() for value in values]
-    with ResultsLog(options.out, plan, (EPISODES,)) as log:
-        return write_report(log) if run_missing(runs, log, options.workers, _record) else None
+    with (open_study_workers(options) as workers,
+          ResultsLog(options.out, plan, (EPISODES,)) as log):
+        return write_report(log) if run_missing(runs, log, workers, _record) else None
 
 
 def conditions(axis: str, value: float, at_ms: float) -> RealTime:

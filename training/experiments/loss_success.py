@@ -32,10 +32,11 @@ from training.experiments.episodes import (
     check_evaluation,
     checkpoint_record,
     checkpoint_runs,
+    open_study_workers,
     run_missing,
 )
 from training.experiments.loss_success_report import BASELINES, LOSSES, write_report
-from training.experiments.options import LossStudyOptions
+from training.experiments.options import STUDY_WORKERS, LossStudyOptions
 from training.jobs.episodes import PolicySource
 from training.jobs.results_log import EPISODES, ResultsLog
 from training.learning.held_out import (
@@ -64,13 +65,14 @@ def compare_losses(options: LossStudyOptions) -> str | None:
         raise InputError(f"{options.directory} has no snapshots; train with "
                          "optimization.snapshot_every above 0.")
     plan, tools = _prepare(options, report)
-    with ResultsLog(options.out, plan, (LOSSES, EPISODES, BASELINES)) as log:
-        labels = _measure_losses(log, places, *tools, options.workers)
+    with (open_study_workers(options) as workers,
+          ResultsLog(options.out, plan, (LOSSES, EPISODES, BASELINES)) as log):
+        labels = _measure_losses(log, places, *tools, options.workers or STUDY_WORKERS)
         del tools  # the images: the workers need the memory
         runs = [run for place in places for run in checkpoint_runs(
             PolicySource(place, options.n_action_steps), options.tasks, options.episodes,
             options.seed, labels[place])]
-        finished = run_missing(runs, log, options.workers, checkpoint_record)
+        finished = run_missing(runs, log, workers, checkpoint_record)
         return write_report(log) if finished else None
 
 

@@ -27,6 +27,7 @@ from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.options import Flag
 from tinyvla_ros.policy.backends.backend import BackendName
 from tinyvla_ros.start.graph import SimEvalOptions, directory_of_now
+from training.jobs.options import RayAddress, WorkerCount
 
 PromptCondition = Literal["right", "unseen", "other", "twin", "none"]
 PROMPT_CONDITIONS = {
@@ -43,6 +44,8 @@ DataSources = Annotated[tuple[str, ...], Flag(metavar="DIR[=WEIGHT]")]
 ImageCache = Annotated[Path | None, Field(
     description="directory for decoded images; default: beside each dataset, as DIR.cache")]
 
+STUDY_WORKERS = 2  # on this machine
+
 
 class EvaluationOptions(Config):
     """Options of ``tinyvla evaluate``: those of ``tinyvla sim-eval``, without time and topics."""
@@ -58,7 +61,8 @@ class EvaluationOptions(Config):
     device: str = SimEvalOptions.model_fields["device"]
     horizon: int = SimEvalOptions.model_fields["horizon"]
     protocol: str = SimEvalOptions.model_fields["protocol"]
-    workers: int | None = Field(None, ge=1, description="processes; default: cores")
+    workers: WorkerCount = None
+    ray: RayAddress = None
     scenes: Scenes = "standard"
 
     @model_validator(mode="after")
@@ -68,12 +72,21 @@ class EvaluationOptions(Config):
                              "is of the standard ones; leave one of them out")
         return self
 
+    @model_validator(mode="after")
+    def _ray_on_cpus(self):
+        if self.ray is not None and self.device != "cpu":
+            raise ValueError(f"--device is {self.device}; with --ray every episode has one CPU, "
+                             "give --device cpu")
+        return self
+
 
 class StudyOptions(Config):
     """Options of every study."""
 
     out: Path = Field(description="directory for results; the same command again continues")
-    workers: int = Field(2, ge=1, description="processes, one thread each")
+    workers: int | None = Field(None, ge=1, description="processes, one thread each; default: "
+                                f"{STUDY_WORKERS}, or with --ray the CPUs of the cluster")
+    ray: RayAddress = None
 
 
 class AblationOptions(StudyOptions):

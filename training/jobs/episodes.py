@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sim_bridge.episodes import POLICY_SEED, EpisodeSpec
-from sim_bridge.film_strip import write_film_strip
+from sim_bridge.film_strip import film_strip
 from sim_bridge.simulated_robot import HORIZON, SimulatedRobotConfig
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.backends.backend import BackendName
@@ -75,7 +75,7 @@ class EpisodeRun:
         labels: what identifies the episode in a file of results, plain data.
         instruction: for the policy, None for the task's own.
         real_time: delays, in simulated time; None for lock-step.
-        film_strip: PNG to write of the episode, in lock-step only.
+        film_strip: whether a film strip is wanted, in lock-step only.
         horizon: control steps after which it ends without success.
     """
 
@@ -85,8 +85,20 @@ class EpisodeRun:
     labels: Mapping[str, object] = field(default_factory=dict)
     instruction: str | None = None
     real_time: RealTime | None = None
-    film_strip: Path | None = None
+    film_strip: bool = False
     horizon: int = HORIZON
+
+    def __str__(self) -> str:
+        return f"{self.spec.task} seed {self.spec.seed}"
+
+    @property
+    def directory(self) -> Path:
+        """The checkpoint, for workers on other machines."""
+        return self.policy.checkpoint
+
+    def moved_to(self, directory: Path) -> EpisodeRun:
+        """Return the episode with a copy of the checkpoint."""
+        return replace(self, policy=replace(self.policy, checkpoint=directory))
 
 
 @dataclass(frozen=True)
@@ -99,12 +111,14 @@ class EpisodeOutcome:
         delayed: of an episode with delays.
         error: why the policy could not act: an unusable checkpoint, an instruction it does not
             take, actions that are not finite.
+        film_strip: PNG, if it was wanted.
     """
 
     result: EpisodeResult
     latency_ms: tuple[float, ...] = ()
     delayed: DelayedResult | None = None
     error: InputError | None = None
+    film_strip: bytes | None = None
 
 
 def environment(task: str, robot: SimulatedRobotConfig) -> MetaWorldEnv:
@@ -146,13 +160,12 @@ def run_episode(run: EpisodeRun) -> EpisodeOutcome:
         else:
             for observation, chunk in rollout(policy, episode):
                 latencies.append(1e3 * chunk.latency_s)
-                if run.film_strip is not None:
+                if run.film_strip:
                     frames.append(observation.images)
     except InputError as err:
         error = err
-    result = (episode or begin(run.robot)).result()
-    if run.film_strip is not None and error is None:
+    result, strip = (episode or begin(run.robot)).result(), None
+    if run.film_strip and error is None:
         frames.append(episode.observe().images)
-        write_film_strip(run.film_strip, frames, f"{run.spec.task} seed {run.spec.seed}: "
-                         f"{'success' if result.success else 'failure'}")
-    return EpisodeOutcome(result, tuple(latencies), delayed, error)
+        strip = film_strip(frames, f"{run}: {'success' if result.success else 'failure'}")
+    return EpisodeOutcome(result, tuple(latencies), delayed, error, strip)

@@ -18,23 +18,20 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import sys
-import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing.connection import wait as wait_for
-from typing import Any, NamedTuple
+from typing import Any
 
 from tqdm import tqdm
 
-from tinyvla_ros.core.errors import InputError
+from training.jobs.local_processes import LocalProcesses
 from training.jobs.progress import update_seconds
+from training.jobs.ray_cluster import RayCluster
+from training.jobs.workers import Job, Workers
 
 POLL_S = 1.0
 # Results per process that may wait for an earlier one, where the order counts.
@@ -43,20 +40,6 @@ AHEAD = 4
 
 class Stopped(KeyboardInterrupt):
     """SIGINT or SIGTERM came; the jobs that were running have ended, training runs saved."""
-
-
-class Job(NamedTuple):
-    """A function call for another process.
-
-    Attributes:
-        kind: ``run``, ``episode`` ...; jobs of a kind take about the same time.
-        function: defined at the top level of a module, so that it can be pickled.
-        argument: its only argument.
-    """
-
-    kind: str
-    function: Callable[[Any], Any]
-    argument: Any
 
 
 class Progress:
@@ -105,45 +88,59 @@ class Progress:
             bar.close()
 
 
+def open_workers(count: int | None, ray: str | None, default: int | None = None) -> Workers:
+    """Return processes for jobs; a context manager that ends them.
+
+    Args:
+        count: number of processes, None for the default.
+        ray: address of a Ray cluster, see ``RAY_ADDRESSES``; None for this machine alone.
+        default: number of processes on this machine, None for its cores; on a Ray cluster it is
+            the number of its CPUs.
+
+    Raises:
+        InputError: the cluster cannot be joined.
+    """
+    if ray is not None:
+        return RayCluster(ray, count)
+    return LocalProcesses(count or default or multiprocessing.cpu_count())
+
+
 def work_through(jobs: Iterable[Job], finished: Callable[[Job, Any], Iterable[Job] | None],
-                 workers: int, progress: Progress | None = None, in_order: bool = False) -> None:
-    """Run jobs in ``workers`` new processes.
+                 workers: Workers, progress: Progress | None = None,
+                 in_order: bool = False) -> None:
+    """Run jobs in other processes.
 
     Args:
         jobs: what to do, in this order; each is taken when a process is free.
         finished: takes a job and its result in this process, and may return jobs that follow
             from it; they run before the others.
-        workers: number of processes.
+        workers: do the jobs; still open at the end, but of no use after an exception.
         progress: counts the jobs.
         in_order: call ``finished`` in the order in which the jobs began, so that what it does
-            depends neither on ``workers`` nor on their speed.
+            depends neither on the number of workers nor on their speed.
 
     Raises:
         Stopped: SIGINT or SIGTERM came. The processes get SIGTERM; training saves on it.
-        InputError: raised by a job, or a process was killed.
+        InputError: raised by a job, or a process was lost.
     """
     jobs, next_jobs = iter(jobs), deque()
-    running: dict[Future, tuple[int, Job]] = {}
+    running: dict[int, Job] = {}
     results: dict[int, tuple[Job, float, Any]] = {}
     begun = handled = 0
-    context = multiprocessing.get_context("spawn")
-    others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(workers, context, _start_worker)
     try:
         with _sigterm_as_interrupt():
             while True:
-                while len(running) < workers and len(results) < AHEAD * workers:
+                while len(running) < workers.count and len(results) < AHEAD * workers.count:
                     job = next_jobs.popleft() if next_jobs else next(jobs, None)
                     if job is None:
                         break
-                    running[pool.submit(_timed, job)] = begun, job
+                    workers.submit(begun, job)
+                    running[begun] = job
                     begun += 1
                 if not running:
                     break
-                done, _ = wait(running, POLL_S, FIRST_COMPLETED)
-                for future in done:
-                    number, job = running.pop(future)
-                    results[number] = (job, *future.result())
+                for number, seconds, result in workers.wait(POLL_S):
+                    results[number] = (running.pop(number), seconds, result)
                     while results and (not in_order or handled in results):
                         job, seconds, result = results.pop(handled if in_order else number)
                         handled += 1
@@ -153,39 +150,13 @@ def work_through(jobs: Iterable[Job], finished: Callable[[Job, Any], Iterable[Jo
                 if progress is not None and sys.stderr.isatty():
                     progress.show()  # a running clock; a file gets a line per job
     except BaseException as err:
-        for child in set(multiprocessing.active_children()) - others:
-            child.terminate()
+        workers.stop()
         if isinstance(err, KeyboardInterrupt):
             raise Stopped from None
-        if isinstance(err, BrokenProcessPool):
-            raise InputError("A worker process was killed, perhaps for lack of memory; what was "
-                             "finished is kept: start again with fewer --workers.") from None
         raise
     finally:
         if progress is not None:
             progress.close()
-        pool.shutdown(cancel_futures=True)
-
-
-def _timed(job: Job) -> tuple[float, Any]:
-    started = time.perf_counter()
-    result = job.function(job.argument)
-    return time.perf_counter() - started, result
-
-
-def _start_worker() -> None:
-    # The parent passes a stop on as SIGTERM; an interrupt from the terminal reaches it too.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A parent that is killed leaves no orphan writing into the directories of its successor."""
-    wait_for([multiprocessing.parent_process().sentinel])
-    while True:  # the first one ends the job, saved if it is training; the next one the process
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(POLL_S)
 
 
 @contextmanager

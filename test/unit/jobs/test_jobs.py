@@ -32,8 +32,10 @@ from tinyvla_ros.core.errors import CheckpointError, InputError
 from training.experiments.evaluate import evaluate
 from training.experiments.options import EvaluationOptions
 from training.jobs.episodes import EpisodeRun, PolicySource, run_episode
-from training.jobs.pool import Job, Progress, Stopped, work_through
+from training.jobs.local_processes import LocalProcesses
+from training.jobs.pool import Progress, Stopped, work_through
 from training.jobs.results_log import ResultsLog
+from training.jobs.workers import Job
 
 
 def test_the_time_left_counts_every_kind_of_job():
@@ -54,23 +56,23 @@ def test_a_stop_ends_the_workers_and_keeps_what_is_done():
         return []
 
     before = set(multiprocessing.active_children())
-    with pytest.raises(Stopped):
-        work_through([Job("short", time.sleep, 0.0), Job("long", time.sleep, 100.0)], note, 1,
-                     Progress({"short": 1, "long": 1}, 1))
+    with pytest.raises(Stopped), LocalProcesses(1) as workers:
+        work_through([Job("short", time.sleep, 0.0), Job("long", time.sleep, 100.0)], note,
+                     workers, Progress({"short": 1, "long": 1}, 1))
     assert finished == ["short"]
     assert set(multiprocessing.active_children()) == before
 
 
 def test_an_error_of_a_job_ends_the_others():
-    with pytest.raises(ValueError, match="'five'"):
+    with pytest.raises(ValueError, match="'five'"), LocalProcesses(2) as workers:
         work_through([Job("long", time.sleep, 100.0), Job("bad", int, "five")],
-                     lambda job, result: [], 2, Progress({"long": 1, "bad": 1}, 2))
+                     lambda job, result: [], workers, Progress({"long": 1, "bad": 1}, 2))
 
 
 def test_a_process_that_dies_ends_the_work():
-    with pytest.raises(InputError, match="--workers"):
+    with pytest.raises(InputError, match="--workers"), LocalProcesses(1) as workers:
         work_through([Job("deadly", signal.raise_signal, signal.SIGKILL)] * 3,
-                     lambda job, result: [], 1)
+                     lambda job, result: [], workers)
 
 
 def test_results_come_in_the_order_of_the_jobs():
@@ -85,7 +87,8 @@ def test_results_come_in_the_order_of_the_jobs():
         ended.append(job.argument)
         return []
 
-    work_through(jobs(), finished, 2, in_order=True)
+    with LocalProcesses(2) as workers:
+        work_through(jobs(), finished, workers, in_order=True)
     assert ended == taken == list(times)
 
 
@@ -101,7 +104,8 @@ def test_jobs_that_are_no_longer_needed_are_not_begun():
         needed[0] = False
         return []
 
-    work_through(jobs(), finished, 1, in_order=True)
+    with LocalProcesses(1) as workers:
+        work_through(jobs(), finished, workers, in_order=True)
     assert taken == [0]
 
 

@@ -57,6 +57,9 @@ class TrainingRun:
     sources: tuple[tuple[Path, float], ...]
     cache: Path | None = None
 
+    def __str__(self) -> str:
+        return str(self.path)
+
 
 def train_and_measure(run: TrainingRun) -> dict:
     """Train and measure a run; return its line of the results.

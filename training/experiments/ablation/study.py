@@ -31,11 +31,12 @@ from training.experiments.episodes import (
     checkpoint_runs,
     complete,
     missing_jobs,
+    open_study_workers,
 )
 from training.experiments.options import AblationOptions
 from training.jobs.episodes import PolicySource
-from training.jobs.pool import Job
-from training.jobs.results_log import EPISODES, ResultsLog
+from training.jobs.results_log import EPISODES, PLAN, ResultsLog
+from training.jobs.workers import Job
 from training.learning.mixture import load_mixture, parse_sources
 from training.learning.recipe import Recipe
 from training.learning.run_directory import LAST
@@ -50,7 +51,10 @@ def compare_fixes(options: AblationOptions) -> str | None:
     """
     cells = make_cells(*_recipes(options))
     sources = parse_sources(options.data)
-    with ResultsLog(options.out, _plan(options, cells, sources), (RUNS, EPISODES)) as log:
+    with (open_study_workers(options) as workers,
+          ResultsLog(options.out, _plan(options, cells, sources), (RUNS, EPISODES)) as log):
+        # Statistics differ wherever data do.
+        in_place = (log.path / PLAN, *(path / "meta/stats.json" for path, _ in sources))
 
         def evaluation(cell: str, seed: int) -> list[Job]:
             if not options.episodes:
@@ -76,9 +80,9 @@ def compare_fixes(options: AblationOptions) -> str | None:
         jobs += [Job("run", train_and_measure, TrainingRun(
             run_path(log.path, cell, seed), cell,
             with_budget(cells[cell], options.samples, seed), tuple(sources),
-            options.cache)) for cell, seed in todo]
+            options.cache), in_place) for cell, seed in todo]
         total = {"run": len(todo), "episode": episodes}
-        return write_report(log) if complete(jobs, finished, options.workers, total) else None
+        return write_report(log) if complete(jobs, finished, workers, total) else None
 
 
 def _recipes(options: AblationOptions) -> tuple[Recipe, Recipe, Recipe | None]:
