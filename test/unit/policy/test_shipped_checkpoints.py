@@ -24,7 +24,7 @@ import pytest
 from harness.simulator import metaworld_env
 from sim_bridge.episodes import plan_episodes
 from sim_bridge.simulated_robot import SimulatedRobotConfig
-from sim_bridge.task_suites import MT10
+from sim_bridge.task_suites import MT10, MT50
 from tinyvla_ros.core.resources import default_checkpoint, mt10_checkpoint, share_directory
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig
@@ -43,7 +43,8 @@ def test_results_are_the_checkpoints_own(path):
 
 @pytest.mark.parametrize(("path", "tasks"), [
     (default_checkpoint(), ("reach-v3", "button-press-v3", "pick-place-v3")),
-    (mt10_checkpoint(), MT10)], ids=["3task", "mt10"])
+    (mt10_checkpoint(), MT10), (CHECKPOINTS[0].with_name("metaworld-mt50"), MT50)],
+    ids=["3task", "mt10", "mt50"])
 def test_it_knows_its_tasks(path, tasks):
     config, robot = PolicyConfig.load(path), SimulatedRobotConfig.load()
     assert sorted(robot.instruction(t) for t in tasks) == sorted(config.instructions)
