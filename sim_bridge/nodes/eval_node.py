@@ -28,9 +28,9 @@ from sensor_msgs.msg import Image
 from trajectory_msgs.msg import JointTrajectory
 
 from sim_bridge.episodes import EPISODE_SLOT_NS, RunParameters
-from sim_bridge.film_strip import write_film_strip
 from sim_bridge.protocol import Protocol, trained_with
-from sim_bridge.results import (
+from sim_bridge.results.film_strip import write_film_strip
+from sim_bridge.results.writing import (
     EpisodeRecord,
     RealTimeFigures,
     ResultsWriter,

@@ -42,8 +42,8 @@ class CompareOptions(Config):
 
 def compare(options: CompareOptions) -> int:
     """Print tables of results, and tests on the episodes that they share."""
-    from sim_bridge.comparison import compare as side_by_side
-    from sim_bridge.saved_results import SavedResults
+    from sim_bridge.results.comparison import compare as side_by_side
+    from sim_bridge.results.saved import SavedResults
 
     print(side_by_side([SavedResults.read(path) for path in options.results], options.despite,
                        options.horizon))

@@ -66,7 +66,7 @@ def sim_eval_nodes(options: SimEvalOptions) -> list[NodeDescription]:
 
 def evaluate(options: EvaluationOptions) -> int:
     """Run the evaluation in this process and its workers."""
-    from sim_bridge.results import table
+    from sim_bridge.results.writing import table
     from training.experiments.evaluate import evaluate as evaluate_checkpoint
 
     results = evaluate_checkpoint(options)

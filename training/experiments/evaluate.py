@@ -22,7 +22,7 @@ from pathlib import Path
 from sim_bridge.episodes import POLICY_SEED, plan_episodes
 from sim_bridge.opengl import require_opengl
 from sim_bridge.protocol import trained_with, under_protocol
-from sim_bridge.results import EpisodeRecord, ResultsWriter, protocol
+from sim_bridge.results.writing import EpisodeRecord, ResultsWriter, protocol
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.resources import default_checkpoint
 from training.experiments.options import EvaluationOptions

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sim_bridge.episodes import POLICY_SEED, EpisodeSpec
-from sim_bridge.film_strip import film_strip
+from sim_bridge.results.film_strip import film_strip
 from sim_bridge.simulated_robot import HORIZON, SimulatedRobotConfig
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.backends.backend import BackendName

@@ -24,8 +24,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim_bridge.comparison import mcnemar
-from sim_bridge.results import EpisodeRecord, ResultsWriter
+from sim_bridge.results.comparison import mcnemar
+from sim_bridge.results.writing import EpisodeRecord, ResultsWriter
 from sim_bridge.task_suites import MT50, MT50_GROUPS
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.intervals import mean_interval, wilson_interval

@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim_bridge.episodes import RunParameters
-from sim_bridge.results import EpisodeRecord, ResultsWriter, summarize, table
+from sim_bridge.results.writing import EpisodeRecord, ResultsWriter, summarize, table
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from sim_bridge.task_suites import MT50, MT50_GROUPS
 from tinyvla_ros.core.errors import InputError

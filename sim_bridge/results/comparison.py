@@ -21,7 +21,7 @@ import math
 from collections.abc import Sequence
 from itertools import combinations
 
-from sim_bridge.saved_results import SavedResults
+from sim_bridge.results.saved import SavedResults
 from sim_bridge.task_suites import MT50_GROUPS
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.core.intervals import interval_text, mean_interval, wilson_interval
