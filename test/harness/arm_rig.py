@@ -159,7 +159,7 @@ class Rig:
         self.instruct(INSTRUCTION)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
-        self._closing = False
+        self._closing, self._is_heard = False, threading.Event()
         self.process: subprocess.Popen | None = None
         self._threads = [threading.Thread(target=self._spin, daemon=True),
                          threading.Thread(target=self._publish_forever, daemon=True)]
@@ -188,6 +188,7 @@ class Rig:
         # The same node, with an inference that signals can break.
         arguments = command[command.index("--ros-args"):]
         command = [command[0], str(Path(__file__).with_name("breakable_node.py")), *arguments]
+        self._is_heard.clear()
         log = (self._robot.parent / "node.log").open("a")
         self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         log.close()
@@ -214,6 +215,9 @@ class Rig:
         client = self.node.create_client(kind, f"policy_node/{name}")
         try:
             assert client.wait_for_service(LIMIT_S), name
+            # ROS drops an answer if the node does not know the client within 0.1 s. A node that
+            # starts may know it later than the client knows the node, but before it is heard.
+            assert self._is_heard.wait(LIMIT_S), "no diagnostics"
             done = threading.Event()
             future = client.call_async(request)
             future.add_done_callback(lambda _: done.set())
@@ -304,6 +308,7 @@ class Rig:
     def _on_status(self, msg: DiagnosticArray) -> None:
         for status in (s for s in msg.status if s.name == "policy_node: policy"):
             self.statuses.append(status.message)
+            self._is_heard.set()
             self.policy_values |= {v.key: v.value for v in status.values}
         del self.statuses[:-100]
 
