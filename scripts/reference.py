@@ -22,7 +22,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args, get_origin
+from typing import Annotated, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -106,8 +106,10 @@ def _valid(field: FieldInfo) -> str:
     models = list(dict.fromkeys(models_in(field.annotation)))
     text = " or ".join(f"[{m.__name__}](#{m.__name__.lower()})" for m in models)
     if get_origin(kind) is dict:
-        several_texts = get_origin(get_args(kind)[1]) is tuple
-        return f"by name: {text or ('texts' if several_texts else 'text')}"
+        value = get_args(kind)[1]
+        if not text and get_origin(value) is Annotated:
+            text = valid_values(FieldInfo.from_annotation(value))
+        return f"by name: {text or ('texts' if get_origin(value) is tuple else 'text')}"
     return ("several: " if several else "") + (text or valid_values(field))
 
 

@@ -37,7 +37,7 @@ class Protocol(Config):
     """What a policy is given, and how it is evaluated.
 
     Attributes:
-        name: of the file, without its ending.
+        name: of the file, without its ending; the file itself has none.
         description: one line for people.
         tasks: MetaWorld tasks or names of suites.
         cameras: of the simulated robot, those that a policy may use.
@@ -69,7 +69,13 @@ class Protocol(Config):
             InputError: there is none of that name, or the file cannot be used.
         """
         path = _find(str(name))
-        protocol = parse(cls, read_yaml(path), str(path))
+        content = read_yaml(path)
+        if isinstance(content, dict):
+            if "name" in content:
+                raise InputError(f"{path} has the name {content['name']!r}, and a protocol is "
+                                 "called as its file; leave the name out.")
+            content = content | {"name": path.stem}
+        protocol = parse(cls, content, str(path))
         robot = SimulatedRobotConfig.load()
         try:
             robot.with_cameras(protocol.cameras)
@@ -77,7 +83,7 @@ class Protocol(Config):
                 robot.instruction(task)
         except InputError as err:
             raise InputError(f"{path}: {err}") from None
-        return protocol.model_copy(update={"name": protocol.name or path.stem})
+        return protocol
 
     @field_validator("tasks")
     @classmethod
@@ -189,8 +195,13 @@ def protocol_names() -> list[str]:
 def _find(name: str) -> Path:
     if name in protocol_names():
         return share_directory() / "config" / "protocols" / f"{name}.yaml"
-    if Path(name).suffix or "/" in name:
-        return Path(name)
+    path = Path(name)
+    if path.suffix or "/" in name:
+        ours = share_directory() / "config" / "protocols" / path.name
+        if path.stem in protocol_names() and path.resolve() != ours.resolve():
+            raise InputError(f"{name} is not the protocol {path.stem} that comes with the "
+                             "package, and results would say so; give the file another name.")
+        return path
     raise InputError(unknown("protocol", name, protocol_names()))
 
 
@@ -228,8 +239,8 @@ def trained_with(checkpoint: str | Path) -> int | None:
     """Return the most demonstrations of a task that a checkpoint was trained with.
 
     None where its ``training.json`` does not tell: it was imported, or training began with another
-    checkpoint, which had demonstrations of its own. Checkpoints of release 0.1.0 tell how many
-    there were of all tasks; of them it is the mean.
+    checkpoint whose demonstrations are not known (``training.learning.lineage``). Checkpoints of
+    release 0.1.0 tell how many there were of all tasks; of them it is the mean.
 
     Raises:
         InputError: ``training.json`` is damaged.
@@ -243,6 +254,8 @@ def trained_with(checkpoint: str | Path) -> int | None:
         where = ".".join(map(str, err.errors()[0]["loc"])) or "it"
         raise InputError(f"{file} is damaged ({where}: {err.errors()[0]['msg'].lower()}); copy or "
                          "train the checkpoint again.") from None
+    if report.all_demonstrations:
+        return max(report.all_demonstrations.values())
     if report.init is not None:
         return None
     if report.demonstrations:
@@ -254,8 +267,9 @@ def trained_with(checkpoint: str | Path) -> int | None:
 
 
 class _Training(BaseModel):
-    """What ``training.json`` says of the data; ``demonstrations`` by instruction."""
+    """What ``training.json`` says of the data; demonstrations by instruction."""
 
+    all_demonstrations: dict[str, int] | None = None
     demonstrations: dict[str, int] | None = None
     episodes: int | None = None
     held_out_episodes: int = 0

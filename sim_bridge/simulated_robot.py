@@ -155,6 +155,14 @@ class SimulatedRobotConfig(Config):
         return self.model_copy(update={"cameras": chosen, "more_cameras": {
             name: pose for name, pose in known.items() if name not in chosen}})
 
+    def described(self, task: str, cameras: Sequence[str]) -> dict[str, object]:
+        """Return what a policy is shown and told, as JSON has it; raises as ``with_cameras``."""
+        shown = self.with_cameras(cameras)
+        return {**shown.model_dump(mode="json", include={"fovy", "camera_every", "scenes"}),
+                "instruction": self.instruction(task),
+                "cameras": {name: pose.model_dump(mode="json", exclude={"recorded"})
+                            for name, pose in shown.cameras.items()}}
+
     def steps_between_images(self, rate: float = 0.0) -> int:
         """Return the control steps from one camera frame to the next, for a rate in Hz."""
         return round(1.0 / (CONTROL_DT * rate)) if rate else self.camera_every

@@ -18,6 +18,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -42,7 +43,7 @@ from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.pace import PaceOption
 from tinyvla_ros.bags.topics import POLICY_CHUNK
-from tinyvla_ros.core.errors import MessageError
+from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.files import checkpoint_digest
 from tinyvla_ros.core.resources import default_checkpoint, default_robot
 from tinyvla_ros.core.ros.episode_event import END, EpisodeEvent
@@ -177,11 +178,14 @@ class EvalNode(Node):
                 event.value("chunks", int), event.value("latency_ms", Json[tuple[float, ...]]),
                 float(np.mean(self._paces.pop(index, [1.0]))))
             real_time = RealTimeFigures.of(event)
+            conditions = event.value("conditions", Json[dict[str, object]]) \
+                if "conditions" in event.values else {}
         except MessageError as err:
             self.get_logger().warning(f"{err} The event is ignored.")
             return
         if index in self._seen or index >= len(self._plan):
             return
+        self._check_conditions(index, record, conditions)
         self._seen.add(index)
         self._writer.add(record)
         # Images of this episode may still come, and discovery takes a while before the next.
@@ -194,6 +198,30 @@ class EvalNode(Node):
         if len(self._seen) == len(self._plan):
             # The last images may not have arrived yet.
             self.create_timer(0.5, self._finish)
+
+    def _check_conditions(self, index: int, record: EpisodeRecord,
+                          conditions: Mapping[str, object]) -> None:
+        """Check that an episode was run as the results will say.
+
+        Raises:
+            InputError: it was another episode, or run otherwise.
+        """
+        planned, options = self._plan[index], self._options
+        cameras = conditions.get("cameras")
+        expected = {
+            "task": planned.task, "seed": planned.seed,
+            **self._robot.described(planned.task, self._cameras),
+            "mode": options.mode, "horizon": options.horizon,
+            "n_action_steps": self._config.action.n_action_steps}
+        found = {**conditions, "task": record.task, "seed": record.seed}
+        if isinstance(cameras, dict):  # the bridge may show more
+            found["cameras"] = {n: p for n, p in cameras.items() if n in self._cameras}
+        for name, value in expected.items():
+            if name in found and found[name] != value:
+                raise InputError(
+                    f"Episode {index} was run with {name} {found[name]}, and eval_node was to "
+                    f"record one with {value}; give sim_bridge_node and eval_node the same "
+                    "parameters, and no other robot configuration.")
 
     def _is_mine(self, event: EpisodeEvent) -> bool:
         self._run = self._run or event.run

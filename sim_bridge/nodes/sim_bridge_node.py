@@ -220,7 +220,15 @@ class SimBridgeNode(Node):
         result = episode.result()
         self._publish_event(spec, END, {
             "success": result.success, "steps": result.steps, "return": result.episode_return,
-            "chunks": len(latencies), "latency_ms": latencies, **values})
+            "chunks": len(latencies), "latency_ms": latencies,
+            "conditions": self._conditions(spec.task), **values})
+
+    def _conditions(self, task: str) -> dict[str, object]:
+        """Return how an episode was run, for who records it."""
+        options = self._options
+        found = self._config.described(task, list(self._config.cameras))
+        found |= {"mode": options.mode, "horizon": options.horizon}
+        return found if self._real_time else found | {"n_action_steps": options.n_action_steps}
 
     def _lockstep(self, episode: Episode) -> tuple[dict, list[float]]:
         latencies = []

@@ -29,10 +29,13 @@ from tinyvla_ros.core.tables import markdown_table
 
 # What must be the same for figures to rank anything, and what a result that does not say it was.
 CONDITIONS = {"mode": None, "horizon": None, "success": None, "control_dt": None, "cameras": None,
-              "state": None, "demonstrations": None, "scenes": "standard", "camera_rate": None}
+              "state": None, "demonstrations": None, "scenes": "standard", "camera_rate": None,
+              "extra_latency_s": 0.0}
 SIMULATORS = ("metaworld", "mujoco")
+# What an episode begins with, beside its seed.
+BEGINNING = ("scenes", *SIMULATORS)
 # What is compared: said of each result.
-SUBJECT = ("checkpoint_digest", "backend", "sample_steps", "join", "pace", "extra_latency")
+SUBJECT = ("checkpoint_digest", "backend", "sample_steps", "join", "pace")
 # Of what a policy may use, what it uses.
 USED = ("cameras", "state", "demonstrations")
 
@@ -180,6 +183,11 @@ def _paired(first: SavedResults, second: SavedResults, name: str, other: str) ->
     if not shared:
         return (f"{name} and {other} share no episode of which both say how it ended, so no "
                 "paired test is possible.")
+    mine, others = conditions(first), conditions(second)
+    unlike = [n for n in BEGINNING if n in mine and n in others and mine[n] != others[n]]
+    if unlike:
+        return (f"{name} and {other} have episodes of the same seeds, which begin differently "
+                f"with other {' and '.join(unlike)}, so no paired test is possible.")
     only = [sum(a.outcomes[e] and not b.outcomes[e] for e in shared)
             for a, b in ((first, second), (second, first))]
     return (f"{name} and {other} on {len(shared)} shared episodes: only {name} succeeds in "

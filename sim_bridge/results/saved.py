@@ -21,7 +21,7 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import InputError
@@ -40,9 +40,24 @@ class TaskResult(BaseModel):
     successes: int = Field(ge=0)
     successes_within: dict[int, int] = {}
 
+    @model_validator(mode="after")
+    def _check_successes(self):
+        for successes in (self.successes, *self.successes_within.values()):
+            if not 0 <= successes <= self.episodes:
+                raise ValueError(f"{successes} successes of {self.episodes} episodes")
+        return self
+
+
+class _Protocol(BaseModel):
+    """What is read of a protocol beyond single values."""
+
+    seeds: tuple[int, int] | None = None
+    cameras: dict[str, dict] | None = None
+    versions: dict | None = None
+
 
 class _File(BaseModel):
-    protocol: dict
+    protocol: _Protocol
     tasks: dict[str, TaskResult] = Field(min_length=1)
 
 
@@ -83,7 +98,8 @@ class SavedResults:
         if path.is_dir() and not file.exists() and (path / "evaluation.json").exists():
             file = path / "evaluation.json"
         try:
-            content = _File.model_validate(read_json(file))
+            content = read_json(file)
+            tasks = _File.model_validate(content).tasks
         except ValidationError as err:
             where = ".".join(map(str, err.errors()[0]["loc"])) or "it"
             raise InputError(f"{file} holds no results of an evaluation ({where}: "
@@ -91,14 +107,14 @@ class SavedResults:
                              "or evaluate wrote, or its results.json.") from None
         lines = _episodes(file.with_name("episodes.jsonl"))
         outcomes = {key: line.success for key, line in lines.items()}
-        for task, result in content.tasks.items():
+        for task, result in tasks.items():
             mine = [success for (t, _), success in outcomes.items() if t == task]
             if outcomes and (len(mine), sum(mine)) != (result.episodes, result.successes):
                 raise InputError(
                     f"{file} says {result.successes} of {result.episodes} for {task}, and "
                     f"episodes.jsonl beside it has {sum(mine)} of {len(mine)}; one of them is "
                     "of another run.")
-        return cls(path, content.protocol, content.tasks, outcomes, {
+        return cls(path, content["protocol"], tasks, outcomes, {
             key: line.steps for key, line in lines.items() if line.steps is not None})
 
     def within(self, horizon: int) -> SavedResults:
@@ -133,7 +149,11 @@ def _episodes(path: Path) -> dict[tuple[str, int], _Line]:
     if not path.exists():
         return {}
     lines: dict[tuple[str, int], _Line] = {}
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        content = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as err:
+        raise InputError(f"{path} cannot be read: {err}; run the evaluation again.") from None
+    for number, text in enumerate(content.splitlines(), 1):
         try:
             line = _Line.model_validate(json.loads(text))
         except (json.JSONDecodeError, ValidationError):

@@ -59,7 +59,7 @@ class CollectArguments(Config):
         None, description="checkpoint that drives the first part of every episode, while the "
         "expert's actions are recorded (DAgger); default: the expert drives all of it")
     policy_steps: int = Field(
-        100, ge=1, le=500, description="control steps after which the expert takes over from "
+        100, ge=4, le=500, description="control steps after which the expert takes over from "
         "--policy at the latest; each episode draws a number up to it")
     workers: WorkerCount = None
     ray: RayAddress = None
@@ -70,6 +70,9 @@ class CollectArguments(Config):
         if missing and not self.protocol:
             raise ValueError(f"--{missing[0]} is missing; give --tasks and --episodes, or "
                              "--protocol")
+        if self.policy is None and "policy_steps" in self.model_fields_set:
+            raise ValueError(f"--policy-steps {self.policy_steps} is given without --policy; give "
+                             "both, or neither")
         if self.protocol and self.scenes != "standard":
             raise ValueError(f"--scenes {self.scenes} is given, and the protocol {self.protocol} "
                              "is of the standard ones; leave one of them out")

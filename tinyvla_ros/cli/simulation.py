@@ -40,7 +40,7 @@ def sim_eval_nodes(options: SimEvalOptions) -> list[NodeDescription]:
     """
     from sim_bridge.episodes import plan_episodes
     from sim_bridge.opengl import require_opengl
-    from sim_bridge.protocol import trained_with, under_protocol
+    from sim_bridge.protocol import protocol_names, trained_with, under_protocol
     from sim_bridge.simulated_robot import SimulatedRobotConfig, check_camera_rate
     from tinyvla_ros.policy.config import PolicyConfig
     from tinyvla_ros.start.local_launch import require_rclpy
@@ -57,7 +57,8 @@ def sim_eval_nodes(options: SimEvalOptions) -> list[NodeDescription]:
     robot.with_cameras(config.cameras)
     if protocol is not None:
         protocol.check_policy(config, trained_with(checkpoint))
-        if Path(options.protocol).is_file():  # wherever the nodes run
+        if options.protocol not in protocol_names() and Path(options.protocol).is_file():
+            # Wherever the nodes run.
             options = options.model_copy(
                 update={"protocol": str(Path(options.protocol).resolve())})
     require_opengl()

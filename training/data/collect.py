@@ -42,8 +42,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sim_bridge.episodes import HORIZON, plan_episodes
+from sim_bridge.episodes import EPISODE_SLOT_NS, HORIZON, plan_episodes
 from sim_bridge.opengl import require_opengl
+from sim_bridge.rollout import DT_NS
 from sim_bridge.simulated_robot import (
     ACTION_CHANNELS,
     CONTROL_DT,
@@ -54,6 +55,7 @@ from sim_bridge.simulated_robot import (
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import write_json
 from tinyvla_ros.core.image_transform import encode_png, shrink
+from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.saved_checkpoint import SavedCheckpoint
 from training.data.lerobot.format import EXECUTED_ACTION, EXPERT_PLAN
 from training.data.lerobot.writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
@@ -107,10 +109,8 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float 
         instruction = config.instruction(task)
         if policy is not None:
             policy.check_instruction(instruction)
-    missing = [] if policy is None else [c for c in policy.cameras if c not in config.cameras]
-    if missing:
-        raise InputError(f"{driver.policy.checkpoint} needs the camera {missing[0]!r}, and these "
-                         f"are recorded: {', '.join(config.cameras)}; add it to --cameras.")
+    if policy is not None:
+        _check_driver(driver, policy, config)
     require_opengl()
     k = config.camera_every
     features = {f"observation.images.{name}": {
@@ -149,7 +149,7 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float 
             writer.add(episode)
             progress.update()
             so_far.seeds.append(seed)
-        elif seed == first + attempts - 1:
+        if seed == first + attempts - 1 and len(so_far.seeds) < episodes:
             raise InputError(f"Only {len(so_far.seeds)} of {attempts} demonstrations of {task} "
                              f"succeeded; lower the noise (now {noise}).")
 
@@ -161,6 +161,21 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float 
     writer.close()
     write_json(out / ATTEMPTS, {task: asdict(found) for task, found in kept.items()})
     return kept
+
+
+def _check_driver(driver: Driver, policy: PolicyConfig, config: SimulatedRobotConfig) -> None:
+    path = driver.policy.checkpoint
+    missing = [c for c in policy.cameras if c not in config.cameras]
+    if missing:
+        raise InputError(f"{path} needs the camera {missing[0]!r}, and these are recorded: "
+                         f"{', '.join(config.cameras)}; add it to --cameras.")
+    if policy.past_stamps(0):
+        raise InputError(f"{path} acts on {len(policy.past_stamps(0)) + 1} observations at once, "
+                         "and --policy takes one that acts on the latest; give another.")
+    if policy.action.n_action_steps % config.camera_every:
+        raise InputError(f"{path} executes {policy.action.n_action_steps} steps of a chunk, and "
+                         f"demonstrations have an image every {config.camera_every}; --policy "
+                         "takes one whose n_action_steps is a multiple of that.")
 
 
 @dataclass
@@ -234,11 +249,13 @@ def demonstrate(env: MetaWorldEnv, seed: int, noise: float, size: int | None = N
     expert = ENV_POLICY_MAP[env.task]()
     env.reset_unseen(seed)
     every = env.config.camera_every
-    handover, policy, chunk = 0, None, None
+    handover, policy, chunk, planned = 0, None, None, 0
     if driver is not None:
-        handover = int(rng.integers(driver.most_steps // every + 1)) * every
+        handover = int(rng.integers(driver.most_steps // times // every + 1)) * every
         policy = load_policy(driver.policy)
         policy.reset()
+    # The sampler's noise follows from the stamp, and is to differ between episodes.
+    start_ns = (seed % 1_000_000_000 + 1) * EPISODE_SLOT_NS
     scenes, moments, states, actions, done, steps_left = [], [], [], [], [], None
     for step in range(HORIZON // times):
         if step % every == 0:
@@ -253,15 +270,16 @@ def demonstrate(env: MetaWorldEnv, seed: int, noise: float, size: int | None = N
             done.append(actions[-1].copy())
             if plan_rows:
                 moments.append(env.moment())
-            if step < handover:
-                observation = env.observe(step * round(CONTROL_DT * 1e9),
+            if step < handover and (chunk is None or step - planned
+                                    >= policy.config.action.n_action_steps):
+                observation = env.observe(start_ns + step * DT_NS,
                                           env.config.instruction(env.task))
-                chunk = policy.infer(observation).actions
+                chunk, planned = policy.infer(observation).actions, step
         action = np.clip(expert.get_action(env.privileged_observation), -1.0, 1.0)
         actions[-1][step % every] = action
         executed = action.copy()
         if step < handover:
-            executed[:] = chunk[step % every]
+            executed[:] = chunk[step - planned]
         elif steps_left is None:
             executed[:3] += bursts.sample()
         done[-1][step % every] = np.clip(executed, -1.0, 1.0)

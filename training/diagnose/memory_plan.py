@@ -74,7 +74,7 @@ class StepMemory:
     def __init__(self, trainer: Trainer, draw: Callable[[int], Batch]):
         self._trainer, self._draw = trainer, draw
         # The first step allocates gradients and moments; the second is like all others.
-        trainer.train_step(draw(1), False)
+        trainer.train_step(draw(1).to(trainer.process.device), False)
         trained, learner = trainer.trained.values(), trainer.learner
         states = trainer.optimizer.state.values()
         self._weights = _megabytes(learner.parameters())

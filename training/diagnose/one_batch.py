@@ -102,7 +102,7 @@ def quiet_trainer(learner: Learner, recipe: Recipe, data: Mixture, steps: int,
                 "validation_fraction": 0.0}
     recipe = recipe.model_copy(update={"optimization": options.model_copy(update=constant)})
     # Rank 1 is not the main process: it shows no progress and logs nothing.
-    return Trainer(learner, recipe, data, Process(1, 1, device))
+    return Trainer(learner, recipe, data, Process(1, 1, device), keep_images=False)
 
 
 def overfit(learner: Learner, recipe: Recipe, data: Mixture, batch: Batch, steps: int,

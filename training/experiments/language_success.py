@@ -130,7 +130,7 @@ def twin_instructions(tasks: Sequence[str], robot: SimulatedRobotConfig, config:
     for task in tasks:
         if twin(task) is None:
             raise InputError(f"No task looks like {task}; leave it out, or 'twin' out of --told.")
-        config.check_instruction(robot.instruction(twin(task)))
+        config.instruction_index(robot.instruction(twin(task)))
     return {task: robot.instruction(twin(task)) for task in tasks}
 
 

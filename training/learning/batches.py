@@ -111,7 +111,7 @@ class BatchSampler(torch.utils.data.Dataset):
         self._given = given_probabilities(recipe)
         self._seed, self._stream, self._state = recipe.seed, stream, recipe.state
         self._shift = options.shift_pixels if stream == TRAINING else 0
-        self._rank, self._world_size, self._with_images = rank, world_size, with_images
+        self._rank, self._world_size, self.with_images = rank, world_size, with_images
         owners = np.array(recipe.policy_config(data.tasks).wording_owners)
         self._wordings = [np.flatnonzero(owners == task) for task in range(len(data.tasks))]
         frames = np.concatenate([np.arange(data.starts[e], data.ends[e]) for e in episodes])
@@ -157,7 +157,7 @@ class BatchSampler(torch.utils.data.Dataset):
         noisy = slice(mine.start * repeats, mine.stop * repeats)
         frames = frames[mine]
         images = shift_images(data.images[frames], offsets[mine], self._shift) \
-            if self._with_images else np.empty((0, 0))
+            if self.with_images else np.empty((0, 0))
         chunks = [data.chunk(f, self._horizon, self._end_of[f]) for f in frames]
         return Batch(
             tuple(torch.from_numpy(images[:, c]) for c in range(images.shape[1])),

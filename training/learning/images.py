@@ -25,8 +25,8 @@ import torch
 if TYPE_CHECKING:
     from training.learning.mixture import Mixture
 
-# Of the memory of a GPU that is free, what images may take; the rest is for training.
-SHARE = 0.6
+# Of the memory of a GPU that a training step leaves free, what images may take.
+SHARE = 0.9
 # Frames that go to the GPU at once.
 FRAMES = 2048
 
@@ -79,7 +79,10 @@ class DeviceImages:
 
     @staticmethod
     def fit(data: Mixture, device: str) -> bool:
-        """Tell whether the images fit the device; only a GPU has memory of its own."""
+        """Tell whether the images fit the device beside what a step has taken.
+
+        Only a GPU has memory of its own.
+        """
         if not device.startswith("cuda"):
             return False
         return int(np.prod(data.images.shape)) < SHARE * torch.cuda.mem_get_info(device)[0]

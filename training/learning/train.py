@@ -39,6 +39,7 @@ from tinyvla_ros.policy.normalizer import Normalizer
 from tinyvla_ros.policy.pretrained import BaseModelSource
 from training.data.fingerprint import is_same_data
 from training.learning.learner import Learner, count_parameters, parameter_table
+from training.learning.lineage import lineage
 from training.learning.mixture import Mixture, load_mixture
 from training.learning.processes import Process, check_share, join_processes
 from training.learning.recipe import Recipe
@@ -291,17 +292,20 @@ def _run(run: RunDirectory, trainer: Trainer, normalizer: Normalizer, identity: 
 
 def _identity(recipe: Recipe, options: RunOptions, data: Mixture, trainer: Trainer) -> dict:
     """Return the part of ``train.json`` that is needed to repeat the run."""
+    fingerprints = data.fingerprint.split("+")
+    demonstrations = dict(zip(data.tasks, np.bincount(
+        data.task_index[data.starts], minlength=len(data.tasks)).tolist(), strict=True))
     return {
         "recipe": recipe.model_dump(mode="json"),
         "data": [{"name": path.name, "path": str(path.resolve()), "weight": weight,
                   "fingerprint": fingerprint} for (path, weight), fingerprint in
-                 zip(options.sources, data.fingerprint.split("+"), strict=True)],
+                 zip(options.sources, fingerprints, strict=True)],
         "init": options.init and {"path": str(options.init.resolve()),
                                   "digest": checkpoint_digest(options.init)},
         "wandb": options.wandb,
         "episodes": len(trainer.train_episodes), "held_out_episodes": len(trainer.held_out),
-        "demonstrations": dict(zip(data.tasks, np.bincount(
-            data.task_index[data.starts], minlength=len(data.tasks)).tolist(), strict=True)),
+        "demonstrations": demonstrations,
+        **lineage(fingerprints, demonstrations, options.init),
         "frames": len(data.states), "device": options.device,
         "threads": torch.get_num_threads(), "processes": trainer.process.world_size,
         "precision": "bfloat16" if trainer.bfloat16 else "float32",

@@ -61,9 +61,11 @@ class Trainer:
         recipe: what and how to train.
         data: the demonstrations.
         process: this process's place among all.
+        keep_images: whether a GPU may hold the images of all demonstrations.
     """
 
-    def __init__(self, learner: Learner, recipe: Recipe, data: Mixture, process: Process):
+    def __init__(self, learner: Learner, recipe: Recipe, data: Mixture, process: Process,
+                 keep_images: bool = True):
         self.options = options = recipe.optimization
         check_share(options.batch_size, process.world_size)
         self.recipe, self.learner, self.data, self.process = recipe, learner, data, process
@@ -78,11 +80,9 @@ class Trainer:
             raise InputError(f"optimization.validation_fraction {options.validation_fraction} "
                              f"holds out all {len(data.starts)} episodes; lower it, or record "
                              "more.")
-        self._images = DeviceImages(data, options.shift_pixels, process.device) \
-            if DeviceImages.fit(data, process.device) else None
+        self._keep_images = keep_images
         self.sampler = BatchSampler(data, self.train_episodes, recipe, rank=process.rank,
-                                    world_size=process.world_size,
-                                    with_images=self._images is None)
+                                    world_size=process.world_size)
         self.validation_sampler = BatchSampler(data, self.held_out, recipe, VALIDATION) \
             if len(self.held_out) else None
         shared = process.wrap_ddp(learner)
@@ -137,16 +137,27 @@ class Trainer:
         return True
 
     def _batches(self) -> Iterator[Batch]:
-        """Batches from the present step on; workers draw ahead for a GPU."""
-        gpu = self.process.device.startswith("cuda")
+        """Batches from the present step on; workers draw ahead for a GPU.
+
+        The first one comes from the host: only after it is known what a step takes of a GPU, and
+        whether the images fit beside that.
+        """
+        device, images = self.process.device, None
+        gpu = device.startswith("cuda")
+        if self.step == self.options.steps:
+            return
+        yield self.sampler[self.step + 1].to(device)
+        if self._keep_images and DeviceImages.fit(self.data, device):
+            images = DeviceImages(self.data, self.options.shift_pixels, device)
+            self.sampler.with_images = False
         cores = (os.cpu_count() or 1) // self.process.world_size
         workers = min(MOST_WORKERS, max(1, cores - 1)) if gpu else 0
         numbers = range(self.step + 1, self.options.steps + 1)
         for batch in DataLoader(self.sampler, batch_size=None, sampler=numbers,
                                 num_workers=workers, pin_memory=gpu):
-            there = batch.to(self.process.device)
-            yield there if there.images else replace(
-                there, images=self._images.cut(there.frames, there.offsets))
+            there = batch.to(device)
+            yield there if images is None else replace(
+                there, images=images.cut(there.frames, there.offsets))
 
     def train_step(self, batch: Batch, stop: bool) -> tuple[dict[str, float], bool]:
         """Take an optimizer step.

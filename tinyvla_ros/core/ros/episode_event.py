@@ -41,7 +41,7 @@ class EpisodeEvent:
         kind: ``begin``, ``end`` or ``abort``; other kinds are allowed and mean nothing to us.
         values: text by name. The simulator's have ``index``, ``total``, ``task``, ``seed`` and
             ``start_ns``, ``run``; ``begin`` also ``instruction``; ``end`` also ``success``,
-            ``steps``, ``return``, ``chunks`` and ``latency_ms``, in real time
+            ``steps``, ``return``, ``chunks``, ``latency_ms`` and ``conditions``, in real time
             ``real_time_factor``, ``held_steps``, ``camera_rate``, ``skipped_frames`` and
             ``frame_ms``.
     """
@@ -51,8 +51,8 @@ class EpisodeEvent:
 
     @classmethod
     def make(cls, kind: str, values: Mapping[str, object]) -> EpisodeEvent:
-        """Return an event; values become text, lists become JSON."""
-        return cls(kind, {k: json.dumps(v) if isinstance(v, list) else str(v)
+        """Return an event; values become text, lists and dictionaries become JSON."""
+        return cls(kind, {k: json.dumps(v) if isinstance(v, list | dict) else str(v)
                           for k, v in values.items()})
 
     @classmethod
