@@ -28,10 +28,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 from std_srvs.srv import Trigger
 
 from harness.processes import Listener, Output, start, start_node
 from tinyvla_ros.cli.main import main
+from tinyvla_ros.core.resources import share_directory
 
 pytestmark = pytest.mark.simulator
 TASKS = ("reach-v3", "button-press-v3")
@@ -185,6 +187,27 @@ def test_a_checkpoint_of_another_camera_needs_no_option(corner2, tmp_path):
     here, there = (json.loads((d / "results.json").read_text()) for d in (in_process, out))
     assert here["tasks"] == there["tasks"]
     assert main(["compare", str(in_process), str(out)]) == 0
+
+
+@pytest.mark.parametrize("what", ["pose", "seed"])
+def test_results_never_say_what_was_not_run(what, tiny_checkpoint, tmp_path):
+    """A bridge with another robot or plan than eval_node's ends the run, with its reason."""
+    robot = yaml.safe_load((share_directory() / "config" / "metaworld.yaml").read_text())
+    robot["cameras"]["side"]["distance"] = 1.25
+    (tmp_path / "robot.yaml").write_text(yaml.safe_dump(robot))
+    other = {"pose": {"config": str(tmp_path / "robot.yaml")}, "seed": {"seed": 7}}[what]
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(
+        {"sim_bridge_node": {"ros__parameters": other}}))
+    output = Output(sim_eval(tiny_checkpoint, tmp_path / "results", "--tasks", "reach-v3",
+                             "--episodes", "1", "--params-file", str(tmp_path / "params.yaml")))
+    if what == "seed":
+        assert output.wait_end() == 0, "what is given to the run counts"
+        results = json.loads((tmp_path / "results" / "results.json").read_text())
+        assert results["protocol"]["seeds"] == [0, 0]
+        return
+    assert output.wait_end() != 0
+    assert "1.25" in output.text and "same parameters" in output.text, output.text
+    assert not (tmp_path / "results" / "results.json").exists()
 
 
 @pytest.mark.parametrize(("parameters", "words"), [

@@ -43,11 +43,12 @@ from training.diagnose.probe import (
     output_std,
 )
 from training.diagnose.range_check import Places, actions, cameras, states
-from training.learning.batches import BatchSampler
+from training.learning.batches import Batch, BatchSampler
 from training.learning.learner import Learner
 from training.learning.mixture import load_mixture
 from training.learning.recipe import Recipe
 from training.learning.train import fit_normalizer
+from training.learning.trainer import Trainer
 
 EXPLODING = {"initialization": {"kind": "torch", "head_scale": 100.0}}
 
@@ -266,6 +267,19 @@ def step_memory(recipe, data, size) -> StepMemory:
     memory = StepMemory(quiet_trainer(built(recipe, data), recipe, data, 1, "cpu"), draw)
     memory.measure(size)
     return memory
+
+
+def test_every_measured_batch_is_on_the_device(dataset, monkeypatch):
+    recipe = small_recipe(batch_size=4)
+    data = load(dataset, recipe)
+    moved, to = [], Batch.to
+    monkeypatch.setattr(Batch, "to", lambda self, device: moved.append(to(self, device))
+                        or moved[-1])
+    seen, step = [], Trainer.train_step
+    monkeypatch.setattr(Trainer, "train_step", lambda self, batch, stop: seen.append(batch)
+                        or step(self, batch, stop))
+    step_memory(recipe, data, 4)
+    assert seen and all(any(batch is there for there in moved) for batch in seen)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -29,6 +29,7 @@ from sim_bridge.task_suites import TWINS, twin
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import share_directory
+from tinyvla_ros.policy.config import PolicyConfig
 from training.experiments.language_success import (
     check_wordings,
     choose_instruction,
@@ -70,6 +71,10 @@ def test_a_twin_has_the_same_objects_and_other_words():
         twin_instructions(["hammer-v3"], robot, config)
     with pytest.raises(InputError, match="Unknown instruction"):
         twin_instructions(["door-open-v3"], robot, tiny_policy_config())
+    # One that takes any words would take them for some other task that it knows.
+    known = PolicyConfig.load(share_directory() / "checkpoints" / "metaworld-mt10")
+    with pytest.raises(InputError, match="Unknown instruction 'reach the red target behind"):
+        twin_instructions(["reach-v3"], robot, known)
 
 
 def test_the_shipped_unseen_wordings_were_never_trained_on():

@@ -25,12 +25,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from harness.metaworld_training import TASKS, recipe
+from harness.policies import tiny_policy_config, write_random_checkpoint
 from sim_bridge.simulated_robot import SimulatedRobotConfig
+from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import share_directory
+from tinyvla_ros.policy.config import PolicyConfig
 from training.data.collect import SEED_OFFSET, Driver, collect
 from training.data.dataset import load_demonstrations
 from training.jobs.episodes import PolicySource
+from training.jobs.pool import work_through
 from training.learning.batches import BatchSampler
 from training.learning.mixture import concatenate
 
@@ -133,6 +137,41 @@ def test_a_policy_can_drive_before_the_expert_does(tmp_path):
     robot = SimulatedRobotConfig.load().with_cameras(("front",))
     with pytest.raises(InputError, match="camera 'side'"):
         collect(["reach-v3"], 1, 0, tmp_path / "f", workers=1, config=robot, driver=driver)
+
+
+def test_a_policy_that_cannot_act_here_as_in_an_evaluation_does_not_drive(
+        tmp_path, monkeypatch):
+    config = tiny_policy_config()
+    action = config.action.model_copy(update={"n_action_steps": 6})
+    write_random_checkpoint(tmp_path / "c", config.model_copy(update={"action": action}))
+    driver = Driver(PolicySource(tmp_path / "c"), 40)
+    with pytest.raises(InputError, match="6 steps of a chunk"):
+        collect(["reach-v3"], 1, 0, tmp_path / "d", workers=1, driver=driver)
+    monkeypatch.setattr(PolicyConfig, "past_stamps", lambda self, stamp: (0,))
+    with pytest.raises(InputError, match="2 observations"):
+        collect(["reach-v3"], 1, 0, tmp_path / "d", workers=1, driver=driver)
+
+
+def test_too_few_demonstrations_are_an_error_even_if_the_last_attempt_succeeds(
+        tmp_path, monkeypatch):
+    pytest.importorskip("metaworld")
+
+    def only_the_last(jobs, finished, processes, in_order):
+        *others, last = jobs
+        for job in others:
+            finished(job, None)
+        work_through([last], finished, processes, in_order=in_order)
+
+    monkeypatch.setattr("training.data.collect.work_through", only_the_last)
+    with pytest.raises(InputError, match="Only 1 of 40"):
+        collect(["reach-v3"], 2, 0, tmp_path / "d", noise=0.0, workers=1, size=48)
+
+
+def test_steps_of_a_policy_need_one(tmp_path, capsys):
+    for more in (["--policy-steps", "40"], ["--policy", "x", "--policy-steps", "3"]):
+        assert main(["collect", "--tasks", "reach-v3", "--episodes", "1", "--out",
+                     str(tmp_path / "d"), *more]) == 2
+        assert "policy-steps" in capsys.readouterr().err
 
 
 def collected(root, noise: float, plan_rows: int):

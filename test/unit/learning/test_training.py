@@ -35,9 +35,19 @@ from training.data.dataset import load_demonstrations
 from training.experiments.evaluate import evaluate
 from training.experiments.options import EvaluationOptions
 from training.learning.batches import BatchSampler
+from training.learning.images import DeviceImages
 from training.learning.learner import Learner
 from training.learning.mixture import load_mixture, parse_sources
 from training.learning.train import train
+
+
+def test_images_on_the_device_change_no_step(dataset, tmp_path, monkeypatch):
+    """A GPU holds them from the second step on; here the CPU does."""
+    train(recipe(shift_pixels=2), run_options(dataset), tmp_path / "host")
+    monkeypatch.setattr(DeviceImages, "fit", lambda data, device: True)
+    train(recipe(shift_pixels=2), run_options(dataset), tmp_path / "device")
+    host, device = (weights(tmp_path / name) for name in ("host", "device"))
+    assert all(torch.equal(host[name], device[name]) for name in host)
 
 
 @pytest.mark.slow

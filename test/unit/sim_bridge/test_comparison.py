@@ -88,12 +88,46 @@ def test_groups_of_mt50_have_rows(tmp_path, capsys):
     ({"state": ["ee_x", "ee_y"]}, "state is"),
     ({"demonstrations": 25}, "demonstrations is 50 and 25"),
     ({"scenes": "shared"}, "scenes is standard and shared"),
+    ({"extra_latency_s": 0.2}, "extra_latency_s is 0.0 and 0.2"),
     ({"versions": {"mujoco": "3.4.0"}}, "mujoco is 3.3.0 and 3.4.0")])
 def test_unlike_protocols_are_ranked_only_on_request(changes, words, pair, tmp_path, capsys):
     other = write(tmp_path / "c", {"reach-v3": [True] * 4, "push-v3": [True] * 4}, **changes)
     assert words in refused(capsys, pair[0], other)
     name = next(iter(changes.get("versions", changes)))
     assert f"unlike conditions: {name}" in compared(capsys, pair[0], other, "--despite", name)
+
+
+def test_episodes_that_begin_differently_are_not_paired(pair, tmp_path, capsys):
+    good = {"reach-v3": [True] * 4, "push-v3": [True] * 4}
+    for changes in ({"scenes": "shared"}, {"versions": {"mujoco": "3.4.0"}}):
+        name = next(iter(changes.get("versions", changes)))
+        other = write(tmp_path / name, good, **changes)
+        text = compared(capsys, pair[0], other, "--despite", name)
+        assert "McNemar" not in text and f"differently with other {name}" in text
+
+
+@pytest.mark.parametrize(("path", "value"), [
+    (("tasks", "reach-v3", "successes"), 5), (("protocol", "seeds"), [3]),
+    (("protocol", "seeds"), 3), (("protocol", "versions"), "3.3.0"),
+    (("protocol", "cameras", "side"), "left"), (("protocol",), [])])
+def test_foreign_files_are_one_sentence(path, value, pair, capsys):
+    file = pair[0] / "results.json"
+    content = json.loads(file.read_text())
+    place = content
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = value
+    file.write_text(json.dumps(content))
+    error = refused(capsys, *pair)
+    assert "holds no results" in error and ".".join(path[:2]) in error
+
+
+def test_episodes_that_cannot_be_read_are_one_sentence(pair, capsys):
+    (pair[0] / "episodes.jsonl").write_bytes(b"\xff\xfe")
+    assert "episodes.jsonl" in refused(capsys, *pair)
+    (pair[0] / "episodes.jsonl").unlink()
+    (pair[0] / "episodes.jsonl").mkdir()
+    assert "episodes.jsonl" in refused(capsys, *pair)
 
 
 def test_topics_and_in_process_are_one_protocol(pair, tmp_path, capsys):

@@ -93,6 +93,16 @@ def test_a_file_that_cannot_be_used_is_one_sentence(changes, words, tmp_path, ca
     assert all(word in error for word in ("mine.yaml", *words)), error
 
 
+def test_nobody_elses_file_is_called_as_one_of_ours(tmp_path, capfd):
+    """Results would say that they are of ``ours``."""
+    path = write_protocol(tmp_path / "ours.yaml")
+    assert "another name" in refused(capfd, "evaluate", "--protocol", path)
+    path = write_protocol(tmp_path / "mine.yaml", name="ours")
+    assert "leave the name out" in refused(capfd, "evaluate", "--protocol", path)
+    packaged = share_directory() / "config" / "protocols" / "ours.yaml"
+    assert Protocol.load(packaged) == Protocol.load("ours")
+
+
 @pytest.mark.parametrize("text", ["description: [x", "- a", "", "\0"])
 def test_a_damaged_file_is_one_sentence(text, tmp_path, capfd):
     (tmp_path / "mine.yaml").write_text(text)
@@ -133,6 +143,8 @@ def test_a_policy_that_uses_more_state_or_demonstrations_is_refused(tiny_config)
     ({"demonstrations": {"a": 3, "b": 7}, "episodes": 9, "init": None}, 7),
     ({"episodes": 100, "held_out_episodes": 20, "init": None}, 40),
     ({"demonstrations": {"a": 3}, "init": {"digest": "0"}}, None),
+    ({"demonstrations": {"a": 3}, "all_demonstrations": {"a": 8, "b": 5}, "init": {}}, 8),
+    ({"demonstrations": {"a": 3}, "all_demonstrations": None, "init": {}}, None),
     ({"imported_from": "elsewhere"}, None),
     ({}, None),
     (None, None)])
