@@ -4,11 +4,13 @@ PYTHON_BIN := .venv/bin/python
 TINYVLA := .venv/bin/tinyvla
 # A third of the demonstrations at half the pace.
 DEMONSTRATIONS := --stretch 1 1 2
+# Demonstrations of where a policy of fifty tasks goes wrong.
+CORRECTIONS := $(DEMONSTRATIONS) --cameras side front wrist --policy runs/metaworld-mt50/last
 DEVICE ?= cpu
 OUT ?= results/sim_eval-$(shell date +%Y%m%d-%H%M%S)
 
 .PHONY: help setup sim-eval test lint checkpoint mt10-checkpoint mt50-data mt50-checkpoint \
-	mt50-corner2-checkpoint benchmark reference clean
+	mt50-dagger-checkpoint mt50-corner2-checkpoint benchmark reference clean
 
 help:
 	@echo "make sim-eval    watch the trained policy drive MetaWorld over ROS 2 topics"
@@ -68,6 +70,27 @@ mt50-checkpoint: mt50-data
 	@$(TINYVLA) export runs/metaworld-mt50/last
 	@$(TINYVLA) evaluate --checkpoint runs/metaworld-mt50/last --protocol ours --seed 0 \
 		--out runs/metaworld-mt50/evaluation
+
+# Where that policy goes wrong, the expert shows what to do (DAgger). Two cores are enough: an hour.
+mt50-dagger-checkpoint: setup
+	@test -f runs/metaworld-mt50/last/config.json || $(MAKE) mt50-checkpoint
+	@test -f data/mt50-hardest/meta/info.json || $(TINYVLA) collect --episodes 60 --seed 50 $(CORRECTIONS) \
+		--tasks soccer-v3 peg-insert-side-v3 shelf-place-v3 basketball-v3 push-back-v3 door-open-v3 \
+		handle-pull-side-v3 peg-unplug-side-v3 --out data/mt50-hardest
+	@test -f data/mt50-harder/meta/info.json || $(TINYVLA) collect --episodes 60 --seed 2000 $(CORRECTIONS) \
+		--policy-steps 200 --tasks soccer-v3 shelf-place-v3 disassemble-v3 stick-pull-v3 basketball-v3 \
+		push-back-v3 peg-insert-side-v3 --out data/mt50-harder
+	@test -f data/mt50-hard/meta/info.json || $(TINYVLA) collect --episodes 30 --seed 2000 $(CORRECTIONS) \
+		--policy-steps 150 --tasks reach-v3 pick-out-of-hole-v3 sweep-into-v3 box-close-v3 dial-turn-v3 \
+		lever-pull-v3 stick-push-v3 pick-place-wall-v3 --out data/mt50-hard
+	@$(TINYVLA) train --config config/train/mt50.yaml --init runs/metaworld-mt50/last --processes 2 \
+		--data data/mt50=10 data/mt50-hardest=2 data/mt50-harder=2.5 data/mt50-hard=1.5 \
+		--set optimization.steps=9500 --set optimization.batch_size=64 \
+		--set optimization.learning_rate=3e-4 --set optimization.warmup_steps=300 \
+		--out runs/metaworld-mt50-dagger
+	@$(TINYVLA) export runs/metaworld-mt50-dagger/last
+	@$(TINYVLA) evaluate --checkpoint runs/metaworld-mt50-dagger/last --protocol ours-dagger --seed 0 \
+		--out runs/metaworld-mt50-dagger/evaluation
 
 mt50-corner2-checkpoint: mt50-data
 	@$(TINYVLA) train --config config/train/mt50-corner2.yaml --device $(DEVICE) \
