@@ -21,6 +21,7 @@ help:
 	@echo "make mt10-checkpoint  the same for the ten tasks of MT10"
 	@echo "make mt50-checkpoint  the same for the fifty tasks of MT50 (docs/mt50.md); a GPU pays:"
 	@echo "                 make mt50-checkpoint DEVICE=cuda"
+	@echo "make mt50-dagger-checkpoint  then: the expert corrects that policy where it goes wrong"
 	@echo "make mt50-corner2-checkpoint  ... as published results see them, through one camera"
 	@echo "make reference   write docs/reference.md from the models"
 	@echo "make benchmark   print the figures of docs/benchmarks.md"
