@@ -28,12 +28,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import rclpy
 import yaml
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from std_srvs.srv import Trigger
 
 from harness.processes import Listener, Output, start, start_node
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.resources import share_directory
+from tinyvla_ros.core.ros.episode_event import END, EpisodeEvent
+from tinyvla_ros.nodes.shared.runner import EPISODE_QOS
 
 pytestmark = pytest.mark.simulator
 TASKS = ("reach-v3", "button-press-v3")
@@ -189,25 +193,53 @@ def test_a_checkpoint_of_another_camera_needs_no_option(corner2, tmp_path):
     assert main(["compare", str(in_process), str(out)]) == 0
 
 
-@pytest.mark.parametrize("what", ["pose", "seed"])
-def test_results_never_say_what_was_not_run(what, tiny_checkpoint, tmp_path):
-    """A bridge with another robot or plan than eval_node's ends the run, with its reason."""
+def with_bridge_parameters(folder: Path, **parameters) -> tuple[str, str]:
+    """Return the options of ``sim-eval`` that give parameters to the bridge alone."""
+    (folder / "params.yaml").write_text(yaml.safe_dump(
+        {"sim_bridge_node": {"ros__parameters": parameters}}))
+    return "--params-file", str(folder / "params.yaml")
+
+
+def test_a_bridge_with_another_robot_ends_the_run(tiny_checkpoint, tmp_path):
+    """Results never say what was not run."""
     robot = yaml.safe_load((share_directory() / "config" / "metaworld.yaml").read_text())
     robot["cameras"]["side"]["distance"] = 1.25
     (tmp_path / "robot.yaml").write_text(yaml.safe_dump(robot))
-    other = {"pose": {"config": str(tmp_path / "robot.yaml")}, "seed": {"seed": 7}}[what]
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(
-        {"sim_bridge_node": {"ros__parameters": other}}))
-    output = Output(sim_eval(tiny_checkpoint, tmp_path / "results", "--tasks", "reach-v3",
-                             "--episodes", "1", "--params-file", str(tmp_path / "params.yaml")))
-    if what == "seed":
-        assert output.wait_end() == 0, "what is given to the run counts"
-        results = json.loads((tmp_path / "results" / "results.json").read_text())
-        assert results["protocol"]["seeds"] == [0, 0]
-        return
+    output = Output(sim_eval(
+        tiny_checkpoint, tmp_path / "results", "--tasks", "reach-v3", "--episodes", "1",
+        *with_bridge_parameters(tmp_path, config=str(tmp_path / "robot.yaml"))))
     assert output.wait_end() != 0
     assert "1.25" in output.text and "same parameters" in output.text, output.text
     assert not (tmp_path / "results" / "results.json").exists()
+
+
+def test_an_episode_of_another_plan_ends_the_run(tiny_checkpoint, tmp_path):
+    """As where the nodes are started by hand, with other seeds."""
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node("bridge", context=context)
+    event = DiagnosticStatus()
+    EpisodeEvent.make(END, {
+        "index": 0, "task": "reach-v3", "seed": 7, "success": True, "steps": 50, "return": 1.0,
+        "chunks": 1, "latency_ms": [3.0]}).fill(event, KeyValue, "bridge: episode")
+    node.create_publisher(DiagnosticStatus, "episode", EPISODE_QOS).publish(event)
+    output = Output(start_node("eval_node", checkpoint=str(tiny_checkpoint), seed=3, episodes=1,
+                               out=str(tmp_path / "results"), tasks=["reach-v3"]))
+    assert output.wait_end() == 2, output.text
+    assert "seed 7" in output.text and "with 3" in output.text
+    assert not (tmp_path / "results").exists()
+    node.destroy_node()
+    context.try_shutdown()
+
+
+def test_a_seed_for_the_bridge_alone_is_no_other_plan(tiny_checkpoint, tmp_path):
+    """What is given to the run counts."""
+    output = Output(sim_eval(
+        tiny_checkpoint, tmp_path / "results", "--tasks", "reach-v3", "--episodes", "1",
+        *with_bridge_parameters(tmp_path, seed=7)))
+    assert output.wait_end() == 0, output.text
+    results = json.loads((tmp_path / "results" / "results.json").read_text())
+    assert results["protocol"]["seeds"] == [0, 0]
 
 
 @pytest.mark.parametrize(("parameters", "words"), [

@@ -21,13 +21,17 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 import yaml
 
 from tinyvla_ros.core.resources import share_directory
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from training.data.lerobot.writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
+from training.learning.batches import Batch, BatchSampler
+from training.learning.learner import Learner
+from training.learning.mixture import Mixture, load_mixture
 from training.learning.recipe import Recipe
-from training.learning.train import RunOptions
+from training.learning.train import RunOptions, fit_normalizer
 
 SIZE = 48
 CAMERAS = ("side", "front")
@@ -83,6 +87,22 @@ def small_recipe(**optimization) -> Recipe:
 def run_options(*datasets: Path, **more) -> RunOptions:
     """Return a setting with these datasets at equal weights, on one thread."""
     return RunOptions([(d, 1.0) for d in datasets], **{"threads": 1, **more})
+
+
+def load(root: Path, recipe: Recipe) -> Mixture:
+    """Return the demonstrations in a directory."""
+    return load_mixture([(root, 1.0)], recipe)
+
+
+def built(recipe: Recipe, data: Mixture) -> Learner:
+    """Return an untrained network, always the same."""
+    torch.manual_seed(0)
+    return Learner(recipe, recipe.policy_config(data.tasks), fit_normalizer(data))
+
+
+def batch_of(recipe: Recipe, data: Mixture) -> Batch:
+    """Return a batch of all demonstrations, always the same."""
+    return BatchSampler(data, np.arange(len(data.starts)), recipe)[1]
 
 
 def weights(run: Path) -> dict:

@@ -57,7 +57,7 @@ def _before(checkpoint: Path) -> tuple[set[str], dict[str, int]] | None:
         report = json.loads((checkpoint / "training.json").read_text(encoding="utf-8"))
         if "all_data" in report:
             data, counts = report["all_data"], report["all_demonstrations"]
-        elif report["init"] is None:  # of 0.1.0
+        elif report["init"] is None:  # written before these entries
             data, counts = [d["fingerprint"] for d in report["data"]], report["demonstrations"]
         else:
             return None

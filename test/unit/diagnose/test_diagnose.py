@@ -17,7 +17,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from dataclasses import replace
 
@@ -27,14 +26,13 @@ import torch
 import yaml
 
 from harness.datasets import edit_column
-from harness.small_training import SIZE, small_recipe, write_dataset
+from harness.small_training import batch_of, built, load, small_recipe, write_dataset
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import default_checkpoint
 from tinyvla_ros.policy.checkpoint import save_checkpoint
 from training.diagnose.diagnosis import Subject, checkpoint_subject, diagnose
-from training.diagnose.memory_plan import StepMemory, measure_peak
-from training.diagnose.one_batch import overfit, overfit_findings, quiet_trainer, repeat_batch
+from training.diagnose.one_batch import overfit, overfit_findings
 from training.diagnose.probe import (
     block_findings,
     blocks,
@@ -43,42 +41,15 @@ from training.diagnose.probe import (
     output_std,
 )
 from training.diagnose.range_check import Places, actions, cameras, states
-from training.learning.batches import Batch, BatchSampler
-from training.learning.learner import Learner
 from training.learning.mixture import load_mixture
 from training.learning.recipe import Recipe
 from training.learning.train import fit_normalizer
-from training.learning.trainer import Trainer
 
 EXPLODING = {"initialization": {"kind": "torch", "head_scale": 100.0}}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    # Enough frames for one of them to lie more than 8 standard deviations from the others.
-    return write_dataset(tmp_path_factory.mktemp("data") / "demos", episodes=16)
-
-
 def changed(**sections) -> Recipe:
     return Recipe.model_validate(small_recipe().model_dump() | sections)
-
-
-def load(root, recipe: Recipe):
-    return load_mixture([(root, 1.0)], recipe)
-
-
-def built(recipe: Recipe, data):
-    torch.manual_seed(0)
-    return Learner(recipe, recipe.policy_config(data.tasks), fit_normalizer(data))
-
-
-def batch_of(recipe: Recipe, data):
-    return BatchSampler(data, np.arange(len(data.starts)), recipe)[1]
 
 
 def checks(findings) -> list[str]:
@@ -257,89 +228,6 @@ def test_a_diverging_batch_is_found_and_ends(dataset):
     result = overfit(learner, recipe, data, batch_of(recipe, data), 200, "cpu")
     finding, = overfit_findings(result)
     assert finding.error and "not finite" in finding.text
-
-
-def step_memory(recipe, data, size) -> StepMemory:
-    """Measure steps of up to ``size`` observations."""
-    def draw(n: int):
-        options = recipe.optimization.model_copy(update={"batch_size": n})
-        return batch_of(recipe.model_copy(update={"optimization": options}), data)
-    memory = StepMemory(quiet_trainer(built(recipe, data), recipe, data, 1, "cpu"), draw)
-    memory.measure(size)
-    return memory
-
-
-def test_every_measured_batch_is_on_the_device(dataset, monkeypatch):
-    recipe = small_recipe(batch_size=4)
-    data = load(dataset, recipe)
-    moved, to = [], Batch.to
-    monkeypatch.setattr(Batch, "to", lambda self, device: moved.append(to(self, device))
-                        or moved[-1])
-    seen, step = [], Trainer.train_step
-    monkeypatch.setattr(Trainer, "train_step", lambda self, batch, stop: seen.append(batch)
-                        or step(self, batch, stop))
-    step_memory(recipe, data, 4)
-    assert seen and all(any(batch is there for there in moved) for batch in seen)
-
-
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_the_plan_agrees_with_what_a_run_takes(dataset, precision):
-    recipe = small_recipe(batch_size=64, precision=precision)
-    data = load(dataset, recipe)
-    batch = batch_of(recipe, data)
-    whole = measure_peak(
-        lambda: repeat_batch(built(recipe, data), recipe, data, batch, 2, "cpu"), "cpu")
-    # numpy's memory is not the allocator's.
-    images = 64 * len(recipe.cameras) * SIZE * SIZE * 3 / 1e6
-    for measured in (8, 64):
-        plan = step_memory(recipe, data, measured).plan(64)
-        assert plan.total - images == pytest.approx(whole, rel=0.1)
-
-
-def test_garbage_of_an_earlier_measurement_is_not_subtracted():
-    def leave_garbage():
-        cycle = [torch.zeros(1_000_000)]
-        cycle.append(cycle)
-
-    def work():
-        gc.collect()
-        torch.zeros(500_000)
-
-    gc.disable()
-    try:
-        measure_peak(leave_garbage, "cpu")
-        assert measure_peak(work, "cpu") == pytest.approx(2.0)
-    finally:
-        gc.enable()
-
-
-def test_the_plan_knows_weights_and_what_goes_with_them(dataset):
-    recipe = small_recipe()
-    memory = step_memory(recipe, load(dataset, recipe), 16)
-    plan, double = memory.plan(8), memory.plan(16)
-    assert plan.gradients == plan.weights == plan.averaged
-    assert plan.optimizer == pytest.approx(2 * plan.weights, rel=0.01)
-    assert double.weights == plan.weights
-    assert double.activations == pytest.approx(2 * plan.activations, rel=0.1)
-
-
-def test_the_largest_batch_fits_and_one_more_does_not(dataset):
-    recipe = small_recipe()
-    memory = step_memory(recipe, load(dataset, recipe), 8)
-    for limit in (5.0, 30.0, 3000.0):
-        size = memory.largest_batch(limit)
-        assert size > 1
-        assert memory.plan(size).total <= limit < memory.plan(size + 1).total
-    assert memory.largest_batch(memory.plan(1).total) >= 1
-    assert memory.largest_batch(memory.plan(1).total - 0.01) == 0
-
-
-def test_batches_that_do_not_fit_this_machine_are_not_measured(dataset):
-    recipe = small_recipe()
-    data = load(dataset, recipe)
-    memory = step_memory(recipe, data, 2)
-    memory.measure(64, free=memory.plan(16).activations)
-    assert 2 <= memory.largest_measured < 16
 
 
 @pytest.mark.slow
