@@ -33,10 +33,11 @@ from pathlib import Path
 
 import numpy as np
 
+from sim_bridge.arms import METAWORLD
 from sim_bridge.delayed_rollout import RealTime, delayed_rollout
 from sim_bridge.episodes import EpisodeSpec, plan_episodes
 from sim_bridge.rollout import Episode
-from sim_bridge.simulated_robot import CONTROL_DT, SimulatedRobotConfig
+from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.intervals import rate_text
 from tinyvla_ros.core.resources import default_checkpoint
@@ -166,7 +167,7 @@ def compare(policies: dict[str, tuple[Path, bool]], args) -> None:
                  if (c.checkpoint, c.is_lerobot, c.latency_ms, c.pace) == (*policy, latency, pace)}
         rates = [rate_text([success for cell, (success, _) in found.items()
                             if cell.spec.task == task]) for task in args.tasks]
-        times = [CONTROL_DT * steps for success, steps in found.values() if success]
+        times = [METAWORLD.control_dt * steps for success, steps in found.values() if success]
         rows.append([name, f"{pace:g}" if pace else "robot's", latency, *rates,
                      rate_text([success for success, _ in found.values()]),
                      f"{np.mean(times):.2f}" if times else "-"])

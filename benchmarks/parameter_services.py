@@ -47,7 +47,7 @@ from trajectory_msgs.msg import JointTrajectory
 from harness.node_parameters import MODELS, OF_RCLPY
 from harness.parameters import ParameterTool
 from harness.processes import Output, start, stop
-from sim_bridge.episodes import EPISODE_SLOT_NS
+from sim_bridge.arms import METAWORLD
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.options import settable
 from tinyvla_ros.core.resources import use_middleware_profile
@@ -86,7 +86,7 @@ class Commands:
     def _on_command(self, data: bytes, info: dict) -> None:
         stamp = stamp_to_ns(deserialize_message(data, JointTrajectory).header.stamp)
         self.received.append((info["source_timestamp"], info["publication_sequence_number"],
-                              stamp // EPISODE_SLOT_NS if self._by_episode else 0))
+                              stamp // METAWORLD.slot_ns if self._by_episode else 0))
 
     def row(self, label: str, first: int, last: int) -> str:
         """Return a line of the table about the commands from one index to another."""

@@ -26,14 +26,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim_bridge.camera_renderer import SceneRenderer
-from sim_bridge.metaworld_env import MetaWorldEnv
+from sim_bridge.environment import ArmEnvironment
 
 
 @dataclass(frozen=True)
 class _Frame:
     """A moment to be rendered; ``stamp_ns`` is None for one that nobody sees."""
 
-    env: MetaWorldEnv
+    env: ArmEnvironment
     scene: dict[str, np.ndarray]
     stamp_ns: int | None
     taken: float  # steady seconds
@@ -70,7 +70,7 @@ class CameraThreads:
         for thread in self._threads:
             thread.start()
 
-    def reset(self, env: MetaWorldEnv) -> None:
+    def reset(self, env: ArmEnvironment) -> None:
         """Render the present moment unseen, because the first one takes longer; count from here.
 
         Raises:
@@ -81,7 +81,7 @@ class CameraThreads:
         self.wait()
         self.delays = []
 
-    def submit(self, env: MetaWorldEnv, stamp_ns: int | None) -> bool:
+    def submit(self, env: ArmEnvironment, stamp_ns: int | None) -> bool:
         """Let the present moment of a simulation be rendered and published.
 
         Args:
@@ -127,7 +127,7 @@ class CameraThreads:
             raise self._failure
 
     def _work(self, number: int, cameras: Sequence[str]) -> None:
-        shown: tuple[MetaWorldEnv, SceneRenderer] | None = None
+        shown: tuple[ArmEnvironment, SceneRenderer] | None = None
         try:
             while (frame := self._next(number)) is not None:
                 if shown is None or shown[0] is not frame.env:

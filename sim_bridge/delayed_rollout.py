@@ -26,8 +26,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim_bridge.rollout import DT_NS, PAST, Episode, EpisodeResult
-from sim_bridge.simulated_robot import ACTION_CHANNELS
+from sim_bridge.rollout import PAST, Episode, EpisodeResult
 from tinyvla_ros.arm.blending import ChunkBlending, Seam
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.supervisor import Supervisor
@@ -103,7 +102,7 @@ def delayed_rollout(policy, episode: Episode, conditions: RealTime) -> DelayedRe
     last: int | None = None  # stamp of the last observation used
     ready: tuple[int, ActionChunk] | None = None
     seen: deque[Observation] = deque(maxlen=PAST)
-    hold, held, paces = np.zeros(len(ACTION_CHANNELS)), 0, []
+    held, paces = 0, []
     while not episode.done:
         now = episode.stamp_ns
         if ready is not None and ready[0] <= now:
@@ -114,7 +113,7 @@ def delayed_rollout(policy, episode: Episode, conditions: RealTime) -> DelayedRe
             frame = (now, episode.observe())
             seen.append(frame[1])
         if ready is None and frame is not None and frame[0] != last and (
-                last is None or frame[0] - last >= conditions.replan_every * DT_NS):
+                last is None or frame[0] - last >= conditions.replan_every * episode.dt_ns):
             # The image may be older than now: it came during the inference before.
             last, prefix = frame[0], supervisor.prefix(frame[0], now + conditions.expected_ns)
             chunk = supervisor.paced(policy.infer(frame[1], prefix, seen))
@@ -130,8 +129,7 @@ def delayed_rollout(policy, episode: Episode, conditions: RealTime) -> DelayedRe
         values = supervisor.plan.values(now) if supervisor.plan is not None else None
         if supervisor.state != "running" or values is None:
             held += 1
-            values = hold
-        hold = np.array([0.0, 0.0, 0.0, values[3]])
+            values = episode.env.hold_action()
         episode.control(values.astype(np.float32))
     return DelayedResult(episode.result(), tuple(supervisor.seams), held,
                          float(np.mean(paces)) if paces else 1.0)

@@ -22,16 +22,14 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from sim_bridge.arms import HORIZON, METAWORLD, SimulatedArm, arm_of
 from sim_bridge.protocol import Protocol
-from sim_bridge.simulated_robot import HORIZON, check_camera_rate
+from sim_bridge.simulated_robot import check_camera_rate
 from sim_bridge.task_suites import expand_tasks
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.ros.run_claims import RunMember
 
 POLICY_SEED = 0  # of the sampler's noise, where nothing else is given
-SUCCESS = "MetaWorld info['success'] within the horizon"
-# Simulation time reserved for an episode: 500 steps of 12.5 ms are 6.25 s, the rest is margin.
-EPISODE_SLOT_NS = 10_000_000_000
 
 
 @dataclass(frozen=True)
@@ -40,25 +38,28 @@ class EpisodeSpec:
 
     Attributes:
         index: position in the run; decides the simulation time at which it starts.
-        task: MetaWorld task name.
+        task: name of the task.
         seed: decides goal and object position.
+        slot_ns: simulation time reserved for an episode.
     """
 
     index: int
     task: str
     seed: int
+    slot_ns: int = METAWORLD.slot_ns
 
     @property
     def start_ns(self) -> int:
         """Simulation time of the first observation; never 0, which means "unstamped"."""
-        return (self.index + 1) * EPISODE_SLOT_NS
+        return (self.index + 1) * self.slot_ns
 
 
 def plan_episodes(tasks: list[str], episodes: int, seed: int) -> list[EpisodeSpec]:
     """List the episodes of a run: all of the first task, then the next.
 
     Raises:
-        InputError: no task, a task twice, episodes below 1, or a seed out of range.
+        InputError: no task, a task twice, tasks of several arms, episodes below 1, or a seed
+            out of range.
     """
     if not tasks or len(set(tasks)) != len(tasks):
         raise InputError(f"Tasks are {', '.join(tasks) or 'none'}; name at least one, each once, "
@@ -67,7 +68,8 @@ def plan_episodes(tasks: list[str], episodes: int, seed: int) -> list[EpisodeSpe
         raise InputError(f"Episodes is {episodes}; give a number of at least 1.")
     if not 0 <= seed < 1_000_000_000:
         raise InputError(f"Seed is {seed}; give a number from 0 to 999999999.")
-    return [EpisodeSpec(t * episodes + e, task, seed + e)
+    slot_ns = arm_of(tasks).slot_ns
+    return [EpisodeSpec(t * episodes + e, task, seed + e, slot_ns)
             for t, task in enumerate(tasks) for e in range(episodes)]
 
 
@@ -98,7 +100,7 @@ class RunParameters(RunMember):
 
     @model_validator(mode="after")
     def _check_camera_rate(self):
-        check_camera_rate(self.camera_rate, self.mode)
+        check_camera_rate(self.camera_rate, self.mode, self.arm)
         return self
 
     @model_validator(mode="after")
@@ -106,6 +108,11 @@ class RunParameters(RunMember):
         if self.protocol:
             Protocol.load(self.protocol).check_run(self.tasks, self.episodes, self.horizon)
         return self
+
+    @property
+    def arm(self) -> SimulatedArm:
+        """The arm of the tasks."""
+        return arm_of(self.tasks)
 
     def plan(self) -> list[EpisodeSpec]:
         """List the episodes."""

@@ -23,7 +23,8 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
-from sim_bridge.simulated_robot import EE_NAMES, HORIZON, JOINT_NAMES, SimulatedRobotConfig
+from sim_bridge.arms import HORIZON
+from sim_bridge.simulated_robot import SimulatedRobotConfig
 from sim_bridge.task_suites import expand_tasks
 from tinyvla_ros.core.configuration import Config, parse, read_json, read_yaml
 from tinyvla_ros.core.errors import InputError, unknown
@@ -76,8 +77,12 @@ class Protocol(Config):
                                  "called as its file; leave the name out.")
             content = content | {"name": path.stem}
         protocol = parse(cls, content, str(path))
-        robot = SimulatedRobotConfig.load()
         try:
+            robot = SimulatedRobotConfig.of(protocol.tasks)
+            known = robot.arm.state_names
+            for state in protocol.state:
+                if state not in known:
+                    raise InputError(unknown("state", state, known))
             robot.with_cameras(protocol.cameras)
             for task in protocol.tasks:
                 robot.instruction(task)
@@ -97,10 +102,7 @@ class Protocol(Config):
 
     @field_validator("state")
     @classmethod
-    def _is_state(cls, state: tuple[str, ...]) -> tuple[str, ...]:
-        for name in state:
-            if name not in (*JOINT_NAMES, *EE_NAMES):
-                raise ValueError(unknown("state", name, (*JOINT_NAMES, *EE_NAMES)))
+    def _state_once(cls, state: tuple[str, ...]) -> tuple[str, ...]:
         return _each_once(state)
 
     @field_validator("horizons")

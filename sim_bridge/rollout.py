@@ -27,14 +27,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sim_bridge.arms import HORIZON
+from sim_bridge.commands import control_actions
 from sim_bridge.episodes import EpisodeSpec
-from sim_bridge.simulated_robot import CONTROL_DT, HORIZON
 from tinyvla_ros.core.types import ActionChunk, Observation
 
 if TYPE_CHECKING:
-    from sim_bridge.metaworld_env import MetaWorldEnv
+    from sim_bridge.environment import ArmEnvironment
 
-DT_NS = round(CONTROL_DT * 1e9)
 # Observations kept for a policy that uses past ones.
 PAST = 32
 
@@ -45,9 +45,9 @@ class EpisodeResult:
 
     Attributes:
         spec: which episode.
-        success: MetaWorld's ``info['success']`` held within the horizon.
+        success: the task succeeded within the horizon.
         steps: control steps executed, the successful one included.
-        episode_return: sum of MetaWorld's dense rewards over them.
+        episode_return: sum of the environment's rewards over them.
     """
 
     spec: EpisodeSpec
@@ -66,9 +66,10 @@ class Episode:
         horizon: control steps after which it ends without success.
     """
 
-    def __init__(self, env: MetaWorldEnv, spec: EpisodeSpec, instruction: str | None = None,
+    def __init__(self, env: ArmEnvironment, spec: EpisodeSpec, instruction: str | None = None,
                  horizon: int = HORIZON):
         self.env, self.spec, self.horizon = env, spec, horizon
+        self.dt_ns = env.arm.dt_ns
         self.instruction = instruction or env.config.instruction(spec.task)
         self.steps, self.episode_return = 0, 0.0
         self.success = self.done = False
@@ -77,7 +78,7 @@ class Episode:
     @property
     def stamp_ns(self) -> int:
         """Simulation time now."""
-        return self.spec.start_ns + self.steps * DT_NS
+        return self.spec.start_ns + self.steps * self.dt_ns
 
     def observe(self) -> Observation:
         """Render the cameras and read the state now."""
@@ -85,7 +86,7 @@ class Episode:
 
     def control(self, action: np.ndarray) -> None:
         """Execute one action; ``done`` becomes true on success or at the horizon."""
-        reward, success, _ = self.env.control(action)
+        reward, success = self.env.control(action)
         self.steps += 1
         self.episode_return += reward
         self.success = success
@@ -93,7 +94,7 @@ class Episode:
 
     def execute(self, chunk: ActionChunk, steps: int,
                 observe_at: Sequence[int] = ()) -> list[Observation]:
-        """Execute the first ``steps`` actions of a chunk, fewer if the episode ends.
+        """Execute the first ``steps`` rows of a chunk, fewer if the episode ends.
 
         Args:
             chunk: of actions.
@@ -104,10 +105,10 @@ class Episode:
             These observations.
         """
         seen = []
-        for action in chunk.actions[:steps]:
+        for action in control_actions(self.env.arm, chunk, steps, self.env.hold_action()):
             if self.done:
                 break
-            if any(2 * abs(self.stamp_ns - stamp) <= DT_NS for stamp in observe_at):
+            if any(2 * abs(self.stamp_ns - stamp) <= self.dt_ns for stamp in observe_at):
                 seen.append(self.observe())
             self.control(action)
         return seen
@@ -135,6 +136,6 @@ def rollout(policy, episode: Episode) -> Iterator[tuple[Observation, ActionChunk
         yield observation, chunk
         steps = config.action.n_action_steps
         # Stamps the policy will use besides the next observation; most use none.
-        wanted = config.past_stamps(observation.stamp_ns + steps * DT_NS)
+        wanted = config.past_stamps(observation.stamp_ns + steps * chunk.dt_ns)
         seen = episode.execute(chunk, steps, wanted)
         past = [*past, observation, *seen][-PAST:] if wanted else []

@@ -13,7 +13,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The simulated robot: its joints and actions, and its configuration (``config/metaworld.yaml``).
+"""The configuration of a simulated robot (``config/metaworld.yaml``): cameras, instructions.
 
 No simulator is imported.
 """
@@ -21,24 +21,19 @@ No simulator is imported.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
+from sim_bridge.arms import ARMS, METAWORLD, ArmName, SimulatedArm, arm_of
 from tinyvla_ros.core.configuration import Config, parse, read_yaml
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.core.resources import share_directory
 
-JOINT_NAMES = (*(f"right_j{i}" for i in range(7)), "r_close", "l_close")
-EE_NAMES = ("ee_x", "ee_y", "ee_z")
-ACTION_CHANNELS = ("ee_dx", "ee_dy", "ee_dz", "gripper")
-CONTROL_DT = 0.0125  # s
-HORIZON = 500  # control steps, MetaWorld's own limit
 
-
-def check_camera_rate(rate: float, mode: str) -> None:
+def check_camera_rate(rate: float, mode: str, arm: SimulatedArm = METAWORLD) -> None:
     """Refuse a rate of the cameras, Hz, that control steps cannot give; 0 is the usual one.
 
     Raises:
@@ -49,10 +44,10 @@ def check_camera_rate(rate: float, mode: str) -> None:
     if mode != "realtime":
         raise InputError(f"The camera rate is {rate:g} Hz, and in lock-step images come with each "
                          "observation; leave it out, or choose the mode realtime.")
-    every = 1.0 / (CONTROL_DT * rate)
-    if abs(every - round(every)) > 1e-3:
-        raise InputError(f"The camera rate is {rate:g} Hz; give {1.0 / CONTROL_DT:g} divided by a "
-                         "whole number, for example 80, 40 or 20.")
+    most = 1.0 / arm.control_dt
+    if abs(most / rate - round(most / rate)) > 1e-3 or rate > most:
+        raise InputError(f"The camera rate is {rate:g} Hz; give {most:g} divided by a whole "
+                         f"number, for example {most:g}, {most / 2:g} or {most / 4:g}.")
 
 
 class CameraPose(Config):
@@ -101,6 +96,7 @@ class SimulatedRobotConfig(Config):
     """Cameras and instructions of the simulated robot; its joints are those of the model.
 
     Attributes:
+        name: of the arm.
         fovy: vertical field of view of the free cameras, degrees.
         camera_every: control steps between two camera frames.
         cameras: camera name -> pose.
@@ -111,6 +107,7 @@ class SimulatedRobotConfig(Config):
             (``sim_bridge.shared_scenes``).
     """
 
+    name: ArmName = "metaworld"
     fovy: float = Field(gt=1.0, lt=170.0)
     camera_every: int = Field(ge=1, le=80)
     cameras: dict[str, CameraPose] = Field(min_length=1)
@@ -133,6 +130,17 @@ class SimulatedRobotConfig(Config):
         if scenes is not None and isinstance(data, dict):
             data = data | {"scenes": scenes}
         return parse(cls, data, str(path))
+
+    @classmethod
+    def of(cls, tasks: Iterable[str], scenes: str | None = None) -> SimulatedRobotConfig:
+        """Read the file shipped for the arm of some tasks; raises as ``arm_of``."""
+        name = arm_of(tasks).name
+        return cls.load(share_directory() / "config" / f"{name}.yaml", scenes)
+
+    @property
+    def arm(self) -> SimulatedArm:
+        """What is fixed about the arm."""
+        return ARMS[self.name]
 
     @model_validator(mode="after")
     def _check_names(self):
@@ -165,7 +173,7 @@ class SimulatedRobotConfig(Config):
 
     def steps_between_images(self, rate: float = 0.0) -> int:
         """Return the control steps from one camera frame to the next, for a rate in Hz."""
-        return round(1.0 / (CONTROL_DT * rate)) if rate else self.camera_every
+        return round(1.0 / (self.arm.control_dt * rate)) if rate else self.camera_every
 
     def instruction(self, task: str) -> str:
         """Return the instruction of a task; raises ``InputError`` for an unknown one."""

@@ -25,6 +25,7 @@ from pydantic import Field
 from sim_bridge.episodes import RunParameters
 from sim_bridge.protocol import Protocol
 from sim_bridge.simulated_robot import SimulatedRobotConfig
+from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.options import Settable
 
 
@@ -45,7 +46,8 @@ class BridgeParameters(RunParameters):
     cameras: tuple[str, ...] = Field(("",), description="Cameras of the robot configuration, its "
                                      "more_cameras too, to publish; empty for the protocol's, "
                                      "or without one for its cameras.")
-    config: str = Field("", description="Robot configuration; empty for config/metaworld.yaml.")
+    config: str = Field("", description="Robot configuration; empty for the one in config of the "
+                        "tasks' arm.")
 
     def robot(self) -> SimulatedRobotConfig:
         """Return the simulated robot with the cameras to publish.
@@ -53,7 +55,11 @@ class BridgeParameters(RunParameters):
         Raises:
             InputError: the configuration cannot be read, it lacks a camera, or the protocol does.
         """
-        robot = SimulatedRobotConfig.load(self.config or None)
+        robot = SimulatedRobotConfig.load(self.config) if self.config else \
+            SimulatedRobotConfig.of(self.tasks)
+        if robot.arm is not self.arm:
+            raise InputError(f"{self.config} describes the arm {robot.name}, and the tasks are of "
+                             f"{self.arm.name}; give tasks of one arm and its configuration.")
         protocol = Protocol.load(self.protocol) if self.protocol else None
         cameras = [name for name in self.cameras if name]
         if protocol is not None:

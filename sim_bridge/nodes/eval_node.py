@@ -28,7 +28,7 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image
 from trajectory_msgs.msg import JointTrajectory
 
-from sim_bridge.episodes import EPISODE_SLOT_NS, RunParameters
+from sim_bridge.episodes import RunParameters
 from sim_bridge.protocol import Protocol, trained_with
 from sim_bridge.results.film_strip import write_film_strip
 from sim_bridge.results.writing import (
@@ -45,7 +45,7 @@ from tinyvla_ros.arm.pace import PaceOption
 from tinyvla_ros.bags.topics import POLICY_CHUNK
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.files import checkpoint_digest
-from tinyvla_ros.core.resources import default_checkpoint, default_robot
+from tinyvla_ros.core.resources import default_checkpoint, robot_file
 from tinyvla_ros.core.ros.episode_event import END, EpisodeEvent
 from tinyvla_ros.core.ros.messages import (
     image_to_array,
@@ -99,7 +99,7 @@ class EvalNode(Node):
         path = self._options.checkpoint or str(default_checkpoint())
         self._config = PolicyConfig.load(path)
         self._digest = checkpoint_digest(path)
-        self._robot = SimulatedRobotConfig.load()
+        self._robot = SimulatedRobotConfig.of(self._options.tasks)
         self._protocol = Protocol.load(self._options.protocol) if self._options.protocol else None
         self._demonstrations = trained_with(path)
         if self._protocol is not None:
@@ -151,7 +151,7 @@ class EvalNode(Node):
     def _on_image(self, camera: str, msg: Image) -> None:
         try:
             stamp = stamp_to_ns(msg.header.stamp)
-            frames = self._frames.get(stamp // EPISODE_SLOT_NS - 1)
+            frames = self._frames.get(stamp // self._robot.arm.slot_ns - 1)
             if frames is not None:
                 frames.setdefault(stamp, {})[camera] = image_to_array(msg).copy()
         except MessageError as err:
@@ -163,7 +163,7 @@ class EvalNode(Node):
         except MessageError as err:
             self.get_logger().warning(str(err), throttle_duration_sec=1.0)
             return
-        index = chunk.stamp_ns // EPISODE_SLOT_NS - 1
+        index = chunk.stamp_ns // self._robot.arm.slot_ns - 1
         self._paces[index].append(self._config.action.dt / chunk.dt)
 
     def _on_episode(self, msg: DiagnosticStatus) -> None:
@@ -239,7 +239,8 @@ class EvalNode(Node):
             return
         options = self._options
         more = {"join": options.join, "extra_latency_s": options.extra_latency,
-                "pace": options.pace or RobotContract.load(default_robot()).execution.pace}
+                "pace": options.pace or RobotContract.load(robot_file(
+                    self._robot.arm.contract(options.mode))).execution.pace}
         if self._real_time:
             more |= real_time_protocol(self._real_time)
         results = self._writer.finish(protocol(

@@ -24,13 +24,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from sim_bridge.arms import SimulatedArm
 from sim_bridge.camera_threads import CameraThreads
+from sim_bridge.commands import make_follower
 from sim_bridge.nodes.camera_publisher import CameraPublisher
 from sim_bridge.nodes.sensor_publisher import SensorPublisher
 from sim_bridge.rollout import Episode
-from sim_bridge.simulated_robot import ACTION_CHANNELS, CONTROL_DT
-from tinyvla_ros.arm.chunk_follower import ChunkFollower
-from tinyvla_ros.core.types import ActionChunk
+from tinyvla_ros.core.errors import MessageError
 
 # A pause longer than this (suspend, debugger) is not caught up by stepping faster.
 MAX_LAG_S = 0.5
@@ -39,36 +39,40 @@ KEPT_FRAMES = 1000
 
 
 class RealTimeRun:
-    """Runs episodes at 80 control steps a second; images are rendered beside it.
+    """Runs episodes at the arm's control rate; images are rendered beside it.
 
     Args:
+        arm: that is simulated.
         sensors: published at every step.
         images: of the cameras, published once in ``camera_every`` steps.
         camera_every: control steps between two images.
         pause: waits for some seconds, and ends the episode if it must end.
-        newest_chunk: returns the newest chunk and when it came, steady seconds; NaN for a hold,
-            None before the first.
+        newest_command: returns the newest command and when it came, steady seconds; NaN for a
+            hold, None before the first.
+        on_refused: called with the reason for which a command is not followed.
     """
 
-    def __init__(self, sensors: SensorPublisher, images: CameraPublisher, camera_every: int,
-                 pause: Callable[[float], None],
-                 newest_chunk: Callable[[], tuple[ActionChunk | None, float]]):
+    def __init__(self, arm: SimulatedArm, sensors: SensorPublisher, images: CameraPublisher,
+                 camera_every: int, pause: Callable[[float], None],
+                 newest_command: Callable[[], tuple[object | None, float]],
+                 on_refused: Callable[[MessageError], None]):
+        self._arm, self._on_refused = arm, on_refused
         self._sensors, self._cameras = sensors, CameraThreads(images.cameras, images.publish)
-        self._every, self._pause, self._newest_chunk = camera_every, pause, newest_chunk
+        self._every, self._pause, self._newest_command = camera_every, pause, newest_command
         self._factors: list[float] = []
         self._delays: deque[float] = deque(maxlen=KEPT_FRAMES)  # s
         self._skipped = 0
 
     def run(self, episode: Episode) -> tuple[dict, list[float]]:
         """Run an episode; return figures of it, and ms from observation to chunk."""
-        follower, latencies, published = ChunkFollower(), [], {}
-        follower.reset(episode.stamp_ns)
-        hold = np.zeros(len(ACTION_CHANNELS), np.float32)
+        follower, latencies, published = make_follower(self._arm), [], {}
+        follower.reset(episode.stamp_ns, episode.env.hold_action())
+        dt = self._arm.control_dt
         held, taken, skipped, late = 0, None, 0, False
         self._cameras.reset(episode.env)
         start = lag_from = time.perf_counter()
         while not episode.done:
-            due = lag_from + episode.steps * CONTROL_DT
+            due = lag_from + episode.steps * dt
             self._pause(max(0.0, due - time.perf_counter()))
             if time.perf_counter() - due > MAX_LAG_S:
                 lag_from += time.perf_counter() - due
@@ -80,21 +84,20 @@ class RealTimeRun:
             # Late images are of a moment when they can be rendered at once, not when they were
             # due: what a policy sees is as new as it can be.
             late = (late or is_due) and not self._cameras.submit(episode.env, now)
-            chunk, received = self._newest_chunk()
-            if chunk is not None and chunk is not taken:
-                taken = chunk
-                if follower.accept(chunk) and chunk.stamp_ns in published and \
-                        not math.isnan(received):
-                    latencies.append(1e3 * (received - published[chunk.stamp_ns]))
+            command, received = self._newest_command()
+            if command is not None and command is not taken:
+                taken, answered = command, None
+                try:
+                    answered = follower.accept(command, now)
+                except MessageError as err:
+                    self._on_refused(err)
+                if answered in published and not math.isnan(received):
+                    latencies.append(1e3 * (received - published[answered]))
             action = follower.action(now)
-            if action is None:
-                held += 1
-                action = hold
-            else:
-                hold = np.array([0.0, 0.0, 0.0, action[3]], np.float32)
-            episode.control(action)
-        self._pause(max(0.0, lag_from + episode.steps * CONTROL_DT - time.perf_counter()))
-        factor = episode.steps * CONTROL_DT / (time.perf_counter() - start)
+            held += action is None
+            episode.control(episode.env.hold_action() if action is None else action)
+        self._pause(max(0.0, lag_from + episode.steps * dt - time.perf_counter()))
+        factor = episode.steps * dt / (time.perf_counter() - start)
         self._cameras.wait()
         self._sensors.publish(episode.env, episode.stamp_ns)
         self._cameras.submit(episode.env, episode.stamp_ns)
@@ -104,7 +107,7 @@ class RealTimeRun:
         self._delays += self._cameras.delays
         self._skipped += skipped
         return {"real_time_factor": round(factor, 4), "held_steps": held,
-                "camera_rate": round(1.0 / (CONTROL_DT * self._every), 3),
+                "camera_rate": round(1.0 / (dt * self._every), 3),
                 "skipped_frames": skipped,
                 "frame_ms": [round(1e3 * s, 2) for s in self._cameras.delays]}, latencies
 

@@ -17,39 +17,49 @@
 
 from __future__ import annotations
 
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 
-from sim_bridge.metaworld_env import MetaWorldEnv
-from sim_bridge.simulated_robot import EE_NAMES, JOINT_NAMES
-from tinyvla_ros.core.ros.messages import fill_pose, set_stamp
+from sim_bridge.arms import EE_NAMES
+from sim_bridge.environment import ArmEnvironment
+from tinyvla_ros.core.ros.messages import fill_pose, fill_wrench, set_stamp
 from tinyvla_ros.nodes.shared.runner import SENSOR_QOS
 
 
 class SensorPublisher:
-    """Topics of the simulated robot: what is published together has one stamp."""
+    """Topics of the simulated robot: what is published together has one stamp.
+
+    The wrench of all contacts on the hand is published for who subscribes to it.
+    """
 
     def __init__(self, node: Node):
         self._joints = node.create_publisher(JointState, "joint_states", SENSOR_QOS)
         self._pose = node.create_publisher(PoseStamped, "ee_pose", SENSOR_QOS)
+        self._wrench = node.create_publisher(WrenchStamped, "wrench", SENSOR_QOS)
         self._clock = node.create_publisher(Clock, "clock", SENSOR_QOS)
 
     @property
     def topics(self) -> list[str]:
         """Names of everything published here."""
-        return [p.topic_name for p in (self._joints, self._pose, self._clock)]
+        return [p.topic_name for p in (self._joints, self._pose, self._wrench,
+                                         self._clock)]
 
-    def publish(self, env: MetaWorldEnv, stamp_ns: int) -> None:
-        """Publish clock, joint positions and end-effector pose."""
+    def publish(self, env: ArmEnvironment, stamp_ns: int) -> None:
+        """Publish clock, joint positions, end-effector pose and wrench."""
         clock = Clock()
         set_stamp(clock.clock, stamp_ns)
         self._clock.publish(clock)
         state = env.state()
-        joints = JointState(name=list(JOINT_NAMES), position=[state[n] for n in JOINT_NAMES])
+        joints = JointState(name=list(env.arm.joints),
+                            position=[state[n] for n in env.arm.joints])
         set_stamp(joints.header.stamp, stamp_ns)
         self._joints.publish(joints)
         pose = PoseStamped()
         fill_pose(pose, stamp_ns, "world", (state[n] for n in EE_NAMES), env.ee_quaternion())
         self._pose.publish(pose)
+        if self._wrench.get_subscription_count():
+            wrench = WrenchStamped()
+            fill_wrench(wrench, stamp_ns, "tool", env.wrench())
+            self._wrench.publish(wrench)

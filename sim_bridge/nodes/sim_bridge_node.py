@@ -13,7 +13,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""MetaWorld as a robot on ROS 2 topics, in lock-step with the policy or in real time."""
+"""A simulated robot on ROS 2 topics, in lock-step with the policy or in real time."""
 
 from __future__ import annotations
 
@@ -29,18 +29,17 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from sim_bridge.commands import read_chunk
 from sim_bridge.episodes import EpisodeSpec
-from sim_bridge.metaworld_env import MetaWorldEnv
+from sim_bridge.make_environment import make_environment
 from sim_bridge.nodes.bridge_parameters import BridgeParameters
 from sim_bridge.nodes.camera_publisher import CameraPublisher
 from sim_bridge.nodes.real_time import RealTimeRun
 from sim_bridge.nodes.recorder_watch import RecorderWatch
 from sim_bridge.nodes.sensor_publisher import SensorPublisher
 from sim_bridge.rollout import Episode
-from sim_bridge.simulated_robot import ACTION_CHANNELS, CONTROL_DT
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.ros.episode_event import ABORT, BEGIN, END, EpisodeEvent
-from tinyvla_ros.core.ros.messages import trajectory_to_chunk
 from tinyvla_ros.core.types import ActionChunk
 from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.shared.run_guard import RunGuard
@@ -72,15 +71,18 @@ class SimBridgeNode(Node):
         self._sensors, self._images = SensorPublisher(self), CameraPublisher(self, self._config)
         topics = [*self._sensors.topics, *self._images.topics]
         # Before the simulation is built, which takes seconds.
+        self._arm, self._is_real_time = self._options.arm, self._options.mode == "realtime"
+        self._commands = self._arm.command_topic(self._options.mode)
         self._guard = RunGuard(self, self._options.run, "episode",
-                               [*topics, "episode"], ["action_chunk"])
+                               [*topics, "episode"], [self._commands])
         self._plan = self._options.plan()
         for task in self._options.tasks:
             self._config.instruction(task)
-        self._envs = {t: MetaWorldEnv(t, self._config) for t in self._options.tasks}
+        self._envs = {t: make_environment(t, self._config) for t in self._options.tasks}
         self._changed = threading.Condition()
-        self._chunk: ActionChunk | None = None
-        self._chunk_time = 0.0
+        # The newest command, and when it came: NaN for a hold.
+        self._command: ActionChunk | JointTrajectory | None = None
+        self._command_time = 0.0
         self._instruction = ""
         self._closing = self._restart_requested = False
         self._enabled = True
@@ -88,17 +90,19 @@ class SimBridgeNode(Node):
         self._state = (WARN, "waiting for a policy")
         self._instruction_publisher = self.create_publisher(String, "instruction", LATCHED)
         self._episode_publisher = self.create_publisher(DiagnosticStatus, "episode", EPISODE_QOS)
-        self.create_subscription(JointTrajectory, "action_chunk", self._on_chunk, 10)
+        follows = self._is_real_time and self._arm.quantity == "position"
+        self.create_subscription(JointTrajectory, self._commands,
+                                 self._on_trajectory if follows else self._on_chunk, 10)
         self.create_service(SetBool, "~/enable", self._on_enable)
         self.create_service(Trigger, "~/reset", self._on_reset)
         self._recorder = RecorderWatch(
-            self, [*topics, "instruction", "episode", "action_chunk"]) \
+            self, [*topics, "instruction", "episode", self._commands]) \
             if self._options.wait_for_recorder else None
-        self._diagnostics = Diagnostics(self, "simulation", "metaworld", self._describe)
+        self._diagnostics = Diagnostics(self, "simulation", self._arm.name, self._describe)
         self._real_time = RealTimeRun(
-            self._sensors, self._images,
+            self._arm, self._sensors, self._images,
             self._config.steps_between_images(self._options.camera_rate), self._pause,
-            self._newest_chunk) if self._options.mode == "realtime" else None
+            self._newest_command, self._on_refused) if self._is_real_time else None
         self._worker = threading.Thread(target=self._work, name="simulation", daemon=True)
         self._worker.start()
 
@@ -119,21 +123,25 @@ class SimBridgeNode(Node):
     def _on_chunk(self, msg: JointTrajectory) -> None:
         received = time.perf_counter()
         try:
-            chunk = trajectory_to_chunk(msg, ACTION_CHANNELS)
-            if abs(chunk.dt - CONTROL_DT) > 1e-6:
-                raise MessageError(f"The action chunk has a period of {chunk.dt} s; this robot "
-                                   f"is controlled every {CONTROL_DT} s.")
+            chunk = read_chunk(self._arm, msg)
         except MessageError as err:
-            self._rejected += 1
-            self.get_logger().warning(str(err), throttle_duration_sec=1.0)
+            self._on_refused(err)
             return
         with self._changed:
             # A chunk without an instruction is a hold; in lock-step there is nothing to hold.
-            hold = not msg.header.frame_id and self._options.mode == "realtime"
+            hold = not msg.header.frame_id and self._is_real_time
             if not hold and msg.header.frame_id != self._instruction:
                 return  # for the episode before; the policy will publish another
-            self._chunk, self._chunk_time = chunk, math.nan if hold else received
+            self._command, self._command_time = chunk, math.nan if hold else received
             self._changed.notify_all()
+
+    def _on_trajectory(self, msg: JointTrajectory) -> None:
+        with self._changed:
+            self._command, self._command_time = msg, time.perf_counter()
+
+    def _on_refused(self, err: MessageError) -> None:
+        self._rejected += 1
+        self.get_logger().warning(str(err), throttle_duration_sec=1.0)
 
     def _on_enable(self, request, response):
         with self._changed:
@@ -196,7 +204,7 @@ class SimBridgeNode(Node):
     def _has_policy(self) -> bool:
         # Of a run that one command started, only its own policy counts.
         return self._guard.has_begun(POLICY) if self._options.run else \
-            self.count_publishers("action_chunk") > 0
+            self.count_publishers(self._commands) > 0
 
     def _check_alone(self) -> None:
         """Run an episode again into which another publisher may have mixed its messages."""
@@ -209,7 +217,7 @@ class SimBridgeNode(Node):
     def _run_episode(self, spec: EpisodeSpec) -> None:
         with self._changed:
             self._restart_requested = False
-            self._chunk = None
+            self._command = None
             self._instruction = self._config.instruction(spec.task)
         self._instruction_publisher.publish(String(data=self._instruction))
         self._publish_event(spec, BEGIN, {"instruction": self._instruction})
@@ -250,8 +258,9 @@ class SimBridgeNode(Node):
                 while True:
                     self._check_requests()
                     self._check_alone()
-                    if self._chunk is not None and self._chunk.stamp_ns == episode.stamp_ns:
-                        return self._chunk, self._chunk_time
+                    if self._command is not None and \
+                            self._command.stamp_ns == episode.stamp_ns:
+                        return self._command, self._command_time
                     left = resend - time.monotonic()
                     if left <= 0:
                         break
@@ -264,10 +273,10 @@ class SimBridgeNode(Node):
         for name in self._images.cameras:
             self._images.publish(name, episode.stamp_ns, episode.env.render_camera)
 
-    def _newest_chunk(self) -> tuple[ActionChunk | None, float]:
+    def _newest_command(self) -> tuple[ActionChunk | JointTrajectory | None, float]:
         with self._changed:
             self._check_alone()
-            return self._chunk, self._chunk_time
+            return self._command, self._command_time
 
     def _pause(self, seconds: float) -> None:
         """Check the operator's requests, then wait."""
@@ -291,7 +300,7 @@ class SimBridgeNode(Node):
         EpisodeEvent.make(kind, {
             "index": spec.index, "total": len(self._plan), "task": spec.task,
             "seed": spec.seed, "start_ns": spec.start_ns, "run": self._guard.run, **values,
-        }).fill(msg, KeyValue, "sim_bridge_node: episode", "metaworld")
+        }).fill(msg, KeyValue, "sim_bridge_node: episode", self._arm.name)
         self._episode_publisher.publish(msg)
         self._diagnostics.publish()
 

@@ -26,9 +26,9 @@ from typing import TextIO
 import numpy as np
 from pydantic import Json
 
-from sim_bridge.episodes import SUCCESS
+from sim_bridge.arms import METAWORLD
 from sim_bridge.protocol import Protocol
-from sim_bridge.simulated_robot import CONTROL_DT, SimulatedRobotConfig
+from sim_bridge.simulated_robot import SimulatedRobotConfig
 from sim_bridge.task_suites import MT50_GROUPS
 from tinyvla_ros.core.files import (
     check_output_directory,
@@ -172,7 +172,7 @@ def protocol(config: PolicyConfig, digest: str, robot: SimulatedRobotConfig, *,
         "tasks": tasks, "episodes": episodes, "seeds": [seed, seed + episodes - 1],
         "policy_seed": policy_seed, "horizon": horizon,
         "horizons": list(under.horizons) if under else [horizon],
-        "success": SUCCESS,
+        "success": robot.arm.success,
         "checkpoint_digest": digest,
         "cameras": {name: pose.model_dump(exclude={"recorded"})
                     for name, pose in allowed.cameras.items()},
@@ -181,7 +181,8 @@ def protocol(config: PolicyConfig, digest: str, robot: SimulatedRobotConfig, *,
         "policy": {"cameras": list(config.cameras), "state": list(config.state),
                    "demonstrations": demonstrations},
         "chunk_horizon": config.action.horizon, "n_action_steps": config.action.n_action_steps,
-        "control_dt": config.action.dt, "backend": backend, "sample_steps": sample_steps, **more}
+        "control_dt": robot.arm.control_dt, "action_dt": config.action.dt, "backend": backend,
+        "sample_steps": sample_steps, **more}
 
 
 def real_time_protocol(episodes: Sequence[RealTimeFigures]) -> dict:
@@ -200,6 +201,7 @@ def _percentiles(values: Sequence[float]) -> dict[str, float | None]:
 
 def summarize(records: list[EpisodeRecord], protocol: dict) -> dict:
     """Return the content of ``results.json``."""
+    control_dt = protocol.get("control_dt", METAWORLD.control_dt)
     tasks = {}
     for task in dict.fromkeys(r.task for r in records):
         mine = [r for r in records if r.task == task]
@@ -216,7 +218,7 @@ def summarize(records: list[EpisodeRecord], protocol: dict) -> dict:
             "mean_return": round(float(np.mean([r.episode_return for r in mine])), 3),
             "mean_steps": round(float(np.mean([r.steps for r in mine])), 2),
             "mean_pace": round(float(np.mean([r.pace for r in mine])), 3),
-            "mean_success_s": round(CONTROL_DT * float(np.mean(times)), 3) if times else None}
+            "mean_success_s": round(control_dt * float(np.mean(times)), 3) if times else None}
     latency = [v for r in records for v in r.latency_ms]
     return {"protocol": protocol, "tasks": tasks, "latency_ms": _percentiles(latency)}
 

@@ -126,18 +126,18 @@ def test_episodes_and_images_are_there_and_the_table_is_printed(run):
 
 def test_topics_and_in_process_rollout_give_identical_actions(run, tiny_checkpoint):
     """The promise of lock-step: the same actions, step for step, and so the same success."""
+    from sim_bridge.arms import METAWORLD
     from sim_bridge.episodes import plan_episodes
     from sim_bridge.metaworld_env import MetaWorldEnv
     from sim_bridge.rollout import Episode, rollout
-    from sim_bridge.simulated_robot import ACTION_CHANNELS
     from tinyvla_ros.core.ros.messages import trajectory_to_chunk
     from tinyvla_ros.policy.policy import Policy
 
     out, _, messages = run
     lines = [json.loads(line) for line in (out / "episodes.jsonl").read_text().splitlines()]
     policy = Policy(tiny_checkpoint)
-    over_topics = {(m.header.frame_id, trajectory_to_chunk(m, ACTION_CHANNELS).stamp_ns):
-                   trajectory_to_chunk(m, ACTION_CHANNELS).actions for m in messages}
+    over_topics = {(m.header.frame_id, trajectory_to_chunk(m, METAWORLD.channels).stamp_ns):
+                   trajectory_to_chunk(m, METAWORLD.channels).actions for m in messages}
     # What was sent before the probe was discovered, it missed.
     first = min(stamp for _, stamp in over_topics)
     compared = 0

@@ -26,19 +26,15 @@ TASKS = ("reach-v3", "button-press-v3", "pick-place-v3")
 
 def tiny_policy_config(**changes):
     """Return a policy configuration small enough to infer in milliseconds."""
-    from sim_bridge.simulated_robot import (
-        ACTION_CHANNELS,
-        EE_NAMES,
-        JOINT_NAMES,
-        SimulatedRobotConfig,
-    )
+    from sim_bridge.arms import METAWORLD
+    from sim_bridge.simulated_robot import SimulatedRobotConfig
     from tinyvla_ros.policy.config import PolicyConfig
 
     robot = SimulatedRobotConfig.load()
     data = {
         "cameras": {name: {"height": 48, "width": 48} for name in robot.cameras},
-        "state": [*JOINT_NAMES, *EE_NAMES],
-        "action": {"channels": list(ACTION_CHANNELS),
+        "state": list(METAWORLD.state_names),
+        "action": {"channels": list(METAWORLD.channels),
                    "units": ["cm per control step"] * 3 + ["effort (1 closes)"],
                    "low": [-1.0] * 4, "high": [1.0] * 4, "dt": 0.0125, "horizon": 16,
                    "n_action_steps": 8},

@@ -48,8 +48,8 @@ def sim_eval_nodes(options: SimEvalOptions) -> list[NodeDescription]:
     require_rclpy()
     options, protocol = under_protocol(options)
     plan_episodes(list(options.tasks), options.episodes, options.seed)
-    check_camera_rate(options.camera_rate, options.mode)
-    robot = SimulatedRobotConfig.load()
+    robot = SimulatedRobotConfig.of(options.tasks)
+    check_camera_rate(options.camera_rate, options.mode, robot.arm)
     for task in options.tasks:
         robot.instruction(task)
     checkpoint = options.checkpoint or default_checkpoint()
@@ -62,7 +62,7 @@ def sim_eval_nodes(options: SimEvalOptions) -> list[NodeDescription]:
             options = options.model_copy(
                 update={"protocol": str(Path(options.protocol).resolve())})
     require_opengl()
-    return sim_eval_graph(options)
+    return sim_eval_graph(options, robot.arm.contract(options.mode))
 
 
 def evaluate(options: EvaluationOptions) -> int:

@@ -52,9 +52,14 @@ def mt10_checkpoint() -> Path:
     return share_directory() / "checkpoints" / "metaworld-mt10"
 
 
+def robot_file(name: str) -> Path:
+    """Return a contract that comes with the package."""
+    return share_directory() / "config" / "robots" / f"{name}.yaml"
+
+
 def default_robot() -> Path:
     """Return the contract of the arm that ``sim_bridge_node`` simulates."""
-    return share_directory() / "config" / "robots" / "metaworld.yaml"
+    return robot_file("metaworld")
 
 
 def use_middleware_profile() -> None:

@@ -35,7 +35,7 @@ from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import check_output_directory
 from tinyvla_ros.core.options import Flag
-from tinyvla_ros.core.resources import default_checkpoint, default_robot, share_directory
+from tinyvla_ros.core.resources import default_checkpoint, robot_file
 from tinyvla_ros.core.ros.run_claims import new_run_id
 from tinyvla_ros.policy.backends.backend import BACKEND_HELP, BackendName
 from tinyvla_ros.policy.backends.choose import choose_backend
@@ -202,8 +202,12 @@ class SimEvalOptions(ExecutionSettings):
                                             "<out>/episodes.")
 
 
-def sim_eval_graph(options: SimEvalOptions) -> list[NodeDescription]:
+def sim_eval_graph(options: SimEvalOptions, robot: str = "metaworld") -> list[NodeDescription]:
     """Return the nodes of an evaluation in simulation.
+
+    Args:
+        options: of the evaluation.
+        robot: name in ``config/robots`` of the simulated arm's contract.
 
     Raises:
         InputError: the options do not fit together, the checkpoint cannot be read, or ``out``
@@ -217,12 +221,12 @@ def sim_eval_graph(options: SimEvalOptions) -> list[NodeDescription]:
     run = {"tasks": list(options.tasks), "episodes": options.episodes, "seed": options.seed,
            "mode": options.mode, "camera_rate": options.camera_rate, "horizon": options.horizon,
            "protocol": options.protocol}
-    contract = RobotContract.load(default_robot()).with_execution(options.join, options.pace)
+    contract = RobotContract.load(robot_file(robot)).with_execution(options.join, options.pace)
     check_contract(contract, config)
     join = contract.execution.blending(config.most_committed)
     latency = {"join": join, "pace": options.pace, "extra_latency": options.extra_latency}
     recorder = [NodeDescription("episode_recorder_node", {
-        "out": f"{out}/episodes", "checkpoint": checkpoint, "robot": str(default_robot()),
+        "out": f"{out}/episodes", "checkpoint": checkpoint, "robot": str(robot_file(robot)),
         "policy_join": join, **backend})] if options.record else []
     return describe_nodes(
         options, *recorder,
@@ -232,8 +236,9 @@ def sim_eval_graph(options: SimEvalOptions) -> list[NodeDescription]:
                         {**run, "n_action_steps": config.action.n_action_steps,
                          "cameras": list(config.cameras), "wait_for_recorder": options.record}),
         NodeDescription("policy_node",
-                        {"checkpoint": checkpoint, **_given(options, "backend", "device"),
-                         "enabled": True, **latency, "use_sim_time": True},
+                        {"checkpoint": checkpoint, "robot": str(robot_file(robot)),
+                         **_given(options, "backend", "device"), "enabled": True, **latency,
+                         "use_sim_time": True},
                         # The bridge's clock, not that of a run in another namespace.
                         remappings={"/clock": "clock"}))
 
@@ -305,7 +310,7 @@ def dry_run_graph(options: DryRunOptions) -> list[NodeDescription]:
     from tinyvla_ros.dry_run.arm import DryRunArm
     from tinyvla_ros.dry_run.untrained import start_state, temporary_checkpoint
 
-    robot = options.robot or str(share_directory() / "config" / "robots" / "ur5e.yaml")
+    robot = options.robot or str(robot_file("ur5e"))
     contract = RobotContract.load(robot)
     if not options.checkpoint and (options.backend == "torch" or options.device != "cpu"):
         raise InputError(f"Backend {options.backend} on device {options.device} needs a trained "

@@ -42,16 +42,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sim_bridge.episodes import EPISODE_SLOT_NS, HORIZON, plan_episodes
+from sim_bridge.arms import HORIZON, METAWORLD
+from sim_bridge.episodes import plan_episodes
 from sim_bridge.opengl import require_opengl
-from sim_bridge.rollout import DT_NS
-from sim_bridge.simulated_robot import (
-    ACTION_CHANNELS,
-    CONTROL_DT,
-    EE_NAMES,
-    JOINT_NAMES,
-    SimulatedRobotConfig,
-)
+from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import write_json
 from tinyvla_ros.core.image_transform import encode_png, shrink
@@ -67,7 +61,7 @@ from training.jobs.workers import Job
 if TYPE_CHECKING:
     from sim_bridge.metaworld_env import MetaWorldEnv, SimulationMoment
 
-STATE_NAMES = (*JOINT_NAMES, *EE_NAMES)
+STATE_NAMES = METAWORLD.state_names
 ATTEMPTS = "meta/attempts.json"
 SETTLE_STEPS = 24  # control steps recorded past the first success
 # Demonstrations and evaluations both count seeds from 0; this keeps their goals apart.
@@ -119,11 +113,11 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float 
     features["observation.state"] = {
         "dtype": "float32", "shape": [len(STATE_NAMES)], "names": list(STATE_NAMES)}
     # k control steps pass between two frames; a row holds the actions of all of them.
-    names = [f"{channel}.{step}" for step in range(k) for channel in ACTION_CHANNELS]
+    names = [f"{channel}.{step}" for step in range(k) for channel in METAWORLD.channels]
     features["action"] = {"dtype": "float32", "shape": [len(names)], "names": names}
     features[EXECUTED_ACTION] = dict(features["action"])
     if plan_rows:
-        names = [f"{channel}.{row}" for row in range(plan_rows) for channel in ACTION_CHANNELS]
+        names = [f"{channel}.{row}" for row in range(plan_rows) for channel in METAWORLD.channels]
         features[EXPERT_PLAN] = {"dtype": "float32", "shape": [len(names)], "names": names}
     kind = _Demonstration if driver is None else _DrivenDemonstration
     kept = {task: Attempts() for task in tasks}
@@ -154,8 +148,8 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float 
                              f"succeeded; lower the noise (now {noise}).")
 
     with open_workers(workers, ray) as processes:
-        writer = LeRobotDatasetWriter(out, round(1.0 / (k * CONTROL_DT)), features,
-                                      "metaworld_sawyer")
+        writer = LeRobotDatasetWriter(out, round(1.0 / (k * METAWORLD.control_dt)), features,
+                                      METAWORLD.robot_type)
         with progress_bar(total=len(tasks) * episodes, unit="episode", desc="collect") as progress:
             work_through(jobs(), finished, processes, in_order=True)
     writer.close()
@@ -255,7 +249,7 @@ def demonstrate(env: MetaWorldEnv, seed: int, noise: float, size: int | None = N
         policy = load_policy(driver.policy)
         policy.reset()
     # The sampler's noise follows from the stamp, and is to differ between episodes.
-    start_ns = (seed % 1_000_000_000 + 1) * EPISODE_SLOT_NS
+    start_ns = (seed % 1_000_000_000 + 1) * METAWORLD.slot_ns
     scenes, moments, states, actions, done, steps_left = [], [], [], [], [], None
     for step in range(HORIZON // times):
         if step % every == 0:
@@ -266,13 +260,13 @@ def demonstrate(env: MetaWorldEnv, seed: int, noise: float, size: int | None = N
             scenes.append(env.scene())
             state = env.state()
             states.append([state[name] for name in STATE_NAMES])
-            actions.append(np.zeros((every, len(ACTION_CHANNELS)), np.float32))
+            actions.append(np.zeros((every, len(METAWORLD.channels)), np.float32))
             done.append(actions[-1].copy())
             if plan_rows:
                 moments.append(env.moment())
             if step < handover and (chunk is None or step - planned
                                     >= policy.config.action.n_action_steps):
-                observation = env.observe(start_ns + step * DT_NS,
+                observation = env.observe(start_ns + step * METAWORLD.dt_ns,
                                           env.config.instruction(env.task))
                 chunk, planned = policy.infer(observation).actions, step
         action = np.clip(expert.get_action(env.privileged_observation), -1.0, 1.0)
@@ -321,7 +315,7 @@ def _plan(env: MetaWorldEnv, expert, moment: SimulationMoment, rows: int,
           times: int) -> np.ndarray:
     """Return the (rows, channels) float32 actions that the expert takes from there undisturbed."""
     env.go_back(moment)
-    plan = np.zeros((rows, len(ACTION_CHANNELS)), np.float32)
+    plan = np.zeros((rows, len(METAWORLD.channels)), np.float32)
     for row in plan:
         row[:] = np.clip(expert.get_action(env.privileged_observation), -1.0, 1.0)
         _execute(env, row, times)

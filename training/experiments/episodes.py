@@ -19,7 +19,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from sim_bridge.episodes import HORIZON, POLICY_SEED, SUCCESS, plan_episodes
+from sim_bridge.arms import HORIZON, METAWORLD
+from sim_bridge.episodes import POLICY_SEED, plan_episodes
 from sim_bridge.opengl import require_opengl
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.errors import InputError
@@ -32,7 +33,7 @@ from training.jobs.workers import Job, Workers
 
 # What reports note about how episodes are run.
 PROTOCOL = {"evaluation": "in process, lock-step", "horizon": HORIZON, "policy_seed": POLICY_SEED,
-            "success": SUCCESS}
+            "success": METAWORLD.success}
 FINAL_SEEDS = 50  # seeds 0 to 49 are for published results; no decision may rest on them
 
 

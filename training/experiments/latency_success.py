@@ -23,9 +23,10 @@ from pathlib import Path
 
 import numpy as np
 
+from sim_bridge.arms import METAWORLD
 from sim_bridge.delayed_rollout import RealTime
 from sim_bridge.episodes import plan_episodes
-from sim_bridge.simulated_robot import CONTROL_DT, SimulatedRobotConfig, check_camera_rate
+from sim_bridge.simulated_robot import SimulatedRobotConfig, check_camera_rate
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.intervals import rate_text
 from tinyvla_ros.core.resources import default_checkpoint, default_robot
@@ -90,7 +91,7 @@ def conditions(axis: str, value: float, at_ms: float) -> RealTime:
         more = {"jitter_ns": round(value * 1e6)}
     elif axis == "camera Hz":
         check_camera_rate(value, "realtime")
-        more = {"camera_every": round(1 / (value * CONTROL_DT))}
+        more = {"camera_every": round(1 / (value * METAWORLD.control_dt))}
     latency_ms = value if axis == "latency ms" else at_ms
     return RealTime(latency_ns=round(latency_ms * 1e6), **more)
 
@@ -126,7 +127,7 @@ def write_report(log: ResultsLog) -> str:
         for (*execution, _, value), found in (c for c in cells.items() if c[0][3] == axis):
             rates = [rate_text([r["success"] for r in found if r["task"] == t]) for t in tasks]
             held = sum(r["held_steps"] for r in found) / max(1, sum(r["steps"] for r in found))
-            times = [CONTROL_DT * r["steps"] for r in found if r["success"]]
+            times = [METAWORLD.control_dt * r["steps"] for r in found if r["success"]]
             rows.append([_name(*execution), f"{value:g}", *rates,
                          rate_text([r["success"] for r in found]),
                          f"{np.mean([r['mean_pace'] for r in found]):.2f}",

@@ -27,9 +27,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sim_bridge.arms import HORIZON
 from sim_bridge.episodes import POLICY_SEED, EpisodeSpec
+from sim_bridge.make_environment import make_environment
 from sim_bridge.results.film_strip import film_strip
-from sim_bridge.simulated_robot import HORIZON, SimulatedRobotConfig
+from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.backends.backend import BackendName
 from tinyvla_ros.policy.policy import Policy
@@ -37,10 +39,10 @@ from tinyvla_ros.policy.saved_checkpoint import SavedCheckpoint
 
 if TYPE_CHECKING:
     from sim_bridge.delayed_rollout import DelayedResult, RealTime
-    from sim_bridge.metaworld_env import MetaWorldEnv
+    from sim_bridge.environment import ArmEnvironment
     from sim_bridge.rollout import EpisodeResult
 
-_environments: dict[str, MetaWorldEnv] = {}
+_environments: dict[str, ArmEnvironment] = {}
 
 
 @dataclass(frozen=True)
@@ -121,12 +123,10 @@ class EpisodeOutcome:
     film_strip: bytes | None = None
 
 
-def environment(task: str, robot: SimulatedRobotConfig) -> MetaWorldEnv:
+def environment(task: str, robot: SimulatedRobotConfig) -> ArmEnvironment:
     """Return this process's environment for a task."""
-    from sim_bridge.metaworld_env import MetaWorldEnv
-
     if task not in _environments or _environments[task].config != robot:
-        _environments[task] = MetaWorldEnv(task, robot)
+        _environments[task] = make_environment(task, robot)
     return _environments[task]
 
 

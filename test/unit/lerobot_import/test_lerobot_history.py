@@ -32,7 +32,8 @@ from harness.lerobot_source import (
     write_lerobot_checkpoint,
 )
 from harness.policies import tiny_policy_config
-from sim_bridge.rollout import DT_NS, Episode, rollout
+from sim_bridge.arms import METAWORLD
+from sim_bridge.rollout import Episode, rollout
 from tinyvla_ros.arm.observation.assembler import ObservationAssembler
 from tinyvla_ros.core.types import ActionChunk, Observation
 from tinyvla_ros.policy.policy import Policy
@@ -108,7 +109,7 @@ def test_a_rollout_looks_between_chunks():
 
     class Recorder:
         config = SimpleNamespace(action=SimpleNamespace(n_action_steps=4),
-                                 past_stamps=lambda stamp_ns: (stamp_ns - DT_NS,))
+                                 past_stamps=lambda stamp_ns: (stamp_ns - METAWORLD.dt_ns,))
 
         def reset(self):
             pass
@@ -124,5 +125,6 @@ def test_a_rollout_looks_between_chunks():
     spec = SimpleNamespace(task="reach-v3", seed=0, start_ns=0)
     for _ in rollout(Recorder(), Episode(env, spec)):
         pass
-    assert asked == [(0, []), (4 * DT_NS, [0, 3 * DT_NS]),
-                     (8 * DT_NS, [0, 3 * DT_NS, 4 * DT_NS, 7 * DT_NS])]
+    step = METAWORLD.dt_ns
+    assert asked == [(0, []), (4 * step, [0, 3 * step]),
+                     (8 * step, [0, 3 * step, 4 * step, 7 * step])]

@@ -23,7 +23,7 @@ import pytest
 
 from harness.policies import TASKS
 from harness.simulator import metaworld_env
-from sim_bridge.simulated_robot import EE_NAMES, JOINT_NAMES
+from sim_bridge.arms import EE_NAMES, METAWORLD
 from tinyvla_ros.core.errors import InputError
 
 pytestmark = pytest.mark.simulator
@@ -110,7 +110,7 @@ def test_the_goal_can_be_seen_from_the_first_image_on(envs, task):
 
 def test_state_has_real_names_and_no_goal(envs):
     state = envs["reach-v3"].state()
-    assert list(state) == [*JOINT_NAMES, *EE_NAMES]
+    assert list(state) == [*METAWORLD.joints, *EE_NAMES]
     observation, _ = envs["reach-v3"].reset(seed=0)
     assert set(observation) == {"side", "front", "wrist", "joint_positions", "ee_position"}
 

@@ -210,3 +210,11 @@ def trajectory_to_chunk(msg, channels: Iterable[str]) -> ActionChunk:
         row = int(np.argwhere(~np.isfinite(actions))[0, 0])
         raise MessageError(f"Point {row} of the action chunk is not finite.")
     return ActionChunk(stamp, channels, actions[:, [names.index(c) for c in channels]], dt / 1e9)
+
+
+def fill_wrench(msg, stamp_ns: int, frame: str, wrench: Iterable[float]) -> None:
+    """Write force (N) and torque (N m), six numbers, into a geometry_msgs/WrenchStamped."""
+    set_stamp(msg.header.stamp, stamp_ns)
+    msg.header.frame_id = frame
+    force, torque = msg.wrench.force, msg.wrench.torque
+    force.x, force.y, force.z, torque.x, torque.y, torque.z = map(float, wrench)

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim_bridge.episodes import SUCCESS
+from sim_bridge.arms import METAWORLD
 from tinyvla_ros.core.files import replace_file, write_json
 from tinyvla_ros.core.intervals import success_rate
 from tinyvla_ros.core.provenance import provenance
@@ -141,8 +141,8 @@ def _protocol(plan: dict) -> dict:
         "final_loss": "mean over the last tenth of the steps",
         "held_out": "fixed draws from held-out episodes, the same for every recipe of a seed",
         "output_std": "of the denoiser's raw output on a held-out batch's noisy actions",
-        **PROTOCOL, "success": f"{SUCCESS}; episodes of a run without a usable checkpoint count "
-                               "as failures"}
+        **PROTOCOL, "success": f"{METAWORLD.success}; episodes of a run without a usable "
+                               "checkpoint count as failures"}
 
 
 def _csv(runs: dict[str, list[RunResult]]) -> str:

@@ -1,0 +1,165 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Tasks of a simulated SO-101 behind the Gymnasium interface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sim_bridge.opengl import choose_opengl
+
+choose_opengl()
+
+import mujoco  # noqa: E402  (the GL library must be chosen before MuJoCo is imported)
+import numpy as np  # noqa: E402
+
+from sim_bridge.arms import SO101, clipped  # noqa: E402
+from sim_bridge.environment import ArmEnvironment  # noqa: E402
+from sim_bridge.simulated_robot import SimulatedRobotConfig  # noqa: E402
+from sim_bridge.so101.model import CUBE_HALF_M, TIMESTEP_S, TOOL, table_model  # noqa: E402
+from tinyvla_ros.core.errors import InputError, unknown  # noqa: E402
+
+# Where the arm begins: the gripper half open above the table, pointing down, rad.
+HOME = (0.0, -1.05, 0.85, 1.25, 0.0, 0.5)
+# Cube and mark: distance from the axis of the shoulder, m, and angle, rad. Further away the
+# gripper cannot point down.
+SHOULDER_X_M = 0.0388
+DISTANCES_M, ANGLES = (0.13, 0.21), (-0.75, 0.75)
+APART_M = 0.09
+COLORS = {"red": (0.85, 0.1, 0.1), "green": (0.1, 0.6, 0.15), "blue": (0.1, 0.25, 0.85),
+          "orange": (0.95, 0.5, 0.05), "purple": (0.5, 0.15, 0.7), "white": (0.95, 0.95, 0.95)}
+# A task has succeeded with the cube so near to the middle of the mark, m, and so slow, m/s.
+NEAR_M, AT_REST = 0.025, 0.02
+LIFTED_M = 0.03
+# The jaws are open, rad, wider than around the cube.
+OPEN = 0.35
+SUBSTEPS = round(SO101.control_dt / TIMESTEP_S)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What counts as a success.
+
+    Attributes:
+        must_lift: the cube must have been off the table, and let go on the mark.
+    """
+
+    must_lift: bool
+
+
+TASKS = {"so101-pick-place": Task(must_lift=True), "so101-push": Task(must_lift=False)}
+
+
+class SO101Env(ArmEnvironment):
+    """A cube and a mark on a table, both of random color and place.
+
+    Actions: (6,) positions of the joints in rad to reach at the end of the control step (50 Hz).
+    The servos follow them as the model's do: with a spring's force, so that they sag a little.
+    """
+
+    def __init__(self, task: str, config: SimulatedRobotConfig | None = None,
+                 render_mode: str | None = None):
+        if task not in TASKS:
+            raise InputError(unknown("task", task, TASKS))
+        model = table_model()
+        super().__init__(task, config or SimulatedRobotConfig.of([task]), model,
+                         mujoco.MjData(model), render_mode)
+        self._rules = TASKS[task]
+        self._tool, self._cube = model.site(TOOL).id, model.body("cube").id
+        self._speed = model.joint("cube").dofadr[0]
+        gripper = model.body("gripper").id
+        self._hand = [b for b in range(model.nbody) if self._is_below(b, gripper)]
+        self._was_lifted = False
+
+    def begin(self, seed: int) -> None:
+        """Start an episode: colors and places follow from the seed, the arm's posture nearly."""
+        rng = np.random.default_rng(seed)
+        model, data = self.model, self.data
+        mujoco.mj_resetData(model, data)
+        cube, mark = self._places(rng)
+        names = rng.permutation(list(COLORS))
+        for geom, name in (("cube", names[0]), ("mark", names[1])):
+            model.geom(geom).rgba[:3] = COLORS[name]
+        posture = np.array(HOME) + rng.uniform(-0.05, 0.05, len(HOME))
+        data.qpos[self._joint_addresses] = posture
+        data.ctrl[:] = posture
+        yaw = rng.uniform(-np.pi / 4, np.pi / 4)
+        start = model.joint("cube").qposadr[0]
+        data.qpos[start:start + 7] = (*cube, CUBE_HALF_M, np.cos(yaw / 2), 0.0, 0.0,
+                                      np.sin(yaw / 2))
+        data.mocap_pos[0] = (*mark, 0.0005)
+        self._was_lifted = False
+        for _ in range(100):  # until the servos have sagged
+            mujoco.mj_step(model, data)
+        data.time = 0.0
+        mujoco.mj_forward(model, data)
+
+    def control(self, action: np.ndarray) -> tuple[float, bool]:
+        """Move the servos' targets to an action within one control step, in equal parts."""
+        data = self.data
+        before, target = data.ctrl.copy(), clipped(self.arm, action)
+        for part in range(1, SUBSTEPS + 1):
+            data.ctrl[:] = before + (target - before) * (part / SUBSTEPS)
+            mujoco.mj_step(self.model, data)
+        self._was_lifted |= bool(data.xpos[self._cube][2] > CUBE_HALF_M + LIFTED_M)
+        success = self.has_succeeded()
+        return float(success), success
+
+    def has_succeeded(self) -> bool:
+        """Return whether the cube rests on the mark, let go if it was to be lifted."""
+        data = self.data
+        away = np.linalg.norm(data.xpos[self._cube][:2] - data.mocap_pos[0][:2])
+        at_rest = np.linalg.norm(data.qvel[self._speed:self._speed + 3]) < AT_REST
+        on_table = abs(data.xpos[self._cube][2] - CUBE_HALF_M) < 0.005
+        done = away < NEAR_M and at_rest and on_table
+        if self._rules.must_lift:
+            let_go = data.qpos[self._joint_addresses[-1]] > OPEN
+            done = done and self._was_lifted and let_go
+        return bool(done)
+
+    def hold_action(self) -> np.ndarray:
+        """Return where the servos are commanded to be."""
+        return self.data.ctrl.copy()
+
+    def ee_position(self) -> np.ndarray:
+        """Return the position of the point between the tips of the jaws."""
+        return self.data.site_xpos[self._tool]
+
+    def ee_quaternion(self) -> tuple[float, float, float, float]:
+        """Return the orientation of the tool: x is the direction of approach."""
+        quaternion = np.empty(4)
+        mujoco.mju_mat2Quat(quaternion, self.data.site_xmat[self._tool])
+        w, x, y, z = (float(v) for v in quaternion)
+        return x, y, z, w
+
+    def touching_bodies(self):
+        """Return the gripper with its jaw."""
+        return (self._hand, self.data.site_xpos[self._tool],
+                self.data.site_xmat[self._tool].reshape(3, 3))
+
+    def objects(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Return position (3,) and orientation (4,) x, y, z, w of cube and mark, world frame."""
+        w, *xyz = self.data.xquat[self._cube]
+        return {"cube": (self.data.xpos[self._cube].copy(), np.array([*xyz, w])),
+                "mark": (self.data.mocap_pos[0].copy(), np.array([0.0, 0.0, 0.0, 1.0]))}
+
+    def _places(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Draw (2,) places of the cube and the mark, m."""
+        while True:
+            distance, angle = rng.uniform(*DISTANCES_M, 2), rng.uniform(*ANGLES, 2)
+            xy = np.stack([SHOULDER_X_M + distance * np.cos(angle), distance * np.sin(angle)], 1)
+            if np.linalg.norm(xy[0] - xy[1]) > APART_M:
+                return xy[0], xy[1]
