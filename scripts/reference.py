@@ -27,7 +27,7 @@ from typing import Annotated, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from sim_bridge.nodes.bridge_parameters import BridgeParameters
+from sim_bridge.nodes.bridge_parameters import BridgeParameters, SimRobotParameters
 from sim_bridge.nodes.eval_node import EvaluationParameters
 from sim_bridge.protocol import Protocol
 from tinyvla_ros.arm.contract import RobotContract
@@ -52,7 +52,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reference.md"
 ARGUMENTS = ROOT / "launch" / "arguments.json"
 NODES = {"policy_node": PolicyNodeParameters, "episode_recorder_node": RecorderParameters,
-         "sim_bridge_node": BridgeParameters, "eval_node": EvaluationParameters,
+         "sim_bridge_node": BridgeParameters, "sim_robot_node": SimRobotParameters,
+         "eval_node": EvaluationParameters,
          "dry_run_arm_node": DryRunArmParameters, "dry_run_report_node": DryRunReportParameters}
 FILES = {
     "Recipe": (Recipe, "`config/train/*.yaml`, see [training.md](training.md)."),

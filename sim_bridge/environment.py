@@ -107,6 +107,17 @@ class ArmEnvironment(gymnasium.Env):
             Bodies of the hand; (3,) its origin in meters; (3, 3) its axes as columns, world frame.
         """
 
+    def objects(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Return position (3,) and orientation (4,) x, y, z, w of what an operator handles.
+
+        In the world frame, by name. Never an observation of a policy.
+        """
+        return {}
+
+    def urdf(self) -> str:
+        """Return the arm's description as a URDF, empty if there is none."""
+        return ""
+
     # ---- Gymnasium ------------------------------------------------------------------------
 
     def reset(self, *, seed: int | None = None, options: dict | None = None):

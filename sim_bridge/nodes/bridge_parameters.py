@@ -13,20 +13,22 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Parameters of ``sim_bridge_node``, and which of them can be set while it runs."""
+"""Parameters of the nodes of simulated arms, and which of them can be set while they run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from sim_bridge.arms import arm_of
 from sim_bridge.episodes import RunParameters
 from sim_bridge.protocol import Protocol
-from sim_bridge.simulated_robot import SimulatedRobotConfig
+from sim_bridge.simulated_robot import SimulatedRobotConfig, check_camera_rate
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.options import Settable
+from tinyvla_ros.core.ros.run_claims import RunMember
 
 
 class BridgeParameters(RunParameters):
@@ -55,14 +57,51 @@ class BridgeParameters(RunParameters):
         Raises:
             InputError: the configuration cannot be read, it lacks a camera, or the protocol does.
         """
-        robot = SimulatedRobotConfig.load(self.config) if self.config else \
-            SimulatedRobotConfig.of(self.tasks)
-        if robot.arm is not self.arm:
-            raise InputError(f"{self.config} describes the arm {robot.name}, and the tasks are of "
-                             f"{self.arm.name}; give tasks of one arm and its configuration.")
+        robot = _configuration(self.config, self.tasks)
         protocol = Protocol.load(self.protocol) if self.protocol else None
         cameras = [name for name in self.cameras if name]
         if protocol is not None:
             protocol.check_cameras(cameras, "Parameter 'cameras' has")
             cameras = cameras or list(protocol.cameras)
         return robot.with_cameras(cameras) if cameras else robot
+
+
+class SimRobotParameters(RunMember):
+    """Parameters of ``sim_robot_node``."""
+
+    task: str = Field("so101-pick-place", description="Task: it decides the arm and what is on "
+                      "the table; its instruction is published, too.")
+    seed: int = Field(0, ge=0, le=999999999, description="Seed of the first scene; every ~/reset "
+                      "takes the next one.")
+    camera_rate: float = Field(0.0, ge=0.0, le=80.0, description="Images a second of each "
+                               "camera, the control rate divided by a whole number; 0 for the "
+                               "configuration's.")
+    config: str = Field("", description="Configuration of the simulated robot; empty for the one "
+                        "in config of the task's arm.")
+
+    @model_validator(mode="after")
+    def _fits(self):
+        self.robot()
+        return self
+
+    def robot(self) -> SimulatedRobotConfig:
+        """Return the simulated robot.
+
+        Raises:
+            InputError: the configuration cannot be read or is of another arm, the task is unknown,
+                or the camera rate is none that control steps give.
+        """
+        robot = _configuration(self.config, [self.task])
+        robot.instruction(self.task)
+        check_camera_rate(self.camera_rate, "realtime", robot.arm)
+        return robot
+
+
+def _configuration(path: str, tasks: Sequence[str]) -> SimulatedRobotConfig:
+    """Return a configuration that is of the arm of the tasks."""
+    arm = arm_of(tasks)
+    robot = SimulatedRobotConfig.load(path) if path else SimulatedRobotConfig.of(tasks)
+    if robot.arm is not arm:
+        raise InputError(f"{path} describes the arm {robot.name}, and the tasks are of "
+                         f"{arm.name}; give tasks of one arm and its configuration.")
+    return robot

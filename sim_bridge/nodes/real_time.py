@@ -27,6 +27,7 @@ import numpy as np
 from sim_bridge.arms import SimulatedArm
 from sim_bridge.camera_threads import CameraThreads
 from sim_bridge.commands import make_follower
+from sim_bridge.environment import ArmEnvironment
 from sim_bridge.nodes.camera_publisher import CameraPublisher
 from sim_bridge.nodes.sensor_publisher import SensorPublisher
 from sim_bridge.rollout import Episode
@@ -36,88 +37,148 @@ from tinyvla_ros.core.errors import MessageError
 MAX_LAG_S = 0.5
 # The newest times from a moment to its images on the topics, for diagnostics.
 KEPT_FRAMES = 1000
+# Stamps of observations that a command can answer.
+KEPT_STAMPS = 1000
 
 
-class RealTimeRun:
-    """Runs episodes at the arm's control rate; images are rendered beside it.
+class ControlSteps:
+    """What happens in every control step on the wall clock: sensors, images, commands.
 
     Args:
         arm: that is simulated.
         sensors: published at every step.
         images: of the cameras, published once in ``camera_every`` steps.
         camera_every: control steps between two images.
-        pause: waits for some seconds, and ends the episode if it must end.
         newest_command: returns the newest command and when it came, steady seconds; NaN for a
             hold, None before the first.
         on_refused: called with the reason for which a command is not followed.
+
+    Attributes:
+        skipped: images that were not rendered since ``begin``, because those before them were
+            still being rendered.
+        held: steps without a command to follow.
+        latencies: ms from an observation to the command that answers it.
     """
 
     def __init__(self, arm: SimulatedArm, sensors: SensorPublisher, images: CameraPublisher,
-                 camera_every: int, pause: Callable[[float], None],
-                 newest_command: Callable[[], tuple[object | None, float]],
+                 camera_every: int, newest_command: Callable[[], tuple[object | None, float]],
                  on_refused: Callable[[MessageError], None]):
-        self._arm, self._on_refused = arm, on_refused
-        self._sensors, self._cameras = sensors, CameraThreads(images.cameras, images.publish)
-        self._every, self._pause, self._newest_command = camera_every, pause, newest_command
+        self._arm, self._sensors, self._every = arm, sensors, camera_every
+        self._newest_command, self._on_refused = newest_command, on_refused
+        self._cameras = CameraThreads(images.cameras, images.publish)
+
+    @property
+    def frame_delays(self) -> list[float]:
+        """From each moment until its images were published, s, since ``begin``."""
+        return self._cameras.delays
+
+    def begin(self, env: ArmEnvironment, now_ns: int) -> None:
+        """Forget commands and count from here; call it at the begin of a scene."""
+        self._follower = make_follower(self._arm)
+        self._follower.reset(now_ns, env.hold_action())
+        self._taken, self._is_late = None, False
+        self._published: dict[int, float] = {}
+        self.skipped = self.held = 0
+        self.latencies: list[float] = []
+        self._cameras.reset(env)
+
+    def before(self, env: ArmEnvironment, now_ns: int, count: int) -> np.ndarray:
+        """Publish what the arm senses now, and return the (channels,) action to execute.
+
+        Args:
+            env: as it is at the beginning of the step.
+            now_ns: its stamp.
+            count: steps since ``begin``.
+        """
+        self._published[now_ns] = time.perf_counter()
+        if len(self._published) > KEPT_STAMPS:
+            del self._published[next(iter(self._published))]
+        self._sensors.publish(env, now_ns)
+        is_due = count % self._every == 0
+        self.skipped += self._is_late and is_due
+        # Late images are of a moment when they can be rendered at once, not when they were
+        # due: what a policy sees is as new as it can be.
+        self._is_late = (self._is_late or is_due) and not self._cameras.submit(env, now_ns)
+        command, received = self._newest_command()
+        if command is not None and command is not self._taken:
+            self._take(command, received, now_ns)
+        action = self._follower.action(now_ns)
+        self.held += action is None
+        return env.hold_action() if action is None else action
+
+    def end(self, env: ArmEnvironment, now_ns: int) -> None:
+        """Publish what the arm senses last."""
+        self._cameras.wait()
+        self._sensors.publish(env, now_ns)
+        self._cameras.submit(env, now_ns)
+        self._cameras.wait()
+        self.skipped += self._is_late
+
+    def wait(self) -> None:
+        """Let images that are being rendered come."""
+        self._cameras.wait()
+
+    def close(self) -> None:
+        """End rendering."""
+        self._cameras.close()
+
+    def _take(self, command, received: float, now_ns: int) -> None:
+        self._taken = command
+        try:
+            answered = self._follower.accept(command, now_ns)
+        except MessageError as err:
+            self._on_refused(err)
+            return
+        if answered in self._published and not math.isnan(received):
+            self.latencies.append(1e3 * (received - self._published[answered]))
+
+
+class RealTimeRun:
+    """Runs episodes at the arm's control rate.
+
+    Args:
+        steps: what happens in each control step.
+        arm: that is simulated.
+        camera_every: control steps between two images.
+        pause: waits for some seconds, and ends the episode if it must end.
+    """
+
+    def __init__(self, steps: ControlSteps, arm: SimulatedArm, camera_every: int,
+                 pause: Callable[[float], None]):
+        self._steps, self._dt, self._pause = steps, arm.control_dt, pause
+        self._camera_rate = round(1.0 / (arm.control_dt * camera_every), 3)
         self._factors: list[float] = []
         self._delays: deque[float] = deque(maxlen=KEPT_FRAMES)  # s
         self._skipped = 0
 
     def run(self, episode: Episode) -> tuple[dict, list[float]]:
         """Run an episode; return figures of it, and ms from observation to chunk."""
-        follower, latencies, published = make_follower(self._arm), [], {}
-        follower.reset(episode.stamp_ns, episode.env.hold_action())
-        dt = self._arm.control_dt
-        held, taken, skipped, late = 0, None, 0, False
-        self._cameras.reset(episode.env)
+        steps, dt = self._steps, self._dt
+        steps.begin(episode.env, episode.stamp_ns)
         start = lag_from = time.perf_counter()
         while not episode.done:
             due = lag_from + episode.steps * dt
             self._pause(max(0.0, due - time.perf_counter()))
             if time.perf_counter() - due > MAX_LAG_S:
                 lag_from += time.perf_counter() - due
-            now = episode.stamp_ns
-            published[now] = time.perf_counter()
-            self._sensors.publish(episode.env, now)
-            is_due = episode.steps % self._every == 0
-            skipped += late and is_due
-            # Late images are of a moment when they can be rendered at once, not when they were
-            # due: what a policy sees is as new as it can be.
-            late = (late or is_due) and not self._cameras.submit(episode.env, now)
-            command, received = self._newest_command()
-            if command is not None and command is not taken:
-                taken, answered = command, None
-                try:
-                    answered = follower.accept(command, now)
-                except MessageError as err:
-                    self._on_refused(err)
-                if answered in published and not math.isnan(received):
-                    latencies.append(1e3 * (received - published[answered]))
-            action = follower.action(now)
-            held += action is None
-            episode.control(episode.env.hold_action() if action is None else action)
+            episode.control(steps.before(episode.env, episode.stamp_ns, episode.steps))
         self._pause(max(0.0, lag_from + episode.steps * dt - time.perf_counter()))
         factor = episode.steps * dt / (time.perf_counter() - start)
-        self._cameras.wait()
-        self._sensors.publish(episode.env, episode.stamp_ns)
-        self._cameras.submit(episode.env, episode.stamp_ns)
-        self._cameras.wait()
-        skipped += late
+        steps.end(episode.env, episode.stamp_ns)
         self._factors.append(factor)
-        self._delays += self._cameras.delays
-        self._skipped += skipped
-        return {"real_time_factor": round(factor, 4), "held_steps": held,
-                "camera_rate": round(1.0 / (dt * self._every), 3),
-                "skipped_frames": skipped,
-                "frame_ms": [round(1e3 * s, 2) for s in self._cameras.delays]}, latencies
+        self._delays += steps.frame_delays
+        self._skipped += steps.skipped
+        return {"real_time_factor": round(factor, 4), "held_steps": steps.held,
+                "camera_rate": self._camera_rate, "skipped_frames": steps.skipped,
+                "frame_ms": [round(1e3 * s, 2) for s in steps.frame_delays]}, steps.latencies
 
     def abort(self) -> None:
         """Let images of an episode that did not run to its end come before the next begins."""
-        self._cameras.wait()
+        self._steps.wait()
 
     def close(self) -> None:
         """End rendering."""
-        self._cameras.close()
+        self._steps.close()
 
     def describe(self) -> dict[str, object]:
         """Return figures of all episodes for diagnostics, nothing before the first has ended."""

@@ -32,25 +32,30 @@ class SensorPublisher:
     """Topics of the simulated robot: what is published together has one stamp.
 
     The wrench of all contacts on the hand is published for who subscribes to it.
+
+    Args:
+        node: that publishes.
+        has_clock: whether the stamps are the time of all nodes, on ``clock``.
     """
 
-    def __init__(self, node: Node):
+    def __init__(self, node: Node, has_clock: bool = True):
         self._joints = node.create_publisher(JointState, "joint_states", SENSOR_QOS)
         self._pose = node.create_publisher(PoseStamped, "ee_pose", SENSOR_QOS)
         self._wrench = node.create_publisher(WrenchStamped, "wrench", SENSOR_QOS)
-        self._clock = node.create_publisher(Clock, "clock", SENSOR_QOS)
+        self._clock = node.create_publisher(Clock, "clock", SENSOR_QOS) if has_clock else None
 
     @property
     def topics(self) -> list[str]:
         """Names of everything published here."""
-        return [p.topic_name for p in (self._joints, self._pose, self._wrench,
-                                         self._clock)]
+        publishers = (self._joints, self._pose, self._wrench, self._clock)
+        return [p.topic_name for p in publishers if p is not None]
 
     def publish(self, env: ArmEnvironment, stamp_ns: int) -> None:
         """Publish clock, joint positions, end-effector pose and wrench."""
-        clock = Clock()
-        set_stamp(clock.clock, stamp_ns)
-        self._clock.publish(clock)
+        if self._clock is not None:
+            clock = Clock()
+            set_stamp(clock.clock, stamp_ns)
+            self._clock.publish(clock)
         state = env.state()
         joints = JointState(name=list(env.arm.joints),
                             position=[state[n] for n in env.arm.joints])

@@ -34,7 +34,7 @@ from sim_bridge.episodes import EpisodeSpec
 from sim_bridge.make_environment import make_environment
 from sim_bridge.nodes.bridge_parameters import BridgeParameters
 from sim_bridge.nodes.camera_publisher import CameraPublisher
-from sim_bridge.nodes.real_time import RealTimeRun
+from sim_bridge.nodes.real_time import ControlSteps, RealTimeRun
 from sim_bridge.nodes.recorder_watch import RecorderWatch
 from sim_bridge.nodes.sensor_publisher import SensorPublisher
 from sim_bridge.rollout import Episode
@@ -99,12 +99,15 @@ class SimBridgeNode(Node):
             self, [*topics, "instruction", "episode", self._commands]) \
             if self._options.wait_for_recorder else None
         self._diagnostics = Diagnostics(self, "simulation", self._arm.name, self._describe)
-        self._real_time = RealTimeRun(
-            self._arm, self._sensors, self._images,
-            self._config.steps_between_images(self._options.camera_rate), self._pause,
-            self._newest_command, self._on_refused) if self._is_real_time else None
+        self._real_time = self._make_real_time() if self._is_real_time else None
         self._worker = threading.Thread(target=self._work, name="simulation", daemon=True)
         self._worker.start()
+
+    def _make_real_time(self) -> RealTimeRun:
+        every = self._config.steps_between_images(self._options.camera_rate)
+        return RealTimeRun(
+            ControlSteps(self._arm, self._sensors, self._images, every, self._newest_command,
+                         self._on_refused), self._arm, every, self._pause)
 
     def close(self) -> None:
         """Stop the simulation thread."""

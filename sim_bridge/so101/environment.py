@@ -29,7 +29,13 @@ import numpy as np  # noqa: E402
 from sim_bridge.arms import SO101, clipped  # noqa: E402
 from sim_bridge.environment import ArmEnvironment  # noqa: E402
 from sim_bridge.simulated_robot import SimulatedRobotConfig  # noqa: E402
-from sim_bridge.so101.model import CUBE_HALF_M, TIMESTEP_S, TOOL, table_model  # noqa: E402
+from sim_bridge.so101.model import (  # noqa: E402
+    CUBE_HALF_M,
+    TIMESTEP_S,
+    TOOL,
+    model_directory,
+    table_model,
+)
 from tinyvla_ros.core.errors import InputError, unknown  # noqa: E402
 
 # Where the arm begins: the gripper half open above the table, pointing down, rad.
@@ -151,10 +157,14 @@ class SO101Env(ArmEnvironment):
                 self.data.site_xmat[self._tool].reshape(3, 3))
 
     def objects(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Return position (3,) and orientation (4,) x, y, z, w of cube and mark, world frame."""
+        """Return cube and mark."""
         w, *xyz = self.data.xquat[self._cube]
         return {"cube": (self.data.xpos[self._cube].copy(), np.array([*xyz, w])),
                 "mark": (self.data.mocap_pos[0].copy(), np.array([0.0, 0.0, 0.0, 1.0]))}
+
+    def urdf(self) -> str:
+        """Return the arm's URDF, which names meshes that are only in the Python package."""
+        return (model_directory() / "so101_new_calib.urdf").read_text()
 
     def _places(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Draw (2,) places of the cube and the mark, m."""

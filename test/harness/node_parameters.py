@@ -17,7 +17,7 @@
 
 from __future__ import annotations
 
-from sim_bridge.nodes.bridge_parameters import BridgeParameters
+from sim_bridge.nodes.bridge_parameters import BridgeParameters, SimRobotParameters
 from sim_bridge.nodes.eval_node import EvaluationParameters
 from tinyvla_ros.nodes.dry_run_arm_node import DryRunArmParameters
 from tinyvla_ros.nodes.dry_run_report_node import DryRunReportParameters
@@ -27,5 +27,6 @@ from tinyvla_ros.nodes.policy_parameters import PolicyNodeParameters
 MODELS = {"policy_node": PolicyNodeParameters, "dry_run_arm_node": DryRunArmParameters,
           "dry_run_report_node": DryRunReportParameters,
           "episode_recorder_node": RecorderParameters, "sim_bridge_node": BridgeParameters,
+          "sim_robot_node": SimRobotParameters,
           "eval_node": EvaluationParameters}
 OF_RCLPY = ("use_sim_time", "start_type_description_service")

@@ -1,0 +1,194 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A simulated arm that stands there like a real one: no episodes, no lock-step, the wall clock.
+
+Its sensors publish from the start, and it follows whatever commands come. A person, a policy or a
+script can use it; ``~/reset`` puts new objects on the table.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+
+from geometry_msgs.msg import PoseStamped
+from rclpy.node import Node
+from std_msgs.msg import Bool, String
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from sim_bridge.commands import read_chunk
+from sim_bridge.make_environment import make_environment
+from sim_bridge.nodes.bridge_parameters import SimRobotParameters
+from sim_bridge.nodes.camera_publisher import CameraPublisher
+from sim_bridge.nodes.real_time import ControlSteps
+from sim_bridge.nodes.sensor_publisher import SensorPublisher
+from tinyvla_ros.core.errors import InputError, MessageError
+from tinyvla_ros.core.ros.messages import fill_pose
+from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
+from tinyvla_ros.nodes.shared.run_guard import RunGuard
+from tinyvla_ros.nodes.shared.runner import LATCHED, OK, SENSOR_QOS, WARN, Diagnostics, run_node
+
+# A pause longer than this is not caught up by stepping faster, s.
+MAX_LAG_S = 0.5
+
+
+class SimRobotNode(Node):
+    """One thread simulates; others render; callbacks pass commands and the operator's requests."""
+
+    def __init__(self):
+        super().__init__("sim_robot_node")
+        self.exit_code: int | None = None
+        options = self._options = declare_parameters(self, SimRobotParameters)
+        self._config = options.robot()
+        self._arm = self._config.arm
+        self._sensors = SensorPublisher(self, has_clock=False)
+        self._images = CameraPublisher(self, self._config)
+        self._commands = self._arm.command_topic("realtime")
+        topics = [*self._sensors.topics, *self._images.topics]
+        self._guard = RunGuard(self, options.run, "joint_states", topics)
+        self._env = make_environment(options.task, self._config)
+        self._lock = threading.Lock()
+        self._command = None
+        self._closing = self._reset_requested = False
+        self._seed, self._scenes, self._success = options.seed, 0, False
+        self._accepted = self._rejected = 0
+        self._refusal = ""
+        follows = self._arm.quantity == "position"
+        self.create_subscription(JointTrajectory, self._commands,
+                                 self._on_trajectory if follows else self._on_chunk, 10)
+        self.create_service(Trigger, "~/reset", self._on_reset)
+        self._objects = {name: self.create_publisher(PoseStamped, f"simulation/{name}", SENSOR_QOS)
+                         for name in self._env.objects()}
+        self._success_publisher = self.create_publisher(Bool, "simulation/success", LATCHED)
+        self._description = self.create_publisher(String, "robot_description", LATCHED)
+        if urdf := self._env.urdf():
+            self._description.publish(String(data=urdf))
+        self._diagnostics = Diagnostics(self, "simulated arm", self._arm.name, self._describe)
+        self._worker = threading.Thread(target=self._work, name="simulation", daemon=True)
+        self._worker.start()
+
+    def close(self) -> None:
+        """Stop the simulation thread."""
+        self._closing = True
+        self._worker.join(timeout=10.0)
+        self._guard.release()
+
+    def _on_trajectory(self, msg: JointTrajectory) -> None:
+        with self._lock:
+            self._command = msg
+
+    def _on_chunk(self, msg: JointTrajectory) -> None:
+        try:
+            chunk = read_chunk(self._arm, msg)
+        except MessageError as err:
+            self._on_refused(err)
+            return
+        with self._lock:
+            self._command = chunk
+
+    def _on_refused(self, err: MessageError) -> None:
+        self._rejected, self._refusal = self._rejected + 1, str(err)
+        self.get_logger().warning(str(err), throttle_duration_sec=1.0)
+
+    def _on_reset(self, request, response):
+        with self._lock:
+            self._reset_requested = True
+        response.success = True
+        response.message = f"a new scene, seed {self._seed + 1}"
+        return response
+
+    def _now_ns(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+    def _work(self) -> None:
+        steps = None
+        try:
+            while not self._guard.settled and not self._closing:
+                time.sleep(0.02)
+            steps = ControlSteps(self._arm, self._sensors, self._images,
+                                 self._config.steps_between_images(self._options.camera_rate),
+                                 self._take_command, self._on_refused)
+            self._begin(steps)
+            due, count = time.perf_counter(), 0
+            while not self._closing:
+                if self._take_reset():
+                    steps.wait()
+                    self._seed += 1
+                    self._begin(steps)
+                    due, count = time.perf_counter(), 0
+                time.sleep(max(0.0, due - time.perf_counter()))
+                if time.perf_counter() - due > MAX_LAG_S:
+                    due = time.perf_counter()
+                self._step(steps, count)
+                due, count = due + self._arm.control_dt, count + 1
+        except InputError as err:
+            print(f"error: {err}", file=sys.stderr, flush=True)
+            self.exit_code = 2
+        except Exception as err:  # a crash of the simulator must end the process, not hang it
+            if not self._closing:
+                self.get_logger().fatal(f"the simulation failed: {err!r}")
+                self.exit_code = 1
+        finally:
+            if steps is not None:
+                steps.close()
+            self._env.close()
+
+    def _begin(self, steps: ControlSteps) -> None:
+        self._env.reset_unseen(self._seed)
+        self._scenes += 1
+        self._success = False
+        self._success_publisher.publish(Bool(data=False))
+        steps.begin(self._env, self._now_ns())
+
+    def _step(self, steps: ControlSteps, count: int) -> None:
+        now_ns = self._now_ns()
+        action = steps.before(self._env, now_ns, count)
+        for name, (position, orientation) in self._env.objects().items():
+            if self._objects[name].get_subscription_count():
+                msg = PoseStamped()
+                fill_pose(msg, now_ns, "world", map(float, position), map(float, orientation))
+                self._objects[name].publish(msg)
+        _, success = self._env.control(action)
+        if success != self._success:
+            self._success = success
+            self._success_publisher.publish(Bool(data=success))
+
+    def _take_command(self):
+        with self._lock:
+            return self._command, time.perf_counter()
+
+    def _take_reset(self) -> bool:
+        with self._lock:
+            requested, self._reset_requested = self._reset_requested, False
+            if requested:
+                self._command = None
+        return requested
+
+    def _describe(self):
+        values = {"task": self._options.task, "seed": self._seed, "scenes": self._scenes,
+                  "success": self._success, "rejected commands": self._rejected,
+                  "last_refusal": self._refusal}
+        if not self.count_publishers(self._commands):
+            return OK, f"nobody commands {self.resolve_topic_name(self._commands)}", values
+        return (WARN, self._refusal, values) if self._rejected else \
+            (OK, "commands are followed", values)
+
+
+def main() -> int:
+    """Run the node; see ``ros2 run tinyvla_ros sim_robot_node``."""
+    return run_node(SimRobotNode)

@@ -1,0 +1,203 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A scripted operator of the SO-101: where a person would lead the arm, tick by tick.
+
+It knows where cube and mark are, as a person sees it. Like a person it is never twice the same:
+its pace, its height and how steady its hand is differ from one demonstration to the next, and now
+and then it strays and comes back, which shows a policy what to do after an error of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim_bridge.so101.kinematics import Kinematics
+from sim_bridge.so101.model import CUBE_HALF_M
+
+OPEN, CLOSED, SHUT = 0.8, 0.02, -0.1  # of the jaw, rad; closed is commanded around the cube
+TRAVEL_M, GRASP_M, PLACE_M, PUSH_M = 0.075, 0.012, 0.018, 0.014  # heights of the tool
+SPEED, TURN_SPEED = 0.16, 2.0  # m/s and rad/s, halfway through a move
+SHORTEST_S = 0.25
+# The jaws go down beside the cube with so much room, m.
+ROOM_M = 0.008
+
+
+@dataclass(frozen=True)
+class Move:
+    """A straight move of the tool.
+
+    Attributes:
+        to: (3,) place, m.
+        yaw: direction from the fixed to the moving jaw, rad.
+        jaw: its angle at the end, rad.
+        pause: seconds to stay.
+        is_fine: whether the hand is kept steady.
+    """
+
+    to: np.ndarray
+    yaw: float
+    jaw: float
+    pause: float = 0.0
+    is_fine: bool = False
+
+
+class ScriptedOperator:
+    """Leads the arm through one demonstration after another.
+
+    Args:
+        dt: seconds of a tick.
+    """
+
+    def __init__(self, dt: float):
+        self._dt, self._kinematics = dt, Kinematics()
+
+    def demonstrate(self, task: str, cube: tuple[np.ndarray, np.ndarray],
+                    mark: tuple[np.ndarray, np.ndarray], joints: np.ndarray,
+                    rng: np.random.Generator) -> Iterator[np.ndarray]:
+        """Lead the arm through a task.
+
+        Args:
+            task: ``so101-pick-place`` or ``so101-push``.
+            cube: position (3,) and orientation (4,) x, y, z, w in the frame of the base.
+            mark: likewise.
+            joints: (6,) where the arm is, rad.
+            rng: how this demonstration differs from others.
+
+        Yields:
+            (6,) joints to command in each tick, rad; the arm's own weight is made up for.
+        """
+        steps = _pick_and_place(cube, mark, rng) if task == "so101-pick-place" \
+            else _push(cube, mark, rng)
+        pace = rng.uniform(0.85, 1.2)
+        hand = _Hand(rng, self._dt)
+        self._kinematics.restart()
+        place, yaw, jaw = None, None, float(joints[5])
+        for step in steps:
+            if place is None:
+                # From wherever it is, the first move is in joints: nothing is near.
+                yield from self._first(step, joints, pace)
+            else:
+                yield from self._along(place, yaw, jaw, step, pace, hand)
+            place, yaw, jaw = step.to, step.yaw, step.jaw
+
+    def _first(self, step: Move, joints: np.ndarray, pace: float) -> Iterator[np.ndarray]:
+        target = self._joints(step.to, step.yaw, step.jaw)
+        seconds = max(0.6, float(np.abs(target - joints).max()) / 1.2) / pace
+        for share in _smooth(seconds, self._dt):
+            yield joints + share * (target - joints)
+
+    def _along(self, place: np.ndarray, yaw: float, jaw: float, step: Move, pace: float,
+               hand: _Hand) -> Iterator[np.ndarray]:
+        distance = np.linalg.norm(step.to - place)
+        turn = (step.yaw - yaw + np.pi) % (2 * np.pi) - np.pi
+        seconds = max(distance / SPEED, abs(turn) / TURN_SPEED, SHORTEST_S) / pace
+        for share in _smooth(seconds, self._dt):
+            # Near to both ends of a move the hand is steady.
+            strays = hand.next() * (0.0 if step.is_fine else np.sin(np.pi * share))
+            yield self._joints(place + share * (step.to - place) + strays, yaw + share * turn,
+                               jaw + share * (step.jaw - jaw))
+        for _ in range(round(step.pause / self._dt)):
+            yield self._joints(step.to, step.yaw, step.jaw)
+
+    def _joints(self, place: np.ndarray, yaw: float, jaw: float) -> np.ndarray:
+        joints = self._kinematics.solve(place, yaw)
+        return np.append(joints - self._kinematics.sag(joints), jaw)
+
+
+class _Hand:
+    """How far the hand is from where it should be: it trembles, strays and comes back."""
+
+    def __init__(self, rng: np.random.Generator, dt: float):
+        self._rng, self._dt = rng, dt
+        self._amplitude = rng.uniform(0.0, 0.02)  # m
+        self._offset, self._aim, self._left = np.zeros(3), np.zeros(3), 0.0
+
+    def next(self) -> np.ndarray:
+        """Return the (3,) offset of this tick, m."""
+        if self._left <= 0:
+            strays = self._rng.random() < 0.4
+            self._aim = self._amplitude * self._rng.standard_normal(3) * [1.0, 1.0, 0.5] * strays
+            self._left = self._rng.uniform(0.2, 0.6)
+        self._left -= self._dt
+        self._offset += (self._aim - self._offset) * min(1.0, 6.0 * self._dt)
+        return self._offset.copy()
+
+
+def _smooth(seconds: float, dt: float) -> Iterator[float]:
+    """Yield the share of a move that is done after each tick: it begins and ends at rest."""
+    ticks = max(1, round(seconds / dt))
+    for tick in range(1, ticks + 1):
+        s = tick / ticks
+        yield s * s * s * (10 + s * (6 * s - 15))
+
+
+def _pick_and_place(cube, mark, rng) -> list[Move]:
+    yaw = _grip_yaw(*cube)
+    across = np.array([np.cos(yaw), np.sin(yaw), 0.0])
+    travel = TRAVEL_M + rng.uniform(-0.01, 0.02)
+    # The tool is on the fixed jaw's face: beside the cube, with room on both sides.
+    beside = cube[0][:2] - across[:2] * (CUBE_HALF_M + ROOM_M)
+    held = -across[:2] * CUBE_HALF_M
+    goal = mark[0][:2] + rng.uniform(-0.006, 0.006, 2)
+    to_mark = np.arctan2(goal[1], goal[0] - 0.0388) - np.arctan2(cube[0][1], cube[0][0] - 0.0388)
+    there = yaw + to_mark
+    held_there = -np.array([np.cos(there), np.sin(there)]) * CUBE_HALF_M
+
+    def at(xy: np.ndarray, height: float) -> np.ndarray:
+        return np.array([*xy, height])
+
+    return [
+        Move(at(beside + rng.uniform(-0.01, 0.01, 2), travel), yaw, OPEN),
+        Move(at(beside, 0.045), yaw, OPEN, is_fine=True),
+        Move(at(beside, GRASP_M), yaw, OPEN, 0.05, is_fine=True),
+        Move(at(cube[0][:2] + held, GRASP_M), yaw, CLOSED, 0.25, is_fine=True),
+        Move(at(cube[0][:2] + held, travel), yaw, CLOSED),
+        Move(at(goal + held_there, travel), there, CLOSED),
+        Move(at(goal + held_there, PLACE_M), there, CLOSED, 0.1, is_fine=True),
+        Move(at(goal + held_there * (1 + ROOM_M / CUBE_HALF_M), PLACE_M), there, OPEN, 0.1,
+             is_fine=True),
+        Move(at(goal + held_there * (1 + ROOM_M / CUBE_HALF_M), travel), there, OPEN, 0.3)]
+
+
+def _push(cube, mark, rng) -> list[Move]:
+    way = mark[0][:2] - cube[0][:2]
+    distance = np.linalg.norm(way)
+    along = way / distance
+    yaw = float(np.arctan2(along[1], along[0])) + np.pi / 2
+    if np.cos(yaw - np.arctan2(cube[0][1], cube[0][0])) < 0:
+        yaw += np.pi
+    travel = TRAVEL_M + rng.uniform(-0.01, 0.02)
+    behind = cube[0][:2] - along * (CUBE_HALF_M * 1.45 + 0.025)
+    end = mark[0][:2] - along * (CUBE_HALF_M + 0.012)
+
+    def at(xy: np.ndarray, height: float) -> np.ndarray:
+        return np.array([*xy, height])
+
+    return [Move(at(behind + rng.uniform(-0.01, 0.01, 2), travel), yaw, SHUT),
+            Move(at(behind, PUSH_M), yaw, SHUT, is_fine=True),
+            Move(at(end, PUSH_M), yaw, SHUT, 0.3, is_fine=True),
+            Move(at(end - along * 0.02, travel), yaw, SHUT, 0.2)]
+
+
+def _grip_yaw(position: np.ndarray, orientation: np.ndarray) -> float:
+    """Return the yaw that grips a cube by two of its faces and turns the wrist least."""
+    x, y, z, w = orientation
+    cube = np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+    outward = np.arctan2(position[1], position[0] - 0.0388)
+    return float(outward + (cube - outward + np.pi / 4) % (np.pi / 2) - np.pi / 4)
