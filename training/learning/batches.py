@@ -126,8 +126,7 @@ class BatchSampler(torch.utils.data.Dataset):
         self._grip = None
         if GRIPPER in options.future_frames:
             column = recipe.action.channels.index(GRIPPER)
-            self._grip = next_grip(data.actions[:, -1, column], recipe.action.low[column],
-                                   recipe.action.high[column], self._end_of)
+            self._grip = next_grip(data.actions[:, -1, column], self._end_of)
 
     def __len__(self) -> int:
         return self._options.steps + 1
@@ -211,18 +210,19 @@ def given_probabilities(recipe: Recipe) -> np.ndarray:
     return np.append(options.free_share, (1.0 - options.free_share) * weights / weights.sum())
 
 
-def next_grip(gripper: np.ndarray, low: float, high: float, end_of: np.ndarray) -> np.ndarray:
+def next_grip(gripper: np.ndarray, end_of: np.ndarray) -> np.ndarray:
     """Return per frame the frame at which the gripper next opens or closes in its episode.
 
     Args:
-        gripper: (frames,) actions of the gripper.
-        low: smallest action; high likewise. Scripted experts open with the middle of the range.
+        gripper: (frames,) actions of the gripper, whatever their unit. It counts as closed (or
+            open, if that is the larger value) beyond three quarters of what they span: experts of
+            MetaWorld open with half of it.
         end_of: (frames,) int64, one past the last frame of each frame's episode.
 
     Returns:
         (frames,) int64, the last frame of the episode where it does neither.
     """
-    closes = gripper > (low + 3 * high) / 4
+    closes = gripper > (gripper.min() + 3 * gripper.max()) / 4
     changes = np.append(np.flatnonzero(closes[1:] != closes[:-1]) + 1, len(closes))
     following = changes[np.searchsorted(changes[:-1], np.arange(len(closes)), "right")]
     return np.minimum(following, end_of - 1)
