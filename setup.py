@@ -148,7 +148,8 @@ setup(
         "console_scripts": [
             "tinyvla = tinyvla_ros.cli.main:main",
             *(f"{node} = tinyvla_ros.start.executables:main" for node in (
-                "policy_node", "sim_bridge_node", "sim_robot_node", "eval_node",
+                "policy_node", "sim_bridge_node", "sim_robot_node",
+                "scripted_operator_node", "eval_node",
                 "episode_recorder_node", "dry_run_arm_node", "dry_run_report_node")),
         ],
     },

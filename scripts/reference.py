@@ -27,7 +27,11 @@ from typing import Annotated, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from sim_bridge.nodes.bridge_parameters import BridgeParameters, SimRobotParameters
+from sim_bridge.nodes.bridge_parameters import (
+    BridgeParameters,
+    OperatorParameters,
+    SimRobotParameters,
+)
 from sim_bridge.nodes.eval_node import EvaluationParameters
 from sim_bridge.protocol import Protocol
 from tinyvla_ros.arm.contract import RobotContract
@@ -53,6 +57,7 @@ PAGE = ROOT / "docs" / "reference.md"
 ARGUMENTS = ROOT / "launch" / "arguments.json"
 NODES = {"policy_node": PolicyNodeParameters, "episode_recorder_node": RecorderParameters,
          "sim_bridge_node": BridgeParameters, "sim_robot_node": SimRobotParameters,
+         "scripted_operator_node": OperatorParameters,
          "eval_node": EvaluationParameters,
          "dry_run_arm_node": DryRunArmParameters, "dry_run_report_node": DryRunReportParameters}
 FILES = {

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from sim_bridge.arms import arm_of
 from sim_bridge.episodes import RunParameters
@@ -95,6 +95,24 @@ class SimRobotParameters(RunMember):
         robot.instruction(self.task)
         check_camera_rate(self.camera_rate, "realtime", robot.arm)
         return robot
+
+
+class OperatorParameters(RunMember):
+    """Parameters of ``scripted_operator_node``."""
+
+    task: str = Field("so101-pick-place", description="What it shows, a task of the SO-101.")
+    episodes: int = Field(50, ge=1, le=100000, description="Demonstrations that it shows before "
+                          "it ends.")
+    seed: int = Field(0, ge=0, le=999999999, description="How its demonstrations differ from "
+                      "each other.")
+    mapping: str = Field("game_controller", description="Mapping of teleop_node, whose buttons "
+                         "it presses.")
+
+    @field_validator("task")
+    @classmethod
+    def _can_be_shown(cls, task: str) -> str:
+        SimulatedRobotConfig.of(["so101-"]).instruction(task)
+        return task
 
 
 def _configuration(path: str, tasks: Sequence[str]) -> SimulatedRobotConfig:

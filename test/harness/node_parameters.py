@@ -17,7 +17,11 @@
 
 from __future__ import annotations
 
-from sim_bridge.nodes.bridge_parameters import BridgeParameters, SimRobotParameters
+from sim_bridge.nodes.bridge_parameters import (
+    BridgeParameters,
+    OperatorParameters,
+    SimRobotParameters,
+)
 from sim_bridge.nodes.eval_node import EvaluationParameters
 from tinyvla_ros.nodes.dry_run_arm_node import DryRunArmParameters
 from tinyvla_ros.nodes.dry_run_report_node import DryRunReportParameters
@@ -28,5 +32,6 @@ MODELS = {"policy_node": PolicyNodeParameters, "dry_run_arm_node": DryRunArmPara
           "dry_run_report_node": DryRunReportParameters,
           "episode_recorder_node": RecorderParameters, "sim_bridge_node": BridgeParameters,
           "sim_robot_node": SimRobotParameters,
+          "scripted_operator_node": OperatorParameters,
           "eval_node": EvaluationParameters}
 OF_RCLPY = ("use_sim_time", "start_type_description_service")

@@ -35,13 +35,15 @@ PACKAGES = {
     "policy_node": "tinyvla_ros.nodes",
     "sim_bridge_node": "sim_bridge.nodes",
     "sim_robot_node": "sim_bridge.nodes",
+    "scripted_operator_node": "sim_bridge.nodes",
     "eval_node": "sim_bridge.nodes",
     "episode_recorder_node": "tinyvla_ros.nodes",
     "dry_run_arm_node": "tinyvla_ros.nodes",
     "dry_run_report_node": "tinyvla_ros.nodes",
 }
 # Name of the executable -> extras of the package that it needs beside ROS.
-EXTRAS = {"sim_bridge_node": ["sim"], "sim_robot_node": ["sim"]}
+EXTRAS = {node: ["sim"] for node in (
+    "sim_bridge_node", "sim_robot_node", "scripted_operator_node")}
 # Environment variable with the process id of what started the node, and ends it by ending itself.
 PARENT = "TINYVLA_PARENT"
 _PR_SET_PDEATHSIG = 1

@@ -1,0 +1,207 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A person at the SO-101 in a script: it moves a leader arm and presses buttons, nothing else.
+
+It sees the arm and the objects on topics, and sends what a leader arm and a gamepad would send:
+``leader/joint_states`` and ``joy``. ``teleop_node`` cannot tell it from a person, so it shows the
+whole way to a policy without hardware, and tests it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
+from geometry_msgs.msg import PoseStamped
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from sensor_msgs.msg import JointState, Joy
+from std_msgs.msg import Bool
+
+from sim_bridge.arms import SO101
+from sim_bridge.nodes.bridge_parameters import OperatorParameters
+from sim_bridge.so101.operator import ScriptedOperator
+from tinyvla_ros.core.ros.episode_event import ABORT, BEGIN, END, EpisodeEvent
+from tinyvla_ros.core.ros.messages import set_stamp
+from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
+from tinyvla_ros.nodes.shared.run_guard import RunGuard
+from tinyvla_ros.nodes.shared.runner import (
+    EPISODE_QOS,
+    LATCHED,
+    OK,
+    SENSOR_QOS,
+    Diagnostics,
+    run_node,
+)
+from tinyvla_ros.teleop.mapping import Mapping
+
+# A button is held so long, s: longer than a gamepad's messages are apart.
+PRESS_S = 0.12
+# A scene counts as new, and at rest, when its objects have not moved for so long, s.
+SETTLED_S = 0.4
+# After success the hand stays so long before the button is pressed, s.
+LOOK_S = 0.3
+# What has not happened by then is tried again, s.
+PATIENCE_S = 5.0
+
+
+class ScriptedOperatorNode(Node):
+    """Leads through one demonstration after the other, until enough are kept."""
+
+    def __init__(self):
+        super().__init__("scripted_operator_node")
+        self.exit_code: int | None = None
+        options = self._options = declare_parameters(self, OperatorParameters)
+        self._mapping = Mapping.load(options.mapping)
+        self._operator = ScriptedOperator(SO101.control_dt)
+        self._poses: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._moved = time.monotonic()  # when an object moved last
+        self._joints: np.ndarray | None = None
+        self._success = False
+        self._event = ""  # the last one of teleop_node
+        self._leader: np.ndarray | None = None  # where the leader arm is
+        self._buttons: dict[int, float] = {}  # held until, steady s
+        self._kept = self._discarded = 0
+        self._doing = self._wait_for_scene()
+        self._leader_publisher = self.create_publisher(JointState, "leader/joint_states",
+                                                       SENSOR_QOS)
+        self._joy = self.create_publisher(Joy, "joy", SENSOR_QOS)
+        self._guard = RunGuard(self, options.run, "joy",
+                               [self._leader_publisher.topic_name, self._joy.topic_name])
+        for name in ("cube", "mark"):
+            self.create_subscription(PoseStamped, f"simulation/{name}",
+                                     lambda msg, name=name: self._on_pose(name, msg), SENSOR_QOS)
+        self.create_subscription(JointState, "joint_states", self._on_joints, SENSOR_QOS)
+        self.create_subscription(Bool, "simulation/success", self._on_success, LATCHED)
+        self.create_subscription(DiagnosticStatus, "episode", self._on_episode, EPISODE_QOS)
+        self._diagnostics = Diagnostics(self, "operator", "", self._describe)
+        self.create_timer(SO101.control_dt, self._tick,
+                          clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def close(self) -> None:
+        """Release what this run had for itself."""
+        self._guard.release()
+
+    # ---- what it sees ---------------------------------------------------------------------
+
+    def _on_pose(self, name: str, msg: PoseStamped) -> None:
+        p, q = msg.pose.position, msg.pose.orientation
+        pose = np.array([p.x, p.y, p.z]), np.array([q.x, q.y, q.z, q.w])
+        before = self._poses.get(name)
+        if before is None or np.abs(before[0] - pose[0]).max() > 1e-4:
+            self._moved = time.monotonic()
+        self._poses[name] = pose
+
+    def _on_joints(self, msg: JointState) -> None:
+        found = dict(zip(msg.name, msg.position, strict=False))
+        if all(name in found for name in SO101.joints):
+            self._joints = np.array([found[name] for name in SO101.joints])
+
+    def _on_success(self, msg: Bool) -> None:
+        self._success = msg.data
+
+    def _on_episode(self, msg: DiagnosticStatus) -> None:
+        event = EpisodeEvent.read(msg)
+        self._event = event.kind
+        if event.kind == END:
+            self._kept += 1
+
+    # ---- what it does ---------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        if not self._guard.settled or self._joints is None:
+            return
+        if self._leader is None:
+            self._leader = self._joints.copy()
+        try:
+            next(self._doing)
+        except StopIteration:
+            if self._kept >= self._options.episodes:
+                self.get_logger().info(f"{self._kept} demonstrations are shown, "
+                                       f"{self._discarded} were thrown away")
+                self.exit_code = 0
+                return
+            self._doing = self._demonstrate()
+        self._publish()
+
+    def _publish(self) -> None:
+        now_ns, now_s = self.get_clock().now().nanoseconds, time.monotonic()
+        leader = JointState(name=list(SO101.joints), position=self._leader.tolist())
+        set_stamp(leader.header.stamp, now_ns)
+        self._leader_publisher.publish(leader)
+        joy = Joy(axes=[0.0] * self._mapping.needed_axes,
+                  buttons=[0] * self._mapping.needed_buttons)
+        for axis, trigger in self._mapping.triggers.items():
+            joy.axes[axis] = trigger.rest
+        for number, until_s in self._buttons.items():
+            joy.buttons[number] = int(now_s < until_s)
+        set_stamp(joy.header.stamp, now_ns)
+        self._joy.publish(joy)
+
+    def _press(self, number: int, seconds: float = PRESS_S) -> None:
+        self._buttons[number] = time.monotonic() + seconds
+
+    def _wait_for_scene(self) -> Iterator[None]:
+        """Wait until the objects lie still, all hands off; then take the leader to the arm."""
+        self._buttons.clear()
+        began = time.monotonic()
+        while len(self._poses) < 2 or time.monotonic() - max(began, self._moved) < SETTLED_S:
+            yield
+        self._leader = self._joints.copy()
+
+    def _demonstrate(self) -> Iterator[None]:
+        buttons, dead_man = self._mapping.episode, self._mapping.dead_man
+        yield from self._press_until(buttons.start, dead_man, (BEGIN,))
+        rng = np.random.default_rng([self._options.seed, self._kept, self._discarded])
+        for joints in self._operator.demonstrate(
+                self._options.task, self._poses["cube"], self._poses["mark"], self._leader, rng):
+            self._leader = joints
+            self._press(dead_man)
+            yield
+            if self._success:
+                break
+        since = time.monotonic()
+        while time.monotonic() - since < (LOOK_S if self._success else PATIENCE_S / 5):
+            self._press(dead_man)
+            yield
+        succeeded = self._success
+        self._discarded += not succeeded
+        yield from self._press_until(buttons.success if succeeded else buttons.discard, None,
+                                     (END, ABORT))
+        yield from self._wait_for_scene()
+
+    def _press_until(self, button: int, held: int | None, kinds: tuple[str, ...]
+                     ) -> Iterator[None]:
+        """Press a button, again if nothing follows, until an event came; hold another one."""
+        self._event, again = "", 0.0
+        while self._event not in kinds:
+            if held is not None:
+                self._press(held)
+            if time.monotonic() > again:
+                self._press(button)
+                again = time.monotonic() + PATIENCE_S / 2
+            yield
+
+    def _describe(self):
+        return OK, f"{self._kept} of {self._options.episodes} demonstrations are shown", {
+            "kept": self._kept, "discarded": self._discarded, "success": self._success}
+
+
+def main() -> int:
+    """Run the node; see ``ros2 run tinyvla_ros scripted_operator_node``."""
+    return run_node(ScriptedOperatorNode)
