@@ -192,7 +192,7 @@ class Probe(Listener):
         from geometry_msgs.msg import PoseStamped
         from sensor_msgs.msg import Image, JointState
 
-        from tinyvla_ros.arm.observation.assembler import EE_STATE
+        from tinyvla_ros.arm.contract_inputs import EE_STATE
         from tinyvla_ros.core.ros.messages import fill_image
 
         names = [n for n in self.config.state if n not in EE_STATE]

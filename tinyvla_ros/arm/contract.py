@@ -22,22 +22,43 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from tinyvla_ros.arm.blending import ChunkBlending
-from tinyvla_ros.arm.contract_inputs import CameraStream, JointStream, PoseStream, Stamps
+from tinyvla_ros.arm.contract_inputs import (
+    CameraStream,
+    JointStream,
+    PoseStream,
+    Stamps,
+    VectorStream,
+    WrenchStream,
+)
 from tinyvla_ros.arm.contract_outputs import AnyOutput
+from tinyvla_ros.arm.contract_states import StateSources
 from tinyvla_ros.arm.pace import PaceSetting
 from tinyvla_ros.core.angles import turn_of
-from tinyvla_ros.core.configuration import Config, override, parse, read_yaml
+from tinyvla_ros.core.configuration import HIDDEN_TAGS, Config, override, parse, read_yaml
 from tinyvla_ros.core.errors import unknown
 from tinyvla_ros.core.ros.topic_names import TopicName
 
 # A channel must be able to come to rest within this time, s: nothing stops an arm sooner.
 LONGEST_BRAKE_S = 5.0
 Violation = Literal["clamp", "hold", "stop"]
+
+
+def _one_or_several(value: Any) -> str:
+    """Tell the fields of one topic from topics by name; both tags stay out of messages."""
+    several = isinstance(value, dict) and value and not JointStream.model_fields.keys() & value \
+        and all(isinstance(v, dict | JointStream) for v in value.values())
+    return SEVERAL if several else ONE
+
+
+ONE, SEVERAL = HIDDEN_TAGS
+JointStates = Annotated[Annotated[JointStream, Tag(ONE)]
+                        | Annotated[dict[str, JointStream], Tag(SEVERAL)],
+                        Discriminator(_one_or_several)]
 
 
 class Channel(Config):
@@ -184,8 +205,11 @@ class RobotContract(Config):
         cameras: camera name of the checkpoint -> topic.
         more_cameras: the same, of those that are there only for checkpoints that use them. Unless
             a recipe names them, they are not exported.
-        joint_states: null if the checkpoint's state names no joint.
+        joint_states: the topic of joint states, or several by name, such as ``left`` and
+            ``right``; null if the checkpoint's state names no joint.
         ee_pose: null if the checkpoint's state does not name the end effector.
+        wrenches: name -> topic of forces and torques.
+        vectors: name -> topic of other numbers.
         instruction: topic of the instruction.
         stamps: what stamps an observation may have.
         actions: action channel of the checkpoint -> limits.
@@ -197,8 +221,10 @@ class RobotContract(Config):
     name: str = Field(min_length=1)
     cameras: dict[str, CameraStream] = Field(min_length=1)
     more_cameras: dict[str, CameraStream] = {}
-    joint_states: JointStream | None = None
+    joint_states: JointStates | None = None
     ee_pose: PoseStream | None = None
+    wrenches: dict[str, WrenchStream] = {}
+    vectors: dict[str, VectorStream] = {}
     instruction: TopicName = "instruction"
     stamps: Stamps = Stamps()
     actions: dict[str, Channel] = Field(min_length=1)
@@ -234,14 +260,14 @@ class RobotContract(Config):
         return self.cameras | self.more_cameras
 
     @property
-    def joint_names(self) -> dict[str, str]:
-        """State name of the checkpoint -> joint name on the topic, where they differ."""
-        return self.joint_states.names if self.joint_states else {}
+    def sources(self) -> StateSources:
+        """Where states come from; made anew, so keep it."""
+        return StateSources(self.joint_states, self.ee_pose, self.wrenches, self.vectors)
 
     @property
     def continuous_states(self) -> dict[str, float]:
         """State of a joint that turns without end -> one turn in its unit."""
-        named = self.joint_states.continuous if self.joint_states else ()
+        named = (n for stream in self.sources.joints.values() for n in stream.continuous)
         return dict.fromkeys(named, turn_of("rad")) | {
             c.state: c.turn for c in self.actions.values() if c.continuous}
 
@@ -253,12 +279,25 @@ class RobotContract(Config):
         return self
 
     @model_validator(mode="after")
+    def _a_state_has_one_source(self):
+        sources = self.sources
+        if problem := sources.problem():
+            raise ValueError(problem)
+        for name, channel in self.actions.items():
+            source = sources.listed.get(channel.state)
+            if source and (source.field in ("velocity", "effort")
+                           or source.stream.startswith("wrench/")):
+                raise ValueError(f"actions.{name}.state is {channel.state!r}, which is no "
+                                 "position; name the state that the channel moves")
+        return self
+
+    @model_validator(mode="after")
     def _a_joint_is_continuous_for_all(self):
-        for state in self.joint_states.continuous if self.joint_states else ():
+        for stream in self.sources.joints.values():
             for name, channel in self.actions.items():
-                if channel.state == state and not channel.continuous:
-                    raise ValueError(f"joint_states.continuous names {state!r}, the state of "
-                                     f"channel {name!r}; write continuous: true there")
+                if channel.state in stream.continuous and not channel.continuous:
+                    raise ValueError(f"joint_states.continuous names {channel.state!r}, the state "
+                                     f"of channel {name!r}; write continuous: true there")
         return self
 
     @model_validator(mode="after")

@@ -20,8 +20,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.arm.contract_inputs import EE_STATE
 from tinyvla_ros.arm.contract_outputs import TwistOutput
-from tinyvla_ros.arm.observation.assembler import EE_STATE
+from tinyvla_ros.arm.contract_states import JOINTS, StateSources
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.policy.config import PolicyConfig
 
@@ -48,22 +49,7 @@ def _problems(contract: RobotContract, config: PolicyConfig) -> Iterator[str]:
     for name in config.cameras:
         if name not in contract.all_cameras:
             yield "cameras: " + unknown("camera of the checkpoint", name, contract.all_cameras)
-    poses = [n for n in config.state if n in EE_STATE]
-    joints = [n for n in config.state if n not in EE_STATE]
-    if poses and contract.ee_pose is None:
-        yield f"ee_pose is missing, and the checkpoint's state has {', '.join(poses)}; add it."
-    if joints and contract.joint_states is None:
-        yield (f"joint_states is missing, and the checkpoint's state has {', '.join(joints)}; "
-               "add it.")
-    names = contract.joint_names
-    for name in names:
-        if name not in joints:
-            yield "joint_states.names: " + unknown("state of the checkpoint", name, joints)
-    topic_names = [names.get(n, n) for n in joints]
-    for name in topic_names:
-        if topic_names.count(name) > 1:
-            yield (f"joint_states.names: joint {name!r} would be read as "
-                   f"{' and '.join(n for n in joints if names.get(n, n) == name)}; name another.")
+    yield from _state_problems(contract.sources, config)
     action = config.action
     for channel in action.channels:
         if channel not in contract.actions:
@@ -89,6 +75,33 @@ def _problems(contract: RobotContract, config: PolicyConfig) -> Iterator[str]:
             yield (f"outputs: {output.topic} gets a twist every {action.dt} s, and MoveIt Servo "
                    f"stops after {SERVO_TIMEOUT_S} s without one; use a checkpoint with more "
                    "actions per second.")
+
+
+def _state_problems(sources: StateSources, config: PolicyConfig) -> Iterator[str]:
+    found = {state: sources.find(state) for state in config.state}
+    poses = [n for n in config.state if n in EE_STATE]
+    if poses and None in map(found.get, poses):
+        yield f"ee_pose is missing, and the checkpoint's state has {', '.join(poses)}; add it."
+    joints = [n for n, source in found.items() if n not in EE_STATE
+              and (source is None or source.is_position)]
+    unknown_ones = [n for n in joints if found[n] is None]
+    if unknown_ones and not sources.joints:
+        yield (f"joint_states is missing, and the checkpoint's state has "
+               f"{', '.join(unknown_ones)}; add it.")
+    for name in unknown_ones:
+        yield (f"the checkpoint's state {name!r} is on no topic of {JOINTS}; name it in 'names' "
+               "of one of them, or give that its 'prefix'.")
+    for name, stream in sources.joints.items():
+        path = name.replace("/", ".")
+        derived = {*stream.velocities, *stream.efforts}
+        for state in stream.names:
+            if state not in joints and state not in derived:
+                yield f"{path}.names: " + unknown("state of the checkpoint", state, joints)
+        of_topic = {n: found[n].part for n in joints if found[n] and found[n].stream == name}
+        for joint in of_topic.values():
+            if len(both := [n for n, part in of_topic.items() if part == joint]) > 1:
+                yield (f"{path}.names: joint {joint!r} would be read as {' and '.join(both)}; "
+                       "name another.")
 
 
 def _channel_problems(channel: str, limits, config: PolicyConfig) -> Iterator[str]:
@@ -130,6 +143,17 @@ def _surprises(contract: RobotContract, config: PolicyConfig) -> Iterator[str]:
     extra = [n for n in contract.cameras if n not in config.cameras]
     if extra:
         yield f"The checkpoint does not use camera {', '.join(extra)}."
+    sources = contract.sources
+    found = {state: sources.find(state) for state in config.state}
+    used = {source.stream for source in found.values()}
+    if unused := [n for n in sources.streams if n not in used]:
+        yield f"The checkpoint does not use {', '.join(unused)}."
+    for state, source in found.items():
+        if source.is_position and state.endswith((".velocity", ".effort")):
+            base, _, quantity = state.rpartition(".")
+            field = {"velocity": "velocities", "effort": "efforts"}[quantity]
+            yield (f"State {state!r} is read as the position of a joint of that name; if the "
+                   f"{quantity} of {base!r} is meant, name that in '{field}' of joint_states.")
     duration = action.horizon * action.dt
     if contract.execution.max_duration > duration:
         yield (f"A chunk lasts {duration:g} s, less than execution.max_duration: that is what an "

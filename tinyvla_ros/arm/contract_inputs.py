@@ -22,6 +22,11 @@ from pydantic import Field, model_validator
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.ros.topic_names import TopicName
 
+# States that the end-effector pose measures, m.
+EE_STATE = ("ee_x", "ee_y", "ee_z")
+# What follows the name of a wrench in its states: force (N), then torque (N m).
+WRENCH_AXES = ("fx", "fy", "fz", "tx", "ty", "tz")
+
 
 class Stream(Config):
     """A topic the policy listens to.
@@ -60,16 +65,22 @@ class CameraStream(Stream):
 
 
 class JointStream(Stream):
-    """The joint state topic, one or several publishers.
+    """A topic of joint states, one or several publishers.
 
     Attributes:
         names: state name of the checkpoint -> joint name on the topic, where they differ.
+        prefix: what the states of this topic have before the joint's name, such as ``left_``.
+        velocities: states whose velocity is a state, too: ``elbow`` gives ``elbow.velocity``.
+        efforts: states whose effort is a state, too: ``elbow`` gives ``elbow.effort``.
         continuous: states, in rad, of joints that turn without end; those that are the ``state``
             of a ``continuous`` action channel need not be named.
     """
 
     topic: TopicName = "joint_states"
     names: dict[str, str] = {}
+    prefix: str = ""
+    velocities: tuple[str, ...] = ()
+    efforts: tuple[str, ...] = ()
     continuous: tuple[str, ...] = ()
 
 
@@ -77,6 +88,27 @@ class PoseStream(Stream):
     """The end-effector pose topic (geometry_msgs/PoseStamped)."""
 
     topic: TopicName = "ee_pose"
+
+
+class WrenchStream(Stream):
+    """Force and torque (geometry_msgs/WrenchStamped), in the frame of its messages.
+
+    The states of a wrench called ``wrist`` are ``wrist_fx wrist_fy wrist_fz`` (N) and
+    ``wrist_tx wrist_ty wrist_tz`` (N m).
+    """
+
+
+class VectorStream(Stream):
+    """Numbers without a header, such as those of a tactile sensor (std_msgs/Float64MultiArray).
+
+    They count from when they arrive. What has to be paired more exactly with images should come
+    with a stamp, for example as ``effort`` of joint states.
+
+    Attributes:
+        names: states, one for each number, in this order; any other length is refused.
+    """
+
+    names: tuple[str, ...] = Field(min_length=1)
 
 
 class Stamps(Config):

@@ -32,6 +32,7 @@ from tinyvla_ros.bags.topics import (
     CHUNK,
     POLICY_CHUNK,
     POLICY_PREFIX,
+    ArrivalTimes,
     find_streams,
     find_topic,
     need_topic,
@@ -40,6 +41,7 @@ from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.files import checkpoint_digest
 from tinyvla_ros.core.resources import share_directory
 from tinyvla_ros.core.ros.messages import stamp_to_ns, trajectory_to_chunk, trajectory_to_prefix
+from tinyvla_ros.core.ros.state_messages import measured_joints
 from tinyvla_ros.core.types import ActionChunk, Observation, Prefix
 from tinyvla_ros.policy.backends.backend import BackendName
 from tinyvla_ros.policy.backends.choose import choose_backend
@@ -168,9 +170,10 @@ def recorded_chunks(bag: Bag, config: PolicyConfig, contract: RobotContract,
     """
     assembler = make_assembler(contract, config)
     problems = Counter() if problems is None else problems
-    streams = defaultdict(list)
-    for topic, stream in find_streams(bag, policy_streams(contract, config)):
+    streams, found = defaultdict(list), find_streams(bag, policy_streams(contract, config))
+    for topic, stream in found:
         streams[topic].append(stream)
+    arrivals = ArrivalTimes(bag, (stream for _, stream in found))
     # In the namespace of the streams, if they are in one.
     chunks = need_topic(bag, [POLICY_CHUNK], [CHUNK], "the policy's chunks")
     waiting: list[tuple[int, ActionChunk, str]] = []  # until when, and its instruction
@@ -189,14 +192,21 @@ def recorded_chunks(bag: Bag, config: PolicyConfig, contract: RobotContract,
             if missing := assembler.missing():
                 problems[f"nothing came of {', '.join(missing)}"] += 1
 
-    for message in bag.messages([chunks, *streams]):
+    for message in bag.messages([chunks, *streams, *arrivals.topics]):
         decoded = bag.decode(message)
+        arrivals.add(message, decoded)
         if message.topic.name == chunks:
             waiting.append((message.log_ns + OVERTAKEN_NS, _chunk(bag, message, decoded, config),
                             decoded.header.frame_id))
         for stream in streams.get(message.topic.name, ()):
             try:
-                stream.add(assembler, stamp_to_ns(decoded.header.stamp), stream.decode(decoded))
+                value = stream.decode(decoded)
+                stamp = stamp_to_ns(decoded.header.stamp) if stream.is_stamped else \
+                    arrivals.stamp(message)
+                if stream.is_shared and not value:
+                    assembler.note_others(stream.name, measured_joints(decoded))
+                elif stamp:
+                    stream.add(assembler, stamp, value)
             except MessageError as err:
                 problems[f"{message.topic.name}: {err}"] += 1
         yield from observed(message.log_ns)

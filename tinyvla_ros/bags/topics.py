@@ -26,8 +26,10 @@ from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_outputs import Output
 from tinyvla_ros.arm.contract_streams import InputStream
 from tinyvla_ros.bags.reader import Bag
+from tinyvla_ros.bags.recorded_message import BagMessage
 from tinyvla_ros.core.configuration import parse
 from tinyvla_ros.core.errors import InputError, unknown
+from tinyvla_ros.core.ros.messages import time_to_ns
 
 # The policy's chunks before they are blended and limited for the arm.
 POLICY_CHUNK = "policy_node/chunk"
@@ -105,6 +107,36 @@ def find_streams(bag: Bag, streams: Iterable[InputStream]) -> list[tuple[str, In
     """
     return [(need_topic(bag, stream.recorded, stream.recorded_types,
                         stream.name.replace("/", " ")), stream) for stream in streams]
+
+
+class ArrivalTimes:
+    """When messages without a stamp arrived, on the axis of the stamps: while a bag is read.
+
+    With a recorded ``/clock`` that is its time at that moment, as for a node with
+    ``use_sim_time``; else the receive time.
+
+    Attributes:
+        topics: topics to read as well.
+
+    Args:
+        bag: it.
+        streams: what is read of it.
+    """
+
+    def __init__(self, bag: Bag, streams: Iterable[InputStream]):
+        clock = find_topic(bag, ["/clock"], [CLOCK], "clock") if "/clock" in bag.topics and \
+            not all(s.is_stamped for s in streams) else None
+        self.topics = [clock] if clock and bag.topics[clock].count else []
+        self._now_ns = 0
+
+    def add(self, message: BagMessage, decoded: object) -> None:
+        """Take the next message of the bag, whatever it is."""
+        if message.topic.name in self.topics:
+            self._now_ns = time_to_ns(decoded.clock)
+
+    def stamp(self, message: BagMessage) -> int:
+        """Return when a message arrived, ns; 0 if the clock had not begun."""
+        return self._now_ns if self.topics else message.log_ns
 
 
 def find_commands(bag: Bag, output: Output) -> str | None:

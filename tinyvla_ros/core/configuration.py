@@ -30,6 +30,9 @@ import yaml
 
 from tinyvla_ros.core.errors import InputError, unknown
 
+# Tags of a union that a file does not know about: they are left out of messages.
+HIDDEN_TAGS = ("", " ")
+
 
 class Config(pydantic.BaseModel):
     """Base of every configuration: immutable, and an unknown field is an error.
@@ -68,7 +71,7 @@ def parse(model: type[ConfigT], data: object, where: str, error=InputError) -> C
 
 def _problem(model: type[pydantic.BaseModel], error: Mapping) -> str:
     """Return the sentence for one of pydantic's errors."""
-    kind, loc = error["type"], error["loc"]
+    kind, loc = error["type"], tuple(p for p in error["loc"] if p not in HIDDEN_TAGS)
     path = ".".join(map(str, loc)) or "the whole file"
     if kind == "missing":
         return f"field '{path}' is missing; add it."

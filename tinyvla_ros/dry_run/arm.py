@@ -24,13 +24,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinyvla_ros.arm.contract import Channel, RobotContract
+from tinyvla_ros.arm.contract_inputs import EE_STATE
 from tinyvla_ros.arm.contract_outputs import (
     AnyOutput,
     JointTrajectoryOutput,
     PositionsOutput,
     TwistOutput,
 )
-from tinyvla_ros.arm.observation.assembler import EE_STATE
 from tinyvla_ros.core.angles import wrapped
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.dry_run.followers import PositionsFollower, TwistFollower
@@ -39,6 +39,8 @@ from tinyvla_ros.policy.config import PolicyConfig
 
 # Standard deviation of states that no channel drives: real sensors are noisy.
 SENSOR_NOISE = 1e-4
+# Of what is felt: force, torque and effort. An effort also grows with the velocity, by so much.
+FELT_NOISE, DRAG = 0.02, 0.5
 # Shortest time to take a speed over: on a busy machine two measurements may come close together.
 SPEED_WINDOW_S = 0.005
 
@@ -61,8 +63,8 @@ class Moment:
 class DryRunArm:
     """Follows every output of a contract and measures the resulting states.
 
-    A channel drives the state that it names; a twist drives the position of the end effector. All
-    other states keep their start value, with a little noise.
+    A channel drives the state that it names, and with it its velocity and effort; a twist drives
+    the position of the end effector. All other states keep their start value, with a little noise.
 
     Attributes:
         accepted: number of commands followed, by topic.
@@ -71,7 +73,8 @@ class DryRunArm:
         speeds: channel -> largest speed so far, ``unit/s``; for twists the largest value.
 
     Args:
-        start: state name -> start value, for every state of the checkpoint.
+        start: state name -> start value, for every state of the checkpoint. Other states that
+            the contract names begin at 0.
 
     Raises:
         InputError: the contract has an output of type ``chunk``.
@@ -83,7 +86,11 @@ class DryRunArm:
         self._twists = {n for o in contract.outputs if o.quantity == "velocity"
                         for n in o.channels}
         self._drives = {n: c.state for n, c in contract.actions.items() if c.state}
-        self._start = {name: start[name] for name in config.state}
+        sources = contract.sources
+        self._start = dict.fromkeys(sources.listed, 0.0) | {n: start[n] for n in config.state}
+        felt = {n for n, s in sources.listed.items()
+                if s.field == "effort" or s.stream.startswith("wrench/")}
+        self._noise = np.array([FELT_NOISE if n in felt else SENSOR_NOISE for n in self._start])
         channels = {n: _start_of(c, self._start) for n, c in contract.actions.items()}
         period_ns = round(config.action.dt * 1e9)
         self._followers = [self._follower(o, channels, period_ns, now_ns) for o in self._outputs]
@@ -112,15 +119,20 @@ class DryRunArm:
     def observe(self, now_ns: int) -> Moment:
         """Measure all states."""
         channels: dict[str, float] = {}
-        noise = self._rng.standard_normal(len(self._start)) * SENSOR_NOISE
+        noise = self._rng.standard_normal(len(self._start)) * self._noise
         state = {n: v + e for (n, v), e in zip(self._start.items(), noise, strict=True)}
         orientation = np.array([0.0, 0.0, 0.0, 1.0])
         for output, follower in zip(self._outputs, self._followers, strict=True):
-            values, _ = follower.sample(now_ns)
-            for value, (name, to) in zip(values, output.channels.items(), strict=True):
+            values, rates = follower.sample(now_ns)
+            for value, rate, (name, to) in zip(values, rates, output.channels.items(),
+                                               strict=True):
                 # A joint that turns without end is measured by a driver that wraps.
                 channels[name] = float(wrapped((value - to.offset) / to.scale,
                                                self._actions[name].turn))
+                velocity = float(rate) / to.scale
+                for felt, change in (("velocity", velocity), ("effort", DRAG * velocity)):
+                    if (sense := f"{self._drives.get(name)}.{felt}") in state:
+                        state[sense] += change
             if isinstance(follower, TwistFollower):
                 ee = zip(EE_STATE, follower.position.tolist(), strict=True)
                 state.update((n, v) for n, v in ee if n in state)

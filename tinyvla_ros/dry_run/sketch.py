@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from tinyvla_ros.arm.contract import Channel
-from tinyvla_ros.arm.observation.assembler import EE_STATE
+from tinyvla_ros.arm.contract_inputs import EE_STATE
 from tinyvla_ros.dry_run.arm import Moment
 
 REACH_M = 0.9

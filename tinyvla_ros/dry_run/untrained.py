@@ -26,7 +26,7 @@ import safetensors
 from safetensors.numpy import load_file, save_file
 
 from tinyvla_ros.arm.contract import Channel, RobotContract
-from tinyvla_ros.arm.observation.assembler import EE_STATE
+from tinyvla_ros.arm.contract_inputs import EE_STATE
 from tinyvla_ros.core.errors import CheckpointError, InputError
 from tinyvla_ros.core.files import (
     COMPILED,
@@ -117,10 +117,10 @@ def untrained_config(contract: RobotContract) -> PolicyConfig:
         InputError: the contract names no state.
     """
     state = [c.state for c in contract.actions.values() if c.state]
-    if contract.joint_states is not None:
-        state += contract.joint_states.names
-    if contract.ee_pose is not None:
-        state += EE_STATE
+    sources = contract.sources
+    # A name may be there for its velocity or effort alone.
+    derived = {n for s in sources.joints.values() for n in (*s.velocities, *s.efforts)}
+    state += [n for n, s in sources.listed.items() if not s.is_position or n not in derived]
     if not state:
         raise InputError(f"Robot {contract.name!r} names no state, so no checkpoint can be made "
                          "for it; set 'state' of the channels that are positions.")

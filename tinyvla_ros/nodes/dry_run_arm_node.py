@@ -22,20 +22,27 @@ from pathlib import Path
 from typing import Annotated
 
 import cv2
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, WrenchStamped
 from pydantic import Field
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image, JointState
-from std_msgs.msg import String
+from std_msgs.msg import Float64MultiArray, String
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
-from tinyvla_ros.arm.observation.assembler import EE_STATE
+from tinyvla_ros.arm.contract_inputs import (
+    EE_STATE,
+    JointStream,
+    PoseStream,
+    VectorStream,
+    WrenchStream,
+)
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.options import Settable
 from tinyvla_ros.core.ros.messages import fill_image, fill_pose, set_stamp
 from tinyvla_ros.core.ros.run_claims import RunMember
-from tinyvla_ros.dry_run.arm import DryRunArm
+from tinyvla_ros.dry_run.arm import DryRunArm, Moment
+from tinyvla_ros.dry_run.sensors import Sensor, make_sensors
 from tinyvla_ros.dry_run.sketch import Sketch
 from tinyvla_ros.dry_run.trajectory import Refused
 from tinyvla_ros.dry_run.untrained import start_state
@@ -46,6 +53,7 @@ from tinyvla_ros.nodes.shared.runner import LATCHED, OK, SENSOR_QOS, WARN, Diagn
 from tinyvla_ros.policy.config import PolicyConfig
 
 CAMERA_RATE, LARGEST_RATE = 30.0, 100.0
+FRAME = "base_link"
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95]
 
 
@@ -84,7 +92,6 @@ class DryRunArmNode(Node):
                               self.get_clock().now().nanoseconds)
         self._sketch = Sketch(contract.actions, parameters.width, parameters.height)
         self._frames = 0
-        self._joint_names = [n for n in config.state if n not in EE_STATE]
         self._rate, self._text = parameters.rate, self._checked_instruction(parameters)
         self._follow = parameters.follow
         self._instruction = self.create_publisher(String, contract.instruction, LATCHED)
@@ -124,25 +131,24 @@ class DryRunArmNode(Node):
     def _create_sensors(self) -> list[str]:
         """Create the publishers of all inputs and return their topics."""
         contract = self._contract
-        self._joints = self._pose = None
-        if contract.joint_states is not None:
-            self._joints = self.create_publisher(
-                JointState, contract.joint_states.topic, SENSOR_QOS)
-        if contract.ee_pose is not None:
-            self._pose = self.create_publisher(PoseStamped, contract.ee_pose.topic, SENSOR_QOS)
+        self._sensors = make_sensors(contract, self._config)
+        self._states = [self.create_publisher(_MESSAGES[type(s.settings)], s.settings.topic,
+                                              SENSOR_QOS) for s in self._sensors]
         self._cameras = {
             name: self.create_publisher(CompressedImage if camera.compressed else Image,
                                         camera.topic, SENSOR_QOS)
             for name, camera in contract.cameras.items()}
-        publishers = [self._joints, self._pose, *self._cameras.values()]
-        return [p.topic_name for p in publishers if p is not None]
+        return [p.topic_name for p in (*self._states, *self._cameras.values())]
 
     def _begin(self) -> None:
         """Publish: nobody else publishes these topics."""
         contract = self._contract
-        rates = [s.rate for s in (contract.joint_states, contract.ee_pose) if s and s.rate]
-        rate = self._rate or min(max(rates, default=LARGEST_RATE), LARGEST_RATE)
-        self.create_timer(1.0 / rate, self._publish_state)
+        together: dict[float, list] = {}
+        for sensor, publisher in zip(self._sensors, self._states, strict=True):
+            rate = self._rate or min(sensor.settings.rate or LARGEST_RATE, LARGEST_RATE)
+            together.setdefault(rate, []).append((sensor, publisher))
+        for rate, sensors in together.items():
+            self.create_timer(1.0 / rate, lambda sensors=sensors: self._publish_states(sensors))
         groups: dict[float, list] = {}
         for name, camera in contract.cameras.items():
             groups.setdefault(camera.rate or CAMERA_RATE, []).append((name, self._cameras[name]))
@@ -151,20 +157,15 @@ class DryRunArmNode(Node):
         self._publish_instruction()
         self.get_logger().info(f"{contract.name} is ready; instruction: {self._text!r}")
 
-    def _publish_state(self) -> None:
+    def _publish_states(self, sensors: list) -> None:
         now_ns = self.get_clock().now().nanoseconds
         moment = self._arm.update(now_ns)
-        if self._joints is not None:
-            names = self._contract.joint_states.names
-            msg = JointState(name=[names.get(n, n) for n in self._joint_names],
-                             position=[moment.state[n] for n in self._joint_names])
-            set_stamp(msg.header.stamp, now_ns)
-            self._joints.publish(msg)
-        if self._pose is not None:
-            pose = PoseStamped()
-            fill_pose(pose, now_ns, "base_link", (moment.state.get(n, 0.0) for n in EE_STATE),
-                      moment.orientation.tolist())
-            self._pose.publish(pose)
+        for sensor, publisher in sensors:
+            msg = publisher.msg_type()
+            _FILL[type(msg)](msg, sensor, moment)
+            if not isinstance(msg, Float64MultiArray):
+                set_stamp(msg.header.stamp, now_ns)
+            publisher.publish(msg)
 
     def _publish_images(self, cameras: list) -> None:
         now_ns = self.get_clock().now().nanoseconds
@@ -207,6 +208,34 @@ class DryRunArmNode(Node):
         if not any(arm.accepted.values()):
             return OK, "no command yet", values
         return OK, "commands are followed", values
+
+
+def _fill_joints(msg: JointState, sensor: Sensor, moment: Moment) -> None:
+    msg.name = list(sensor.joints)
+    for field, states in sensor.fields.items():
+        setattr(msg, field, [moment.state.get(state, 0.0) for state in states])
+
+
+def _fill_pose(msg: PoseStamped, sensor: Sensor, moment: Moment) -> None:
+    fill_pose(msg, 0, FRAME, (moment.state.get(n, 0.0) for n in EE_STATE),
+              moment.orientation.tolist())
+
+
+def _fill_wrench(msg: WrenchStamped, sensor: Sensor, moment: Moment) -> None:
+    msg.header.frame_id = FRAME
+    values = [moment.state[n] for n in sensor.fields[""]]
+    for vector, numbers in ((msg.wrench.force, values[:3]), (msg.wrench.torque, values[3:])):
+        vector.x, vector.y, vector.z = numbers
+
+
+def _fill_vector(msg: Float64MultiArray, sensor: Sensor, moment: Moment) -> None:
+    msg.data = [moment.state[n] for n in sensor.fields[""]]
+
+
+_MESSAGES = {JointStream: JointState, PoseStream: PoseStamped, WrenchStream: WrenchStamped,
+             VectorStream: Float64MultiArray}
+_FILL = {JointState: _fill_joints, PoseStamped: _fill_pose, WrenchStamped: _fill_wrench,
+         Float64MultiArray: _fill_vector}
 
 
 def main() -> int:

@@ -104,7 +104,8 @@ class _Listener:
         self._arrivals: list[float] = []
         self._ages: list[float] = []
         self._error = ""
-        self._joints: set[str] = set()  # those that came
+        self._came: set[str] = set()  # states
+        self._joints: set[str] = set()  # names in joint states
         self._subscription = node.create_subscription(
             message_class(stream.type), stream.settings.topic, self._on_message, self._qos)
 
@@ -121,16 +122,19 @@ class _Listener:
             if self._max_age and age > self._max_age:
                 problem = problem or (f"It is {age:.3f} s old when it comes, and stamps.max_age "
                                       f"is {self._max_age:g} s; check the clocks.")
-        return TopicFinding(topic, seen, problem or self._joint_problem())
+        return TopicFinding(topic, seen, problem or self._state_problem())
 
     def _on_message(self, msg) -> None:
         self._arrivals.append(time.monotonic())
         try:
-            stamp = stamp_to_ns(msg.header.stamp)
-            self._ages.append((self._node.get_clock().now().nanoseconds - stamp) / 1e9)
+            if self._stream.is_stamped:
+                stamp = stamp_to_ns(msg.header.stamp)
+                self._ages.append((self._node.get_clock().now().nanoseconds - stamp) / 1e9)
             value = self._stream.decode(msg)
-            if self._stream.joints:
-                self._joints |= set(value)
+            if self._stream.states:
+                self._came |= value.keys()
+            if self._stream.is_shared:
+                self._joints |= set(msg.name)
         except InputError as err:
             self._error = str(err)
 
@@ -149,7 +153,7 @@ class _Listener:
             if level == QoSCompatibility.ERROR:
                 return (f"The publisher's QoS does not fit ({reason.strip()}); set 'reliable: "
                         f"{str(not self._settings.reliable).lower()}'.")
-        if len(found) > 1 and not self._stream.joints:
+        if len(found) > 1 and not self._stream.is_shared:
             names = other_publishers(self._node, topic, 0)
             return f"{' and '.join(names)} publish it; one publisher is needed, end the others."
         return "" if self._arrivals else "Nothing came; is the driver running?"
@@ -165,7 +169,12 @@ class _Listener:
                     f"{self._settings.timeout:g} s without a message; raise 'timeout'.")
         return ""
 
-    def _joint_problem(self) -> str:
-        missing = sorted(self._stream.joints - self._joints)
-        return f"joint_states.names: {unknown('joint', missing[0], sorted(self._joints))}" \
-            if missing else ""
+    def _state_problem(self) -> str:
+        missing = [label for state, label in self._stream.states.items()
+                   if state not in self._came]
+        if not missing:
+            return ""
+        name = self._stream.name.replace("/", ".")
+        if missing[0] in self._joints or " of " in missing[0]:
+            return f"{name}: no message has the {missing[0]}; the driver must send it."
+        return f"{name}.names: {unknown('joint', missing[0], sorted(self._joints))}"

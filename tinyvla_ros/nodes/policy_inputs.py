@@ -35,6 +35,7 @@ from tinyvla_ros.arm.observation.liveness import StreamHealth
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.image_transform import crop, shrink
 from tinyvla_ros.core.ros.messages import stamp_to_ns
+from tinyvla_ros.core.ros.state_messages import measured_joints
 from tinyvla_ros.core.types import Observation, PolicyImage
 from tinyvla_ros.nodes.shared.run_guard import other_publishers
 from tinyvla_ros.nodes.shared.topics import message_class, stream_qos, subscribe_to_all
@@ -79,7 +80,7 @@ class PolicyInputs:
         self._assembler = make_assembler(contract, config)
         self._max_age, self._max_ahead = contract.stamps.max_age, contract.stamps.max_ahead
         self._health: dict[str, StreamHealth] = {}
-        # Of each topic: by stream or joint, because publishers of different joints may share one.
+        # Of each topic: by stream or state, because publishers of different joints may share one.
         self._publishers: dict[str, dict[str, Interleaving]] = {}
         # topic -> what was wrong with its last message, and until when that matters, steady s.
         self._refused: dict[str, tuple[str, float]] = {}
@@ -220,9 +221,10 @@ class PolicyInputs:
                 return
             try:
                 value = stream.decode(msg)
-                if stream.joints and self._is_of_others(topic, stream.joints, value):
+                if stream.is_shared and not value:
+                    self._note_others(topic, stream, msg)
                     return
-                stamp = self._checked_stamp(msg.header.stamp)
+                stamp = self._checked_stamp(msg.header.stamp) if stream.is_stamped else self._now()
                 image, is_same_image = None, False
                 if stream.camera:
                     # Shrunk here, while the other cameras are still on their way, and because a
@@ -246,16 +248,18 @@ class PolicyInputs:
             message_class(stream.type), topic, callback, stream_qos(stream.settings),
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=on_incompatible_qos))
 
-    def _is_of_others(self, topic: str, joints: frozenset[str], value) -> bool:
-        """Whether joint states have none of the policy's joints, as those of a mobile base.
+    def _note_others(self, topic: str, stream: InputStream, msg) -> None:
+        """Pass over joint states without any of the policy's joints, as those of a mobile base.
 
-        As long as no joint of the policy has come, they are refused with the names they have.
+        As long as no joint of the policy has come, the names they have are told.
         """
-        return joints.isdisjoint(value) and (not value or bool(self._publishers[topic]))
+        with self.changed:
+            if not self._publishers[topic]:
+                self._assembler.note_others(stream.name, measured_joints(msg))
 
     def _note_publisher(self, topic: str, stream: InputStream, value, info: dict) -> None:
         number, now_s = info.get("publication_sequence_number"), time.monotonic()
-        for part in stream.joints.intersection(value) if stream.joints else (stream.name,):
+        for part in value if stream.is_shared else (stream.name,):
             self._publishers[topic].setdefault(part, Interleaving()).arrived(number, now_s)
 
     def _refuse(self, topic: str, err: InputError, seconds: float) -> None:
@@ -287,10 +291,18 @@ class PolicyInputs:
             health.arrived(time.monotonic(), stamp_ns, image, is_same_image)
         else:
             # A joint that no longer comes makes the stream stale, whatever the others do.
-            complete = self._assembler.oldest_joint() if stream.joints else stamp_ns
+            complete = self._assembler.complete_until(stream.name)
             if complete is not None:
                 health.arrived(time.monotonic(), complete)
         self.changed.notify_all()
+
+    def _now(self) -> int:
+        """Return the stamp of a message that has none: when it comes."""
+        now_ns = self._node.get_clock().now().nanoseconds
+        if not now_ns:
+            raise MessageError("The message counts from when it comes, and there is no time yet; "
+                               "start what publishes /clock, or leave use_sim_time out.")
+        return now_ns
 
     def _checked_stamp(self, stamp) -> int:
         stamp_ns = stamp_to_ns(stamp)

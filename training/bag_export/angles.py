@@ -24,7 +24,6 @@ from pathlib import Path
 import numpy as np
 
 from tinyvla_ros.arm.contract import RobotContract
-from tinyvla_ros.arm.observation.assembler import EE_STATE
 from tinyvla_ros.core.angles import find_wrap, nearest, turn_of, unwrapped, wrapped
 from tinyvla_ros.core.errors import InputError
 from training.bag_export.states import Series
@@ -37,14 +36,14 @@ def unwrap_states(path: Path, states: Mapping[str, Series], contract: RobotContr
     Raises:
         InputError: another joint steps by nearly a turn.
     """
-    turns, result = contract.continuous_states, {}
+    turns, result, sources = contract.continuous_states, {}, contract.sources
     units = {c.state: c.unit for c in contract.actions.values() if c.state}
     for name, series in states.items():
         if name in turns:
             values = unwrapped(series.values, turns[name])
             values = values + (wrapped(values[0], turns[name]) - values[0])
             series = replace(series, values=values)
-        elif name not in EE_STATE:
+        elif (source := sources.find(name)) is not None and source.is_position:
             at = find_wrap(series.values, turn_of(units.get(name, "rad")) or np.inf)
             if at is not None:
                 raise wrap_error(path, f"state {name!r}", series.values, at,

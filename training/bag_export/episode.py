@@ -71,7 +71,7 @@ class BagJob(NamedTuple):
     def states(self, contract: RobotContract) -> States:
         """Return which states are stored, and which of them must be good."""
         measured = {c.state for c in contract.actions.values() if c.state is not None}
-        return States(self.options.states, self.required, measured.union(contract.joint_names))
+        return States(self.options.states, self.required, measured.union(contract.sources.listed))
 
     def formats(self, contract: RobotContract) -> dict[str, ImageFormat]:
         """Return how the images of each camera are stored.

@@ -13,12 +13,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The states of a bag: joints and coordinates as series of stamped values."""
+"""The states of a bag as series of stamped values."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,35 +87,34 @@ class States:
         return frozenset(self.only) or self.named.union(self.required)
 
 
-def find_states(path: Path, topics: Mapping[str, Sequence[_Row]], joint_names: Mapping[str, str],
+def find_states(path: Path, topics: Mapping[str, Sequence[_Row]], label: Callable[[str], str],
                 states: States) -> tuple[dict[str, Series], list[str]]:
     """Return the states of a bag, and what was left out and why, a few words each.
 
     Args:
         path: of the bag, for messages.
-        topics: topic -> its messages, each with some of the joints or coordinates.
-        joint_names: state name -> name in the messages, where they differ.
+        topics: topic -> its messages, each with some of the states.
+        label: returns what messages call a state.
         states: which are wanted.
 
     Raises:
         InputError: a topic has no values at all, or stamps that go back; a state comes in
             messages with different others; one that is needed is not finite or missing.
     """
-    state_names = {joint: state for state, joint in joint_names.items()}
     found: dict[str, Series] = {}
     notes: list[str] = []
     known: dict[str, None] = {}
     for topic, rows in topics.items():
-        rows = [(t, {state_names.get(n, n): v for n, v in row.items()}) for t, row in rows]
         recorded = dict.fromkeys(name for _, row in rows for name in row)
         if not recorded:
-            what = f"none of the {len(rows)} messages on {topic} has a position" if rows else \
+            what = f"none of the {len(rows)} messages on {topic} has a position, or anything " \
+                "else that the robot contract names" if rows else \
                 f"nothing was recorded on {topic}"
             raise InputError(f"{path}: {what}; leave this bag out.")
         known |= recorded
         if states.only:
             rows = [(t, {n: v for n, v in row.items() if n in states.only}) for t, row in rows]
-        for name, result in _topic_states(path, topic, rows, joint_names).items():
+        for name, result in _topic_states(path, topic, rows, label).items():
             if isinstance(result, Series):
                 found[name] = result
             elif name in states.needed:
@@ -130,7 +129,7 @@ def find_states(path: Path, topics: Mapping[str, Sequence[_Row]], joint_names: M
     return {n: found[n] for n in states.only or found}, notes
 
 
-def _topic_states(path: Path, topic: str, rows: Sequence[_Row], joint_names: Mapping[str, str]
+def _topic_states(path: Path, topic: str, rows: Sequence[_Row], label: Callable[[str], str]
                   ) -> dict[str, Series | str]:
     """Return the series of every state of a topic, or why it cannot be stored.
 
@@ -146,7 +145,7 @@ def _topic_states(path: Path, topic: str, rows: Sequence[_Row], joint_names: Map
     for group in sorted(groups.values(), key=lambda rows: list(rows[0][1])):
         times = [stamp for stamp, _ in group]
         for name in group[0][1]:
-            joint, values = joint_names.get(name, name), [row[name] for _, row in group]
+            joint, values = label(name), [row[name] for _, row in group]
             if several[name] > 1:
                 # The policy node prefers the message with more of its own joints, and which
                 # those are is not known here.

@@ -23,7 +23,7 @@ it arrives, they are brought to the axis of the stamps by the recorded ``/clock`
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,10 +31,16 @@ import numpy as np
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_streams import InputStream, contract_streams
-from tinyvla_ros.arm.observation.assembler import EE_STATE
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.bags.recorded_message import BagMessage, header_stamp
-from tinyvla_ros.bags.topics import CLOCK, INSTRUCTION, find_commands, find_streams, find_topic
+from tinyvla_ros.bags.topics import (
+    CLOCK,
+    INSTRUCTION,
+    ArrivalTimes,
+    find_commands,
+    find_streams,
+    find_topic,
+)
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.ros.messages import time_to_ns
 from training.bag_export.angles import unwrap_states
@@ -99,11 +105,14 @@ def read_recording(bag: Bag, contract: RobotContract, cameras: Iterable[str],
             publishers where one is meant, cannot be read, or has stamps that are zero or go back;
             a needed state is missing, or a joint wraps that should not.
     """
-    if contract.joint_states is None and contract.ee_pose is None:
-        raise InputError(f"Robot contract {contract.name!r} has neither joint_states nor ee_pose, "
-                         "and a policy needs a state; name them in a contract for --robot.")
+    sources = contract.sources
+    if not sources.streams:
+        raise InputError(f"Robot contract {contract.name!r} has no joint_states, ee_pose, wrenches"
+                         " or vectors, and a policy needs a state; name them in a contract for "
+                         "--robot.")
     recording = Recording(bag.path)
-    found = find_streams(bag, _wanted(contract_streams(contract, cameras), states.only))
+    found = find_streams(bag, contract_streams(contract, cameras, states.only))
+    arrivals = ArrivalTimes(bag, (stream for _, stream in found))
     outputs = {o.topic: find_commands(bag, o) for o in contract.outputs}
     instruction = find_topic(bag, [contract.instruction], [INSTRUCTION], "instruction")
     # Never in a namespace.
@@ -115,12 +124,15 @@ def read_recording(bag: Bag, contract: RobotContract, cameras: Iterable[str],
     for message in bag.messages({*streams, *unstamped}):
         topic = message.topic.name
         if topic in unstamped:
-            messages[topic].append((message.time_ns, bag.decode(message)))
+            decoded = bag.decode(message)
+            arrivals.add(message, decoded)
+            messages[topic].append((message.time_ns, decoded))
             continue
-        stamp = _stamp(bag, message)
         for stream in streams[topic]:
-            value = None if stream.camera else _decoded(bag, stream, message, stamp)
-            messages[stream.name].append((stamp, value))
+            stamp = _stamp(bag, message) if stream.is_stamped else arrivals.stamp(message)
+            if stamp:
+                value = None if stream.camera else _decoded(bag, stream, message, stamp)
+                messages[stream.name].append((stamp, value))
     rows = {}
     for topic, stream in found:
         if stream.camera:
@@ -134,7 +146,8 @@ def read_recording(bag: Bag, contract: RobotContract, cameras: Iterable[str],
             # Arm and gripper may each have a publisher, with other joints.
             _refuse_publishers(bag, topic, stream.name,
                                len({frozenset(row) for _, row in rows[topic]}))
-    found_states, recording.notes = find_states(bag.path, rows, contract.joint_names, states)
+    found_states, recording.notes = find_states(
+        bag.path, rows, lambda state: sources.find(state).label, states)
     recording.states = unwrap_states(bag.path, found_states, contract)
     recording.instructions = list(dict.fromkeys(m.data for _, m in messages[instruction]))
     recording.clock = np.array([(sent, time_to_ns(m.clock)) for sent, m in messages[clock]],
@@ -144,14 +157,6 @@ def read_recording(bag: Bag, contract: RobotContract, cameras: Iterable[str],
             recording.commands[topic] = sorted((Command(m, sent) for sent, m in
                                                 messages[recorded]), key=lambda c: c.sent_ns)
     return recording
-
-
-def _wanted(streams: Iterable[InputStream], only: Collection[str]) -> list[InputStream]:
-    """Leave out the joints or the pose if none of them is to be stored."""
-    pose = not only or any(n in EE_STATE for n in only)
-    joints = not only or any(n not in EE_STATE for n in only)
-    wanted = {"joint_states": joints, "ee_pose": pose}
-    return [s for s in streams if wanted.get(s.name, True)]
 
 
 def _refuse_publishers(bag: Bag, topic: str, what: str, valid: int = 1) -> None:

@@ -17,7 +17,6 @@
 
 from __future__ import annotations
 
-import math
 import tracemalloc
 
 import numpy as np
@@ -33,6 +32,9 @@ from tinyvla_ros.core.errors import MessageError
 from tinyvla_ros.core.types import ActionChunk
 
 IMAGE = np.zeros((48, 48, 3), np.uint8)
+EE = ("ee_x", "ee_y", "ee_z")
+JOINTS = tuple(n for n in tiny_policy_config().state if n not in EE)
+STREAMS = {"joint_states": {n: n for n in JOINTS}, "ee_pose": {n: n for n in EE}}
 MS = 1_000_000
 
 
@@ -40,7 +42,7 @@ MS = 1_000_000
 def assembler():
     config = tiny_policy_config(
         cameras={name: {"height": 48, "width": 48} for name in ("side", "front")})
-    assembler = ObservationAssembler(config, tolerance_ns=10 * MS)
+    assembler = ObservationAssembler(config, 10 * MS, STREAMS)
     assembler.instruction = "reach the red target"
     return assembler
 
@@ -51,9 +53,9 @@ def feed(assembler, stamp, *, side=True, front=True, joints=True, pose=True):
     if front:
         assembler.add_image("front", stamp, IMAGE)
     if joints:
-        assembler.add_joints(stamp, {n: stamp / 1e9 for n in assembler.joint_names})
+        assembler.add_states("joint_states", stamp, dict.fromkeys(JOINTS, stamp / 1e9))
     if pose:
-        assembler.add_pose(stamp, {"ee_x": 0.0, "ee_y": 0.0, "ee_z": stamp / 1e9})
+        assembler.add_states("ee_pose", stamp, dict.fromkeys(EE, 0.0) | {"ee_z": stamp / 1e9})
 
 
 def test_a_complete_moment_is_an_observation(assembler):
@@ -135,44 +137,60 @@ def test_a_message_sent_again_is_not_out_of_order(assembler):
 
 
 def test_joints_may_come_in_several_messages_in_any_order(assembler):
-    arm, fingers = assembler.joint_names[:7], assembler.joint_names[7:]
+    arm, fingers = JOINTS[:7], JOINTS[7:]
     feed(assembler, 100 * MS, joints=False)
-    assembler.add_joints(99 * MS, dict.fromkeys(reversed(arm), 1.0))
+    assembler.add_states("joint_states", 99 * MS, dict.fromkeys(reversed(arm), 1.0))
     assert assembler.latest() is None
     assert assembler.missing() == [f"joint_states ({', '.join(fingers)})"]
-    assert assembler.oldest_joint() is None
-    assembler.add_joints(101 * MS, {"somebody_elses": 9.0} | dict.fromkeys(fingers, 2.0))
+    assert assembler.complete_until("joint_states") is None
+    assembler.add_states("joint_states", 101 * MS, dict.fromkeys(fingers, 2.0))
     state = assembler.latest().state
     assert [state[n] for n in (*arm, *fingers)] == [1.0] * 7 + [2.0] * 2
-    assert assembler.oldest_joint() == 99 * MS
+    assert assembler.complete_until("joint_states") == 99 * MS
     assert assembler.newest_state()["right_j0"] == 1.0
 
 
 def test_messages_of_other_joints_alone_are_passed_over_and_the_needed_ones_named(assembler):
     feed(assembler, 100 * MS, joints=False)
     assert assembler.missing() == ["joint_states"]
-    for other in ({"somebody_elses": 9.0}, {}):
-        assert assembler.add_joints(100 * MS, other) is False
+    for other in (["somebody_elses"], []):
+        assembler.note_others("joint_states", other)
         assert assembler.latest() is None
         missing, = assembler.missing()
-        assert all(n in missing for n in (*assembler.joint_names, *other))
+        assert all(n in missing for n in (*JOINTS, *other))
     feed(assembler, 100 * MS)
-    assembler.add_joints(101 * MS, {"somebody_elses": math.nan})
+    assembler.note_others("joint_states", ["somebody_elses"])
     assert assembler.missing() == []
     assert assembler.latest().stamp_ns == 100 * MS
 
 
-def test_joint_names_of_the_robot_are_translated():
-    assembler = ObservationAssembler(tiny_policy_config(), 0, {"r_close": "right_finger"})
-    assert "right_finger" in assembler.joint_names and "r_close" not in assembler.joint_names
-    assembler.add_joints(1, dict.fromkeys(assembler.joint_names, 0.5))
-    assert assembler.newest_state()["r_close"] == 0.5
+def test_it_names_the_part_of_a_stream_that_the_newest_image_lacks(assembler):
+    feed(assembler, 100 * MS)
+    feed(assembler, 150 * MS, joints=False)
+    assembler.add_states("joint_states", 150 * MS, dict.fromkeys(JOINTS[1:], 0.0))
+    assert assembler.unpaired().startswith(f"joint_states ({JOINTS[0]}) has nothing within")
+
+
+def test_streams_with_the_same_parts_are_never_mixed():
+    """Two arms whose drivers use the same joint names, in whatever order they come."""
+    arms = {"joint_states/left": {"left_a": "a", "left_b": "b"},
+            "joint_states/right": {"right_a": "a", "right_b": "b"}}
+    config = tiny_policy_config(cameras={"front": {"height": 48, "width": 48}})
+    assembler = ObservationAssembler(config, 0, arms)
+    assembler.instruction = config.instructions[0]
+    assembler.add_image("front", 1, IMAGE)
+    assembler.add_states("joint_states/right", 1, {"right_b": 4.0, "right_a": 3.0})
+    assert assembler.latest() is None
+    assert assembler.missing() == ["joint_states/left"]
+    assembler.add_states("joint_states/left", 1, {"left_b": 2.0, "left_a": 1.0})
+    assert assembler.latest().state == {"left_a": 1.0, "left_b": 2.0, "right_a": 3.0,
+                                        "right_b": 4.0}
 
 
 @pytest.mark.parametrize(("part", "words"), [
     ("front", "camera front has no image within 0.01 s"),
-    ("joints", "joint right_j0 has no position"),
-    ("pose", "ee_pose has nothing"),
+    ("joints", "joint_states has nothing within 0.01 s"),
+    ("pose", "ee_pose has nothing within 0.01 s"),
 ])
 def test_it_names_what_the_newest_image_lacks(assembler, part, words):
     feed(assembler, 100 * MS)
@@ -186,8 +204,8 @@ def test_memory_is_bounded_whatever_comes(assembler, period_ns):
     def feed_joints(begin: int, end: int) -> int:
         """Hand in joints of all names in odd combinations; return the memory in use, bytes."""
         for i in range(begin, end):
-            assembler.add_joints(i * period_ns, {
-                assembler.joint_names[i % 9]: 0.0, assembler.joint_names[i * 7 % 9]: 0.0})
+            assembler.add_states("joint_states", i * period_ns,
+                                 {JOINTS[i % 9]: 0.0, JOINTS[i * 7 % 9]: 0.0})
         return tracemalloc.get_traced_memory()[0]
 
     tracemalloc.start()

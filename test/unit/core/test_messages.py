@@ -32,8 +32,6 @@ from tinyvla_ros.core.ros.messages import (
     fill_image,
     fill_trajectory,
     image_to_array,
-    joint_positions,
-    pose_position,
     stamp_to_ns,
     trajectory_to_chunk,
 )
@@ -126,49 +124,6 @@ def test_compressed_png_round_trip_and_garbage():
     for broken in (b"", b"not an image", data[:20]):
         with pytest.raises(MessageError, match="cannot be decoded"):
             image_to_array(SimpleNamespace(format="png", data=broken))
-
-
-def test_joints_are_read_by_name():
-    msg = SimpleNamespace(name=["b", "a", "extra"], position=[2.0, 1.0, math.nan])
-    values = joint_positions(msg, ("a", "b"))
-    assert (values["a"], values["b"]) == (1.0, 2.0)
-
-
-@pytest.mark.parametrize(("names", "positions"), [
-    (["a", "b", "wheel", "wheel"], [1.0, 2.0, 3.0, 4.0]),
-    (["wheel", "b", "a"], [math.inf, 2.0, 1.0]),
-])
-def test_what_is_wrong_with_joints_that_nobody_asked_for_is_no_error(names, positions):
-    values = joint_positions(SimpleNamespace(name=names, position=positions), ("a", "b"))
-    assert (values["a"], values["b"]) == (1.0, 2.0)
-    assert not math.isfinite(values["wheel"]), "of two values nobody knows which it is"
-
-
-@pytest.mark.parametrize("names", [["a", "b"], []])
-@pytest.mark.parametrize("wanted", [("a", "b"), None])
-def test_a_joint_state_without_positions_is_legal(names, wanted):
-    """sensor_msgs/JointState: a field may be empty if there is nothing to say about it."""
-    assert joint_positions(SimpleNamespace(name=names, position=[]), wanted) == {}
-
-
-@pytest.mark.parametrize(("names", "positions", "words"), [
-    (["a", "b"], [1.0], "2 names and 1 positions"),
-    (["a", "b", "a"], [1.0, 2.0, 3.0], "'a' twice"),
-    (["a", "b"], [1.0, math.nan], "'b' is nan"),
-    (["a", "b"], [math.inf, 1.0], "'a' is inf"),
-])
-def test_bad_joint_states_are_refused(names, positions, words):
-    with pytest.raises(MessageError, match=words):
-        joint_positions(SimpleNamespace(name=names, position=positions), ("a", "b"))
-
-
-def test_pose_must_be_finite():
-    point = SimpleNamespace(x=0.1, y=math.nan, z=0.3)
-    msg = SimpleNamespace(pose=SimpleNamespace(position=point))
-    with pytest.raises(MessageError, match="'ee_y' is nan"):
-        pose_position(msg)
-    point.y = 0.2
-    assert pose_position(msg) == {"ee_x": 0.1, "ee_y": 0.2, "ee_z": 0.3}
 
 
 def test_unstamped_is_refused():

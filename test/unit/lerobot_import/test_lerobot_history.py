@@ -85,13 +85,14 @@ def test_what_was_long_ago_does_not_stand_for_a_moment_ago(policy, seen):
 
 
 def test_the_assembler_finds_the_past_between_images(policy, seen):
-    assembler = ObservationAssembler(policy.config, STEP // 10)
+    assembler = ObservationAssembler(policy.config, STEP // 10,
+                                     {"joint_states": {n: n for n in policy.config.state}})
     assembler.instruction = "go"
     for index in range(8):  # images come three times as often as the policy acts
         time_ns = stamp(0) + index * STEP // 3
         for name in policy.config.cameras:
             assembler.add_image(name, time_ns, seen[0].images[name])
-        assembler.add_joints(time_ns, dict(seen[0].state))
+        assembler.add_states("joint_states", time_ns, dict(seen[0].state))
     newest = stamp(0) + 7 * STEP // 3
     assert [o.stamp_ns for o in assembler.past(newest)] == [stamp(0) + 4 * STEP // 3]
     assembler.clear()

@@ -17,7 +17,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -25,46 +25,40 @@ from tinyvla_ros.arm.observation.stamp_matching import StampedValues
 from tinyvla_ros.core.types import Observation, PolicyImage
 from tinyvla_ros.policy.config import PolicyConfig
 
-EE_STATE = ("ee_x", "ee_y", "ee_z")
 # At most so many are kept of each stream.
 IMAGES, MESSAGES = 32, 2000
-# Different sets of joints that may come on the topic of joint states.
-JOINT_SETS = 16
+# Different sets of states that may come on one topic.
+STATE_SETS = 16
 
 
 class ObservationAssembler:
     """Newest observation whose parts were all taken within a tolerance.
 
-    The first camera decides the time. The other images and the state are those nearest to its
-    stamp (``stamp_matching``); joints may come in several messages. Nothing is filled in: without
-    one of its parts there is no observation. ``missing`` and ``unpaired`` say which part.
+    The first camera decides the time. The other images and the states are those nearest to its
+    stamp (``stamp_matching``); the states of a stream may come in several messages. Nothing is
+    filled in: without one of its parts there is no observation. ``missing`` and ``unpaired`` say
+    which part.
 
     A single message that is older than the one before it is out of order and refused. A second one
     in sequence means that the clock was set back, as by a simulation that starts again:
     everything is forgotten.
 
     Args:
-        config: names the cameras and states needed.
+        config: names the cameras needed.
         tolerance_ns: largest difference between the stamps of one observation.
-        joint_names: state name -> joint name in messages, where they differ.
+        streams: stream -> its states, each with what messages call it. No state is in two.
     """
 
     def __init__(self, config: PolicyConfig, tolerance_ns: int,
-                 joint_names: Mapping[str, str] | None = None):
+                 streams: Mapping[str, Mapping[str, str]]):
         self._config, self._tolerance = config, tolerance_ns
         self._cameras = {name: StampedValues(IMAGES) for name in config.cameras}
-        names = joint_names or {}
-        self._states = {names.get(n, n): n for n in config.state if n not in EE_STATE}
-        self._joints: dict[tuple[str, ...], StampedValues] = {}
-        # Of the last message that had none of ours; None if there was no such message.
-        self._other_joints: tuple[str, ...] | None = None
-        self._pose = StampedValues(MESSAGES) if any(n in EE_STATE for n in config.state) else None
+        self._names = {stream: dict(states) for stream, states in streams.items()}
+        # Stream -> states that came together -> their values.
+        self._states: dict[str, dict[tuple[str, ...], StampedValues]] = {n: {} for n in streams}
+        # What the last message of a stream had that had none of our states.
+        self._others: dict[str, tuple[str, ...]] = {}
         self.instruction: str | None = None
-
-    @property
-    def joint_names(self) -> tuple[str, ...]:
-        """Joints that joint states must hold, by their names there."""
-        return tuple(self._states)
 
     def add_image(self, camera: str, stamp_ns: int, image: np.ndarray | PolicyImage) -> bool:
         """Store a camera image: (height, width, 3) uint8 RGB, or what the policy sees of it.
@@ -77,31 +71,32 @@ class ObservationAssembler:
         """
         return self._add(self._cameras[camera], stamp_ns, image)
 
-    def add_joints(self, stamp_ns: int, positions: Mapping[str, float]) -> bool:
-        """Store positions of some or all joints by name; see ``add_image``.
+    def add_states(self, stream: str, stamp_ns: int, values: Mapping[str, float]) -> bool:
+        """Store some or all states of a stream by name, at least one; see ``add_image``."""
+        sets, key = self._states[stream], tuple(values)
+        if key not in sets and len(sets) >= STATE_SETS:
+            sets.clear()  # bounds the memory
+        series = sets.setdefault(key, StampedValues(MESSAGES))
+        clock_reset = self._add(series, stamp_ns, values)
+        sets[key] = series  # also after everything was forgotten
+        return clock_reset
 
-        A message of other joints alone is nothing to refuse: several publishers share the topic.
+    def note_others(self, stream: str, names: Iterable[str]) -> None:
+        """Note what a message has that has none of a stream's states, for ``missing``.
+
+        That is nothing to refuse: several publishers may share a topic.
         """
-        values = {state: positions[joint] for joint, state in self._states.items()
-                  if joint in positions}
-        if not values:
-            self._other_joints = tuple(positions)
-            return False
-        key = tuple(values)
-        if key not in self._joints and len(self._joints) >= JOINT_SETS:
-            self._joints.clear()  # bounds the memory
-        return self._add(self._joints.setdefault(key, StampedValues(MESSAGES)), stamp_ns, values)
-
-    def add_pose(self, stamp_ns: int, position: Mapping[str, float]) -> bool:
-        """Store the end-effector position by name; see ``add_image``."""
-        return self._add(self._pose, stamp_ns, position)
+        self._others[stream] = tuple(names)
 
     def clear(self) -> None:
         """Forget all streams; the instruction stays."""
-        for stream in self._streams():
-            stream.clear()
-        self._joints.clear()
-        self._other_joints = None
+        for images in self._cameras.values():
+            images.clear()
+        for sets in self._states.values():
+            for series in sets.values():
+                series.clear()
+            sets.clear()
+        self._others.clear()
 
     def latest(self) -> Observation | None:
         """Return the newest complete observation, None if there is none."""
@@ -116,8 +111,13 @@ class ObservationAssembler:
         images = {n: s.nearest(stamp_ns, self._tolerance) for n, s in self._cameras.items()}
         if self.instruction is None or any(i is None for i in images.values()):
             return None
-        state = self._state(stamp_ns)
-        return None if state is None else Observation(stamp_ns, images, state, self.instruction)
+        state: dict[str, float] = {}
+        for stream, names in self._names.items():
+            near = self._near(stream, stamp_ns)
+            if len(near) < len(names):
+                return None
+            state |= near
+        return Observation(stamp_ns, images, state, self.instruction)
 
     def past(self, stamp_ns: int) -> list[Observation]:
         """Return the observations before a moment that the checkpoint needs, if they exist.
@@ -134,40 +134,35 @@ class ObservationAssembler:
     def newest_state(self) -> dict[str, float]:
         """Return the newest value of every state that was received."""
         state: dict[str, float] = {}
-        for stream in sorted(self._joints.values(), key=lambda s: s.stamps[-1]):
-            state |= stream.values[-1]
-        if self._pose is not None and self._pose.stamps:
-            state |= self._pose.values[-1]
+        for sets in self._states.values():
+            for series in sorted(sets.values(), key=lambda s: s.stamps[-1]):
+                state |= series.values[-1]
         return state
 
-    def oldest_joint(self) -> int | None:
-        """Return the stamp up to which every joint was received, None if one never was."""
-        newest = dict.fromkeys(self._states.values(), -1)
-        for key, stream in self._joints.items():
+    def complete_until(self, stream: str) -> int | None:
+        """Return the stamp up to which all states of a stream came, None if one never did."""
+        newest = dict.fromkeys(self._names[stream], -1)
+        for key, series in self._states[stream].items():
             for name in key:
-                newest[name] = max(newest[name], stream.stamps[-1])
+                newest[name] = max(newest[name], series.stamps[-1])
         oldest = min(newest.values())
         return None if oldest < 0 else oldest
 
     def missing(self) -> list[str]:
-        """Name what has not been received yet, ``joint_states (joint, ...)`` for joints.
+        """Name what has not been received yet, ``joint_states (joint, ...)`` for a part of it.
 
-        Joints are named as soon as there are messages, with what these have in their place.
+        States are named as soon as there are messages, with what these have in their place.
         """
-        names = [f"camera/{n}" for n, s in self._cameras.items() if not s.stamps]
-        received = {name for key in self._joints for name in key}
-        joints = [j for j, state in self._states.items() if state not in received]
-        if joints:
-            other = self._other_joints
-            instead = "" if other is None else \
-                f"; other messages have {', '.join(other) or 'no position'}"
-            names.append("joint_states" if other is None and len(joints) == len(self._states)
-                         else f"joint_states ({', '.join(joints)}{instead})")
-        if self._pose is not None and not self._pose.stamps:
-            names.append("ee_pose")
-        if self.instruction is None:
-            names.append("instruction")
-        return names
+        missing = [f"camera/{n}" for n, s in self._cameras.items() if not s.stamps]
+        for stream, names in self._names.items():
+            received = {name for key in self._states[stream] for name in key}
+            if parts := [label for state, label in names.items() if state not in received]:
+                others = self._others.get(stream)
+                instead = "" if others is None else \
+                    f"; other messages have {', '.join(others) or 'no position'}"
+                missing.append(stream if others is None and not received
+                               else f"{stream} ({', '.join(parts)}{instead})")
+        return missing if self.instruction is not None else [*missing, "instruction"]
 
     def unpaired(self) -> str:
         """Say which stream has nothing near the newest image; empty if all have."""
@@ -179,39 +174,23 @@ class ObservationAssembler:
         for name in others:
             if self._cameras[name].nearest(stamp, self._tolerance) is None:
                 return f"camera {name} has no image {near}"
-        for joint, state in self._states.items():
-            if not any(state in key and s.nearest(stamp, self._tolerance)
-                       for key, s in self._joints.items()):
-                return f"joint {joint} has no position {near}"
-        if self._pose is not None and self._pose.nearest(stamp, self._tolerance) is None:
-            return f"ee_pose has nothing {near}"
+        for stream, names in self._names.items():
+            found = self._near(stream, stamp)
+            if parts := [label for state, label in names.items() if state not in found]:
+                part = f" ({', '.join(parts)})" if found else ""
+                return f"{stream}{part} has nothing {near}"
         return ""
 
-    def _state(self, stamp_ns: int) -> dict[str, float] | None:
-        state: dict[str, float] = {}
-        # Sets that hold more joints come last and win: they belong to one moment.
-        for key in sorted(self._joints, key=len):
-            state |= self._joints[key].nearest(stamp_ns, self._tolerance) or {}
-        if len(state) < len(self._states):
-            return None
-        if self._pose is not None:
-            pose = self._pose.nearest(stamp_ns, self._tolerance)
-            if pose is None:
-                return None
-            state |= pose
-        return state
+    def _near(self, stream: str, stamp_ns: int) -> dict[str, float]:
+        sets, near = self._states[stream], {}
+        # Sets that hold more states come last and win: they belong to one moment.
+        for key in sorted(sets, key=len):
+            near |= sets[key].nearest(stamp_ns, self._tolerance) or {}
+        return near
 
-    def _streams(self) -> list[StampedValues]:
-        pose = [] if self._pose is None else [self._pose]
-        return [*self._cameras.values(), *self._joints.values(), *pose]
-
-    def _add(self, stream: StampedValues, stamp_ns: int, value) -> bool:
-        clock_reset = stream.is_clock_reset(stamp_ns)
+    def _add(self, series: StampedValues, stamp_ns: int, value) -> bool:
+        clock_reset = series.is_clock_reset(stamp_ns)
         if clock_reset:
-            joints = [k for k, s in self._joints.items() if s is stream]
             self.clear()
-            for key in joints:
-                self._joints[key] = stream
-        stream.append(stamp_ns, value)
+        series.append(stamp_ns, value)
         return clock_reset
-

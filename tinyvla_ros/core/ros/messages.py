@@ -22,7 +22,6 @@ sentence; what it returns can be trusted.
 from __future__ import annotations
 
 import array
-import math
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -66,48 +65,6 @@ def image_to_array(msg) -> np.ndarray:
         MessageError: it cannot be decoded, or is not 8-bit color or gray; ``image_encodings``.
     """
     return raw_to_rgb(msg) if hasattr(msg, "encoding") else compressed_to_rgb(msg)
-
-
-def joint_positions(msg, wanted: Iterable[str] | None = None) -> dict[str, float]:
-    """Return a sensor_msgs/JointState as name -> position (rad or m).
-
-    Args:
-        msg: the message; the order of its joints does not matter.
-        wanted: joints that must be finite and named once if the message has them; None for all
-            of it. Others are passed on unchecked, those named twice as NaN.
-
-    Returns:
-        Empty if the message has no positions: velocities or efforts alone are legal.
-
-    Raises:
-        MessageError: lengths differ, a wanted joint twice or not finite.
-    """
-    names, positions = list(msg.name), list(msg.position)
-    if not positions:
-        return {}
-    if len(names) != len(positions):
-        raise MessageError(f"The joint state has {len(names)} names and {len(positions)} "
-                           "positions; there must be as many positions as names, or none.")
-    values = dict(zip(names, positions, strict=True))
-    checked = [n for n in (values if wanted is None else wanted) if n in values]
-    for twice in {n for n in names if names.count(n) > 1} if len(values) != len(names) else ():
-        if twice in checked:
-            raise MessageError(f"The joint state names {twice!r} twice; name every joint once.")
-        values[twice] = math.nan  # which of them is meant is not known
-    for name in checked:
-        if not math.isfinite(values[name]):
-            raise MessageError(f"Joint {name!r} is {values[name]}; positions must be finite.")
-    return values
-
-
-def pose_position(msg) -> dict[str, float]:
-    """Return the position of a geometry_msgs/PoseStamped as ``ee_x``, ``ee_y``, ``ee_z`` (m)."""
-    point = msg.pose.position
-    values = {"ee_x": point.x, "ee_y": point.y, "ee_z": point.z}
-    for name, value in values.items():
-        if not math.isfinite(value):
-            raise MessageError(f"Pose component {name!r} is {value}; it must be finite.")
-    return values
 
 
 def fill_image(msg, image: np.ndarray) -> None:
