@@ -13,4 +13,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""MetaWorld as a robot: a ROS-free environment adapter and the nodes around it."""
+"""Simulated arms as robots: ROS-free environments, and the nodes around them."""
