@@ -36,7 +36,11 @@ from sim_bridge.camera_renderer import (  # noqa: E402
     show_scene,
 )
 from sim_bridge.simulated_robot import SimulatedRobotConfig  # noqa: E402
+from tinyvla_ros.arm.contract_inputs import WRENCH_AXES  # noqa: E402
 from tinyvla_ros.core.types import Observation  # noqa: E402
+
+# As the contracts call them.
+WRENCH_STATES = tuple(f"wrist{axis}" for axis in WRENCH_AXES)
 
 
 class ArmEnvironment(gymnasium.Env):
@@ -153,7 +157,8 @@ class ArmEnvironment(gymnasium.Env):
     def observe(self, stamp_ns: int, instruction: str) -> Observation:
         """Render every camera and read the state, as one ``Observation``."""
         images = {name: self.render_camera(name) for name in self.config.cameras}
-        return Observation(stamp_ns, images, self.state(), instruction)
+        felt = dict(zip(WRENCH_STATES, map(float, self.wrench()), strict=True))
+        return Observation(stamp_ns, images, self.state() | felt, instruction)
 
     def state(self) -> dict[str, float]:
         """Return joint positions (rad, m) and end-effector position (m) by name."""

@@ -30,9 +30,11 @@ from sim_bridge.arms import SO101, clipped  # noqa: E402
 from sim_bridge.environment import ArmEnvironment  # noqa: E402
 from sim_bridge.simulated_robot import SimulatedRobotConfig  # noqa: E402
 from sim_bridge.so101.model import (  # noqa: E402
+    AWAY,
     CUBE_HALF_M,
     TIMESTEP_S,
     TOOL,
+    WALL_HALF_M,
     model_directory,
     table_model,
 )
@@ -52,25 +54,31 @@ NEAR_M, AT_REST = 0.025, 0.02
 LIFTED_M = 0.03
 # The jaws are open, rad, wider than around the cube.
 OPEN = 0.35
+# The wall: its near face, m; a touch of so much counts, more than the other is too hard, N. The
+# tool goes up so far, m.
+WALL_X_M, TOUCH_N, HARD_N, UP_M = (0.17, 0.27), 0.8, 8.0, 0.06
 SUBSTEPS = round(SO101.control_dt / TIMESTEP_S)
 
 
 @dataclass(frozen=True)
 class Task:
-    """What counts as a success.
+    """What is on the table, and what counts as a success.
 
     Attributes:
+        has_cube: cube and mark are there; else the wall is.
         must_lift: the cube must have been off the table, and let go on the mark.
     """
 
-    must_lift: bool
+    has_cube: bool = True
+    must_lift: bool = False
 
 
-TASKS = {"so101-pick-place": Task(must_lift=True), "so101-push": Task(must_lift=False)}
+TASKS = {"so101-pick-place": Task(must_lift=True), "so101-push": Task(),
+         "so101-touch": Task(has_cube=False)}
 
 
 class SO101Env(ArmEnvironment):
-    """A cube and a mark on a table, both of random color and place.
+    """A cube and a mark on a table, both of random color and place; or a wall to be felt.
 
     Actions: (6,) positions of the joints in rad to reach at the end of the control step (50 Hz).
     The servos follow them as the model's do: with a spring's force, so that they sag a little.
@@ -86,27 +94,36 @@ class SO101Env(ArmEnvironment):
         self._rules = TASKS[task]
         self._tool, self._cube = model.site(TOOL).id, model.body("cube").id
         self._speed = model.joint("cube").dofadr[0]
+        self._mark, self._wall = (model.body(n).mocapid[0] for n in ("mark", "wall"))
         gripper = model.body("gripper").id
         self._hand = [b for b in range(model.nbody) if self._is_below(b, gripper)]
-        self._was_lifted = False
+        self._was_lifted = self._has_touched = False
+        self._hardest = 0.0
 
     def begin(self, seed: int) -> None:
         """Start an episode: colors and places follow from the seed, the arm's posture nearly."""
         rng = np.random.default_rng(seed)
         model, data = self.model, self.data
         mujoco.mj_resetData(model, data)
-        cube, mark = self._places(rng)
-        names = rng.permutation(list(COLORS))
-        for geom, name in (("cube", names[0]), ("mark", names[1])):
-            model.geom(geom).rgba[:3] = COLORS[name]
         posture = np.array(HOME) + rng.uniform(-0.05, 0.05, len(HOME))
         data.qpos[self._joint_addresses] = posture
         data.ctrl[:] = posture
-        yaw = rng.uniform(-np.pi / 4, np.pi / 4)
         start = model.joint("cube").qposadr[0]
-        data.qpos[start:start + 7] = (*cube, CUBE_HALF_M, np.cos(yaw / 2), 0.0, 0.0,
-                                      np.sin(yaw / 2))
-        data.mocap_pos[0] = (*mark, 0.0005)
+        if self._rules.has_cube:
+            cube, mark = self._places(rng)
+            names = rng.permutation(list(COLORS))
+            for geom, name in (("cube", names[0]), ("mark", names[1])):
+                model.geom(geom).rgba[:3] = COLORS[name]
+            yaw = rng.uniform(-np.pi / 4, np.pi / 4)
+            data.qpos[start:start + 7] = (*cube, CUBE_HALF_M, np.cos(yaw / 2), 0.0, 0.0,
+                                          np.sin(yaw / 2))
+            data.mocap_pos[self._mark] = (*mark, 0.0005)
+        else:
+            data.qpos[start:start + 3] = (AWAY[0], 0.0, CUBE_HALF_M)
+            data.mocap_pos[self._mark] = AWAY
+            data.mocap_pos[self._wall] = (rng.uniform(*WALL_X_M) + WALL_HALF_M[0], 0.0,
+                                          WALL_HALF_M[2])
+        self._has_touched, self._hardest = False, 0.0
         self._was_lifted = False
         for _ in range(100):  # until the servos have sagged
             mujoco.mj_step(model, data)
@@ -121,13 +138,21 @@ class SO101Env(ArmEnvironment):
             data.ctrl[:] = before + (target - before) * (part / SUBSTEPS)
             mujoco.mj_step(self.model, data)
         self._was_lifted |= bool(data.xpos[self._cube][2] > CUBE_HALF_M + LIFTED_M)
+        if not self._rules.has_cube:
+            # Of the wall alone: the table pushes up.
+            force = float(np.linalg.norm((self.tool_axes() @ self.wrench()[:3])[:2]))
+            self._hardest = max(self._hardest, force)
+            self._has_touched |= force > TOUCH_N
         success = self.has_succeeded()
         return float(success), success
 
     def has_succeeded(self) -> bool:
-        """Return whether the cube rests on the mark, let go if it was to be lifted."""
+        """Return whether the cube rests on the mark, or the wall was felt and left, gently."""
         data = self.data
-        away = np.linalg.norm(data.xpos[self._cube][:2] - data.mocap_pos[0][:2])
+        if not self._rules.has_cube:
+            return bool(self._has_touched and self._hardest < HARD_N
+                        and self.ee_position()[2] > UP_M)
+        away = np.linalg.norm(data.xpos[self._cube][:2] - data.mocap_pos[self._mark][:2])
         at_rest = np.linalg.norm(data.qvel[self._speed:self._speed + 3]) < AT_REST
         on_table = abs(data.xpos[self._cube][2] - CUBE_HALF_M) < 0.005
         done = away < NEAR_M and at_rest and on_table
@@ -153,14 +178,22 @@ class SO101Env(ArmEnvironment):
 
     def touching_bodies(self):
         """Return the gripper with its jaw."""
-        return (self._hand, self.data.site_xpos[self._tool],
-                self.data.site_xmat[self._tool].reshape(3, 3))
+        return self._hand, self.data.site_xpos[self._tool], self.tool_axes()
+
+    def tool_axes(self) -> np.ndarray:
+        """Return the (3, 3) axes of the tool as columns, world frame; x is where it points."""
+        return self.data.site_xmat[self._tool].reshape(3, 3)
+
+    @property
+    def hardest_touch(self) -> float:
+        """Largest force along the table in this episode of ``so101-touch``, N."""
+        return self._hardest
 
     def objects(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Return cube and mark."""
         w, *xyz = self.data.xquat[self._cube]
         return {"cube": (self.data.xpos[self._cube].copy(), np.array([*xyz, w])),
-                "mark": (self.data.mocap_pos[0].copy(), np.array([0.0, 0.0, 0.0, 1.0]))}
+                "mark": (self.data.mocap_pos[self._mark].copy(), np.array([0.0, 0.0, 0.0, 1.0]))}
 
     def urdf(self) -> str:
         """Return the arm's URDF, which names meshes that are only in the Python package."""

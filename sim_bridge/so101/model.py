@@ -41,6 +41,9 @@ TIMESTEP_S = 0.002
 # Half the edge of the cube, m.
 CUBE_HALF_M = 0.015
 MARK_RADIUS_M = 0.03
+WALL_HALF_M = (0.01, 0.2, 0.045)
+# Where objects are that a task does not have.
+AWAY = (-1.0, 0.0, 0.1)
 _STL_TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 
 
@@ -78,7 +81,7 @@ def arm_spec() -> mujoco.MjSpec:
 
 
 def table_model() -> mujoco.MjModel:
-    """Return the arm on a table with a cube, and a mark that is a picture without a body."""
+    """Return the arm on a table with a cube, a mark that is a picture, and an invisible wall."""
     spec = arm_spec()
     spec.modelname = "so101_table"
     spec.option.timestep = TIMESTEP_S
@@ -96,6 +99,10 @@ def table_model() -> mujoco.MjModel:
     mark = world.add_body(name="mark", pos=[0.2, 0.1, 0.0005], mocap=True)
     mark.add_geom(name="mark", type=mujoco.mjtGeom.mjGEOM_CYLINDER, contype=0, conaffinity=0,
                   size=[MARK_RADIUS_M, 0.0005, 0.0])
+    # Invisible: it can only be felt.
+    wall = world.add_body(name="wall", pos=AWAY, mocap=True)
+    wall.add_geom(name="wall", type=mujoco.mjtGeom.mjGEOM_BOX, size=WALL_HALF_M,
+                  rgba=[0.0, 0.0, 0.0, 0.0], friction=[0.3, 0.005, 0.0001])
     cube = world.add_body(name="cube", pos=[0.2, 0.0, CUBE_HALF_M])
     cube.add_freejoint(name="cube")
     cube.add_geom(name="cube", type=mujoco.mjtGeom.mjGEOM_BOX, size=[CUBE_HALF_M] * 3, mass=0.03,

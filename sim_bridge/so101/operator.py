@@ -22,7 +22,7 @@ and then it strays and comes back, which shows a policy what to do after an erro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,9 @@ OPEN, CLOSED, SHUT = 0.8, 0.02, -0.1  # of the jaw, rad; closed is commanded aro
 TRAVEL_M, GRASP_M, PLACE_M, PUSH_M = 0.075, 0.012, 0.018, 0.014  # heights of the tool
 SPEED, TURN_SPEED = 0.16, 2.0  # m/s and rad/s, halfway through a move
 SHORTEST_S = 0.25
+# To feel the wall: height above the table, m, the hand turned so, rad; what counts as felt, N, and
+# where the search ends, m.
+TOUCH_HEIGHT_M, TOUCH_YAW, FELT_N, FURTHEST_M = 0.02, np.pi / 2, 1.5, 0.29
 # The jaws go down beside the cube with so much room, m.
 ROOM_M = 0.008
 
@@ -69,19 +72,24 @@ class ScriptedOperator:
 
     def demonstrate(self, task: str, cube: tuple[np.ndarray, np.ndarray],
                     mark: tuple[np.ndarray, np.ndarray], joints: np.ndarray,
-                    rng: np.random.Generator) -> Iterator[np.ndarray]:
+                    rng: np.random.Generator, feel: Callable[[], float] = lambda: 0.0
+                    ) -> Iterator[np.ndarray]:
         """Lead the arm through a task.
 
         Args:
-            task: ``so101-pick-place`` or ``so101-push``.
+            task: of the SO-101.
             cube: position (3,) and orientation (4,) x, y, z, w in the frame of the base.
             mark: likewise.
             joints: (6,) where the arm is, rad.
             rng: how this demonstration differs from others.
+            feel: returns the force on the hand now, N.
 
         Yields:
             (6,) joints to command in each tick, rad; the arm's own weight is made up for.
         """
+        if task == "so101-touch":
+            yield from self._touch(joints, rng, feel)
+            return
         steps = _pick_and_place(cube, mark, rng) if task == "so101-pick-place" \
             else _push(cube, mark, rng)
         pace = rng.uniform(0.85, 1.2)
@@ -95,6 +103,21 @@ class ScriptedOperator:
             else:
                 yield from self._along(place, yaw, jaw, step, pace, hand)
             place, yaw, jaw = step.to, step.yaw, step.jaw
+
+    def _touch(self, joints: np.ndarray, rng: np.random.Generator,
+               feel: Callable[[], float]) -> Iterator[np.ndarray]:
+        """Slide forward, low above the table, until something is felt; then go up."""
+        place = np.array([0.13, rng.uniform(-0.04, 0.04), TOUCH_HEIGHT_M + rng.uniform(0, 0.006)])
+        speed = rng.uniform(0.035, 0.05)
+        self._kinematics.restart()
+        yield from self._first(Move(place, TOUCH_YAW, SHUT), joints, 1.0)
+        while feel() < FELT_N and place[0] < FURTHEST_M:
+            place = place + np.array([speed * self._dt, 0.0, 0.0])
+            yield self._joints(place, TOUCH_YAW, SHUT)
+        begin = place
+        for share in _smooth(0.7, self._dt):
+            place = begin + share * np.array([-0.03, 0.0, 0.09])
+            yield self._joints(place, TOUCH_YAW, SHUT)
 
     def _first(self, step: Move, joints: np.ndarray, pace: float) -> Iterator[np.ndarray]:
         target = self._joints(step.to, step.yaw, step.jaw)
