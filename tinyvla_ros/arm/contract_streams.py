@@ -27,7 +27,7 @@ from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_inputs import CameraStream, Stream
 from tinyvla_ros.arm.observation.assembler import EE_STATE, ObservationAssembler
 from tinyvla_ros.core.ros.messages import image_to_array, joint_positions, pose_position
-from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.policy.config import DriverConfig
 
 IMAGE, COMPRESSED_IMAGE = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 JOINT_STATE, POSE = "sensor_msgs/msg/JointState", "geometry_msgs/msg/PoseStamped"
@@ -60,8 +60,8 @@ class InputStream:
     recorded_types: tuple[str, ...] = ()
 
 
-def policy_streams(contract: RobotContract, config: PolicyConfig) -> list[InputStream]:
-    """Return the streams that a checkpoint needs, which ``check_contract`` has accepted."""
+def policy_streams(contract: RobotContract, config: DriverConfig) -> list[InputStream]:
+    """Return the streams that a checkpoint or a person needs; ``check_contract`` accepted it."""
     names = contract.joint_names
     joints = [names.get(n, n) for n in config.state if n not in EE_STATE]
     pose = any(n in EE_STATE for n in config.state)
@@ -79,7 +79,7 @@ def contract_streams(contract: RobotContract, cameras: Iterable[str]) -> list[In
             *([_pose(contract)] if contract.ee_pose else [])]
 
 
-def make_assembler(contract: RobotContract, config: PolicyConfig) -> ObservationAssembler:
+def make_assembler(contract: RobotContract, config: DriverConfig) -> ObservationAssembler:
     """Return what puts the messages of ``policy_streams`` together."""
     return ObservationAssembler(config, contract.stamps.tolerance_ns, contract.joint_names)
 

@@ -17,13 +17,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from heapq import merge
+from itertools import islice
 
 import numpy as np
 
 from tinyvla_ros.arm.observation.stamp_matching import StampedValues
 from tinyvla_ros.core.types import Observation, PolicyImage
-from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.policy.config import DriverConfig
 
 EE_STATE = ("ee_x", "ee_y", "ee_z")
 # At most so many are kept of each stream.
@@ -37,19 +39,20 @@ class ObservationAssembler:
 
     The first camera decides the time. The other images and the state are those nearest to its
     stamp (``stamp_matching``); joints may come in several messages. Nothing is filled in: without
-    one of its parts there is no observation. ``missing`` and ``unpaired`` say which part.
+    one of its parts there is no observation. ``missing`` and ``unpaired`` say which part. A person
+    who drives the arm needs no camera: then the newest joints or pose decide the time.
 
     A single message that is older than the one before it is out of order and refused. A second one
     in sequence means that the clock was set back, as by a simulation that starts again:
     everything is forgotten.
 
     Args:
-        config: names the cameras and states needed.
+        config: names the cameras and states needed; there may be no camera.
         tolerance_ns: largest difference between the stamps of one observation.
         joint_names: state name -> joint name in messages, where they differ.
     """
 
-    def __init__(self, config: PolicyConfig, tolerance_ns: int,
+    def __init__(self, config: DriverConfig, tolerance_ns: int,
                  joint_names: Mapping[str, str] | None = None):
         self._config, self._tolerance = config, tolerance_ns
         self._cameras = {name: StampedValues(IMAGES) for name in config.cameras}
@@ -107,8 +110,7 @@ class ObservationAssembler:
         """Return the newest complete observation, None if there is none."""
         if self.instruction is None or not all(s.stamps for s in self._cameras.values()):
             return None
-        first = next(iter(self._cameras.values()))
-        observations = map(self.at, reversed(first.stamps))
+        observations = map(self.at, self._moments())
         return next((o for o in observations if o is not None), None)
 
     def at(self, stamp_ns: int) -> Observation | None:
@@ -124,6 +126,8 @@ class ObservationAssembler:
 
         The nearest to each moment of ``PolicyConfig.past_stamps``; none for most checkpoints.
         """
+        if not self._cameras:
+            return []
         stamps = [s for s in next(iter(self._cameras.values())).stamps if s < stamp_ns]
         nearest = (sorted(stamps, key=lambda s, at=wanted: abs(s - at))
                    for wanted in self._config.past_stamps(stamp_ns))
@@ -171,11 +175,12 @@ class ObservationAssembler:
 
     def unpaired(self) -> str:
         """Say which stream has nothing near the newest image; empty if all have."""
-        first, *others = self._cameras
-        if not self._cameras[first].stamps:
+        first, *others = self._cameras or [""]
+        stamp = next(self._moments(), None)
+        if stamp is None:
             return ""
-        stamp = self._cameras[first].stamps[-1]
-        near = f"within {self._tolerance / 1e9:g} s of the newest image of camera {first}"
+        newest = f"the newest image of camera {first}" if first else "the newest message"
+        near = f"within {self._tolerance / 1e9:g} s of {newest}"
         for name in others:
             if self._cameras[name].nearest(stamp, self._tolerance) is None:
                 return f"camera {name} has no image {near}"
@@ -186,6 +191,14 @@ class ObservationAssembler:
         if self._pose is not None and self._pose.nearest(stamp, self._tolerance) is None:
             return f"ee_pose has nothing {near}"
         return ""
+
+    def _moments(self) -> Iterator[int]:
+        """Yield the stamps that an observation may have, the newest first."""
+        for camera in self._cameras.values():
+            yield from reversed(camera.stamps)
+            return
+        streams = (islice(reversed(s.stamps), IMAGES) for s in self._streams())
+        yield from merge(*streams, reverse=True)
 
     def _state(self, stamp_ns: int) -> dict[str, float] | None:
         state: dict[str, float] = {}
