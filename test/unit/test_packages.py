@@ -40,6 +40,7 @@ ROOMS = {
     "tinyvla_ros/nodes": ["ros"],
     "tinyvla_ros/report": ["data"],
     "tinyvla_ros/lerobot_import": ["train"],
+    "tinyvla_ros/teleop/kinematics.py": ["teleop"],
     "tinyvla_ros/cli/train.py": ["train"],
     "tinyvla_ros/policy/checkpoint.py": ["torch"],
     "tinyvla_ros/policy/normalizer.py": ["torch"],

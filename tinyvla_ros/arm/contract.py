@@ -265,6 +265,12 @@ class RobotContract(Config):
         return StateSources(self.joint_states, self.ee_pose, self.wrenches, self.vectors)
 
     @property
+    def joint_names(self) -> dict[str, str]:
+        """State name of the checkpoint -> joint name on its topic, where they differ."""
+        return {state: joint for stream in self.sources.joints.values()
+                for state, joint in stream.names.items()}
+
+    @property
     def continuous_states(self) -> dict[str, float]:
         """State of a joint that turns without end -> one turn in its unit."""
         named = (n for stream in self.sources.joints.values() for n in stream.continuous)

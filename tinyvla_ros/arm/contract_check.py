@@ -24,13 +24,13 @@ from tinyvla_ros.arm.contract_inputs import EE_STATE
 from tinyvla_ros.arm.contract_outputs import TwistOutput
 from tinyvla_ros.arm.contract_states import JOINTS, StateSources
 from tinyvla_ros.core.errors import InputError, unknown
-from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.policy.config import DriverConfig
 
 # MoveIt Servo stops when no command came for this long (its incoming_command_timeout), s.
 SERVO_TIMEOUT_S = 0.1
 
 
-def check_contract(contract: RobotContract, config: PolicyConfig) -> list[str]:
+def check_contract(contract: RobotContract, config: DriverConfig) -> list[str]:
     """Check that the robot has the inputs and the outputs of the checkpoint.
 
     Returns:
@@ -45,7 +45,7 @@ def check_contract(contract: RobotContract, config: PolicyConfig) -> list[str]:
     return list(_surprises(contract, config))
 
 
-def _problems(contract: RobotContract, config: PolicyConfig) -> Iterator[str]:
+def _problems(contract: RobotContract, config: DriverConfig) -> Iterator[str]:
     for name in config.cameras:
         if name not in contract.all_cameras:
             yield "cameras: " + unknown("camera of the checkpoint", name, contract.all_cameras)
@@ -77,7 +77,7 @@ def _problems(contract: RobotContract, config: PolicyConfig) -> Iterator[str]:
                    "actions per second.")
 
 
-def _state_problems(sources: StateSources, config: PolicyConfig) -> Iterator[str]:
+def _state_problems(sources: StateSources, config: DriverConfig) -> Iterator[str]:
     found = {state: sources.find(state) for state in config.state}
     poses = [n for n in config.state if n in EE_STATE]
     if poses and None in map(found.get, poses):
@@ -104,7 +104,7 @@ def _state_problems(sources: StateSources, config: PolicyConfig) -> Iterator[str
                        "name another.")
 
 
-def _channel_problems(channel: str, limits, config: PolicyConfig) -> Iterator[str]:
+def _channel_problems(channel: str, limits, config: DriverConfig) -> Iterator[str]:
     action = config.action
     index = action.channels.index(channel)
     unit, low, high = action.units[index], action.low[index], action.high[index]
@@ -122,7 +122,7 @@ def _channel_problems(channel: str, limits, config: PolicyConfig) -> Iterator[st
                + unknown("state of the checkpoint", limits.state, config.state))
 
 
-def _surprises(contract: RobotContract, config: PolicyConfig) -> Iterator[str]:
+def _surprises(contract: RobotContract, config: DriverConfig) -> Iterator[str]:
     action = config.action
     for index, channel in enumerate(action.channels):
         limits = contract.actions[channel]

@@ -43,7 +43,7 @@ from tinyvla_ros.core.ros.state_messages import (
     vector_values,
     wrench_values,
 )
-from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.policy.config import DriverConfig
 
 IMAGE, COMPRESSED_IMAGE = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 JOINT_STATE, POSE = "sensor_msgs/msg/JointState", "geometry_msgs/msg/PoseStamped"
@@ -94,8 +94,8 @@ class InputStream:
         return add(self.camera or self.name, stamp_ns, value)
 
 
-def policy_streams(contract: RobotContract, config: PolicyConfig) -> list[InputStream]:
-    """Return the streams that a checkpoint needs, which ``check_contract`` has accepted."""
+def policy_streams(contract: RobotContract, config: DriverConfig) -> list[InputStream]:
+    """Return the streams that a checkpoint or a person needs; ``check_contract`` accepted it."""
     sources = contract.sources
     wanted: dict[str, list[str]] = {}
     for state in config.state:
@@ -128,7 +128,7 @@ def contract_streams(contract: RobotContract, cameras: Iterable[str],
     return [*(_camera(contract, n) for n in cameras), *streams]
 
 
-def make_assembler(contract: RobotContract, config: PolicyConfig) -> ObservationAssembler:
+def make_assembler(contract: RobotContract, config: DriverConfig) -> ObservationAssembler:
     """Return what puts the messages of ``policy_streams`` together."""
     return ObservationAssembler(
         config, contract.stamps.tolerance_ns,

@@ -42,7 +42,7 @@ from tinyvla_ros.arm.plan import Plan
 from tinyvla_ros.arm.safety import Motion, SafetyLayer, Verdict
 from tinyvla_ros.core.angles import nearest
 from tinyvla_ros.core.types import ActionChunk, Prefix
-from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.policy.config import DriverConfig
 
 SEAMS_KEPT = 1000
 
@@ -50,7 +50,7 @@ SEAMS_KEPT = 1000
 class Supervisor:
     """Decides what is commanded; all times are ROS time in nanoseconds.
 
-    The checkpoint is already checked against the contract.
+    The checkpoint, or what a person drives with, is already checked against the contract.
 
     Attributes:
         state: ``inactive``, ``disabled``, ``waiting``, ``running``, ``holding`` or ``stopped``.
@@ -65,7 +65,7 @@ class Supervisor:
         pacing: at what pace chunks are executed.
     """
 
-    def __init__(self, contract: RobotContract, config: PolicyConfig):
+    def __init__(self, contract: RobotContract, config: DriverConfig):
         action = config.action
         limits = {name: contract.actions[name] for name in action.channels}
         self._channels = action.channels

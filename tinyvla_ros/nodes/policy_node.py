@@ -22,6 +22,7 @@ import time
 import traceback
 from collections.abc import Callable
 from functools import partial, wraps
+from typing import ClassVar
 
 from lifecycle_msgs.srv import ChangeState
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -40,7 +41,7 @@ from tinyvla_ros.core.worker import Worker
 from tinyvla_ros.nodes.outputs import OutputPublisher, make_outputs
 from tinyvla_ros.nodes.policy_inputs import PolicyInputs
 from tinyvla_ros.nodes.policy_loop import INFERENCE, PolicyLoop
-from tinyvla_ros.nodes.policy_parameters import PolicyNodeParameters
+from tinyvla_ros.nodes.policy_parameters import DriverParameters, PolicyNodeParameters
 from tinyvla_ros.nodes.policy_warm_up import warm_up
 from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.shared.run_guard import RunGuard
@@ -70,16 +71,25 @@ def _transition(failure: TransitionCallbackReturn):
 class PolicyNode(LifecycleNode):
     """Loads on configure, subscribes and infers while active, holds the arm when deactivated.
 
+    A person who drives the arm is a policy, too: ``teleop_node`` is derived from this one.
+
     Attributes:
+        NAME: of the node.
+        PARAMETERS: model of its parameters.
+        PART: what its status on /diagnostics is about.
         exit_code: set to end the process.
         failure: what the newest transition failed with; None if it did not.
     """
 
+    NAME: ClassVar[str] = "policy_node"
+    PARAMETERS: ClassVar[type[DriverParameters]] = PolicyNodeParameters
+    PART: ClassVar[str] = "policy"
+
     def __init__(self):
-        super().__init__("policy_node")
+        super().__init__(self.NAME)
         self.exit_code: int | None = None
         self.failure: Exception | None = None
-        self._options = declare_parameters(self, PolicyNodeParameters, self._on_parameters)
+        self._options = declare_parameters(self, self.PARAMETERS, self._on_parameters)
         self._is_starting = self._options.autostart
         self._guard = RunGuard(self, self._options.run, "~/chunk")
         self._policy: Policy | None = None
@@ -101,7 +111,7 @@ class PolicyNode(LifecycleNode):
         # replayed.
         self._raw_chunk_publisher = self.create_publisher(JointTrajectory, "~/chunk", 10)
         self._prefix_publisher = self.create_publisher(JointTrajectory, "~/prefix", 10)
-        self._diagnostics = Diagnostics(self, "policy", "", self._describe)
+        self._diagnostics = Diagnostics(self, self.PART, "", self._describe)
         if self._is_starting and not (self.trigger_configure() == _SUCCESS
                                       and self.trigger_activate() == _SUCCESS):
             if isinstance(self.failure, InputError):
@@ -114,29 +124,47 @@ class PolicyNode(LifecycleNode):
     @_transition(_FAILURE)
     def on_configure(self, state: LifecycleState) -> None:
         """Load the checkpoint and the contract, check one against the other, warm up."""
-        options, contract = self._options, self._load_contract()
-        path = options.checkpoint or str(default_checkpoint())
-        self._policy = Policy(path, options.device, options.seed, options.threads,
-                              options.sample_steps or None, backend=options.backend)
+        contract = self._load_contract()
+        self._policy = self._load_policy(contract)
         config = self._policy.config
         for sentence in check_contract(contract, config):
-            self.get_logger().info(sentence)
-        warm_up(self._policy, self._workers[0], options.device)
-        self._diagnostics.hardware_id = self._policy.digest
+            self._note(sentence)
+        loaded = self._prepare()
         self._supervisor = Supervisor(contract, config)
         self._outputs = make_outputs(self, contract.outputs, config.action.channels)
-        self._inputs = PolicyInputs(self, contract, config, self._report,
-                                    self._policy.match_instruction)
+        self._inputs = self._make_inputs(contract)
         self._loop = PolicyLoop(
             self._policy, contract, self._inputs, self._outputs, self._supervisor,
             self.get_clock(), self._workers, self._on_state, self._report,
-            self._publish_raw_chunk, self._run_problem, options.extra_latency)
+            self._publish_raw_chunk, self._run_problem,
+            getattr(self._options, "extra_latency", 0.0))
         # A full collection among all that was loaded would stop the arm's threads for tens of ms.
         gc.collect()
         gc.freeze()
-        self.get_logger().info(
-            f"checkpoint {path} ({self._policy.digest}) on {self._policy.backend}, "
-            f"{options.device}, for robot {contract.name}")
+        self.get_logger().info(f"{loaded}, for robot {contract.name}")
+
+    def _note(self, sentence: str) -> None:
+        """Log what works and may surprise."""
+        self.get_logger().info(sentence)
+
+    def _load_policy(self, contract: RobotContract) -> Policy:
+        """Return what drives the arm."""
+        options = self._options
+        return Policy(options.checkpoint or str(default_checkpoint()), options.device,
+                      options.seed, options.threads, options.sample_steps or None,
+                      backend=options.backend)
+
+    def _prepare(self) -> str:
+        """Do what takes long before the arm depends on it; return what drives the arm."""
+        options = self._options
+        warm_up(self._policy, self._workers[0], options.device)
+        self._diagnostics.hardware_id = self._policy.digest
+        return (f"checkpoint {options.checkpoint or default_checkpoint()} ({self._policy.digest}) "
+                f"on {self._policy.backend}, {options.device}")
+
+    def _make_inputs(self, contract: RobotContract) -> PolicyInputs:
+        return PolicyInputs(self, contract, self._policy.config, self._report,
+                            self._policy.match_instruction)
 
     @_transition(_FAILURE)
     def on_activate(self, state: LifecycleState) -> None:
@@ -213,13 +241,13 @@ class PolicyNode(LifecycleNode):
         contract = RobotContract.load(self._options.robot or default_robot())
         return contract.with_execution(self._options.join, self._options.pace)
 
-    def _on_parameters(self, options: PolicyNodeParameters, changed: set[str]
+    def _on_parameters(self, options: DriverParameters, changed: set[str]
                        ) -> Callable[[], None]:
         options.check_change(changed, self._policy is not None, self._active)
 
         def apply() -> None:
             self._options = options
-            if self._loop is not None:
+            if self._loop is not None and "extra_latency" in changed:
                 self._loop.set_extra_latency(options.extra_latency)
 
         return apply
@@ -294,8 +322,7 @@ class PolicyNode(LifecycleNode):
             return WARN, f"inactive: {self.failure or 'not configured'}", {}
         supervisor, loop = self._supervisor, self._loop
         state, reason, plans = supervisor.state, supervisor.reason, supervisor.plans
-        values = {"checkpoint_digest": self._policy.digest, "backend": self._policy.backend,
-                  "sample_steps": self._policy.backend.sample_steps, "state": state,
+        values = {**self._describe_policy(), "state": state,
                   "join": supervisor.join, "pace": f"{supervisor.pacing.pace:.3g}",
                   "instruction": self._inputs.instruction, "plans": plans}
         values |= {k: f"{v:.2f}" for k, v in loop.latencies.summary().items()}
@@ -320,6 +347,10 @@ class PolicyNode(LifecycleNode):
         if state == "running":
             return (WARN, stuck, values) if stuck else (OK, "running", values)
         return WARN, f"{reason}; {stuck}" if stuck and state == "holding" else reason, values
+
+    def _describe_policy(self) -> dict[str, object]:
+        return {"checkpoint_digest": self._policy.digest, "backend": self._policy.backend,
+                "sample_steps": self._policy.backend.sample_steps}
 
 
 def main() -> int:

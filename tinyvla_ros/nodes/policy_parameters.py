@@ -13,7 +13,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Parameters of ``policy_node``, and in which state of the node each can be set."""
+"""Parameters of nodes that drive an arm, and in which state of the node each can be set."""
 
 from __future__ import annotations
 
@@ -29,47 +29,52 @@ from tinyvla_ros.core.ros.run_claims import RunMember
 from tinyvla_ros.policy.backends.backend import BACKEND_HELP, BackendName
 
 # What configuring reads, and what activating reads.
-_LOADED = Settable("while the node is unconfigured")
-_ACTIVATED = Settable("while the node is not active")
+LOADED = Settable("while the node is unconfigured")
+ACTIVATED = Settable("while the node is not active")
 
 
-class PolicyNodeParameters(RunMember):
-    """Parameters of ``policy_node``."""
+class DriverParameters(RunMember):
+    """Parameters of every node that drives an arm."""
 
-    robot: Annotated[str, _LOADED] = Field(
+    robot: Annotated[str, LOADED] = Field(
         "", description="Robot contract, a file like those in config/robots; empty for the arm "
         "that sim_bridge_node simulates.")
-    checkpoint: Annotated[str, _LOADED] = Field(
-        "", description="Checkpoint directory; empty for the shipped one.")
-    backend: Annotated[BackendName, _LOADED] = Field("auto", description=BACKEND_HELP)
-    device: Annotated[str, _LOADED] = Field("cpu", description="cpu, cuda or cuda:N.")
-    seed: Annotated[int, _LOADED] = Field(
-        0, ge=0, le=2**31 - 1, description="Seed of the sampler's noise.")
-    threads: Annotated[int, _LOADED] = Field(
-        1, ge=1, le=64, description="CPU threads of the network.")
-    sample_steps: Annotated[int, _LOADED] = Field(
-        0, ge=0, le=1000, description="DDIM steps; 0 for those of policy.onnx or the "
-        "checkpoint's own.")
-    join: Annotated[Literal["", ChunkBlending], _LOADED] = Field(
-        "", description="How chunks are blended; empty for the contract's execution.join.")
-    pace: Annotated[PaceOption, _LOADED] = 0.0
-    enabled: Annotated[bool, _ACTIVATED] = Field(
+    enabled: Annotated[bool, ACTIVATED] = Field(
         False, description="Command the arm from the start; otherwise wait for ~/enable.")
     autostart: bool = Field(True, description="Configure and activate at once; otherwise wait "
                                               "for a lifecycle manager.")
     wait_for: str = Field("", description="Name of a node of the same run; nothing is commanded "
                           "before it has begun.")
-    extra_latency: Annotated[float, Settable("at any time; the next inference has it")] = Field(
-        0.0, ge=0.0, le=10.0, description="Seconds added to every inference, for experiments.")
 
     def check_change(self, changed: set[str], is_configured: bool, is_active: bool) -> None:
         """Raise ``InputError`` if one of these parameters would not count any more."""
         for name in sorted(changed):
             marker = settable(type(self).model_fields[name])
-            if marker == _LOADED and is_configured:
+            if marker == LOADED and is_configured:
                 raise InputError(f"Parameter '{name}' is read-only while the node is configured; "
                                  "deactivate it and clean it up first, or restart it with -p "
                                  f"{name}:=VALUE.")
-            if marker == _ACTIVATED and is_active:
+            if marker == ACTIVATED and is_active:
                 raise InputError(f"Parameter '{name}' is read-only while the node is active; "
                                  "call ~/enable, or deactivate the node first.")
+
+
+class PolicyNodeParameters(DriverParameters):
+    """Parameters of ``policy_node``."""
+
+    checkpoint: Annotated[str, LOADED] = Field(
+        "", description="Checkpoint directory; empty for the shipped one.")
+    backend: Annotated[BackendName, LOADED] = Field("auto", description=BACKEND_HELP)
+    device: Annotated[str, LOADED] = Field("cpu", description="cpu, cuda or cuda:N.")
+    seed: Annotated[int, LOADED] = Field(
+        0, ge=0, le=2**31 - 1, description="Seed of the sampler's noise.")
+    threads: Annotated[int, LOADED] = Field(
+        1, ge=1, le=64, description="CPU threads of the network.")
+    sample_steps: Annotated[int, LOADED] = Field(
+        0, ge=0, le=1000, description="DDIM steps; 0 for those of policy.onnx or the "
+        "checkpoint's own.")
+    join: Annotated[Literal["", ChunkBlending], LOADED] = Field(
+        "", description="How chunks are blended; empty for the contract's execution.join.")
+    pace: Annotated[PaceOption, LOADED] = 0.0
+    extra_latency: Annotated[float, Settable("at any time; the next inference has it")] = Field(
+        0.0, ge=0.0, le=10.0, description="Seconds added to every inference, for experiments.")

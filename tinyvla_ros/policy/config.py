@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Protocol
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -159,6 +159,32 @@ class DiffusionConfig(Config):
             raise ValueError(f"sample_steps {self.sample_steps} exceeds train_steps "
                              f"{self.train_steps}")
         return self
+
+
+class DriverConfig(Protocol):
+    """What observations and plans depend on, of a policy or of a person who drives the arm.
+
+    Attributes:
+        cameras: camera name -> what is seen of it; none for a person.
+        state: names of the measured values.
+        action: action channels and timing.
+        most_committed: most rows of a chunk that can be given as already committed.
+    """
+
+    @property
+    def cameras(self) -> Mapping[str, CameraSpec]: ...
+
+    @property
+    def state(self) -> tuple[str, ...]: ...
+
+    @property
+    def action(self) -> ActionSpec: ...
+
+    @property
+    def most_committed(self) -> int: ...
+
+    def past_stamps(self, stamp_ns: int) -> tuple[int, ...]:
+        """Return the stamps of the past observations that are used too, oldest first."""
 
 
 class PolicyConfig(Config):

@@ -40,6 +40,7 @@ PACKAGES = {
     "episode_recorder_node": "tinyvla_ros.nodes",
     "dry_run_arm_node": "tinyvla_ros.nodes",
     "dry_run_report_node": "tinyvla_ros.nodes",
+    "teleop_node": "tinyvla_ros.nodes",
 }
 # Name of the executable -> extras of the package that it needs beside ROS.
 EXTRAS = {node: ["sim"] for node in (

@@ -17,13 +17,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from heapq import merge
+from itertools import islice
 
 import numpy as np
 
 from tinyvla_ros.arm.observation.stamp_matching import StampedValues
 from tinyvla_ros.core.types import Observation, PolicyImage
-from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.policy.config import DriverConfig
 
 # At most so many are kept of each stream.
 IMAGES, MESSAGES = 32, 2000
@@ -37,19 +39,20 @@ class ObservationAssembler:
     The first camera decides the time. The other images and the states are those nearest to its
     stamp (``stamp_matching``); the states of a stream may come in several messages. Nothing is
     filled in: without one of its parts there is no observation. ``missing`` and ``unpaired`` say
-    which part.
+    which part. A person who drives the arm needs no camera: then the newest states decide the
+    time.
 
     A single message that is older than the one before it is out of order and refused. A second one
     in sequence means that the clock was set back, as by a simulation that starts again:
     everything is forgotten.
 
     Args:
-        config: names the cameras needed.
+        config: names the cameras needed; there may be none.
         tolerance_ns: largest difference between the stamps of one observation.
         streams: stream -> its states, each with what messages call it. No state is in two.
     """
 
-    def __init__(self, config: PolicyConfig, tolerance_ns: int,
+    def __init__(self, config: DriverConfig, tolerance_ns: int,
                  streams: Mapping[str, Mapping[str, str]]):
         self._config, self._tolerance = config, tolerance_ns
         self._cameras = {name: StampedValues(IMAGES) for name in config.cameras}
@@ -102,8 +105,7 @@ class ObservationAssembler:
         """Return the newest complete observation, None if there is none."""
         if self.instruction is None or not all(s.stamps for s in self._cameras.values()):
             return None
-        first = next(iter(self._cameras.values()))
-        observations = map(self.at, reversed(first.stamps))
+        observations = map(self.at, self._moments())
         return next((o for o in observations if o is not None), None)
 
     def at(self, stamp_ns: int) -> Observation | None:
@@ -124,6 +126,8 @@ class ObservationAssembler:
 
         The nearest to each moment of ``PolicyConfig.past_stamps``; none for most checkpoints.
         """
+        if not self._cameras:
+            return []
         stamps = [s for s in next(iter(self._cameras.values())).stamps if s < stamp_ns]
         nearest = (sorted(stamps, key=lambda s, at=wanted: abs(s - at))
                    for wanted in self._config.past_stamps(stamp_ns))
@@ -166,11 +170,12 @@ class ObservationAssembler:
 
     def unpaired(self) -> str:
         """Say which stream has nothing near the newest image; empty if all have."""
-        first, *others = self._cameras
-        if not self._cameras[first].stamps:
+        first, *others = self._cameras or [""]
+        stamp = next(self._moments(), None)
+        if stamp is None:
             return ""
-        stamp = self._cameras[first].stamps[-1]
-        near = f"within {self._tolerance / 1e9:g} s of the newest image of camera {first}"
+        newest = f"the newest image of camera {first}" if first else "the newest message"
+        near = f"within {self._tolerance / 1e9:g} s of {newest}"
         for name in others:
             if self._cameras[name].nearest(stamp, self._tolerance) is None:
                 return f"camera {name} has no image {near}"
@@ -180,6 +185,14 @@ class ObservationAssembler:
                 part = f" ({', '.join(parts)})" if found else ""
                 return f"{stream}{part} has nothing {near}"
         return ""
+
+    def _moments(self) -> Iterator[int]:
+        """Yield the stamps that an observation may have, the newest first."""
+        for camera in self._cameras.values():
+            yield from reversed(camera.stamps)
+            return
+        series = [s for sets in self._states.values() for s in sets.values()]
+        yield from merge(*(islice(reversed(s.stamps), IMAGES) for s in series), reverse=True)
 
     def _near(self, stream: str, stamp_ns: int) -> dict[str, float]:
         sets, near = self._states[stream], {}

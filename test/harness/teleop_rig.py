@@ -1,0 +1,353 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A person at a gamepad or a leader arm, a real teleop node, and the dry-run arm it drives.
+
+The person's messages come from this process; tests and benchmarks break them. Every command of
+the node is judged by the robot contract.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.executors import SingleThreadedExecutor
+from sensor_msgs.msg import JointState, Joy
+from std_msgs.msg import Float64MultiArray, String
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.core.resources import share_directory, use_middleware_profile
+from tinyvla_ros.core.ros.episode_event import EpisodeEvent
+from tinyvla_ros.core.ros.messages import set_stamp, time_to_ns
+from tinyvla_ros.dry_run.untrained import write_untrained_checkpoint
+from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, LATCHED
+from tinyvla_ros.start.graph import NodeDescription
+from tinyvla_ros.start.local_launch import node_command
+
+# Of the mapping game_controller.
+AXES, BUTTONS, DEAD_MAN, MODE = 6, 21, 10, 6
+START, SUCCESS, FAILURE, DISCARD, NEXT = 3, 11, 12, 13, 14
+RATE_HZ = 50.0
+# A hold stays at its last position for longer than any row lasts, s.
+HOLD_S = 0.15
+TOLERANCE = 1e-6
+LIMIT_S = 60.0
+
+
+@dataclass(frozen=True)
+class ReceivedCommand:
+    """A trajectory.
+
+    Attributes:
+        time_s: steady seconds.
+        is_hold: whether it only brings the arm to rest.
+        last: (channels,) its last positions.
+        speed: largest speed in it, as a share of the limits.
+    """
+
+    time_s: float
+    is_hold: bool
+    last: np.ndarray
+    speed: float
+
+
+class TeleopRig:
+    """The person, the node, the arm.
+
+    Attributes:
+        axes, buttons: what the next messages of the gamepad hold.
+        joy: what becomes of each message of the gamepad.
+        leader: joint -> position of the leader arm; empty while there is none.
+        leader_joy: what becomes of each message of the leader.
+        commands: all trajectories so far.
+        wrong: what was wrong with commands.
+        statuses: messages of the node on /diagnostics.
+        values: its newest values there.
+        events: episode events so far.
+        commanders: who commanded, as published.
+    """
+
+    def __init__(self, place: Path, robot: str = "so101", **parameters):
+        path = share_directory() / "config" / "robots" / f"{robot}.yaml"
+        self.contract = RobotContract.load(path)
+        self._output = self.contract.outputs[0]
+        self.channels = tuple(self._output.channels)
+        limits = [self.contract.actions[n] for n in self.channels]
+        self.low, self.high = (np.array([getattr(c, k) for c in limits]) for k in ("low", "high"))
+        self._velocity = np.array([c.velocity for c in limits])
+        self._place, self._path, self._parameters = place, path, parameters
+        checkpoint = place / "checkpoint"
+        if not checkpoint.exists():
+            write_untrained_checkpoint(self.contract, checkpoint)
+        self.axes, self.buttons = [0.0] * AXES, [0] * BUTTONS
+        self.joy: Callable[[Joy], Iterable[Joy]] = lambda msg: [msg]
+        self.leader: dict[str, float] = {}
+        self.leader_joy: Callable[[JointState], Iterable[JointState]] = lambda msg: [msg]
+        self.commands: list[ReceivedCommand] = []
+        self.wrong: list[str] = []
+        self.statuses: list[str] = []
+        self.values: dict[str, str] = {}
+        self.events: list[EpisodeEvent] = []
+        self.commanders: list[str] = []
+        self.state: dict[str, float] = {}
+        self.sent: list[tuple[float, bool]] = []  # time of messages, and whether it was held
+        use_middleware_profile()
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context)
+        self.node = rclpy.create_node("person", context=self._context)
+        self.publisher = self.node.create_publisher(Joy, "joy", 10)
+        self.leader_publisher = self.node.create_publisher(JointState, "leader/joint_states", 10)
+        for kind, topic, callback, qos in (
+                (JointTrajectory, self._output.topic, self._on_command, 50),
+                (JointState, self.contract.joint_states.topic, self._on_state, 50),
+                (DiagnosticArray, "/diagnostics", self._on_status, 50),
+                (DiagnosticStatus, "episode", lambda m: self.events.append(EpisodeEvent.read(m)),
+                 EPISODE_QOS),
+                (String, "commander", lambda m: self.commanders.append(m.data), LATCHED)):
+            self.node.create_subscription(kind, topic, callback, qos)
+        for output in self.contract.outputs[1:]:
+            self.node.create_subscription(
+                Float64MultiArray, output.topic,
+                lambda m, o=output: self._on_positions(o, m), 50)
+        self.resets = 0
+        self.node.create_service(Trigger, "new_scene", self._on_reset)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._closing = False
+        self._wake = threading.Event()
+        self.processes: dict[str, subprocess.Popen] = {}
+        self._threads = [threading.Thread(target=self._spin, daemon=True),
+                         threading.Thread(target=self._publish_forever, daemon=True)]
+        for thread in self._threads:
+            thread.start()
+
+    def __enter__(self) -> TeleopRig:
+        self.start("dry_run_arm_node", robot=str(self._path),
+                   checkpoint=str(self._place / "checkpoint"))
+        self.start("teleop_node", robot=str(self._path), **self._parameters)
+        self.wait(lambda: self.statuses and self.state, "the node and the arm")
+        return self
+
+    def __exit__(self, *error) -> None:
+        for process in self.processes.values():
+            self._end(process)
+        self._closing = True
+        for thread in self._threads:
+            thread.join(5.0)
+        self._executor.shutdown()
+        self.node.destroy_node()
+        self._context.try_shutdown()
+
+    # ---- processes ------------------------------------------------------------------------
+
+    def start(self, executable: str, **parameters) -> None:
+        """Start a node."""
+        log = (self._place / f"{executable}.log").open("a")
+        self.processes[executable] = subprocess.Popen(
+            node_command(NodeDescription(executable, parameters)), stdout=log, stderr=log,
+            start_new_session=True)
+        log.close()
+
+    def signal(self, executable: str, number: int) -> None:
+        """Send a node a signal."""
+        self.processes[executable].send_signal(number)
+
+    def log(self, executable: str = "teleop_node") -> str:
+        """Return what a node printed."""
+        return (self._place / f"{executable}.log").read_text()
+
+    @staticmethod
+    def _end(process: subprocess.Popen) -> None:
+        if process.poll() is None:
+            process.send_signal(signal.SIGCONT)
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(20.0)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    # ---- the person -----------------------------------------------------------------------
+
+    def press(self, *buttons: int) -> None:
+        """Hold buttons down, from the next message on."""
+        for button in buttons:
+            self.buttons[button] = 1
+        self._wake.set()
+
+    def release(self, *buttons: int) -> None:
+        """Let go of buttons; of all without a name."""
+        for button in buttons or range(len(self.buttons)):
+            self.buttons[button] = 0
+        self._wake.set()
+
+    def tap(self, button: int) -> None:
+        """Press a button for some messages."""
+        self.press(button)
+        self.until_sent(3)
+        self.release(button)
+        self.until_sent(3)
+
+    def push(self, axis: int, value: float) -> None:
+        """Deflect an axis, from the next message on."""
+        self.axes[axis] = value
+        self._wake.set()
+
+    def let_go(self) -> None:
+        """Everything at rest, all messages good."""
+        self.joy = lambda msg: [msg]
+        self.leader_joy = lambda msg: [msg]
+        self.axes, self.buttons = [0.0] * AXES, [0] * BUTTONS
+        self.until_sent(5)
+
+    def until_sent(self, count: int) -> None:
+        """Wait until some more messages were sent."""
+        before = len(self.sent)
+        self.wait(lambda: len(self.sent) >= before + count, "messages")
+
+    def engage(self) -> None:
+        """Hold the dead man and wait until the node runs."""
+        self.let_go()
+        self.press(DEAD_MAN)
+        self.wait_status("running")
+
+    # ---- what the node does ---------------------------------------------------------------
+
+    @property
+    def status(self) -> str:
+        """The newest message of the node."""
+        return self.statuses[-1] if self.statuses else ""
+
+    def wait(self, condition: Callable[[], object], what: str, limit_s: float = LIMIT_S) -> None:
+        """Wait for a condition."""
+        deadline = time.monotonic() + limit_s
+        while not condition():
+            dead = [n for n, p in self.processes.items() if p.poll() is not None]
+            if dead or time.monotonic() > deadline:
+                raise TimeoutError(f"{what} did not come; status: {self.status!r}, ended: {dead}\n"
+                                   f"{self.log()[-3000:]}")
+            time.sleep(0.001)
+
+    def wait_status(self, text: str) -> None:
+        """Wait until the node's message has a text."""
+        self.wait(lambda: text in self.status, f"status {text!r}")
+
+    def wait_rest(self) -> None:
+        """Wait until the last command is a hold, and what it holds at is reached."""
+        self.wait(lambda: not self.commands or self.commands[-1].is_hold, "a hold")
+        if self.commands:
+            self.wait(lambda: np.abs(self.position - self.commands[-1].last).max() < 1e-3, "rest")
+
+    @property
+    def position(self) -> np.ndarray:
+        """(channels,) of the arm."""
+        return np.array([self.state[n] for n in self.channels])
+
+    def call(self, name: str, request):
+        """Call a service of the node."""
+        kind = {SetBool.Request: SetBool, Trigger.Request: Trigger}[type(request)]
+        client = self.node.create_client(kind, f"teleop_node/{name}")
+        try:
+            assert client.wait_for_service(LIMIT_S), name
+            done = threading.Event()
+            future = client.call_async(request)
+            future.add_done_callback(lambda _: done.set())
+            assert done.wait(LIMIT_S), f"no answer from {name}"
+            return future.result()
+        finally:
+            self.node.destroy_client(client)
+
+    def _on_command(self, msg: JointTrajectory) -> None:
+        rows = np.array([list(p.positions) for p in msg.points])
+        times = np.array([time_to_ns(p.time_from_start) / 1e9 for p in msg.points])
+        if list(msg.joint_names) != list(self._output.targets) or not np.isfinite(rows).all():
+            self.wrong.append(f"joints or values: {msg.joint_names} {rows}")
+            return
+        if (rows < self.low - TOLERANCE).any() or (rows > self.high + TOLERANCE).any():
+            self.wrong.append(f"position limit: {rows.min(0)} {rows.max(0)}")
+        steps = np.diff(rows, axis=0) / np.diff(times)[:, None]
+        speed = float((np.abs(steps) / self._velocity).max()) if len(steps) else 0.0
+        if speed > 1.0 + 1e-3:
+            self.wrong.append(f"velocity limit: {speed:.3f}")
+        self.commands.append(ReceivedCommand(
+            time.monotonic(), len(times) > 1 and times[-1] - times[-2] > HOLD_S, rows[-1], speed))
+
+    def _on_positions(self, output, msg: Float64MultiArray) -> None:
+        for value, (name, to) in zip(msg.data, output.channels.items(), strict=True):
+            limits = self.contract.actions[name]
+            value = (value - to.offset) / to.scale
+            if not limits.low - TOLERANCE <= value <= limits.high + TOLERANCE:
+                self.wrong.append(f"{name} is {value}")
+
+    def _on_state(self, msg: JointState) -> None:
+        names = {v: k for k, v in self.contract.joint_names.items()}
+        self.state |= {names.get(n, n): p for n, p in zip(msg.name, msg.position, strict=True)}
+
+    def _on_status(self, msg: DiagnosticArray) -> None:
+        for status in (s for s in msg.status if s.name == "teleop_node: teleop"):
+            self.values |= {v.key: v.value for v in status.values}
+            self.statuses.append(status.message)
+
+    def _on_reset(self, request, response):
+        self.resets += 1
+        response.success = True
+        return response
+
+    def _spin(self) -> None:
+        while not self._closing:
+            self._executor.spin_once(timeout_sec=0.05)
+
+    # ---- what the person sends ------------------------------------------------------------
+
+    def now_ns(self) -> int:
+        """ROS time."""
+        return self.node.get_clock().now().nanoseconds
+
+    def joy_message(self) -> Joy:
+        """Return a good message of the gamepad."""
+        msg = Joy(axes=list(self.axes), buttons=list(self.buttons))
+        set_stamp(msg.header.stamp, self.now_ns())
+        return msg
+
+    def leader_message(self) -> JointState:
+        """Return a good message of the leader."""
+        msg = JointState(name=list(self.leader), position=list(self.leader.values()))
+        set_stamp(msg.header.stamp, self.now_ns())
+        return msg
+
+    def _publish_forever(self) -> None:
+        while not self._closing:
+            for msg in self.joy(self.joy_message()):
+                held = bool(len(msg.buttons) > DEAD_MAN and msg.buttons[DEAD_MAN])
+                self.sent.append((time.monotonic(), held))
+                self.publisher.publish(msg)
+            if not self.sent or time.monotonic() - self.sent[-1][0] > 1.0:
+                self.sent.append((time.monotonic(), False))  # a period without a message
+            if self.leader:
+                for msg in self.leader_joy(self.leader_message()):
+                    self.leader_publisher.publish(msg)
+            self._wake.wait(1.0 / RATE_HZ)
+            self._wake.clear()

@@ -1,0 +1,306 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A person drives an arm, as a policy does: the same contract, limits, watchdogs and outputs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import ClassVar
+
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.extras import EXTRAS, is_installed
+from tinyvla_ros.core.ros.episode_event import EpisodeEvent
+from tinyvla_ros.nodes.policy_inputs import PolicyInputs
+from tinyvla_ros.nodes.policy_node import PolicyNode
+from tinyvla_ros.nodes.policy_parameters import DriverParameters
+from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, LATCHED, run_node
+from tinyvla_ros.nodes.teleop_inputs import JOY, LEADER, TeleopInputs
+from tinyvla_ros.nodes.teleop_parameters import TeleopParameters
+from tinyvla_ros.teleop.joystick import Joystick
+from tinyvla_ros.teleop.kinematics import Kinematics, model_text
+from tinyvla_ros.teleop.leader import Leader, LeaderMapping
+from tinyvla_ros.teleop.mapping import Mapping
+from tinyvla_ros.teleop.operator import NO_INSTRUCTION, Commanded, Operator, Speeds
+from tinyvla_ros.teleop.session import DemonstrationSession
+
+HUMAN = "human"
+# A new scene that was asked for and has not come by then is no reason to wait, s.
+RESET_LIMIT_S = 30.0
+TICK_S = 0.05
+
+
+class TeleopNode(PolicyNode):
+    """The operator is the policy of this node."""
+
+    NAME: ClassVar[str] = "teleop_node"
+    PARAMETERS: ClassVar[type[DriverParameters]] = TeleopParameters
+    PART: ClassVar[str] = "teleop"
+
+    def __init__(self):
+        self._joystick: Joystick | None = None
+        self._leader: Leader | None = None
+        self._person: TeleopInputs | None = None
+        self._session: DemonstrationSession | None = None
+        self._reset_client = None
+        self._reset_asked_s = 0.0
+        self._commander: str | None = None
+        self._text = ""  # the newest sentence for the person
+        super().__init__()
+        self.create_timer(TICK_S, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    # ---- in place of a policy's -----------------------------------------------------------
+
+    def _load_contract(self) -> RobotContract:
+        contract = RobotContract.load(self._options.robot) if self._options.robot else \
+            super()._load_contract()
+        # A person does not sample chunks that must be blended.
+        return contract.with_execution("replace", 1.0, (
+            "replan_every=1", "catch_up=0", "takeover=1"))
+
+    def _load_policy(self, contract: RobotContract) -> Operator:
+        options = self._options
+        if options.input == "joy" and not options.mapping:
+            raise InputError("Parameter 'mapping' is empty; give game_controller, xbox, spacenav, "
+                             "keyboard or a file, or set 'input' to leader.")
+        mapping = Mapping.load(options.mapping) if options.mapping else None
+        topics = {name: self.resolve_topic_name(name) for name in (JOY, LEADER)}
+        self._joystick = mapping and Joystick(mapping, topics[JOY], options.input_timeout)
+        self._leader = Leader(contract, LeaderMapping.load(options.leader), topics[LEADER],
+                              options.input_timeout) if options.input == "leader" else None
+        operator = Operator(
+            contract, mapping, self._joystick, self._leader, options.gripper,
+            options.gripper_opens, Speeds(options.speed, options.linear_speed,
+                                          options.angular_speed, options.gripper_speed,
+                                          options.align_speed), self._commanded)
+        if operator.needs_kinematics and options.description:
+            text, folder = model_text(options.description)
+            operator.use_kinematics(lambda joints: Kinematics(text, joints, options.ee_frame,
+                                                              folder))
+        if options.mode and options.mode in operator.modes:
+            operator.mode = options.mode
+        return operator
+
+    def _note(self, sentence: str) -> None:
+        self.get_logger().debug(sentence)  # about cameras and checkpoints, which nobody needs here
+
+    def _prepare(self) -> str:
+        self._diagnostics.hardware_id = self._options.input
+        if self._policy.needs_kinematics and all(map(is_installed, EXTRAS["teleop"])):
+            import mink  # noqa: F401  (it takes half a second, which no arm that moves should wait)
+        driver = "a leader arm" if self._leader else "a person"
+        return f"{driver} with mapping {self._options.mapping or 'none'}"
+
+    def _make_inputs(self, contract: RobotContract) -> PolicyInputs:
+        options = self._options
+        inputs = PolicyInputs(self, contract, self._policy.config, self._report,
+                              lambda text: text, options.instruction or NO_INSTRUCTION,
+                              listens=not options.instruction)
+        self._person = TeleopInputs(self, self._joystick, self._leader, inputs.checked_stamp,
+                                    self._on_input, self._on_press, self._report)
+        if self._policy.needs_kinematics and not options.description and \
+                self._leader is None and all(map(is_installed, EXTRAS["teleop"])):
+            self._person.listen_for_description(self._on_description)
+        self._commander_publisher = self.create_publisher(String, "commander", LATCHED)
+        self._event_publisher = self.create_publisher(DiagnosticStatus, "episode", EPISODE_QOS)
+        self._instruction_publisher = None
+        if options.instruction:
+            self._instruction_publisher = self.create_publisher(String, contract.instruction,
+                                                                LATCHED)
+            self._instruction_publisher.publish(String(data=options.instruction))
+        if options.reset_service:
+            self._reset_client = self.create_client(Trigger, options.reset_service)
+        self._session = DemonstrationSession(
+            options.episodes, options.reset_s, self._event_values, self._publish_event,
+            self._ask_for_reset if options.reset_service else None)
+        self._commander = None
+        self._show_commander("")
+        return inputs
+
+    def _rest(self) -> None:
+        if self._session is not None:
+            self._session.close()
+        super()._rest()
+        if self._person is not None:
+            self._person.disconnect()
+            self._show_commander("")
+
+    def _release(self) -> None:
+        super()._release()
+        if self._person is None:
+            return
+        self._person.close()
+        for publisher in (self._commander_publisher, self._event_publisher,
+                          self._instruction_publisher):
+            if publisher is not None:
+                self.destroy_publisher(publisher)
+        if self._reset_client is not None:
+            self.destroy_client(self._reset_client)
+        self._person = self._session = self._reset_client = None
+
+    def on_activate(self, state):
+        """Start; a leader without a dead man waits for ~/enable."""
+        if self._leader is not None and self._joystick is None:
+            self._options = self._options.model_copy(update={"enabled": False})
+        return super().on_activate(state)
+
+    def _on_enable(self, request, response):
+        response = super()._on_enable(request, response)
+        if response.success and request.data and self._leader is not None and \
+                self._joystick is None:
+            self._leader.engage()
+        return response
+
+    def _run_problem(self) -> str:
+        if problem := super()._run_problem():
+            return problem
+        if self._session is not None and self._session.is_resetting:
+            return f"waiting for a new scene from {self._options.reset_service}"
+        return self._person.problem(time.monotonic()) if self._person is not None else ""
+
+    def _commanded(self, now_ns: int) -> Commanded | None:
+        supervisor = self._supervisor
+        plan = supervisor and supervisor.plan
+        if plan is None:
+            return None
+        motion = plan.motion(now_ns)
+        return Commanded(motion.value, motion.step / (plan.dt_ns / 1e9),
+                         supervisor.state == "running", now_ns >= plan.end_ns)
+
+    # ---- the person -----------------------------------------------------------------------
+
+    def _on_input(self) -> None:
+        if self._active:
+            self._loop.replan()
+
+    def _on_press(self, buttons: Sequence[str]) -> None:
+        if not self._active:
+            return
+        for button in buttons:
+            if button == "mode":
+                self._say(self._policy.switch_mode())
+                self._joystick.require_rest()
+            else:
+                self._say(self._session.press(button, time.monotonic(), self._why_no_episode()))
+
+    def _why_no_episode(self) -> str:
+        # A released dead man is no reason: many press start first.
+        supervisor = self._supervisor
+        if not supervisor.may_infer:
+            return supervisor.reason
+        return self._inputs.problem(time.monotonic(), self.get_clock().now().nanoseconds)
+
+    def _on_description(self, text: str) -> None:
+        operator = self._policy
+        if operator is None:
+            return
+        try:
+            operator.use_kinematics(lambda joints: Kinematics(text, joints,
+                                                              self._options.ee_frame))
+            if self._options.mode:
+                operator.mode = self._options.mode
+            self._say("robot_description has come: the end effector can be moved.")
+        except InputError as err:
+            self._report("robot_description", err)
+
+    def _say(self, sentence: str) -> None:
+        if sentence:
+            self._text = sentence
+            self.get_logger().info(sentence)
+            self._diagnostics.publish()
+
+    def _on_state(self) -> None:
+        super()._on_state()
+        self._show_commander(HUMAN if self._supervisor.state == "running" else "")
+
+    def _show_commander(self, commander: str) -> None:
+        if commander != self._commander:
+            self._commander = commander
+            self._commander_publisher.publish(String(data=commander))
+
+    # ---- demonstrations -------------------------------------------------------------------
+
+    def _event_values(self) -> dict[str, object]:
+        instruction = self._inputs.instruction if self._inputs else self._options.instruction
+        return {"task": self._options.task or instruction, "instruction": instruction,
+                "run": self._guard.run, "commander": HUMAN}
+
+    def _publish_event(self, event: EpisodeEvent) -> None:
+        msg = DiagnosticStatus()
+        event.fill(msg, KeyValue, f"{self.get_name()}: episode")
+        self._event_publisher.publish(msg)
+
+    def _ask_for_reset(self) -> None:
+        self._reset_asked_s = time.monotonic()
+        self._person.disconnect()  # a dead man that stays held must not move the new scene's arm
+        if not self._reset_client.service_is_ready():
+            self._end_reset(f"no node offers {self._options.reset_service}; make a new scene by "
+                            "hand")
+            return
+        self._reset_client.call_async(Trigger.Request()).add_done_callback(self._on_reset_answer)
+
+    def _on_reset_answer(self, future) -> None:
+        answer = future.result()
+        if answer is None or not answer.success:
+            self._end_reset(f"{self._options.reset_service} refused: "
+                            f"{answer.message if answer else 'no answer'}")
+        else:
+            self._end_reset("")
+
+    def _end_reset(self, why: str) -> None:
+        if why:
+            self.get_logger().warning(why)
+        if self._session is not None and self._session.is_resetting:
+            self._session.reset_done()
+            if self._active:
+                self._loop.reset()  # the arm may be elsewhere now
+
+    def _tick(self) -> None:
+        if not self._active:
+            return
+        now_s = time.monotonic()
+        if self._session.is_resetting and now_s - self._reset_asked_s > RESET_LIMIT_S:
+            self._end_reset(f"{self._options.reset_service} did not answer for "
+                            f"{RESET_LIMIT_S:g} s; make a new scene by hand")
+        self._say(self._session.tick(now_s, self._why_no_episode()))
+
+    # ---- diagnostics ----------------------------------------------------------------------
+
+    def _describe_policy(self) -> dict[str, object]:
+        operator, session = self._policy, self._session
+        values: dict[str, object] = {
+            "input": self._options.input, "mapping": self._options.mapping,
+            "mode": operator.mode, "modes": " ".join(operator.modes),
+            "commander": self._commander or "", "message": self._text}
+        if self._joystick is not None:
+            values["stuck"] = self._joystick.stuck()
+        if self._leader is not None:
+            values["aligned"] = str(operator.aligned).lower()
+        if session is not None:
+            values |= {"session": session.state, "kept": session.kept,
+                       "successes": session.successes, "discarded": session.discarded}
+        return values
+
+
+def main() -> int:
+    """Run the node; see ``ros2 run tinyvla_ros teleop_node``."""
+    return run_node(TeleopNode)

@@ -1,0 +1,388 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The operator is a policy: what a person does becomes chunks of actions.
+
+So everything behind a policy, from the safety layer to the watchdogs, holds for a person as well.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from tinyvla_ros.arm.contract import Channel, RobotContract
+from tinyvla_ros.arm.contract_outputs import ChunkOutput, TwistOutput
+from tinyvla_ros.arm.observation.assembler import EE_STATE
+from tinyvla_ros.core.angles import nearest, turn_of
+from tinyvla_ros.core.errors import InputError, unknown
+from tinyvla_ros.core.types import ActionChunk, Observation, Prefix
+from tinyvla_ros.policy.config import ActionSpec
+from tinyvla_ros.teleop.joystick import Joystick
+from tinyvla_ros.teleop.kinematics import Kinematics
+from tinyvla_ros.teleop.leader import REACH_S, Leader
+from tinyvla_ros.teleop.mapping import DIRECTIONS, Mapping
+from tinyvla_ros.teleop.motion import GoalMotion
+
+# Periods of chunks: of an arm's rows, and of the simulated arm, which takes its own alone.
+PERIOD_S, SIMULATION_PERIOD_S = 0.02, 0.0125
+# What an arm still does after the node died, and what bridges a busy machine, s.
+CHUNK_S = 0.4
+# After so long without an inference the motion begins anew, s.
+FORGET_S = 0.5
+# In messages and bags, where nobody gave an instruction.
+NO_INSTRUCTION = "teleoperation"
+Mode = Literal["joints", "end_effector"]
+_DIRECTION = re.compile(r"ee_(?:d|v)?([xyz])|ee_(?:w|d|v)?(roll|pitch|yaw)|ee_w([xyz])")
+_TURNS = dict(zip("xyz", ("roll", "pitch", "yaw"), strict=True))
+
+
+@dataclass(frozen=True)
+class OperatorConfig:
+    """What a person drives with, in the place of a checkpoint's configuration."""
+
+    state: tuple[str, ...]
+    action: ActionSpec
+    cameras: MappingOf = field(default_factory=dict)
+    most_committed: int = 0
+
+    def past_stamps(self, stamp_ns: int) -> tuple[int, ...]:
+        """Nothing past is needed."""
+        return ()
+
+
+def operator_config(contract: RobotContract) -> OperatorConfig:
+    """Return states and actions that fit a robot, without cameras.
+
+    Raises:
+        InputError: nothing measures the arm.
+    """
+    state = [c.state for c in contract.actions.values() if c.state]
+    if contract.joint_states is not None:
+        state += [n for n in contract.joint_names if n in contract.actions or n in state]
+    joints = [n for n in state if n not in EE_STATE]
+    if contract.ee_pose is not None and not joints:
+        state += EE_STATE
+    if not state:
+        raise InputError(f"Robot {contract.name!r} names no state, so nothing would show that the "
+                         "arm is there; set 'state' of the channels that are positions, or "
+                         "ee_pose.")
+    channels = contract.actions
+    has_chunk = any(isinstance(o, ChunkOutput) for o in contract.outputs)
+    period = SIMULATION_PERIOD_S if has_chunk else PERIOD_S
+    rows = round(CHUNK_S / period)
+    return OperatorConfig(tuple(dict.fromkeys(state)), ActionSpec(
+        channels=tuple(channels), units=tuple(c.unit for c in channels.values()),
+        low=tuple(c.low for c in channels.values()), high=tuple(c.high for c in channels.values()),
+        dt=period, horizon=rows, n_action_steps=1,
+        continuous={n: c.state for n, c in channels.items() if c.continuous}))
+
+
+def directions_of(contract: RobotContract) -> dict[str, str]:
+    """Return channel -> direction, of rates of the end effector: they need no kinematics."""
+    found: dict[str, str] = {}
+    for output in contract.outputs:
+        for name, target in zip(output.channels, output.targets, strict=True):
+            if contract.actions[name].hold != "zero":
+                continue
+            if isinstance(output, TwistOutput):
+                part, axis = target.split(".")
+                found[name] = axis if part == "linear" else _TURNS[axis]
+            elif match := _DIRECTION.fullmatch(name):
+                found[name] = match[1] or match[2] or _TURNS[match[3]]
+    return found
+
+
+@dataclass(frozen=True)
+class Commanded:
+    """What the arm is commanded at a time.
+
+    Attributes:
+        value: (channels,) values.
+        speed: (channels,) their change per second.
+        is_running: whether these are commands of the person.
+        is_at_rest: whether the arm stands still at the end of a plan.
+    """
+
+    value: np.ndarray
+    speed: np.ndarray
+    is_running: bool
+    is_at_rest: bool
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """Speeds at full deflection, and on the way to a leader.
+
+    Attributes:
+        joints: share of each channel's fastest speed.
+        linear, angular: of the end effector by kinematics, m/s and rad/s.
+        gripper: share of the gripper's fastest speed.
+        align: share of each channel's fastest speed while the arm moves to where its leader is.
+    """
+
+    joints: float = 0.25
+    linear: float = 0.1
+    angular: float = 0.5
+    gripper: float = 0.5
+    align: float = 0.15
+
+
+class Operator:
+    """Makes chunks of what a person does; it has what ``PolicyLoop`` needs of a policy.
+
+    Attributes:
+        config: what it drives with.
+        mode: what the controls move: ``joints`` or ``end_effector``.
+        modes: what they can move.
+        aligned: whether the arm is where its leader is; true without a leader.
+
+    Args:
+        contract: of the arm.
+        joystick: the device; None without one.
+        mapping: what its controls mean.
+        leader: the leader arm; None without one.
+        gripper: the channel that opens and closes; empty if there is none.
+        opens: which end of its range is open.
+        commanded: returns what the arm is commanded at a time in ns; None if nothing was.
+    """
+
+    def __init__(self, contract: RobotContract, mapping: Mapping | None = None,
+                 joystick: Joystick | None = None, leader: Leader | None = None,
+                 gripper: str = "", opens: Literal["high", "low"] = "high",
+                 speeds: Speeds = Speeds(),
+                 commanded: Callable[[int], Commanded | None] = lambda now_ns: None):
+        self.config = operator_config(contract)
+        self._contract, self._mapping, self._joystick = contract, mapping, joystick
+        self._leader, self._speeds, self._commanded = leader, speeds, commanded
+        self._names = self.config.action.channels
+        self._period = self.config.action.dt
+        self._gripper = self._gripper_column(gripper)
+        self._opens = 1.0 if opens == "high" else -1.0
+        self._directions = directions_of(contract)
+        self._jointed = [n for i, n in enumerate(self._names)
+                         if n not in self._directions and i != self._gripper]
+        self._motion = GoalMotion(contract.actions)
+        self._jump = np.array([np.inf if c.jump is None else c.jump
+                               for c in contract.actions.values()])
+        self._turn = np.array([c.turn for c in contract.actions.values()])
+        self._kinematics: Kinematics | None = None
+        self._ik_columns: list[int] = []
+        self._ik_scale = np.ones(0)
+        self._lock = threading.Lock()
+        self._check_mapping()
+        self.modes: tuple[Mode, ...] = ()
+        self._find_modes()
+        self.mode: Mode = self.modes[0]
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the motion so far; the next begins where the arm is."""
+        with self._lock:
+            self._stamp_ns: int | None = None
+            self._was = lambda value: np.zeros(len(value))
+            self._aligning = np.ones(len(self._names), bool)
+            self.aligned = self._leader is None
+
+    # ---- what can be moved ----------------------------------------------------------------
+
+    @property
+    def needs_kinematics(self) -> bool:
+        """Whether the end effector can be moved by the joints alone, if their model is known."""
+        return not self._directions and bool(self._ik_joints())
+
+    def use_kinematics(self, make: Callable[[MappingOf[str, tuple[float, float, float]]],
+                                            Kinematics]) -> None:
+        """Take the kinematics that ``make`` returns for joint -> (low, high, speed).
+
+        Raises:
+            InputError: what ``make`` raises.
+        """
+        columns = self._ik_joints()
+        scale = np.array([turn_of("rad") / turn_of(self._limit(n).unit)
+                          if turn_of(self._limit(n).unit) else 1.0 for n in columns.values()])
+        joints = {}
+        for (joint, name), factor in zip(columns.items(), scale, strict=True):
+            limit, index = self._limit(name), self._names.index(name)
+            low, high = (-np.inf, np.inf) if limit.continuous else (limit.low, limit.high)
+            joints[joint] = (low * factor, high * factor, self._motion.fastest[index] * factor)
+        kinematics = make(joints)
+        with self._lock:
+            self._kinematics, self._ik_scale = kinematics, scale
+            self._ik_columns = [self._names.index(n) for n in columns.values()]
+            self._stamp_ns = None
+            self._find_modes()
+
+    def switch_mode(self) -> str:
+        """Go on to the next mode; return a sentence about it."""
+        with self._lock:
+            if len(self.modes) == 1:
+                if self._directions or not self.needs_kinematics:
+                    return f"This arm is moved by its {self.mode.replace('_', ' ')} alone."
+                return ("The end effector cannot be moved before robot_description has come; set "
+                        "the parameter 'description' to a URDF or MJCF file, or start "
+                        "robot_state_publisher.")
+            self.mode = self.modes[(self.modes.index(self.mode) + 1) % len(self.modes)]
+            self._stamp_ns = None
+            return f"The controls move the {self.mode.replace('_', ' ')} now."
+
+    def _find_modes(self) -> None:
+        can = {"joints": bool(self._jointed) or self._gripper is not None,
+               "end_effector": bool(self._directions or self._kinematics)}
+        if self._directions and not self._jointed:
+            can["joints"] = False
+        self.modes = tuple(m for m, possible in can.items() if possible)
+
+    def _ik_joints(self) -> dict[str, str]:
+        """Return joint -> channel, of channels that are positions of joints."""
+        names = self._contract.joint_names
+        return {names.get(c.state, c.state): n for n in self._jointed
+                if (c := self._limit(n)).state and c.state not in EE_STATE}
+
+    def _limit(self, name: str) -> Channel:
+        return self._contract.actions[name]
+
+    def _gripper_column(self, name: str) -> int | None:
+        if name and name not in self._names:
+            raise InputError("gripper: " + unknown("channel", name, self._names))
+        if not name:
+            name = next((n for n in self._names if "gripper" in n), "")
+        return self._names.index(name) if name else None
+
+    def _check_mapping(self) -> None:
+        for name in self._mapping.joints if self._mapping else ():
+            if not name.isdigit() and name not in self._names:
+                raise InputError(f"mapping: joints: {unknown('channel', name, self._names)}")
+
+    # ---- the policy -----------------------------------------------------------------------
+
+    def infer(self, observation: Observation, prefix: Prefix | None = None,
+              past: object = ()) -> ActionChunk:
+        """Return the chunk that does what the person wants now."""
+        with self._lock:
+            stamp_ns = observation.stamp_ns
+            seconds = self._go_on(observation)
+            wanted = self._wanted(seconds)
+            rows = self._motion.rows(wanted, self.config.action.horizon, self._period)
+            self._was, self._stamp_ns = wanted, stamp_ns
+            return ActionChunk(stamp_ns, self._names, rows.astype(np.float32), self._period)
+
+    def _go_on(self, observation: Observation) -> float:
+        """Bring the motion to the observation's time; return the seconds since the last one."""
+        stamp_ns, commanded = observation.stamp_ns, self._commanded(observation.stamp_ns)
+        is_running = commanded is not None and commanded.is_running
+        if is_running and self._stamp_ns is not None and \
+                0 <= stamp_ns - self._stamp_ns <= FORGET_S * 1e9:
+            seconds = (stamp_ns - self._stamp_ns) / 1e9
+            self._motion.advance(self._was, seconds, self._period)
+            return seconds
+        self._motion.begin(*self._begin(observation.state, commanded))
+        self._aligning[:] = True
+        if self._kinematics is not None:
+            self._kinematics.begin(self._ik_values())
+        return 0.0
+
+    def _begin(self, state: MappingOf[str, float], commanded: Commanded | None
+               ) -> tuple[np.ndarray, np.ndarray]:
+        """Return where the motion begins: where the arm was commanded to be, if it is there."""
+        known = np.array([state.get(self._limit(n).state or "", np.nan) for n in self._names])
+        if commanded is None:
+            value = np.where(np.isnan(known), self._unmeasured(state), known)
+            return np.where(self._motion.rates, 0.0, value), np.zeros(len(value))
+        value = commanded.value
+        if not commanded.is_at_rest:
+            return value, commanded.speed
+        # One that was moved by hand, or that did not follow, begins where it is. One that only
+        # sags must not sink by its sag with every start.
+        distance = np.abs(nearest(known - value, 0.0, self._turn))
+        value = np.where(distance > self._jump / 2.0, known, value)
+        return np.where(self._motion.rates, 0.0, value), np.zeros(len(value))
+
+    def _unmeasured(self, state: MappingOf[str, float]) -> np.ndarray:
+        """Return (channels,) where channels without a state begin, before any command.
+
+        Where the joint of the same name is, through the output's scale; a gripper that nothing
+        measures is taken as open, another channel as in the middle of its range.
+        """
+        values = np.zeros(len(self._names))
+        for output in self._contract.outputs:
+            for name, to in output.channels.items():
+                limit, index = self._limit(name), self._names.index(name)
+                value = (limit.low + limit.high) / 2.0
+                if index == self._gripper:
+                    value = limit.high if self._opens > 0 else limit.low
+                if name in state and name in self._contract.joint_names:
+                    value = (state[name] - to.offset) / to.scale
+                values[index] = np.clip(value, limit.low, limit.high)
+        return values
+
+    def _wanted(self, seconds: float) -> Callable[[np.ndarray], np.ndarray]:
+        if self._leader is not None:
+            return self._follow()
+        speeds = np.zeros(len(self._names))
+        joystick, mapping = self._joystick, self._mapping
+        if joystick is None or mapping is None:
+            return lambda value: speeds
+        if self._gripper is not None:
+            speeds[self._gripper] = (joystick.gripper() * self._opens * self._speeds.gripper
+                                     * self._motion.fastest[self._gripper])
+        if self.mode == "joints":
+            for key, control in mapping.joints.items():
+                name = key if not key.isdigit() else self._numbered(int(key))
+                if name:
+                    index = self._names.index(name)
+                    speeds[index] = (joystick.deflection(control) * self._speeds.joints
+                                     * self._motion.fastest[index])
+            return lambda value: speeds
+        deflections = {d: joystick.deflection(mapping.end_effector.get(d)) for d in DIRECTIONS}
+        if self._directions:
+            for name, direction in self._directions.items():
+                index = self._names.index(name)
+                speeds[index] = (deflections[direction] * self._speeds.joints
+                                 * self._motion.fastest[index])
+            return lambda value: speeds
+        twist = np.array([deflections[d] * (self._speeds.linear if i < 3 else
+                                            self._speeds.angular)
+                          for i, d in enumerate(DIRECTIONS)])
+        found = self._kinematics.speeds(self._ik_values(), twist, seconds)
+        speeds[self._ik_columns] = found / self._ik_scale
+        return lambda value: speeds
+
+    def _numbered(self, number: int) -> str:
+        return self._jointed[number - 1] if 0 < number <= len(self._jointed) else ""
+
+    def _ik_values(self) -> np.ndarray:
+        return self._motion.value[self._ik_columns] * self._ik_scale
+
+    def _follow(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Return the speeds to where the leader is: slowly until it is reached, then with it."""
+        leader, motion = self._leader, self._motion
+        self._aligning &= ~leader.is_near(motion.value)
+        self.aligned = not self._aligning.any()
+        # One joint that follows at once while others are on their way would not be expected.
+        limit = motion.fastest * (1.0 if self.aligned else self._speeds.align)
+        target, ahead = leader.target(), leader.speeds if self.aligned else 0.0 * leader.speeds
+
+        def wanted(value: np.ndarray) -> np.ndarray:
+            left = nearest(target - value, 0.0, self._turn)
+            return np.clip(ahead + left / REACH_S, -limit, limit)
+
+        return wanted
