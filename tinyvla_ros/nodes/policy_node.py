@@ -25,6 +25,7 @@ from functools import partial, wraps
 
 from lifecycle_msgs.srv import ChangeState
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
@@ -34,6 +35,7 @@ from tinyvla_ros.arm.contract_check import check_contract
 from tinyvla_ros.arm.supervisor import Supervisor
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import default_checkpoint, default_robot
+from tinyvla_ros.core.ros.commander import POLICY
 from tinyvla_ros.core.ros.messages import fill_prefix, fill_trajectory
 from tinyvla_ros.core.types import ActionChunk, Prefix
 from tinyvla_ros.core.worker import Worker
@@ -44,7 +46,15 @@ from tinyvla_ros.nodes.policy_parameters import PolicyNodeParameters
 from tinyvla_ros.nodes.policy_warm_up import warm_up
 from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.shared.run_guard import RunGuard
-from tinyvla_ros.nodes.shared.runner import ERROR, OK, SUBSCRIBERS, WARN, Diagnostics, run_node
+from tinyvla_ros.nodes.shared.runner import (
+    ERROR,
+    LATCHED,
+    OK,
+    SUBSCRIBERS,
+    WARN,
+    Diagnostics,
+    run_node,
+)
 from tinyvla_ros.policy.policy import Policy
 
 _SUCCESS, _FAILURE, _ERROR = (TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE,
@@ -101,6 +111,8 @@ class PolicyNode(LifecycleNode):
         # replayed.
         self._raw_chunk_publisher = self.create_publisher(JointTrajectory, "~/chunk", 10)
         self._prefix_publisher = self.create_publisher(JointTrajectory, "~/prefix", 10)
+        self._commander_publisher = self.create_publisher(String, "~/commander", LATCHED)
+        self._publish_commander(False)
         self._diagnostics = Diagnostics(self, "policy", "", self._describe)
         if self._is_starting and not (self.trigger_configure() == _SUCCESS
                                       and self.trigger_activate() == _SUCCESS):
@@ -130,7 +142,8 @@ class PolicyNode(LifecycleNode):
         self._loop = PolicyLoop(
             self._policy, contract, self._inputs, self._outputs, self._supervisor,
             self.get_clock(), self._workers, self._on_state, self._report,
-            self._publish_raw_chunk, self._run_problem, options.extra_latency)
+            self._publish_raw_chunk, self._run_problem, options.extra_latency,
+            self._publish_commander)
         # A full collection among all that was loaded would stop the arm's threads for tens of ms.
         gc.collect()
         gc.freeze()
@@ -230,6 +243,9 @@ class PolicyNode(LifecycleNode):
             return "looking for another run in this ROS domain"
         wanted = self._options.wait_for
         return f"waiting for {wanted}" if wanted and not self._guard.has_begun(wanted) else ""
+
+    def _publish_commander(self, commands: bool) -> None:
+        self._commander_publisher.publish(String(data=POLICY if commands else ""))
 
     def _publish_raw_chunk(self, chunk: ActionChunk, instruction: str,
                            prefix: Prefix | None) -> None:
