@@ -50,6 +50,9 @@ class EpisodeSink(Protocol):
     def end(self, key: int, custom: Mapping[str, str]) -> None:
         """Complete a bag."""
 
+    def discard(self, key: int) -> None:
+        """Put a bag that was ended where discarded ones are; called after ``end``."""
+
 
 @dataclass
 class _OpenEpisode:
@@ -58,6 +61,7 @@ class _OpenEpisode:
     custom: dict[str, str]
     begin_ns: int
     end_ns: int | None = None
+    discarded: bool = False
     close_at: float = 0.0  # steady s
     sequences: dict[str, int] = field(default_factory=dict)
     lost: Counter = field(default_factory=Counter)
@@ -91,6 +95,7 @@ class EpisodeSorter:
         self._before_bytes = 0
         self._episodes: list[_OpenEpisode] = []
         self._next = 0
+        self._last: _OpenEpisode | None = None  # that was ended and not discarded
         self._uncounted: set[str] = set()
         self.lost: Counter[str] = Counter()
         self.empty: list[str] = []
@@ -100,9 +105,19 @@ class EpisodeSorter:
         """Name of the running episode, empty if there is none."""
         return next((e.name for e in reversed(self._episodes) if e.end_ns is None), "")
 
+    @property
+    def last(self) -> tuple[str, Mapping[str, str]] | None:
+        """Name and custom data of the last episode that ended, None if it was discarded."""
+        return (self._last.name, self._last.custom) if self._last is not None else None
+
     def latch(self, topic: str, depth: int) -> None:
         """Put the last ``depth`` messages of a topic at the beginning of every episode."""
         self._latched[topic] = deque(self._latched.get(topic, ()), maxlen=depth)
+
+    def forget_latched(self, topic: str) -> None:
+        """Forget what was kept of a latched topic, because who published it is gone."""
+        if topic in self._latched:
+            self._latched[topic].clear()
 
     def stop_counting_losses(self, topic: str) -> None:
         """Stop counting losses of a topic: with several publishers its numbers mean nothing."""
@@ -126,7 +141,11 @@ class EpisodeSorter:
             kept = self._latched[message.topic]
             kept.append(message)
             for episode in self._episodes:
-                if message.time_ns < episode.begin_ns:  # it only arrived late
+                if message.time_ns >= episode.begin_ns:
+                    continue
+                if episode.waiting is None:  # it only arrived late, as below
+                    self._write_latched(episode, message)
+                else:
                     episode.latched.setdefault(message.topic, deque(maxlen=kept.maxlen)).append(
                         message)
         taken = False
@@ -148,6 +167,12 @@ class EpisodeSorter:
         """
         if self.recording:
             self.end(at_ns - 1, now_s, {"outcome": "interrupted"})
+        discarded = [e for e in self._episodes if e.discarded]
+        if discarded:  # the new one may have the same name, so they must be out of its way
+            while self._arrived:
+                self._settle()
+            for episode in discarded:
+                self._complete(episode)
         episode = _OpenEpisode(self._next, name, dict(custom), at_ns)
         episode.latched = {topic: deque((m for m in kept if m.time_ns < at_ns), kept.maxlen)
                            for topic, kept in self._latched.items()}
@@ -167,6 +192,18 @@ class EpisodeSorter:
             if episode.end_ns is None:
                 episode.end_ns, episode.close_at = at_ns, now_s + POST_ROLL_S
                 episode.custom.update(custom)
+                self._last = episode
+
+    def discard(self) -> None:
+        """Discard the last episode that ended; does nothing if there is none, or it was already.
+
+        An episode is discarded once its bag is complete.
+        """
+        episode, self._last = self._last, None
+        if episode in self._episodes:
+            episode.discarded = True
+        elif episode is not None:
+            self._sink.discard(episode.key)
 
     def tick(self, now_s: float) -> None:
         """Sort the messages and complete the episodes that have waited long enough."""
@@ -188,9 +225,13 @@ class EpisodeSorter:
         self._episodes.remove(episode)
         if episode.waiting is not None:
             self.empty.append(episode.name)
+            if self._last is episode:
+                self._last = None
             return
         lost = {f"lost {topic}": str(n) for topic, n in episode.lost.items()}
         self._sink.end(episode.key, episode.custom | lost)
+        if episode.discarded:
+            self._sink.discard(episode.key)
 
     def _write(self, episode: _OpenEpisode, message: RawMessage) -> None:
         last = episode.sequences.get(message.topic)
@@ -209,11 +250,14 @@ class EpisodeSorter:
             return
         self._sink.begin(episode.key, episode.name, episode.custom)
         for latched in (m for messages in episode.latched.values() for m in messages):
-            self._sink.write(episode.key, replace(latched, log_ns=episode.begin_ns))
+            self._write_latched(episode, latched)
         episode.latched.clear()
         for waiting in episode.waiting:
             self._sink.write(episode.key, waiting)
         episode.waiting = None
+
+    def _write_latched(self, episode: _OpenEpisode, message: RawMessage) -> None:
+        self._sink.write(episode.key, replace(message, log_ns=episode.begin_ns))
 
     def _keep(self, message: RawMessage) -> None:
         self._before.append(message)

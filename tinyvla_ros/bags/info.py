@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tinyvla_ros.bags.commander import read_commanders, shares_text
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.bags.recorded_message import BagMessage
 from tinyvla_ros.core.tables import markdown_table
@@ -78,6 +79,9 @@ class BagInfo:
         pause_s: longest time between two messages, of whatever topic.
         topics: by name.
         custom: the recorder's notes, text by name.
+        commanders: share of the time that each commanded, ``human``, ``policy``, ``nobody``;
+            empty if it is not known who did.
+        commander_unknown: why it is not known.
     """
 
     path: str
@@ -86,6 +90,8 @@ class BagInfo:
     pause_s: float
     topics: tuple[TopicInfo, ...]
     custom: dict[str, str]
+    commanders: dict[str, float]
+    commander_unknown: str
 
 
 class InfoCollector:
@@ -107,8 +113,10 @@ class InfoCollector:
     def info(self) -> BagInfo:
         """Return the result, after the last message."""
         bag = self._bag
+        found = read_commanders(bag)
         return BagInfo(str(bag.path), bag.start_ns, bag.duration_s, self._pause_ns / 1e9,
-                       tuple(self._topic(name) for name in sorted(bag.topics)), dict(bag.custom))
+                       tuple(self._topic(name) for name in sorted(bag.topics)), dict(bag.custom),
+                       found.commanders.shares(bag.start_ns, bag.end_ns), found.why)
 
     def _topic(self, name: str) -> TopicInfo:
         topic, times = self._bag.topics[name], self._times[name]
@@ -142,6 +150,10 @@ def describe(info: BagInfo) -> str:
     messages, size = sum(t.count for t in info.topics), sum(t.bytes for t in info.topics)
     lines = [info.path,
              f"  {info.duration_s:.2f} s, {messages} messages, {size / 1e6:.1f} MB"]
+    if info.commanders:
+        lines.append(f"  commander: {shares_text(info.commanders)}")
+    elif "commander" in info.custom:
+        lines.append(f"  commander unknown: {info.commander_unknown}")
     if custom:
         lines.append("  " + ", ".join(f"{k} {v}" for k, v in custom.items()))
     table = markdown_table(
@@ -155,5 +167,5 @@ def describe(info: BagInfo) -> str:
                      "can be left out with 'ros2 bag convert' (start_time_ns).")
     more = [f"  {t.name} has {t.publishers} publishers" for t in info.topics if t.publishers > 1]
     more += [f"  {k}: {v}" for k, v in info.custom.items()
-             if k not in FIRST and len(v) <= MAX_TEXT and not k.startswith(("lost ", "dropped "))]
+             if k not in (*FIRST, "commander") and len(v) <= MAX_TEXT and not k.startswith(("lost ", "dropped "))]
     return "\n".join(lines + more)

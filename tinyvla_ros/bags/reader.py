@@ -32,6 +32,8 @@ from tinyvla_ros.bags.recorded_message import BagMessage, BagTopic
 from tinyvla_ros.bags.writer import CUSTOM
 from tinyvla_ros.core.errors import InputError
 
+# Folder of the episodes that were discarded, in that of the others.
+DISCARDED = "discarded"
 # What MCAP files of other programs hold beside ros2msg and ros2idl.
 OTHER_SCHEMAS = ("flatbuffer", "jsonschema", "protobuf", "ros1msg")
 
@@ -178,9 +180,10 @@ def bag_name(path: Path) -> str:
 
 
 def find_bags(*paths: str | Path) -> list[Path]:
-    """Return the bags at or below every path, in order of their names.
+    """Return the bags at or below every path, in order of their names, without discarded ones.
 
-    A directory with a storage file or a metadata.yaml is a bag, complete or not.
+    A directory with a storage file or a metadata.yaml is a bag, complete or not. One in a folder
+    ``discarded`` is left out, unless the path names that folder or a bag in it.
 
     Raises:
         InputError: there is none at one of them.
@@ -193,14 +196,32 @@ def find_bags(*paths: str | Path) -> list[Path]:
             _check(path)
             bags.append(path)
             continue
-        found = {f.parent for f in path.rglob("*")
-                 if f.is_file() and (f.suffix in STORAGE or f.name == METADATA)
-                 and f.parent.suffix != ".part"}
+        found = _bags_below(path)
         if not found:
             raise InputError(f"{path} holds no bag: no directory with {METADATA} or a file ending "
                              f"in {' or '.join(STORAGE)}; {_instead(*path.rglob('*'))}.")
-        bags += sorted(found)
+        kept = [b for b in found if not _is_discarded(b, path)]
+        if not kept:
+            raise InputError(f"{path} holds no bag but {len(found)} discarded; name "
+                             f"{found[0].parent} to use them.")
+        bags += kept
     return bags
+
+
+def discarded_bags(path: str | Path) -> list[Path]:
+    """Return the bags below a folder that ``find_bags`` leaves out, in order of their names."""
+    path = Path(path)
+    return [b for b in _bags_below(path) if _is_discarded(b, path)] if path.is_dir() else []
+
+
+def _bags_below(path: Path) -> list[Path]:
+    return sorted({f.parent for f in path.rglob("*")
+                   if f.is_file() and (f.suffix in STORAGE or f.name == METADATA)
+                   and f.parent.suffix != ".part"})
+
+
+def _is_discarded(bag: Path, path: Path) -> bool:
+    return DISCARDED in bag.relative_to(path).parts[:-1]
 
 
 def _check(path: Path) -> None:

@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -132,3 +133,24 @@ def free_directory(parent: Path, name: str) -> Path:
         number += 1
         path = parent / f"{name}-{number}"
     return path
+
+
+def move_to_free(bag: Path, parent: Path) -> Path:
+    """Move a bag to another folder of the same disk, under a name that is free there.
+
+    Returns:
+        Where it is now.
+
+    Raises:
+        OSError: it cannot be moved; it is where it was.
+    """
+    parent.mkdir(exist_ok=True)
+    while True:
+        target = free_directory(parent, bag.name)
+        try:
+            bag.rename(target)
+        except OSError as err:
+            if err.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            continue  # another process took the name
+        return target

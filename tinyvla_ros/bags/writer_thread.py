@@ -27,8 +27,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from tinyvla_ros.bags.metadata import TopicMetadata
+from tinyvla_ros.bags.reader import DISCARDED
 from tinyvla_ros.bags.recorded_message import RawMessage
-from tinyvla_ros.bags.writer import BagWriter, free_directory
+from tinyvla_ros.bags.writer import BagWriter, free_directory, move_to_free
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.worker import Worker
 
@@ -46,7 +47,7 @@ class WriterThread:
         recorded, dropped: messages written, and dropped for lack of memory or space, by topic.
         bytes: written so far.
         buffered: bytes that wait to be written.
-        bags: number of complete ones.
+        bags: number of complete ones, discarded ones too.
         failure: why an episode was cut short, empty if none was.
 
     Args:
@@ -74,6 +75,8 @@ class WriterThread:
         self._lock = threading.Lock()  # of ``buffered``
         self._flushed = self._space_checked = 0.0
         self._finished: deque[Path] = deque()
+        self._moved: deque[Path] = deque()
+        self._complete_bags: dict[int, Path] = {}
         self.recorded: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
         self._dropped_in: dict[int, Counter[str]] = {}
@@ -115,6 +118,17 @@ class WriterThread:
         """Complete a bag."""
         dropped = {f"dropped {t}": str(n) for t, n in self._dropped_in.pop(key).items()}
         self._tasks.put((self._end, key, dict(custom) | dropped))
+
+    def discard(self, key: int) -> None:
+        """Move a complete bag to ``out/discarded``, under a name that is free there.
+
+        A bag that could not be completed stays where it is; so does one that cannot be moved.
+        """
+        self._tasks.put((self._discard, key))
+
+    def take_discarded(self) -> list[Path]:
+        """Return where the bags are that were discarded since the last call."""
+        return [self._moved.popleft() for _ in range(len(self._moved))]
 
     def take_finished(self) -> list[Path]:
         """Return the bags that were completed since the last call."""
@@ -190,7 +204,17 @@ class WriterThread:
     def _end(self, key: int, custom: dict[str, str]) -> None:
         bag = self._bags.pop(key)
         if bag is not None:
-            self._complete(bag, custom)
+            self._complete(key, bag, custom)
+
+    def _discard(self, key: int) -> None:
+        bag = self._complete_bags.pop(key, None)
+        if bag is None:
+            return
+        try:
+            self._moved.append(move_to_free(bag, self.out / DISCARDED))
+        except OSError as err:
+            self.failure = (f"{bag} was discarded and could not be moved to "
+                            f"{self.out / DISCARDED}: {err.strerror or err}; move it yourself.")
 
     def _fail(self, key: int, why: str) -> None:
         """End a bag early: what it has is completed, the rest of the episode is dropped."""
@@ -198,9 +222,9 @@ class WriterThread:
         name = f"Episode {bag.directory.name}" if bag else "An episode"
         self.failure = f"{name} {why}; free some space, what was recorded is kept."
         if bag is not None:
-            self._complete(bag, {"outcome": "cut short", "cut_short": why})
+            self._complete(key, bag, {"outcome": "cut short", "cut_short": why})
 
-    def _complete(self, bag: BagWriter, custom: dict[str, str]) -> None:
+    def _complete(self, key: int, bag: BagWriter, custom: dict[str, str]) -> None:
         try:
             bag.close(custom)
         except OSError as err:
@@ -208,4 +232,5 @@ class WriterThread:
                             f"'tinyvla bag recover {bag.directory}'.")
             return
         self.bags += 1
+        self._complete_bags = {key: bag.directory}  # only the last one can still be discarded
         self._finished.append(bag.directory)

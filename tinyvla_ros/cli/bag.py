@@ -49,25 +49,50 @@ class BagInfoArguments(BagsArguments):
     """Options of ``tinyvla bag info``."""
 
     as_json: Annotated[bool, Flag("--json")] = Field(
-        False, description="everything, as JSON lines")
+        False, description="everything about every bag, as JSON lines")
 
 
 def info(options: BagInfoArguments) -> int:
-    """Print bags; one that cannot be read does not stop the others."""
+    """Print bags, and folders of several as tables; one that cannot be read stops nothing."""
     from tinyvla_ros.bags.info import bag_info, describe
-    from tinyvla_ros.bags.reader import Bag, find_bags
+    from tinyvla_ros.bags.reader import find_bags
 
     failed = 0
-    for path in find_bags(*options.bags):
-        try:
-            with Bag(path) as bag:
-                found = bag_info(bag)
-        except InputError as err:
-            failed += 1
-            print(f"error: {err}")
+    for path in options.bags:
+        bags = find_bags(path)
+        if len(bags) > 1 and not options.as_json:
+            failed += _print_table(path, bags)
             continue
-        print(json.dumps(asdict(found)) if options.as_json else describe(found), flush=True)
+        for bag in bags:
+            found = _read_or_print(bag, bag_info)
+            failed += found is None
+            if found is not None:
+                print(json.dumps(asdict(found)) if options.as_json else describe(found),
+                      flush=True)
     return 2 if failed else 0
+
+
+def _print_table(folder: Path, bags: list[Path]) -> int:
+    """Print the episodes of a folder; return how many of them cannot be read."""
+    from tinyvla_ros.bags.episode_table import episode_row, episode_table
+    from tinyvla_ros.bags.reader import discarded_bags
+
+    rows = [row for row in (_read_or_print(bag, episode_row) for bag in bags) if row is not None]
+    if rows:
+        print(episode_table(folder, rows, len(discarded_bags(folder))), flush=True)
+    return len(bags) - len(rows)
+
+
+def _read_or_print(path: Path, read):
+    """Return what ``read`` makes of a bag; print the sentence and return None if it cannot."""
+    from tinyvla_ros.bags.reader import Bag
+
+    try:
+        with Bag(path) as bag:
+            return read(bag)
+    except InputError as err:
+        print(f"error: {err}")
+        return None
 
 
 class BagRecoverArguments(Config):

@@ -210,9 +210,13 @@ def models_in(annotation: object) -> Iterator[type[pydantic.BaseModel]]:
         yield from models_in(argument)
 
 
+# Ten times faster where libyaml is there; it matters for a directory of bags.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
 def read_yaml(path: str | Path) -> object:
     """Read a YAML file; any failure is an ``InputError`` naming the file."""
-    return _read(path, "YAML", yaml.safe_load, yaml.YAMLError)
+    return _read(path, "YAML", lambda text: yaml.load(text, _LOADER), yaml.YAMLError)
 
 
 def read_json(path: str | Path) -> object:

@@ -21,29 +21,25 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from pydantic import Field
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from std_srvs.srv import SetBool, Trigger
 
-from tinyvla_ros import __version__
-from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_streams import COMPRESSED_IMAGE, IMAGE
 from tinyvla_ros.bags.definitions import definition
+from tinyvla_ros.bags.episode_counts import EpisodeCounts
 from tinyvla_ros.bags.episode_sorter import EpisodeSorter
 from tinyvla_ros.bags.metadata import TopicMetadata, safe_name
+from tinyvla_ros.bags.reader import DISCARDED
 from tinyvla_ros.bags.recorded_message import CLOCK_TRUST_S, RawMessage, as_jpeg
 from tinyvla_ros.bags.writer_thread import WriterThread
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.files import checkpoint_digest
-from tinyvla_ros.core.options import Settable
 from tinyvla_ros.core.ros.episode_event import ABORT, BEGIN, END, EpisodeEvent
-from tinyvla_ros.core.ros.run_claims import RunMember
 from tinyvla_ros.nodes.recorded_topics import RecordedTopics
+from tinyvla_ros.nodes.recorder_parameters import RecorderParameters, episode_metadata
 from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.shared.run_guard import SETTLE_S, RunGuard
 from tinyvla_ros.nodes.shared.runner import ERROR, OK, WARN, Diagnostics, run_node
@@ -55,41 +51,6 @@ DISCOVERY_S, TICK_S = 0.2, 0.03
 # Latched events of earlier episodes arrive together when this node starts. A `begin` among them
 # belongs to a running episode if no `end` follows within this time, s.
 LATCHED_EVENTS_S = 0.2
-# What is recorded about an episode.
-_DESCRIBES = Settable("at any time; the next episode has it")
-
-
-class RecorderParameters(RunMember):
-    """Parameters of ``episode_recorder_node``."""
-
-    out: str = Field("episodes", description="Directory for the bags, one directory each.")
-    topics: tuple[str, ...] = Field((".*",), description="Topics to record: names, or regular "
-                                    "expressions that fit the whole name.")
-    exclude: tuple[str, ...] = Field(("/rosout", "/parameter_events", ".*/transition_event"),
-                                     description="Topics to leave out, likewise.")
-    compression: Literal["none", "zstd", "lz4"] = Field(
-        "none", description="Compression of the bags.")
-    jpeg_quality: int = Field(0, ge=0, le=100, description="Record images as JPEG of this quality "
-                              "under <topic>/compressed; 0 for the images as they are.")
-    buffer_mb: int = Field(256, ge=1, le=65536, description="Memory for messages that wait for "
-                           "the disk; those that do not fit are dropped and counted.")
-    min_free_mb: int = Field(200, ge=0, le=10_000_000, description="Recording of an "
-                             "episode ends when the disk has less free space than this.")
-    checkpoint: Annotated[str, _DESCRIBES] = Field(
-        "", description="Checkpoint of the policy; its name and digest are recorded with every "
-        "episode.")
-    policy_join: Annotated[str, _DESCRIBES] = Field(
-        "", description="How the policy blends chunks; recorded with every episode, because "
-        "replay needs it.")
-    policy_backend: Annotated[str, _DESCRIBES] = Field(
-        "", description="What runs the policy's network, with its version; recorded with every "
-        "episode, because replay needs it.")
-    policy_sample_steps: Annotated[int, _DESCRIBES] = Field(
-        0, ge=0, le=1000, description="Sampling steps of the policy, recorded likewise; 0 if "
-        "unknown.")
-    robot: Annotated[str, _DESCRIBES] = Field(
-        "", description="Robot contract; recorded with every episode.")
-
 
 class EpisodeRecorderNode(Node):
     """Subscribes to every topic that is published; ``episode`` events begin and end the bags.
@@ -106,10 +67,12 @@ class EpisodeRecorderNode(Node):
         self._elsewhere: dict[str, float] = {}
         self._guard = RunGuard(self, p.run, "episode", on_settled=self._begin_to_listen)
         self._include, self._exclude = (patterns(n, getattr(p, n)) for n in ("topics", "exclude"))
-        self._metadata = _metadata(p)
+        self._metadata = episode_metadata(p)
         self._events = self.resolve_topic_name("episode")
         self._writer = WriterThread(Path(p.out), p.compression, p.buffer_mb * 1_000_000,
                                     p.min_free_mb * 1_000_000)
+        self._counts = EpisodeCounts(self._writer.out)
+        self._begun_s = 0.0  # steady s, of the episode that is recorded
         self._sorter = EpisodeSorter(self._writer, (self._events, "/diagnostics"))
         self._topics = RecordedTopics(
             self, self._events, self._is_wanted, self._on_topic, self._sorter.latch,
@@ -121,6 +84,7 @@ class EpisodeRecorderNode(Node):
         self._earlier_begin: tuple[int, dict[str, str]] | None = None
         self.create_service(Trigger, "~/begin", self._on_begin)
         self.create_service(SetBool, "~/end", self._on_end)
+        self.create_service(Trigger, "~/discard", self._on_discard)
         self._diagnostics = Diagnostics(self, "recording", "", self._describe)
         # Wall timers: a stalled simulation clock must not stop the recorder.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -137,12 +101,20 @@ class EpisodeRecorderNode(Node):
         self._sorter.close(time.time_ns())
         self._writer.close()
         self._guard.release()
-        for path in self._writer.take_finished():
+        self._report_bags()
+
+    def _report_bags(self) -> bool:
+        """Write to the log what became of bags; return whether anything did."""
+        finished, discarded = self._writer.take_finished(), self._writer.take_discarded()
+        for path in finished:
             self.get_logger().info(f"recorded {path}")
+        for path in discarded:
+            self.get_logger().info(f"discarded: {path}")
+        return bool(finished or discarded)
 
     def _on_parameters(self, parameters: RecorderParameters, changed: set[str]
                        ) -> Callable[[], None]:
-        metadata = _metadata(parameters)
+        metadata = episode_metadata(parameters)
 
         def apply() -> None:
             self._options, self._metadata = parameters, metadata
@@ -203,7 +175,12 @@ class EpisodeRecorderNode(Node):
             self._begin(message.time_ns, values)
         elif event.kind in (END, ABORT):
             self._earlier_begin = None
-            self._end(message.time_ns, values | {"outcome": event.outcome})
+            if self._sorter.recording:
+                self._end(message.time_ns, values | {"outcome": event.outcome})
+                if event.discards:
+                    self._sorter.discard()
+            elif event.discards and self._is_of_last(event):
+                self._sorter.discard()
 
     def _is_of_another_run(self, event: EpisodeEvent) -> bool:
         """Whether an event would end the episode of a run that goes on without it."""
@@ -215,15 +192,31 @@ class EpisodeRecorderNode(Node):
         # One that begins ends the other, which may have died: its bag says `interrupted`.
         return event.kind in (END, ABORT)
 
+    def _is_of_last(self, event: EpisodeEvent) -> bool:
+        """Whether an event that came after the end of an episode is of the last one."""
+        if self._sorter.last is None:
+            return False
+        name, about = self._sorter.last
+        same = event.run in ("", self._run) and \
+            event.values.get("index", about.get("index")) == about.get("index")
+        if not same:
+            self.get_logger().warning(
+                f"{event.kind!r} of episode {event.values.get('index')} of run {event.run or '?'} "
+                f"is ignored, because the last one recorded is {name}")
+        return same
+
     def _begin(self, at_ns: int, values: dict[str, str]) -> None:
         self._run = values.get("run", "")
         self._topics.several.clear()
         self._topics.discover()  # who publishes during this episode
+        for topic in self._topics.deserted_commanders():
+            self._sorter.forget_latched(topic)
         name = safe_name((f"{int(values['index']):04d}" if values.get("index", "").isdigit()
                           else time.strftime("%Y%m%d-%H%M%S"), values.get("task", ""),
                           f"seed{values['seed']}" if "seed" in values else ""))
         namespace = {} if self.get_namespace() == "/" else {"namespace": self.get_namespace()}
-        self._sorter.begin(name, at_ns, time.monotonic(), self._metadata | namespace | values)
+        self._begun_s = time.monotonic()
+        self._sorter.begin(name, at_ns, self._begun_s, self._metadata | namespace | values)
         self._diagnostics.publish()
 
     def _end(self, at_ns: int, values: dict[str, str]) -> None:
@@ -251,6 +244,22 @@ class EpisodeRecorderNode(Node):
         response.success, response.message = True, f"recorded {name}"
         return response
 
+    def _on_discard(self, request, response):
+        name, place = self._sorter.recording, self._writer.out / DISCARDED
+        if name:
+            self._end(time.time_ns(), {"outcome": "discarded"})
+        elif self._sorter.last is None:
+            response.success = False
+            response.message = ("nothing is being recorded, and no episode was since this node "
+                                "started or the last one was discarded; move an older bag to "
+                                f"{place} yourself")
+            return response
+        else:
+            name = self._sorter.last[0]
+        self._sorter.discard()
+        response.success, response.message = True, f"{name} is discarded, it goes to {place}"
+        return response
+
     def _tick(self) -> None:
         if not self._guard.settled:  # what is there already need not wait once more
             for name, _ in self.get_topic_names_and_types():
@@ -261,8 +270,8 @@ class EpisodeRecorderNode(Node):
                 self._earlier_begin = None
                 self._begin(at_ns, values)
         self._sorter.tick(time.monotonic())
-        for path in self._writer.take_finished():
-            self.get_logger().info(f"recorded {path}")
+        if self._report_bags():
+            self._counts.refresh()
             self._diagnostics.publish()
         for name in self._sorter.empty:
             self.get_logger().warning(f"episode {name} had no messages; there is no bag of it")
@@ -274,9 +283,12 @@ class EpisodeRecorderNode(Node):
 
     def _describe(self):
         writer, sorter = self._writer, self._sorter
-        values = {"episode": sorter.recording, "bags": writer.bags,
+        self._counts.refresh()  # somebody may have moved bags
+        values = {"episode": sorter.recording, **self._counts.values, "bags": writer.bags,
                   "bytes": writer.bytes, "buffered_bytes": writer.buffered,
                   "disk_free_mb": shutil.disk_usage(writer.out).free // 1_000_000}
+        if sorter.recording:
+            values["recording_s"] = f"{time.monotonic() - self._begun_s:.1f}"
         for kind, counts in (("messages", writer.recorded), ("dropped", writer.dropped),
                              ("lost", sorter.lost)):
             # dict() copies at once; the writer thread may add a topic during the loop.
@@ -295,30 +307,6 @@ class EpisodeRecorderNode(Node):
         if self._ignored:
             return WARN, self._ignored, values
         return OK, f"recording {sorter.recording}" if sorter.recording else "idle", values
-
-
-def _metadata(parameters: RecorderParameters) -> dict[str, str]:
-    """Return the custom metadata that all episodes share."""
-    values = {"recorder": f"tinyvla_ros {__version__}"}
-    if parameters.robot:
-        contract = RobotContract.load(parameters.robot)
-        values |= {"robot": contract.name,
-                   "robot_contract": Path(parameters.robot).read_text(encoding="utf-8-sig")}
-    if parameters.policy_join:
-        values["join"] = parameters.policy_join
-    if parameters.policy_backend:
-        values["backend"] = parameters.policy_backend
-    if parameters.policy_sample_steps:
-        values["sample_steps"] = str(parameters.policy_sample_steps)
-    if parameters.checkpoint:
-        try:
-            values["checkpoint_digest"] = checkpoint_digest(parameters.checkpoint)
-        except OSError as err:
-            raise InputError(f"Cannot read checkpoint {parameters.checkpoint}: {err.strerror}; "
-                             "give a checkpoint directory.") from None
-        # Not the whole path: bags are shared, and it tells about this machine.
-        values["checkpoint"] = Path(parameters.checkpoint).resolve().name
-    return values
 
 
 def main() -> int:

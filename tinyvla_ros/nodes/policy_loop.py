@@ -78,6 +78,8 @@ class PolicyLoop:
             continue.
         run_problem: returns why the run may not act yet, empty if it may.
         extra_latency: seconds added to every inference, for experiments.
+        on_commands: called with True before the first command and False after the last one has
+            been executed, whenever that changes.
     """
 
     def __init__(self, policy: Policy, contract: RobotContract, inputs: PolicyInputs,
@@ -85,11 +87,13 @@ class PolicyLoop:
                  workers: tuple[Worker, Worker], on_state: Callable[[], None],
                  report: Callable[[str, InputError], None],
                  on_chunk: Callable[[ActionChunk, str, Prefix | None], None],
-                 run_problem: Callable[[], str], extra_latency: float = 0.0):
+                 run_problem: Callable[[], str], extra_latency: float = 0.0,
+                 on_commands: Callable[[bool], None] = lambda commands: None):
         self._policy, self._contract, self._inputs = policy, contract, inputs
         self._outputs, self._supervisor, self._clock = outputs, supervisor, clock
         self._on_state, self._report, self._on_chunk = on_state, report, on_chunk
         self._run_problem, self._extra_latency = run_problem, extra_latency
+        self._on_commands, self._commands = on_commands, False
         self._ros_time = clock.ros_time_is_active
         self.following = Following(contract, policy.config.action.channels)
         dt = policy.config.action.dt
@@ -135,6 +139,7 @@ class PolicyLoop:
             for output in self._outputs:
                 output.flush()
             self._closing = True
+            self._set_commands(False)
         for condition in (self._wake, self._inputs.changed):
             with condition:
                 condition.notify_all()
@@ -301,6 +306,8 @@ class PolicyLoop:
             if self._supervisor.plan is not None:
                 for output in self._outputs:
                     output.tick(self._supervisor.plan, now_ns)
+            plan = self._supervisor.plan
+            self._set_commands(plan is not None and now_ns < plan.end_ns)
             state = (self._supervisor.state, self._supervisor.reason, self.following.stuck)
         if ready is not None or (before and not problem):
             with self._inputs.changed:
@@ -329,8 +336,14 @@ class PolicyLoop:
 
     def _apply(self, plan: Plan | None) -> None:
         if plan is not None:
+            self._set_commands(True)
             for output in self._outputs:
                 output.send(plan)
+
+    def _set_commands(self, commands: bool) -> None:
+        if commands != self._commands:
+            self._commands = commands
+            self._on_commands(commands)
 
     def _find_problem(self, now_s: float, now_ns: int) -> str:
         """Return why the arm must not move, empty if it may."""

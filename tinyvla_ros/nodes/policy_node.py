@@ -26,6 +26,7 @@ from typing import ClassVar
 
 from lifecycle_msgs.srv import ChangeState
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
@@ -35,6 +36,7 @@ from tinyvla_ros.arm.contract_check import check_contract
 from tinyvla_ros.arm.supervisor import Supervisor
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import default_checkpoint, default_robot
+from tinyvla_ros.core.ros.commander import POLICY
 from tinyvla_ros.core.ros.messages import fill_prefix, fill_trajectory
 from tinyvla_ros.core.types import ActionChunk, Prefix
 from tinyvla_ros.core.worker import Worker
@@ -45,7 +47,15 @@ from tinyvla_ros.nodes.policy_parameters import DriverParameters, PolicyNodePara
 from tinyvla_ros.nodes.policy_warm_up import warm_up
 from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.shared.run_guard import RunGuard
-from tinyvla_ros.nodes.shared.runner import ERROR, OK, SUBSCRIBERS, WARN, Diagnostics, run_node
+from tinyvla_ros.nodes.shared.runner import (
+    ERROR,
+    LATCHED,
+    OK,
+    SUBSCRIBERS,
+    WARN,
+    Diagnostics,
+    run_node,
+)
 from tinyvla_ros.policy.policy import Policy
 
 _SUCCESS, _FAILURE, _ERROR = (TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE,
@@ -77,6 +87,7 @@ class PolicyNode(LifecycleNode):
         NAME: of the node.
         PARAMETERS: model of its parameters.
         PART: what its status on /diagnostics is about.
+        COMMANDER: who commands the arm through it.
         exit_code: set to end the process.
         failure: what the newest transition failed with; None if it did not.
     """
@@ -84,6 +95,7 @@ class PolicyNode(LifecycleNode):
     NAME: ClassVar[str] = "policy_node"
     PARAMETERS: ClassVar[type[DriverParameters]] = PolicyNodeParameters
     PART: ClassVar[str] = "policy"
+    COMMANDER: ClassVar[str] = POLICY
 
     def __init__(self):
         super().__init__(self.NAME)
@@ -111,6 +123,8 @@ class PolicyNode(LifecycleNode):
         # replayed.
         self._raw_chunk_publisher = self.create_publisher(JointTrajectory, "~/chunk", 10)
         self._prefix_publisher = self.create_publisher(JointTrajectory, "~/prefix", 10)
+        self._commander_publisher = self.create_publisher(String, "~/commander", LATCHED)
+        self._publish_commander(False)
         self._diagnostics = Diagnostics(self, self.PART, "", self._describe)
         if self._is_starting and not (self.trigger_configure() == _SUCCESS
                                       and self.trigger_activate() == _SUCCESS):
@@ -137,7 +151,7 @@ class PolicyNode(LifecycleNode):
             self._policy, contract, self._inputs, self._outputs, self._supervisor,
             self.get_clock(), self._workers, self._on_state, self._report,
             self._publish_raw_chunk, self._run_problem,
-            getattr(self._options, "extra_latency", 0.0))
+            getattr(self._options, "extra_latency", 0.0), self._publish_commander)
         # A full collection among all that was loaded would stop the arm's threads for tens of ms.
         gc.collect()
         gc.freeze()
@@ -258,6 +272,9 @@ class PolicyNode(LifecycleNode):
             return "looking for another run in this ROS domain"
         wanted = self._options.wait_for
         return f"waiting for {wanted}" if wanted and not self._guard.has_begun(wanted) else ""
+
+    def _publish_commander(self, commands: bool) -> None:
+        self._commander_publisher.publish(String(data=self.COMMANDER if commands else ""))
 
     def _publish_raw_chunk(self, chunk: ActionChunk, instruction: str,
                            prefix: Prefix | None) -> None:

@@ -29,6 +29,7 @@ from rclpy.subscription import Subscription
 from tinyvla_ros.arm.contract_streams import COMPRESSED_IMAGE, IMAGE
 from tinyvla_ros.bags.recorded_message import RawMessage
 from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.ros.commander import is_commander_topic
 from tinyvla_ros.nodes.shared.run_guard import other_publishers
 from tinyvla_ros.nodes.shared.topics import DEPTH, QUIET, message_class, subscription_qos
 
@@ -125,11 +126,19 @@ class RecordedTopics:
                     self._on_latched(name, len(publishers))
         if len(publishers) > 1:
             self._on_several(name)
-            if topic.type in ONE_PUBLISHER or name == self._events:
+            if topic.type in ONE_PUBLISHER or name == self._events or is_commander_topic(name):
                 self._warn(name)
 
+    def deserted_commanders(self) -> list[str]:
+        """Return topics of commanders that have no publisher any more, not even a killed one."""
+        return [name for name in self._topics
+                if is_commander_topic(name) and not self._node.count_publishers(name)]
+
     def _warn(self, name: str) -> None:
-        names = ", ".join(other_publishers(self._node, name, 0))
+        publishers = other_publishers(self._node, name, 0)
+        if is_commander_topic(name) and len(set(publishers)) < 2:
+            return  # a node that was killed and its successor
+        names = ", ".join(publishers)
         if self.several.get(name) != names:
             self.several[name] = names
             self._node.get_logger().warning(f"{name} has several publishers: {names}")

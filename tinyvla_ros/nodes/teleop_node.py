@@ -29,6 +29,7 @@ from std_srvs.srv import Trigger
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.extras import EXTRAS, is_installed
+from tinyvla_ros.core.ros.commander import HUMAN
 from tinyvla_ros.core.ros.episode_event import EpisodeEvent
 from tinyvla_ros.nodes.policy_inputs import PolicyInputs
 from tinyvla_ros.nodes.policy_node import PolicyNode
@@ -43,7 +44,6 @@ from tinyvla_ros.teleop.mapping import Mapping
 from tinyvla_ros.teleop.operator import NO_INSTRUCTION, Commanded, Operator, Speeds
 from tinyvla_ros.teleop.session import DemonstrationSession
 
-HUMAN = "human"
 # A new scene that was asked for and has not come by then is no reason to wait, s.
 RESET_LIMIT_S = 30.0
 TICK_S = 0.05
@@ -55,6 +55,7 @@ class TeleopNode(PolicyNode):
     NAME: ClassVar[str] = "teleop_node"
     PARAMETERS: ClassVar[type[DriverParameters]] = TeleopParameters
     PART: ClassVar[str] = "teleop"
+    COMMANDER: ClassVar[str] = HUMAN
 
     def __init__(self):
         self._joystick: Joystick | None = None
@@ -63,7 +64,6 @@ class TeleopNode(PolicyNode):
         self._session: DemonstrationSession | None = None
         self._reset_client = None
         self._reset_asked_s = 0.0
-        self._commander: str | None = None
         self._text = ""  # the newest sentence for the person
         super().__init__()
         self.create_timer(TICK_S, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -120,7 +120,6 @@ class TeleopNode(PolicyNode):
         if self._policy.needs_kinematics and not options.description and \
                 self._leader is None and all(map(is_installed, EXTRAS["teleop"])):
             self._person.listen_for_description(self._on_description)
-        self._commander_publisher = self.create_publisher(String, "commander", LATCHED)
         self._event_publisher = self.create_publisher(DiagnosticStatus, "episode", EPISODE_QOS)
         self._instruction_publisher = None
         if options.instruction:
@@ -132,8 +131,6 @@ class TeleopNode(PolicyNode):
         self._session = DemonstrationSession(
             options.episodes, options.reset_s, self._event_values, self._publish_event,
             self._ask_for_reset if options.reset_service else None)
-        self._commander = None
-        self._show_commander("")
         return inputs
 
     def _rest(self) -> None:
@@ -142,15 +139,13 @@ class TeleopNode(PolicyNode):
         super()._rest()
         if self._person is not None:
             self._person.disconnect()
-            self._show_commander("")
 
     def _release(self) -> None:
         super()._release()
         if self._person is None:
             return
         self._person.close()
-        for publisher in (self._commander_publisher, self._event_publisher,
-                          self._instruction_publisher):
+        for publisher in (self._event_publisher, self._instruction_publisher):
             if publisher is not None:
                 self.destroy_publisher(publisher)
         if self._reset_client is not None:
@@ -228,15 +223,6 @@ class TeleopNode(PolicyNode):
             self.get_logger().info(sentence)
             self._diagnostics.publish()
 
-    def _on_state(self) -> None:
-        super()._on_state()
-        self._show_commander(HUMAN if self._supervisor.state == "running" else "")
-
-    def _show_commander(self, commander: str) -> None:
-        if commander != self._commander:
-            self._commander = commander
-            self._commander_publisher.publish(String(data=commander))
-
     # ---- demonstrations -------------------------------------------------------------------
 
     def _event_values(self) -> dict[str, object]:
@@ -290,7 +276,7 @@ class TeleopNode(PolicyNode):
         values: dict[str, object] = {
             "input": self._options.input, "mapping": self._options.mapping,
             "mode": operator.mode, "modes": " ".join(operator.modes),
-            "commander": self._commander or "", "message": self._text}
+            "message": self._text}
         if self._joystick is not None:
             values["stuck"] = self._joystick.stuck()
         if self._leader is not None:

@@ -43,7 +43,8 @@ class EpisodeEvent:
             ``start_ns``, ``run``; ``begin`` also ``instruction``; ``end`` also ``success``,
             ``steps``, ``return``, ``chunks``, ``latency_ms`` and ``conditions``, in real time
             ``real_time_factor``, ``held_steps``, ``camera_rate``, ``skipped_frames`` and
-            ``frame_ms``.
+            ``frame_ms``. A person's ``begin`` has ``commander``; an ``abort`` with ``discard``
+            (``true``) throws the episode away.
     """
 
     kind: str
@@ -78,10 +79,15 @@ class EpisodeEvent:
         return self.values.get("run", "")
 
     @property
+    def discards(self) -> bool:
+        """Whether it is an ``abort`` that throws the episode away."""
+        return self.kind == ABORT and self.values.get("discard", "").lower() == "true"
+
+    @property
     def outcome(self) -> str:
-        """``aborted``, ``success``, ``failure``, or ``unknown`` if it is none of these."""
+        """``aborted``, ``discarded``, ``success``, ``failure``, or ``unknown``."""
         if self.kind == ABORT:
-            return "aborted"
+            return "discarded" if self.discards else "aborted"
         return _OUTCOMES.get(self.values.get("success", "").lower(), "unknown")
 
     def value(self, name: str, kind: type = str):
