@@ -31,6 +31,7 @@ from tinyvla_ros.arm.contract_inputs import CameraStream, JointStream, PoseStrea
 from tinyvla_ros.arm.contract_outputs import AnyOutput
 from tinyvla_ros.arm.pace import PaceSetting
 from tinyvla_ros.core.angles import turn_of
+from tinyvla_ros.core.commented_yaml import refuse_placeholders
 from tinyvla_ros.core.configuration import Config, override, parse, read_yaml
 from tinyvla_ros.core.errors import unknown
 from tinyvla_ros.core.ros.topic_names import TopicName
@@ -213,7 +214,9 @@ class RobotContract(Config):
         Raises:
             InputError: one sentence with file, field, value and alternatives.
         """
-        return parse(cls, read_yaml(path), str(path))
+        data = read_yaml(path)
+        refuse_placeholders(path)
+        return parse(cls, data, str(path))
 
     def with_execution(self, join: ChunkBlending | Literal[""] = "",
                        pace: float = 0.0, settings: Iterable[str] = ()) -> RobotContract:
