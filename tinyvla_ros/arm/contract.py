@@ -39,6 +39,7 @@ from tinyvla_ros.arm.contract_outputs import AnyOutput
 from tinyvla_ros.arm.contract_states import StateSources
 from tinyvla_ros.arm.pace import PaceSetting
 from tinyvla_ros.core.angles import turn_of
+from tinyvla_ros.core.commented_yaml import refuse_placeholders
 from tinyvla_ros.core.configuration import HIDDEN_TAGS, Config, override, parse, read_yaml
 from tinyvla_ros.core.errors import unknown
 from tinyvla_ros.core.ros.topic_names import TopicName
@@ -239,7 +240,9 @@ class RobotContract(Config):
         Raises:
             InputError: one sentence with file, field, value and alternatives.
         """
-        return parse(cls, read_yaml(path), str(path))
+        data = read_yaml(path)
+        refuse_placeholders(path)
+        return parse(cls, data, str(path))
 
     def with_execution(self, join: ChunkBlending | Literal[""] = "",
                        pace: float = 0.0, settings: Iterable[str] = ()) -> RobotContract:

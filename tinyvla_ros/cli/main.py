@@ -31,14 +31,15 @@ from tinyvla_ros.core.extras import require
 from tinyvla_ros.core.options import add_options, read_options
 from tinyvla_ros.core.output import not_encodable, print_any_text
 
-_GROUPS = {"robot": "Check robot contracts.", "data": "Check datasets.",
+_GROUPS = {"robot": "Write and check robot contracts.", "data": "Check datasets.",
            "bag": "Inspect, replay and export recorded episodes."}
 
 # Name -> where its function is, below tinyvla_ros.cli, and what it does.
 # Command -> extras of the package that it needs, beyond a robot's runtime. That of ROS is checked
 # by those who start nodes.
 EXTRAS = {
-    "import": ["train"], "export": ["train"], "train": ["train"], "diagnose": ["train"],
+    "import": ["train"], "export": ["train"], "recipe": ["train"], "train": ["train"],
+    "diagnose": ["train"],
     "bag report": ["data"], "bag export": ["data"], "data check": ["data"],
     "sim-eval": ["sim"], "evaluate": ["sim"], "collect": ["sim", "data"],
     "ablate": ["sim", "train"], "loss-vs-success": ["sim", "train"],
@@ -55,6 +56,8 @@ COMMANDS = {
                "Make a checkpoint of a DiffusionPolicy that was trained with LeRobot."),
     "export": ("export:export", "Compile a checkpoint's policy to policy.onnx, which runs without "
                "torch."),
+    "robot init": ("robot:init", "Write a robot contract from a running graph, with what is "
+                   "uncertain marked."),
     "robot check": ("robot:check", "Check a contract against a checkpoint and, with --live, "
                     "against the graph."),
     "bag info": ("bag:info", "Show duration, rates, gaps, losses and outcome."),
@@ -68,6 +71,8 @@ COMMANDS = {
     "compare": ("compare:compare", "Put results of evaluations side by side, with tests on the "
                 "episodes they share."),
     "collect": ("data:collect", "Collect demonstrations with MetaWorld's scripted experts."),
+    "recipe": ("train:recipe", "Write a training recipe for your own data, and check it against "
+               "them and the robot."),
     "train": ("train:train", "Train a policy on LeRobotDatasets, or go on with a run."),
     "diagnose": ("train:diagnose", "Find problems before a long training: output scale, dead "
                  "blocks, bad data, memory."),

@@ -13,7 +13,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""``tinyvla robot check`` and ``tinyvla dry-run``: before touching hardware."""
+"""``tinyvla robot init``, ``robot check`` and ``tinyvla dry-run``: before touching hardware."""
 
 from __future__ import annotations
 
@@ -24,12 +24,52 @@ from pydantic import Field
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
+from tinyvla_ros.core.commented_yaml import PLACEHOLDER, open_lines
 from tinyvla_ros.core.configuration import Config
+from tinyvla_ros.core.files import check_new_file, write_new_file
 from tinyvla_ros.core.options import Flag
 from tinyvla_ros.core.resources import default_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.start.graph import DryRunOptions, NodeDescription, as_one_run, dry_run_graph
 from tinyvla_ros.start.local_launch import require_rclpy, run_graph
+
+
+class RobotInitArguments(Config):
+    """Options of ``tinyvla robot init``."""
+
+    out: Path = Field(Path("robot.yaml"), description="new file")
+    seconds: float = Field(10.0, ge=1.0, le=600, description="how long to listen")
+    namespace: str = Field("", description="look only at topics in it, where there are several "
+                           "robots")
+    joint_states: Annotated[str, Flag(metavar="TOPIC")] = Field(
+        "", description="topic of the measured joints, where there are several; default: the "
+        "likeliest")
+
+
+def init(options: RobotInitArguments) -> int:
+    """Write a contract from the running graph; what is uncertain is marked in it."""
+    check_new_file(options.out)
+    require_rclpy()
+    from tinyvla_ros.nodes.graph_survey import survey
+    from tinyvla_ros.robot_draft.draft import draft_contract
+
+    found = survey(options.seconds, options.namespace, options.joint_states,
+                   lambda text: print(text, flush=True))
+    if found.other_joints:
+        others = ", ".join(found.other_joints)
+        print(f"note: {found.joints.topic} was taken for the measured joints; there is also "
+              f"{others}: for another robot give --namespace or --joint-states.")
+    draft = draft_contract(found)
+    for note in draft.notes:
+        print(f"note: {note}")
+    write_new_file(options.out, draft.text)
+    marked = open_lines(draft.text)
+    empty = sum(bool(line.key) for line in marked)
+    print(f"{options.out}: {empty} value(s) to fill in ({PLACEHOLDER}), {len(marked) - empty} "
+          f"other line(s) to look at (TODO); then\n"
+          f"  tinyvla dry-run --robot {options.out}\n"
+          f"  tinyvla robot check {options.out} --checkpoint CHECKPOINT --live")
+    return 0
 
 
 class RobotCheckArguments(Config):
@@ -54,6 +94,8 @@ def check(options: RobotCheckArguments) -> int:
     print(f"{options.contract}: {contract.name} fits {path}")
     for note in notes:
         print(f"  note: {note}")
+    for line in open_lines(options.contract.read_text(encoding="utf-8-sig")):
+        print(f"  note: line {line.number} is still marked: {line.question}")
     if not options.live:
         return 0
     require_rclpy()

@@ -13,7 +13,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""``tinyvla train`` and ``tinyvla diagnose``."""
+"""``tinyvla recipe``, ``tinyvla train`` and ``tinyvla diagnose``."""
 
 from __future__ import annotations
 
@@ -29,6 +29,32 @@ from tinyvla_ros.cli.common import STOPPED, wait_passively
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.options import Flag
 from training.experiments.options import DataSources, ImageCache, Settings
+
+
+class RecipeWritingArguments(Config):
+    """Options of ``tinyvla recipe``."""
+
+    sources: Annotated[tuple[Path, ...], Flag("--from", metavar="DIR")] = Field(
+        min_length=1, description="LeRobotDataset directories of one robot")
+    robot: Path | None = Field(
+        None, description="robot contract, for the units, limits and inputs of the arm; default: "
+        "what the data tell")
+    out: Path = Field(Path("recipe.yaml"), description="new file")
+
+
+def recipe(options: RecipeWritingArguments) -> int:
+    """Write a recipe for a user's own data; 2 if none would be of use."""
+    from training.recipe_writing.write import write_recipe
+
+    written = write_recipe(options.sources, options.out, options.robot)
+    for note in written.notes:
+        print(f"note: {note}")
+    data = " ".join(str(path) for path in options.sources)
+    print(f"{options.out}: {len(written.recipe.cameras)} camera(s), {len(written.recipe.state)} "
+          f"state(s), {len(written.recipe.action.channels)} action(s); read it, then\n"
+          f"  tinyvla diagnose --config {options.out} --data {data}\n"
+          f"  tinyvla train --config {options.out} --data {data} --out runs/mine")
+    return 0
 
 
 class RecipeArguments(Config):

@@ -86,6 +86,40 @@ def _require_writable(path: Path) -> None:
                 made.rmdir()
 
 
+def check_new_file(path: Path) -> None:
+    """Check that a file for output can be made, without making it.
+
+    Raises:
+        InputError: it exists, or its folder does not or cannot be written.
+    """
+    if path.exists():
+        raise InputError(f"Output {path} exists; give another file with --out, or move it away: "
+                         "nothing was overwritten.")
+    folder = path.parent
+    if not folder.is_dir():
+        raise InputError(f"Output {path} cannot be written, there is no folder {folder}; make it, "
+                         "or give another file with --out.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"Output {path} cannot be written ({os.strerror(errno.EACCES)}); give a "
+                         "file with --out in a folder you may write to.")
+
+
+def write_new_file(path: Path, text: str) -> None:
+    """Write a text file that appears whole, and never in the place of another.
+
+    Raises:
+        InputError: as ``check_new_file``, or the disk does not take it.
+    """
+    check_new_file(path)
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    except OSError as err:
+        raise InputError(f"Output {path} cannot be written ({err.strerror}); give another file "
+                         "with --out.") from None
+
+
 def create_directory(path: Path, hint: str = "") -> None:
     """Create a directory for output; as ``refuse_to_overwrite``, or it cannot be created."""
     refuse_to_overwrite(path, hint)

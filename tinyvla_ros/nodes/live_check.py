@@ -17,26 +17,20 @@
 
 from __future__ import annotations
 
-import itertools
 import statistics
-import time
 from dataclasses import dataclass
 
-import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_outputs import AnyOutput
 from tinyvla_ros.arm.contract_streams import InputStream, policy_streams
-from tinyvla_ros.arm.observation.liveness import message_rate
-from tinyvla_ros.core.errors import InputError, unknown
-from tinyvla_ros.core.ros.messages import stamp_to_ns
+from tinyvla_ros.core.errors import unknown
 from tinyvla_ros.nodes.outputs import PUBLISHERS
-from tinyvla_ros.nodes.shared.ros_start import node_creation, start_ros
 from tinyvla_ros.nodes.shared.run_guard import other_publishers
-from tinyvla_ros.nodes.shared.topics import message_class, stream_qos
+from tinyvla_ros.nodes.shared.topics import stream_qos
+from tinyvla_ros.nodes.stream_meter import StreamMeter, listening_node
 from tinyvla_ros.policy.config import PolicyConfig
 
 # A measured rate may differ from the declared one by this share.
@@ -55,24 +49,12 @@ class TopicFinding:
 def check_graph(contract: RobotContract, config: PolicyConfig, seconds: float
                 ) -> list[TopicFinding]:
     """Listen to the graph for some seconds and judge every topic of the contract."""
-    context = rclpy.Context()
-    start_ros(context=context)
-    with node_creation():
-        node = rclpy.create_node("robot_check", context=context)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-    try:
+    with listening_node("robot_check") as (node, spin):
         listeners = [_Listener(node, stream, contract.stamps.max_age)
                      for stream in policy_streams(contract, config)]
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            executor.spin_once(timeout_sec=0.1)
+        spin(seconds)
         return [*(listener.row() for listener in listeners),
                 *(_check_output(node, output) for output in contract.outputs)]
-    finally:
-        executor.shutdown()
-        node.destroy_node()
-        context.try_shutdown()
 
 
 def _check_output(node: Node, output: AnyOutput) -> TopicFinding:
@@ -95,48 +77,39 @@ def _check_output(node: Node, output: AnyOutput) -> TopicFinding:
 
 
 class _Listener:
-    """Counts and checks the messages of one stream."""
+    """Measures one stream and judges it."""
 
     def __init__(self, node: Node, stream: InputStream, max_age: float):
         self._node, self._stream, self._settings = node, stream, stream.settings
         self._max_age = max_age
         self._qos = stream_qos(stream.settings)
-        self._arrivals: list[float] = []
-        self._ages: list[float] = []
-        self._error = ""
         self._came: set[str] = set()  # states
         self._joints: set[str] = set()  # names in joint states
-        self._subscription = node.create_subscription(
-            message_class(stream.type), stream.settings.topic, self._on_message, self._qos)
+        self._meter = StreamMeter(node, stream.type, stream.settings.topic, self._qos,
+                                  self._decode)
 
     def row(self) -> TopicFinding:
         """Judge the stream."""
-        topic = self._subscription.topic_name
-        problem = self._error or self._publishers(topic) or self._rate_problem()
-        seen = f"{len(self._arrivals)} messages"
-        if rate := message_rate(self._arrivals):
-            seen += f", {rate:.1f} Hz"
-        if self._ages and not self._node.count_publishers("/clock"):
-            age = statistics.median(self._ages)
+        meter, topic = self._meter, self._meter.topic
+        problem = meter.error or self._publishers(topic) or self._rate_problem()
+        seen = f"{len(meter.arrivals)} messages"
+        if meter.rate:
+            seen += f", {meter.rate:.1f} Hz"
+        if meter.ages and not self._node.count_publishers("/clock"):
+            age = statistics.median(meter.ages)
             seen += f", {age:.3f} s old"
             if self._max_age and age > self._max_age:
                 problem = problem or (f"It is {age:.3f} s old when it comes, and stamps.max_age "
                                       f"is {self._max_age:g} s; check the clocks.")
         return TopicFinding(topic, seen, problem or self._state_problem())
 
-    def _on_message(self, msg) -> None:
-        self._arrivals.append(time.monotonic())
-        try:
-            if self._stream.is_stamped:
-                stamp = stamp_to_ns(msg.header.stamp)
-                self._ages.append((self._node.get_clock().now().nanoseconds - stamp) / 1e9)
-            value = self._stream.decode(msg)
-            if self._stream.states:
-                self._came |= value.keys()
-            if self._stream.is_shared:
-                self._joints |= set(msg.name)
-        except InputError as err:
-            self._error = str(err)
+    def _decode(self, msg) -> object:
+        if self._stream.is_shared:
+            self._joints |= set(msg.name)
+        value = self._stream.decode(msg)
+        if self._stream.states:
+            self._came |= value.keys()
+        return value
 
     def _publishers(self, topic: str) -> str:
         found = self._node.get_publishers_info_by_topic(topic)
@@ -156,16 +129,15 @@ class _Listener:
         if len(found) > 1 and not self._stream.is_shared:
             names = other_publishers(self._node, topic, 0)
             return f"{' and '.join(names)} publish it; one publisher is needed, end the others."
-        return "" if self._arrivals else "Nothing came; is the driver running?"
+        return "" if self._meter.arrivals else "Nothing came; is the driver running?"
 
     def _rate_problem(self) -> str:
-        rate, declared = message_rate(self._arrivals), self._settings.rate
+        rate, declared, gap = self._meter.rate, self._settings.rate, self._meter.longest_gap
         if declared and rate and abs(rate / declared - 1) > RATE_TOLERANCE:
             return (f"It comes at {rate:.1f} Hz, and the contract has {declared:g} Hz; correct "
                     "'rate' or the driver.")
-        gaps = [b - a for a, b in itertools.pairwise(self._arrivals)]
-        if gaps and max(gaps) > self._settings.timeout:
-            return (f"The longest gap was {max(gaps):.3f} s, and the arm holds after "
+        if gap > self._settings.timeout:
+            return (f"The longest gap was {gap:.3f} s, and the arm holds after "
                     f"{self._settings.timeout:g} s without a message; raise 'timeout'.")
         return ""
 

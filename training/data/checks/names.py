@@ -69,16 +69,47 @@ def action_columns(features: dict, action: ActionSpec, fps: float, name: str = "
         InputError: there is no such feature, a channel cannot be found, or the steps do not fill
             the time between two rows.
     """
-    feature = numeric_feature(features, name)
-    named = value_names(feature)
-    columns = _unnamed(feature, action.channels) if named is None else \
-        _named(named, action.channels)
+    columns = step_columns(numeric_feature(features, name), action.channels)
     steps = len(columns)
     if abs(fps * steps * action.dt - 1.0) > 1e-3:
         raise InputError(f"{fps} fps with {steps} actions per frame is a control period of "
                          f"{1 / fps / steps:.6g} s, the configuration has {action.dt:.6g} s; make "
                          "'dt' agree, or record at the rate of the configuration.")
     return columns
+
+
+def step_columns(feature: dict, channels: Sequence[str]) -> np.ndarray:
+    """Return where in a feature of actions each channel of every control step of a row is.
+
+    Returns:
+        (steps, channels) int64.
+
+    Raises:
+        InputError: a channel cannot be found, or has other steps than the others.
+    """
+    named = value_names(feature)
+    return _unnamed(feature, channels) if named is None else _named(named, channels)
+
+
+def channel_candidates(feature: dict, known: Collection[str] = ()) -> list[list[str]]:
+    """Return what the channels of a feature of actions may be, the likeliest first.
+
+    Args:
+        feature: of numbers.
+        known: names that are none of a control step, however they look: those of the states.
+    """
+    names = value_names(feature)
+    if names is None:
+        labels = _labels(feature)
+        return [labels] if len(feature["shape"]) == 2 and len(labels) in feature["shape"] else []
+    whole = list(dict.fromkeys(names))
+    forms = [next((m for f in (STEP, STEP_FIRST) if (m := f.fullmatch(n))), None) for n in whole]
+    bases = list(dict.fromkeys(m["name"] if m else n
+                               for m, n in zip(forms, whole, strict=True)))
+    # 'joint.1' to 'joint.6' are six joints rather than six steps of one.
+    if any(n in known for n in whole) or not any(forms) or (len(bases) == 1 < len(whole)):
+        return [whole, bases]
+    return [bases, whole]
 
 
 def plan_columns(features: dict, action: ActionSpec) -> np.ndarray:

@@ -1,0 +1,133 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Find the controllers of a graph, and ask them for their joints and limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+from rcl_interfaces.srv import GetParameters
+from rclpy.node import Node
+from rclpy.parameter import parameter_value_to_python
+from trajectory_msgs.msg import JointTrajectory
+
+from tinyvla_ros.nodes.shared.run_guard import UNKNOWN_NODE
+from tinyvla_ros.robot_draft.found import FoundController
+
+# Type and end of the topic -> type of the contract's output.
+KINDS = (("trajectory_msgs/msg/JointTrajectory", "action_chunk", "chunk"),
+         ("trajectory_msgs/msg/JointTrajectory", "joint_trajectory", "joint_trajectory"),
+         ("std_msgs/msg/Float64MultiArray", "commands", "positions"),
+         ("geometry_msgs/msg/TwistStamped", "delta_twist_cmds", "twist"))
+LIMITS = ("max_velocity", "max_acceleration", "min_position", "max_position")
+MOVE_GROUP = "/move_group"
+# A node that is there answers within milliseconds; one without the service never does, s.
+ANSWER_S = 1.0
+
+
+class ControllerSurvey:
+    """Listens to chunks that are sent, and asks controllers.
+
+    Args:
+        node: subscribes and asks.
+        commanded: topics with a subscriber, without their slash, and their types.
+    """
+
+    def __init__(self, node: Node, commanded: Mapping[str, Sequence[str]]):
+        self._node = node
+        self._topics = {topic: kind for topic, types in commanded.items()
+                        for wanted, end, kind in KINDS
+                        if wanted in types and topic.rpartition("/")[2] == end}
+        # Before this node subscribes there itself.
+        self._nodes = {topic: self._subscribers(topic) for topic in self._topics}
+        self._chunks: dict[str, list[JointTrajectory]] = {}
+        for topic, kind in self._topics.items():
+            if kind == "chunk":
+                self._chunks[topic] = []
+                node.create_subscription(JointTrajectory, f"/{topic}",
+                                         self._chunks[topic].append, 10)
+
+    def ask(self, spin: Callable[..., None]) -> list[FoundController]:
+        """Return all controllers with what they answer."""
+        return [self._found(topic, kind, spin) for topic, kind in self._topics.items()]
+
+    def _subscribers(self, topic: str) -> list[str]:
+        """Return the nodes that may be the controller, the likeliest first."""
+        names = [f"{i.node_namespace.rstrip('/')}/{i.node_name}" for i in
+                 self._node.get_subscriptions_info_by_topic(f"/{topic}")
+                 if i.node_name != UNKNOWN_NODE]
+        parent = "/" + topic.rpartition("/")[0]
+        return sorted(dict.fromkeys(names), key=lambda n: (n != parent, n))
+
+    def _found(self, topic: str, kind: str, spin: Callable[..., None]) -> FoundController:
+        for name in self._nodes[topic]:
+            values = self._parameters(name, ("joints", "interface_name", "command_interfaces"),
+                                      spin)
+            joints = tuple(j for j in values.get("joints", ()) if j)
+            if not joints:
+                continue
+            interfaces = values.get("command_interfaces", ())
+            interface = values.get("interface_name") or (
+                "position" if not interfaces or "position" in interfaces else interfaces[0])
+            return FoundController(topic, kind, name, joints, interface,
+                                   self._limits(name, joints, spin))
+        return FoundController(topic, kind, commanded=_range(self._chunks.get(topic, ())))
+
+    def _limits(self, name: str, joints: Iterable[str], spin: Callable[..., None]
+                ) -> dict[str, dict[str, float]]:
+        """Return the limits that the controller has as parameters, or MoveIt."""
+        found: dict[str, dict[str, float]] = {}
+        nodes = {n for n, _ in self._node.get_node_names_and_namespaces()}
+        for asked, prefix in ((name, "joint_limits"), (
+                MOVE_GROUP, "robot_description_planning.joint_limits")):
+            if asked == MOVE_GROUP and MOVE_GROUP[1:] not in nodes:
+                continue
+            keys = {f"{prefix}.{j}.{limit}": (j, limit) for j in joints for limit in LIMITS}
+            for key, value in self._parameters(asked, tuple(keys), spin).items():
+                joint, limit = keys[key]
+                if isinstance(value, int | float) and np.isfinite(value):
+                    found.setdefault(joint, {}).setdefault(limit, float(value))
+        return found
+
+    def _parameters(self, name: str, keys: Sequence[str], spin: Callable[..., None]
+                    ) -> dict[str, object]:
+        """Return the parameters that a node has of those; none if it does not answer."""
+        client = self._node.create_client(GetParameters, f"{name}/get_parameters")
+        try:
+            spin(ANSWER_S, client.service_is_ready)
+            if not client.service_is_ready():
+                return {}
+            future = client.call_async(GetParameters.Request(names=list(keys)))
+            spin(ANSWER_S, future.done)
+            response = future.result() if future.done() else None
+            values = map(parameter_value_to_python, response.values) if response else ()
+            return {k: v for k, v in zip(keys, values, strict=False) if v is not None}
+        finally:
+            self._node.destroy_client(client)
+
+
+def _range(chunks: Sequence[JointTrajectory]) -> dict[str, tuple[float, float]]:
+    """Return channel -> smallest and largest value in chunks; of those of the newest's names."""
+    if not chunks:
+        return {}
+    names = list(chunks[-1].joint_names)
+    rows = np.array([p.positions for c in chunks if list(c.joint_names) == names
+                     for p in c.points if len(p.positions) == len(names)]).reshape(-1, len(names))
+    if not len(rows):
+        return {}
+    return {n: (float(low), float(high))
+            for n, low, high in zip(names, rows.min(0), rows.max(0), strict=True)}
