@@ -58,6 +58,7 @@ SETTLED_S = 0.4
 LOOK_S = 0.3
 # What has not happened by then is tried again, s.
 PATIENCE_S = 5.0
+AGAIN_S = 1.0
 
 
 class ScriptedOperatorNode(Node):
@@ -194,7 +195,7 @@ class ScriptedOperatorNode(Node):
                 self._press(held)
             if time.monotonic() > again:
                 self._press(button)
-                again = time.monotonic() + PATIENCE_S / 2
+                again = time.monotonic() + AGAIN_S
             yield
 
     def _describe(self):

@@ -30,8 +30,8 @@ from typing import Literal
 import numpy as np
 
 from tinyvla_ros.arm.contract import Channel, RobotContract
+from tinyvla_ros.arm.contract_inputs import EE_STATE
 from tinyvla_ros.arm.contract_outputs import ChunkOutput, TwistOutput
-from tinyvla_ros.arm.observation.assembler import EE_STATE
 from tinyvla_ros.core.angles import nearest, turn_of
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.core.types import ActionChunk, Observation, Prefix

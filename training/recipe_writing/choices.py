@@ -29,7 +29,6 @@ import numpy as np
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_outputs import ChunkOutput
-from tinyvla_ros.arm.observation.assembler import EE_STATE
 from tinyvla_ros.core.commented_yaml import Noted
 from tinyvla_ros.core.errors import InputError, unknown
 from training.data.checks.declarations import SQUEEZE, middle_crop
@@ -134,10 +133,8 @@ def states(data: DataSummary, contract: RobotContract | None) -> tuple[list[Note
 def _unusable(name: str, values: Values, contract: RobotContract | None) -> str:
     if values.problem:
         return f"it {values.problem}"
-    if contract is not None and name in EE_STATE and contract.ee_pose is None:
-        return "the contract has no ee_pose"
-    if contract is not None and name not in EE_STATE and contract.joint_states is None:
-        return "the contract has no joint_states"
+    if contract is not None and contract.sources.find(name) is None:
+        return "the contract has no topic for it"
     return ""
 
 
