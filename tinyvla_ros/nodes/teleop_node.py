@@ -91,7 +91,8 @@ class TeleopNode(PolicyNode):
             contract, mapping, self._joystick, self._leader, options.gripper,
             options.gripper_opens, Speeds(options.speed, options.linear_speed,
                                           options.angular_speed, options.gripper_speed,
-                                          options.align_speed), self._commanded)
+                                          options.align_speed), self._commanded,
+            lambda: self.get_clock().now().nanoseconds)
         if operator.needs_kinematics and options.description:
             text, folder = model_text(options.description)
             operator.use_kinematics(lambda joints: Kinematics(text, joints, options.ee_frame,

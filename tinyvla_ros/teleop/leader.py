@@ -186,12 +186,13 @@ class Leader:
                     "of the robot contract is not clamp; move the leader back")
         return self._fault
 
-    def target(self) -> np.ndarray:
-        """Return (channels,) values to be at, within the range."""
-        return np.clip(self.values, self._low, self._high)
+    def target(self) -> np.ndarray | None:
+        """Return (channels,) values to be at, within the range; None if they are not known."""
+        values = self.values  # another thread may disconnect
+        return None if values is None else np.clip(values, self._low, self._high)
 
-    def is_near(self, value: np.ndarray) -> np.ndarray:
+    def is_near(self, value: np.ndarray, target: np.ndarray) -> np.ndarray:
         """Return (channels,) whether the arm at these values is where the leader is."""
         span = np.array([c.high - c.low for c in self._limits.values()])
         near = ALIGNED_SHARE * np.where(np.isfinite(self._jump), self._jump, span)
-        return np.abs(nearest(self.target() - value, 0.0, self._turn)) <= near
+        return np.abs(nearest(target - value, 0.0, self._turn)) <= near

@@ -28,6 +28,7 @@ from collections.abc import Mapping as MappingOf
 import numpy as np
 
 from tinyvla_ros.arm.contract import Channel
+from tinyvla_ros.arm.safety import max_stoppable_step
 
 # Share of the contract's acceleration limits that is used: the rest is for rounding, and for plans
 # whose rows begin at other times.
@@ -63,43 +64,62 @@ class GoalMotion:
                                 ACCELERATION_SHARE * given)
         self.value = np.zeros(len(limits))
         self._speed = np.zeros(len(limits))
+        self._at_ns = 0
+        # From when on which speeds are wanted, in order.
+        self._wanted: list[tuple[int, Callable[[np.ndarray], np.ndarray]]] = []
 
-    def begin(self, value: np.ndarray, speed: np.ndarray) -> None:
-        """Start from (channels,) values and speeds; the speed of rates is their value."""
-        self.value = np.array(value, np.float64)
+    def begin(self, value: np.ndarray, speed: np.ndarray, at_ns: int) -> None:
+        """Start at a time from (channels,) values and speeds; that of rates is their value."""
+        self.value, self._at_ns, self._wanted = np.array(value, np.float64), at_ns, []
         self._speed = np.where(self.rates, value, speed)
 
-    def advance(self, wanted: Callable[[np.ndarray], np.ndarray], seconds: float,
-                period: float) -> None:
-        """Go on for some seconds in steps of at most a period, at the speeds that are wanted.
+    def want(self, wanted: Callable[[np.ndarray], np.ndarray], since_ns: int) -> None:
+        """Have other speeds from a time on: ``wanted`` returns (channels,) at (channels,)."""
+        # A later thought about the same time wins.
+        self._wanted = [w for w in self._wanted if w[0] < since_ns] + [(since_ns, wanted)]
 
-        ``wanted`` returns (channels,) speeds at (channels,) values.
+    def advance(self, now_ns: int, period_ns: int) -> None:
+        """Go on to a time, in steps of at most a period."""
+        self.value, self._speed = self._go_on(self.value, self._speed, self._at_ns, now_ns,
+                                              period_ns)
+        self._at_ns = max(self._at_ns, now_ns)
+        past = [w for w in self._wanted if w[0] <= self._at_ns]
+        self._wanted = past[-1:] + [w for w in self._wanted if w[0] > self._at_ns]
+
+    def rows(self, stamp_ns: int, rows: int, period_ns: int) -> np.ndarray:
+        """Return (rows, channels) values at the ends of the periods that follow a stamp.
+
+        Nothing here changes.
         """
-        while seconds > 1e-9:
-            step = min(seconds, period)
-            self.value, self._speed = self._step(self.value, self._speed, wanted, step)
-            seconds -= step
-
-    def rows(self, wanted: Callable[[np.ndarray], np.ndarray], rows: int,
-             period: float) -> np.ndarray:
-        """Return (rows, channels) values of the coming periods; nothing here changes."""
-        value, speed, out = self.value, self._speed, []
-        for _ in range(rows):
-            value, speed = self._step(value, speed, wanted, period)
+        value, speed, at_ns, out = self.value, self._speed, self._at_ns, []
+        for row in range(1, rows + 1):
+            end_ns = stamp_ns + row * period_ns
+            value, speed = self._go_on(value, speed, at_ns, end_ns, period_ns)
+            at_ns = max(at_ns, end_ns)
             out.append(value)
         return np.array(out)
+
+    def _go_on(self, value: np.ndarray, speed: np.ndarray, at_ns: int, end_ns: int,
+               period_ns: int) -> tuple[np.ndarray, np.ndarray]:
+        while at_ns < end_ns:
+            wanted = [w for since_ns, w in self._wanted if since_ns <= at_ns]
+            changes = [since_ns for since_ns, _ in self._wanted if since_ns > at_ns]
+            next_ns = min([end_ns, at_ns + period_ns, *changes])
+            value, speed = self._step(value, speed, wanted[-1] if wanted else np.zeros_like,
+                                      (next_ns - at_ns) / 1e9)
+            at_ns = next_ns
+        return value, speed
 
     def _step(self, value: np.ndarray, speed: np.ndarray, wanted: Callable, seconds: float
               ) -> tuple[np.ndarray, np.ndarray]:
         target = np.clip(wanted(value), -self.fastest, self.fastest)
-        # Slow enough to stop at the end of the range. Next to it a whole period may be too long.
+        # Slow enough to stop at the end of the range, counted in rows as the safety layer does.
         for end, sign in ((self._high, 1.0), (self._low, -1.0)):
-            left = np.maximum(sign * (end - value), 0.0)
-            stoppable = np.minimum(np.sqrt(2.0 * self._change * left), left / seconds)
+            left = sign * (end - value) - np.abs(speed) * seconds / 2.0
+            stoppable = max_stoppable_step(left, self._change * seconds ** 2)
             target = np.where(self.rates, target,
-                              sign * np.minimum(sign * target, stoppable))
+                              sign * np.minimum(sign * target, stoppable / seconds))
         change = self._change * seconds
         new = speed + np.clip(target - speed, -change, change)
-        moved = value + (speed + new) / 2.0 * seconds
-        moved = np.where(self.rates, new, moved)
+        moved = np.where(self.rates, new, value + (speed + new) / 2.0 * seconds)
         return np.clip(moved, np.minimum(self._low, value), np.maximum(self._high, value)), new

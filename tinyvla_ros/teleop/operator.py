@@ -31,7 +31,7 @@ import numpy as np
 
 from tinyvla_ros.arm.contract import Channel, RobotContract
 from tinyvla_ros.arm.contract_inputs import EE_STATE
-from tinyvla_ros.arm.contract_outputs import ChunkOutput, TwistOutput
+from tinyvla_ros.arm.contract_outputs import ChunkOutput, JointTrajectoryOutput, TwistOutput
 from tinyvla_ros.core.angles import nearest, turn_of
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.core.types import ActionChunk, Observation, Prefix
@@ -46,6 +46,8 @@ from tinyvla_ros.teleop.motion import GoalMotion
 PERIOD_S, SIMULATION_PERIOD_S = 0.02, 0.0125
 # What an arm still does after the node died, and what bridges a busy machine, s.
 CHUNK_S = 0.4
+# From an inference to its plan, ns.
+READY_NS = 10_000_000
 # After so long without an inference the motion begins anew, s.
 FORGET_S = 0.5
 # In messages and bags, where nobody gave an instruction.
@@ -163,24 +165,32 @@ class Operator:
         gripper: the channel that opens and closes; empty if there is none.
         opens: which end of its range is open.
         commanded: returns what the arm is commanded at a time in ns; None if nothing was.
+        now_ns: returns ROS time, ns.
     """
 
     def __init__(self, contract: RobotContract, mapping: Mapping | None = None,
                  joystick: Joystick | None = None, leader: Leader | None = None,
                  gripper: str = "", opens: Literal["high", "low"] = "high",
                  speeds: Speeds = Speeds(),
-                 commanded: Callable[[int], Commanded | None] = lambda now_ns: None):
+                 commanded: Callable[[int], Commanded | None] = lambda now_ns: None,
+                 now_ns: Callable[[], int] = lambda: 0):
         self.config = operator_config(contract)
         self._contract, self._mapping, self._joystick = contract, mapping, joystick
         self._leader, self._speeds, self._commanded = leader, speeds, commanded
+        self._now_ns = now_ns
         self._names = self.config.action.channels
         self._period = self.config.action.dt
+        self._period_ns = round(self._period * 1e9)
         self._gripper = self._gripper_column(gripper)
         self._opens = 1.0 if opens == "high" else -1.0
         self._directions = directions_of(contract)
         self._jointed = [n for i, n in enumerate(self._names)
                          if n not in self._directions and i != self._gripper]
         self._motion = GoalMotion(contract.actions)
+        # A plan departs from the one before so long after an inference: see the supervisor.
+        leads = [o.lead + self._period / 2 for o in contract.outputs
+                 if isinstance(o, JointTrajectoryOutput)]
+        self._departs_ns = round(max(leads, default=0.0) * 1e9) + READY_NS
         self._jump = np.array([np.inf if c.jump is None else c.jump
                                for c in contract.actions.values()])
         self._turn = np.array([c.turn for c in contract.actions.values()])
@@ -197,8 +207,7 @@ class Operator:
     def reset(self) -> None:
         """Forget the motion so far; the next begins where the arm is."""
         with self._lock:
-            self._stamp_ns: int | None = None
-            self._was = lambda value: np.zeros(len(value))
+            self._stamp_ns: int | None = None  # of the last observation
             self._aligning = np.ones(len(self._names), bool)
             self.aligned = self._leader is None
 
@@ -278,23 +287,25 @@ class Operator:
               past: object = ()) -> ActionChunk:
         """Return the chunk that does what the person wants now."""
         with self._lock:
-            stamp_ns = observation.stamp_ns
-            seconds = self._go_on(observation)
-            wanted = self._wanted(seconds)
-            rows = self._motion.rows(wanted, self.config.action.horizon, self._period)
-            self._was, self._stamp_ns = wanted, stamp_ns
+            stamp_ns, departs_ns = observation.stamp_ns, self._now_ns() + self._departs_ns
+            seconds = self._go_on(observation, departs_ns)
+            self._stamp_ns = stamp_ns
+            # What the arm does until a plan made of this chunk departs cannot be changed any more.
+            self._motion.want(self._wanted(seconds), departs_ns)
+            rows = self._motion.rows(stamp_ns, self.config.action.horizon, self._period_ns)
             return ActionChunk(stamp_ns, self._names, rows.astype(np.float32), self._period)
 
-    def _go_on(self, observation: Observation) -> float:
+    def _go_on(self, observation: Observation, departs_ns: int) -> float:
         """Bring the motion to the observation's time; return the seconds since the last one."""
         stamp_ns, commanded = observation.stamp_ns, self._commanded(observation.stamp_ns)
         is_running = commanded is not None and commanded.is_running
         if is_running and self._stamp_ns is not None and \
                 0 <= stamp_ns - self._stamp_ns <= FORGET_S * 1e9:
-            seconds = (stamp_ns - self._stamp_ns) / 1e9
-            self._motion.advance(self._was, seconds, self._period)
-            return seconds
-        self._motion.begin(*self._begin(observation.state, commanded))
+            self._motion.advance(stamp_ns, self._period_ns)
+            return (stamp_ns - self._stamp_ns) / 1e9
+        is_at_rest = commanded is None or commanded.is_at_rest
+        self._motion.begin(*self._begin(observation.state, commanded),
+                           departs_ns if is_at_rest else stamp_ns)
         self._aligning[:] = True
         if self._kinematics is not None:
             self._kinematics.begin(self._ik_values())
@@ -375,11 +386,14 @@ class Operator:
     def _follow(self) -> Callable[[np.ndarray], np.ndarray]:
         """Return the speeds to where the leader is: slowly until it is reached, then with it."""
         leader, motion = self._leader, self._motion
-        self._aligning &= ~leader.is_near(motion.value)
+        target, speeds = leader.target(), leader.speeds
+        if target is None:  # it was disconnected meanwhile, and the arm will be held
+            return np.zeros_like
+        self._aligning &= ~leader.is_near(motion.value, target)
         self.aligned = not self._aligning.any()
         # One joint that follows at once while others are on their way would not be expected.
         limit = motion.fastest * (1.0 if self.aligned else self._speeds.align)
-        target, ahead = leader.target(), leader.speeds if self.aligned else 0.0 * leader.speeds
+        ahead = speeds if self.aligned else 0.0 * speeds
 
         def wanted(value: np.ndarray) -> np.ndarray:
             left = nearest(target - value, 0.0, self._turn)
