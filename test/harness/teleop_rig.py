@@ -21,6 +21,7 @@ the node is judged by the robot contract.
 
 from __future__ import annotations
 
+import itertools
 import signal
 import subprocess
 import threading
@@ -44,7 +45,7 @@ from tinyvla_ros.core.ros.episode_event import EpisodeEvent
 from tinyvla_ros.core.ros.messages import set_stamp, time_to_ns
 from tinyvla_ros.dry_run.untrained import write_untrained_checkpoint
 from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, LATCHED
-from tinyvla_ros.start.graph import NodeDescription
+from tinyvla_ros.start.graph import NodeDescription, NodeSettings
 from tinyvla_ros.start.local_launch import node_command
 
 # Of the mapping game_controller.
@@ -55,6 +56,7 @@ RATE_HZ = 50.0
 HOLD_S = 0.15
 TOLERANCE = 1e-6
 LIMIT_S = 60.0
+_NUMBERS = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ class TeleopRig:
         values: its newest values there.
         events: episode events so far.
         commanders: who commanded, as published.
+        periods: in which the person sent something, or would have.
     """
 
     def __init__(self, place: Path, robot: str = "so101", **parameters):
@@ -113,11 +116,13 @@ class TeleopRig:
         self.events: list[EpisodeEvent] = []
         self.commanders: list[str] = []
         self.state: dict[str, float] = {}
-        self.sent: list[tuple[float, bool]] = []  # time of messages, and whether it was held
+        self.periods = 0
         use_middleware_profile()
         self._context = rclpy.Context()
         rclpy.init(context=self._context)
-        self.node = rclpy.create_node("person", context=self._context)
+        # Several may be there at a time.
+        self._namespace = f"person_{next(_NUMBERS)}"
+        self.node = rclpy.create_node("person", namespace=self._namespace, context=self._context)
         self.publisher = self.node.create_publisher(Joy, "joy", 10)
         self.leader_publisher = self.node.create_publisher(JointState, "leader/joint_states", 10)
         for kind, topic, callback, qos in (
@@ -147,7 +152,9 @@ class TeleopRig:
     def __enter__(self) -> TeleopRig:
         self.start("dry_run_arm_node", robot=str(self._path),
                    checkpoint=str(self._place / "checkpoint"))
-        self.start("teleop_node", robot=str(self._path), **self._parameters)
+        # Longer than this process may be held up on a busy machine.
+        self.start("teleop_node", robot=str(self._path),
+                   **{"input_timeout": 0.5, **self._parameters})
         self.wait(lambda: self.statuses and self.state, "the node and the arm")
         return self
 
@@ -167,8 +174,9 @@ class TeleopRig:
         """Start a node."""
         log = (self._place / f"{executable}.log").open("a")
         self.processes[executable] = subprocess.Popen(
-            node_command(NodeDescription(executable, parameters)), stdout=log, stderr=log,
-            start_new_session=True)
+            node_command(NodeDescription(executable, parameters,
+                                         NodeSettings(namespace=self._namespace))),
+            stdout=log, stderr=log, start_new_session=True)
         log.close()
 
     def signal(self, executable: str, number: int) -> None:
@@ -225,8 +233,8 @@ class TeleopRig:
 
     def until_sent(self, count: int) -> None:
         """Wait until some more messages were sent."""
-        before = len(self.sent)
-        self.wait(lambda: len(self.sent) >= before + count, "messages")
+        before = self.periods
+        self.wait(lambda: self.periods >= before + count, "messages")
 
     def engage(self) -> None:
         """Hold the dead man and wait until the node runs."""
@@ -307,7 +315,8 @@ class TeleopRig:
         self.state |= {names.get(n, n): p for n, p in zip(msg.name, msg.position, strict=True)}
 
     def _on_status(self, msg: DiagnosticArray) -> None:
-        for status in (s for s in msg.status if s.name == "teleop_node: teleop"):
+        name = f"{self._namespace}/teleop_node: teleop"
+        for status in (s for s in msg.status if s.name == name):
             self.values |= {v.key: v.value for v in status.values}
             self.statuses.append(status.message)
 
@@ -341,11 +350,8 @@ class TeleopRig:
     def _publish_forever(self) -> None:
         while not self._closing:
             for msg in self.joy(self.joy_message()):
-                held = bool(len(msg.buttons) > DEAD_MAN and msg.buttons[DEAD_MAN])
-                self.sent.append((time.monotonic(), held))
                 self.publisher.publish(msg)
-            if not self.sent or time.monotonic() - self.sent[-1][0] > 1.0:
-                self.sent.append((time.monotonic(), False))  # a period without a message
+            self.periods += 1
             if self.leader:
                 for msg in self.leader_joy(self.leader_message()):
                     self.leader_publisher.publish(msg)

@@ -43,6 +43,7 @@ class TeleopInputs:
 
     Args:
         node: the caller.
+        lock: guards joystick and leader.
         joystick: gets the messages of ``joy``; None without a device.
         leader: gets those of ``leader/joint_states``; None without one.
         check_stamp: returns a stamp in ns, or raises ``MessageError``.
@@ -51,14 +52,15 @@ class TeleopInputs:
         report: called with topic and error for every refused message.
     """
 
-    def __init__(self, node: Node, joystick: Joystick | None, leader: Leader | None,
+    def __init__(self, node: Node, lock: threading.RLock, joystick: Joystick | None,
+                 leader: Leader | None,
                  check_stamp: Callable[[object], int], on_change: Callable[[], None],
                  on_press: Callable[[Sequence[str]], None],
                  report: Callable[[str, InputError], None]):
-        self._node, self._joystick, self._leader = node, joystick, leader
+        self._node, self._lock = node, lock
+        self._joystick, self._leader = joystick, leader
         self._check_stamp, self._on_change = check_stamp, on_change
         self._on_press, self._report = on_press, report
-        self._lock = threading.RLock()
         self._topics: list[str] = []
         self._subscriptions = []
         if joystick is not None:

@@ -116,8 +116,9 @@ class TeleopNode(PolicyNode):
         inputs = PolicyInputs(self, contract, self._policy.config, self._report,
                               lambda text: text, options.instruction or NO_INSTRUCTION,
                               listens=not options.instruction)
-        self._person = TeleopInputs(self, self._joystick, self._leader, inputs.checked_stamp,
-                                    self._on_input, self._on_press, self._report)
+        self._person = TeleopInputs(self, self._policy.lock, self._joystick, self._leader,
+                                    inputs.checked_stamp, self._on_input, self._on_press,
+                                    self._report)
         if self._policy.needs_kinematics and not options.description and \
                 self._leader is None and all(map(is_installed, EXTRAS["teleop"])):
             self._person.listen_for_description(self._on_description)
@@ -193,8 +194,10 @@ class TeleopNode(PolicyNode):
             return
         for button in buttons:
             if button == "mode":
-                self._say(self._policy.switch_mode())
-                self._joystick.require_rest()
+                with self._policy.lock:
+                    self._joystick.require_rest()
+                    text = self._policy.switch_mode()
+                self._say(text)
             else:
                 self._say(self._session.press(button, time.monotonic(), self._why_no_episode()))
 
@@ -279,7 +282,8 @@ class TeleopNode(PolicyNode):
             "mode": operator.mode, "modes": " ".join(operator.modes),
             "message": self._text}
         if self._joystick is not None:
-            values["stuck"] = self._joystick.stuck()
+            with operator.lock:
+                values["stuck"] = self._joystick.stuck()
         if self._leader is not None:
             values["aligned"] = str(operator.aligned).lower()
         if session is not None:

@@ -152,6 +152,7 @@ class Operator:
     """Makes chunks of what a person does; it has what ``PolicyLoop`` needs of a policy.
 
     Attributes:
+        lock: guards everything here, the joystick and the leader.
         config: what it drives with.
         mode: what the controls move: ``joints`` or ``end_effector``.
         modes: what they can move.
@@ -197,7 +198,7 @@ class Operator:
         self._kinematics: Kinematics | None = None
         self._ik_columns: list[int] = []
         self._ik_scale = np.ones(0)
-        self._lock = threading.Lock()
+        self.lock = threading.RLock()
         self._check_mapping()
         self.modes: tuple[Mode, ...] = ()
         self._find_modes()
@@ -206,7 +207,7 @@ class Operator:
 
     def reset(self) -> None:
         """Forget the motion so far; the next begins where the arm is."""
-        with self._lock:
+        with self.lock:
             self._stamp_ns: int | None = None  # of the last observation
             self._aligning = np.ones(len(self._names), bool)
             self.aligned = self._leader is None
@@ -234,7 +235,7 @@ class Operator:
             low, high = (-np.inf, np.inf) if limit.continuous else (limit.low, limit.high)
             joints[joint] = (low * factor, high * factor, self._motion.fastest[index] * factor)
         kinematics = make(joints)
-        with self._lock:
+        with self.lock:
             self._kinematics, self._ik_scale = kinematics, scale
             self._ik_columns = [self._names.index(n) for n in columns.values()]
             self._stamp_ns = None
@@ -242,7 +243,7 @@ class Operator:
 
     def switch_mode(self) -> str:
         """Go on to the next mode; return a sentence about it."""
-        with self._lock:
+        with self.lock:
             if len(self.modes) == 1:
                 if self._directions or not self.needs_kinematics:
                     return f"This arm is moved by its {self.mode.replace('_', ' ')} alone."
@@ -286,7 +287,7 @@ class Operator:
     def infer(self, observation: Observation, prefix: Prefix | None = None,
               past: object = ()) -> ActionChunk:
         """Return the chunk that does what the person wants now."""
-        with self._lock:
+        with self.lock:
             stamp_ns, departs_ns = observation.stamp_ns, self._now_ns() + self._departs_ns
             seconds = self._go_on(observation, departs_ns)
             self._stamp_ns = stamp_ns

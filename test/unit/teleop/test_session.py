@@ -70,7 +70,7 @@ def test_one_that_is_thrown_away_is_recorded_again_with_its_number():
     s.wait()
     s.press("start", "success")
     assert (s.session.kept, s.session.discarded) == (1, 1)
-    assert s.events == [("begin", "0", "unknown"), ("abort", "0", "aborted"),
+    assert s.events == [("begin", "0", "unknown"), ("abort", "0", "discarded"),
                         ("begin", "0", "unknown"), ("end", "0", "success")]
 
 
