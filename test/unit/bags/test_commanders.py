@@ -35,7 +35,7 @@ HUMAN, POLICY = "/teleop_node/commander", "/policy_node/commander"
 
 
 def write(path, said, custom=None, publishers=1, seconds=10.0):
-    """Write a bag of ten seconds with (second, topic, text); negative seconds: published before."""
+    """Write a bag with (second, topic, text); negative seconds: published before it began."""
     writer = BagWriter(path, custom or {})
     for topic in {"/a", *(topic for _, topic, _ in said)}:
         writer.add_topic(TopicMetadata(topic, STRING, definition(STRING), [LATCHED] * publishers))
@@ -55,8 +55,9 @@ def shares(path) -> dict[str, float]:
 
 
 def test_shares_of_time_are_by_who_claims(tmp_path):
-    said = [(-60.0, HUMAN, ""), (-60.0, POLICY, "policy"), (2.0, POLICY, ""), (3.0, HUMAN, "human"),
-            (8.0, HUMAN, ""), (9.0, HUMAN, "human"), (9.5, POLICY, "policy")]
+    said = [(-60.0, HUMAN, ""), (-60.0, POLICY, "policy"), (2.0, POLICY, ""),
+            (3.0, HUMAN, "human"), (8.0, HUMAN, ""), (9.0, HUMAN, "human"),
+            (9.5, POLICY, "policy")]
     path = write(tmp_path / "bag", said)
     assert shares(path) == {"human": 0.55, "policy": 0.2, "nobody": 0.2, "several": 0.05}
 
