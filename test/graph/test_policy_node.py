@@ -21,10 +21,12 @@ import math
 import signal
 
 import pytest
+from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
 from harness.policies import write_robot
 from harness.processes import Output, Probe, running_policy_node, start_node
+from tinyvla_ros.nodes.shared.runner import LATCHED
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +167,19 @@ def test_disabled_means_silent(probe):
     assert probe.chunk_stamps() == []
     probe.call(SetBool, "/policy_node/enable", SetBool.Request(data=True))
     probe.until(lambda: 60 in probe.chunk_stamps(), "the chunk after enabling")
+
+
+def test_the_commander_topic_says_when_the_policy_commands(probe):
+    said = []
+    probe.node.create_subscription(String, "/policy_node/commander",
+                                   lambda msg: said.append(msg.data), LATCHED)
+    probe.until(lambda: said, "the latched message")
+    expect_chunk(probe, 70)
+    probe.until(lambda: said[-1] == "policy", "the policy's word")
+    probe.call(SetBool, "/policy_node/enable", SetBool.Request(data=False))
+    probe.publish(probe.observation(71))  # time goes on, and the arm has come to rest
+    probe.until(lambda: said[-1] == "", "the end of its commands")
+    probe.call(SetBool, "/policy_node/enable", SetBool.Request(data=True))
 
 
 def test_diagnostics_carry_digest_and_latency(probe, tiny_checkpoint):

@@ -47,8 +47,8 @@ def test_every_message_of_every_episode_is_there(recorded, tiny_checkpoint):
     assert [p.name for p in recorded] == ["0000_reach-v3_seed0", "0001_reach-v3_seed1"]
     for path in recorded:
         with Bag(path) as bag:
-            counts = {t.name: t.count for t in bag_info(bag).topics}
-            custom = bag.custom
+            found = bag_info(bag)
+            counts, custom = {t.name: t.count for t in found.topics}, bag.custom
         steps, chunks = int(custom["steps"]), int(custom["chunks"])
         # An observation before every chunk, and one of how it ended.
         assert chunks == -(-steps // 8)
@@ -64,6 +64,8 @@ def test_every_message_of_every_episode_is_there(recorded, tiny_checkpoint):
         assert custom["sample_steps"] == "2"
         assert "actions:" in custom["robot_contract"]
         assert not [k for k in custom if k.startswith(("lost", "dropped"))]
+        assert found.commanders["policy"] > 0.5
+        assert set(found.commanders) <= {"policy", "nobody"}
 
 
 def test_bags_do_not_tell_where_the_checkpoint_was(recorded, tiny_checkpoint):

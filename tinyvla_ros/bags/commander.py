@@ -22,10 +22,12 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyvla_ros.bags.reader import Bag
+from tinyvla_ros.bags.recorded_message import BagMessage
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.ros.commander import COMMANDER, Commanders, is_commander_topic
 
 STRING = "std_msgs/msg/String"
+NOT_SAID = "it does not say who commanded"
 
 
 class BagCommanders(NamedTuple):
@@ -42,41 +44,66 @@ class BagCommanders(NamedTuple):
     contradicts: bool = False
 
 
-def read_commanders(bag: Bag) -> BagCommanders:
-    """Return who commanded, by the ``commander`` topics and the ``commander`` of the begin.
+class CommanderCollector:
+    """Finds out who commanded in a bag whose messages are added one by one."""
 
-    A begin whose word no topic ever says is believed if the topics say nothing: a program that
-    drives the arm need not publish one.
+    def __init__(self, bag: Bag):
+        self._bag = bag
+        # Publish time, time and text of every message, by topic.
+        self._said: dict[str, list[tuple[int, int, str]]] = {
+            name: [] for name, topic in bag.topics.items()
+            if is_commander_topic(name) and topic.type == STRING}
+
+    @property
+    def topics(self) -> list[str]:
+        """Topics whose messages are needed."""
+        return list(self._said)
+
+    def add(self, message: BagMessage) -> None:
+        """Take the next message, of whatever topic.
+
+        Raises:
+            InputError: its bytes are not of its type.
+        """
+        said = self._said.get(message.topic.name)
+        if said is not None:
+            said.append((message.publish_ns, message.time_ns, self._bag.decode(message).data))
+
+    def result(self) -> BagCommanders:
+        """Return who commanded, by the ``commander`` topics and the ``commander`` of the begin.
+
+        A begin whose word no topic ever says is believed if the topics say nothing: a program
+        that drives the arm need not publish one.
+        """
+        bag, noted = self._bag, self._bag.custom.get(COMMANDER, "").strip()
+        said = {topic: claims for topic, claims in self._said.items()
+                if not bag.namespace or topic.startswith(f"{bag.namespace}/")}
+        for topic in said:
+            if publishers := _publishers(bag, topic):
+                return BagCommanders(Commanders.unknown(), f"{publishers} published {topic}, and "
+                                     "which message is whose is not recorded")
+        words = {text.strip() for claims in said.values() for *_, text in claims} - {""}
+        if words and noted and noted not in words:
+            return BagCommanders(
+                Commanders.unknown(), f"its begin says that {noted!r} commanded, and "
+                f"{', '.join(said)} that {' and '.join(sorted(words))} did", contradicts=True)
+        if noted and not words:
+            return BagCommanders(Commanders.always(noted))
+        if not any(said.values()):
+            return BagCommanders(Commanders.unknown(), NOT_SAID)
+        return BagCommanders(Commanders.of({topic: _in_order(c) for topic, c in said.items()}))
+
+
+def read_commanders(bag: Bag) -> BagCommanders:
+    """Return who commanded in a bag; only messages that say it are read.
 
     Raises:
-        InputError: the storage is damaged.
+        InputError: the storage is damaged, or a message is none.
     """
-    topics, noted = _topics(bag), bag.custom.get(COMMANDER, "").strip()
-    for topic in topics:
-        if publishers := _publishers(bag, topic):
-            return BagCommanders(Commanders.unknown(), f"{publishers} published {topic}, and which "
-                                 "message is whose is not recorded")
-    said: dict[str, list[tuple[int, int, str]]] = {topic: [] for topic in topics}
-    for message in bag.messages(topics):
-        said[message.topic.name].append((message.publish_ns, message.time_ns,
-                                         bag.decode(message).data))
-    commanders = Commanders.of({topic: _in_order(claims) for topic, claims in said.items()})
-    words = {text.strip() for claims in said.values() for *_, text in claims} - {""}
-    if not noted or noted in words:
-        if not any(said.values()):
-            return BagCommanders(Commanders.unknown(), "it does not say who commanded")
-        return BagCommanders(commanders)
-    if words:
-        return BagCommanders(
-            Commanders.unknown(), f"its begin says that {noted!r} commanded, and "
-            f"{', '.join(topics)} that {' and '.join(sorted(words))} did", contradicts=True)
-    return BagCommanders(Commanders.always(noted))
-
-
-def _topics(bag: Bag) -> list[str]:
-    """Return the topics of commanders of this robot."""
-    found = [n for n, t in bag.topics.items() if is_commander_topic(n) and t.type == STRING]
-    return sorted(t for t in found if not bag.namespace or t.startswith(f"{bag.namespace}/"))
+    collector = CommanderCollector(bag)
+    for message in bag.messages(collector.topics):
+        collector.add(message)
+    return collector.result()
 
 
 def _publishers(bag: Bag, topic: str) -> str:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyvla_ros.bags.commander import read_commanders, shares_text
+from tinyvla_ros.bags.commander import NOT_SAID, CommanderCollector, shares_text
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.bags.recorded_message import BagMessage
 from tinyvla_ros.core.tables import markdown_table
@@ -102,6 +102,7 @@ class InfoCollector:
         self._times = {name: array("q") for name in bag.topics}
         self._bytes = dict.fromkeys(bag.topics, 0)
         self._last_ns, self._pause_ns = bag.start_ns, 0
+        self._commanders = CommanderCollector(bag)
 
     def add(self, message: BagMessage) -> None:
         """Count the next message."""
@@ -109,11 +110,12 @@ class InfoCollector:
         self._bytes[message.topic.name] += len(message.data)
         self._pause_ns = max(self._pause_ns, message.log_ns - self._last_ns)
         self._last_ns = message.log_ns
+        self._commanders.add(message)
 
     def info(self) -> BagInfo:
         """Return the result, after the last message."""
         bag = self._bag
-        found = read_commanders(bag)
+        found = self._commanders.result()
         return BagInfo(str(bag.path), bag.start_ns, bag.duration_s, self._pause_ns / 1e9,
                        tuple(self._topic(name) for name in sorted(bag.topics)), dict(bag.custom),
                        found.commanders.shares(bag.start_ns, bag.end_ns), found.why)
@@ -137,7 +139,7 @@ class InfoCollector:
 
 
 def bag_info(bag: Bag) -> BagInfo:
-    """Measure a bag; every message is read, none is decoded."""
+    """Measure a bag; every message is read, and those of commanders are decoded."""
     collector = InfoCollector(bag)
     for message in bag.messages():
         collector.add(message)
@@ -152,7 +154,7 @@ def describe(info: BagInfo) -> str:
              f"  {info.duration_s:.2f} s, {messages} messages, {size / 1e6:.1f} MB"]
     if info.commanders:
         lines.append(f"  commander: {shares_text(info.commanders)}")
-    elif "commander" in info.custom:
+    elif info.commander_unknown != NOT_SAID:
         lines.append(f"  commander unknown: {info.commander_unknown}")
     if custom:
         lines.append("  " + ", ".join(f"{k} {v}" for k, v in custom.items()))
@@ -167,5 +169,6 @@ def describe(info: BagInfo) -> str:
                      "can be left out with 'ros2 bag convert' (start_time_ns).")
     more = [f"  {t.name} has {t.publishers} publishers" for t in info.topics if t.publishers > 1]
     more += [f"  {k}: {v}" for k, v in info.custom.items()
-             if k not in (*FIRST, "commander") and len(v) <= MAX_TEXT and not k.startswith(("lost ", "dropped "))]
+             if k not in (*FIRST, "commander") and len(v) <= MAX_TEXT
+             and not k.startswith(("lost ", "dropped "))]
     return "\n".join(lines + more)

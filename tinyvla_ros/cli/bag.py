@@ -58,8 +58,7 @@ def info(options: BagInfoArguments) -> int:
     from tinyvla_ros.bags.reader import find_bags
 
     failed = 0
-    for path in options.bags:
-        bags = find_bags(path)
+    for path, bags in [(path, find_bags(path)) for path in options.bags]:
         if len(bags) > 1 and not options.as_json:
             failed += _print_table(path, bags)
             continue

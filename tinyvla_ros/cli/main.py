@@ -60,7 +60,7 @@ COMMANDS = {
                    "uncertain marked."),
     "robot check": ("robot:check", "Check a contract against a checkpoint and, with --live, "
                     "against the graph."),
-    "bag info": ("bag:info", "Show duration, rates, gaps, losses and outcome."),
+    "bag info": ("bag:info", "Show rates, gaps, losses and who commanded, of a folder a table."),
     "bag recover": ("bag:recover", "Make a complete bag of one that was cut off."),
     "bag export": ("bag:export", "Make a LeRobotDataset of recorded episodes."),
     "bag report": ("bag:report", "Show a run on one page: films, plots, failures."),

@@ -25,7 +25,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tinyvla_ros.bags.metadata import read_information
-from tinyvla_ros.bags.reader import Bag, bag_name, find_bags
+from tinyvla_ros.bags.reader import Bag, bag_name, discarded_bags, find_bags
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import replace_file
 from tinyvla_ros.report.episode_data import read_episode
@@ -40,7 +40,7 @@ from tinyvla_ros.report.page import (
 )
 
 # Failed episodes come first, and get so many times the room.
-ORDER = ("failure", "aborted", "cut short", "interrupted", "unknown", "success")
+ORDER = ("failure", "aborted", "discarded", "cut short", "interrupted", "unknown", "success")
 FAILED_SHARE = 3
 # In the strip of every camera.
 STRIP_IMAGES = 8
@@ -79,6 +79,8 @@ def write_report(bags: Path, out: Path, episodes: int | None = None, max_mb: flo
     entries = [ReportEntry(path, bag_name(path)) for path in find_bags(bags)]
     _check_out(out)
     left_out = _read_bags(entries, episodes or len(entries), int(max_mb * 1e6))
+    if discarded := discarded_bags(bags):
+        left_out.append(f"Not in the report: {counted(len(discarded), 'discarded episode')}.")
     # The last folder is often called "episodes", so the one above is named as well.
     title = "/".join(bags.resolve().parts[-2:]).lstrip("/")
     text = render_page(title, entries, left_out)

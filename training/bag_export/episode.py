@@ -21,7 +21,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,14 +35,19 @@ from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.core.files import write_json
 from training.bag_export.actions import Actions, choose_source, find_actions
 from training.bag_export.angles import continuous_features
+from training.bag_export.commanders import (
+    INTERVENTION,
+    count_frames,
+    frame_commanders,
+    interventions,
+    parts_of,
+)
 from training.bag_export.images import ImageFormat, store_images
 from training.bag_export.options import ExportOptions
 from training.bag_export.sampling import Frames, Sampling, check_rates, find_frames
 from training.bag_export.states import States
+from training.bag_export.stored_episode import ABOUT, ARRAYS, PARTS
 from training.bag_export.streams import Recording, read_recording
-from training.data.lerobot.writer import DatasetEpisode
-
-ABOUT, ARRAYS = "episode.json", "arrays.npz"
 
 
 class BagJob(NamedTuple):
@@ -94,12 +99,18 @@ class BagOutcome(NamedTuple):
         place: where its episode is; None if it is not to be exported.
         refused: whether something is wrong with it.
         text: one sentence why it is left out, or what is worth knowing.
+        kind: why it is left out in a word or two, to be counted.
     """
 
     bag: Path
     place: Path | None
     refused: bool
     text: str
+    kind: str = ""
+
+
+class _LeftOut(Exception):
+    """A bag that is not wanted; holds the words and the kind of ``BagOutcome``."""
 
 
 def episode_key(bag: Path) -> str:
@@ -110,35 +121,37 @@ def episode_key(bag: Path) -> str:
 
 
 def export_episode(job: BagJob) -> BagOutcome:
-    """Make the episode of a bag, if that has not been done before; the bag is only read."""
+    """Make the episodes of a bag, if that has not been done before; the bag is only read."""
     bag, place = job.bag, job.place
     try:
-        if not (place / ABOUT).is_file():
+        if not (place / PARTS).is_file():
             with Bag(bag, job.options.namespace) as opened:
-                unwanted = _unwanted(opened, job.options)
-                if unwanted:
-                    return BagOutcome(bag, None, False, unwanted)
+                _refuse_unwanted(opened, job.options)
                 part = place.with_name(place.name + ".part")
-                shutil.rmtree(part, ignore_errors=True)
+                for old in (part, place):
+                    shutil.rmtree(old, ignore_errors=True)
                 part.mkdir(parents=True)
                 _make(opened, part, job)
                 os.replace(part, place)
-        return BagOutcome(bag, place, False, read_json(place / ABOUT)["note"])
+        return BagOutcome(bag, place, False, read_json(place / PARTS)["note"])
+    except _LeftOut as left:
+        return BagOutcome(bag, None, False, *left.args)
     except InputError as err:
         return BagOutcome(bag, None, True, str(err))
 
 
-def _unwanted(bag: Bag, options: ExportOptions) -> str:
+def _refuse_unwanted(bag: Bag, options: ExportOptions) -> None:
     outcome = bag.custom.get("outcome")
-    if options.outcome == "success" and outcome not in (None, "success"):
-        return f"its outcome is {outcome}; --outcome all takes it too"
+    wanted = {"success": (None, "success"), "failure": ("failure",), "all": (outcome,)}
+    if outcome not in wanted[options.outcome]:
+        raise _LeftOut(f"its outcome is {outcome or 'not recorded'}; --outcome all takes it too",
+                       f"outcome {outcome or 'not recorded'}")
     names = [bag.custom.get(k) for k in ("task", "instruction")]
     if options.tasks and not set(names) & set(options.tasks):
-        return f"its task is {names[0] or names[1] or 'not recorded'}"
-    return ""
+        raise _LeftOut(f"its task is {names[0] or names[1] or 'not recorded'}", "another task")
 
 
-def _make(bag: Bag, part: Path, job: BagJob) -> None:
+def _make(bag: Bag, place: Path, job: BagJob) -> None:
     options = job.options
     contract = contract_of(bag, options.robot)
     formats = job.formats(contract)
@@ -155,21 +168,58 @@ def _make(bag: Bag, part: Path, job: BagJob) -> None:
     first, last = actions.span
     if first == last:
         raise InputError(f"{bag.path} has no frame with a known command; leave it out.")
-    frames, values = frames.select(first, last), actions.values[first:last]
-    held = actions.held[first:last]
+    commanders, why = frame_commanders(bag, recording, frames.times, actions)
+    parts = [(first, last)]
+    if options.commander != "all":
+        if commanders is None:
+            raise _LeftOut(f"{why}; --commander all takes it too", "commander unknown")
+        parts = [(first + a, first + b) for a, b in parts_of(commanders[first:last],
+                                                             options.commander)]
+        if not parts:
+            raise _LeftOut(f"no {options.commander} commanded in it", "another commander")
+    for number, (first, last) in enumerate(parts):
+        part = place / str(number)
+        part.mkdir()
+        names = None if commanders is None else commanders[first:last]
+        _make_part(bag, part, recording, formats, frames.select(first, last), replace(
+            actions, values=actions.values[first:last], held=actions.held[first:last]), names,
+            {"task": instruction, "robot": contract.name, "source": source,
+             "features": _features(contract, recording, formats, actions, fps)}, fps, tolerance)
+    # Last: an episode without it is recognizably unfinished.
+    held = np.concatenate([actions.held[first:last] for first, last in parts])
+    write_json(place / PARTS, {"parts": len(parts), "note": "; ".join(
+        [*_notes(bag, held), *recording.notes, *_part_notes(parts, frames, options)])})
+
+
+def _make_part(bag: Bag, part: Path, recording: Recording, formats: dict[str, ImageFormat],
+               frames: Frames, actions: Actions, commanders: np.ndarray | None, about: dict,
+               fps: int, tolerance: float) -> None:
+    values = actions.values
     arrays = {"action": values.reshape(len(values), -1)}
     arrays["observation.state"] = np.stack(
         [s.values[frames.picks[f"state {n}"]] for n, s in recording.states.items()],
         axis=1).astype(np.float32)
+    counts = None
+    if commanders is not None:
+        arrays[INTERVENTION], counts = interventions(commanders), count_frames(commanders)
     images, stored = store_images(bag, recording, frames, fps, formats, part)
     np.savez(part / ARRAYS, **arrays, **images)
-    # Last: an episode without it is recognizably unfinished.
     write_json(part / ABOUT, {
-        "task": instruction, "robot": contract.name, "source": source,
-        "features": _features(contract, recording, formats, actions, fps),
+        **about, "frames": len(values), "commanders": counts,
         "images": {name: made.model_dump() for name, made in stored.items()},
-        "note": "; ".join([*_notes(bag, held), *recording.notes]),
-        "bag": _about(bag, recording, frames, actions, held, tolerance)})
+        "bag": _about(bag, recording, frames, actions, tolerance)
+        | ({} if counts is None else {"commanders": counts})})
+
+
+def _part_notes(parts: list[tuple[int, int]], frames: Frames, options: ExportOptions
+                ) -> list[str]:
+    if options.commander == "all":
+        return []
+    taken = sum(last - first for first, last in parts)
+    if taken == len(frames.times):
+        return []
+    return [f"{options.commander} commanded in {taken} of {len(frames.times)} frames, "
+            f"{'an episode' if len(parts) == 1 else f'{len(parts)} episodes'}"]
 
 
 def _instruction(bag: Bag, recording: Recording, options: ExportOptions
@@ -219,8 +269,8 @@ def _notes(bag: Bag, held: np.ndarray) -> list[str]:
     return notes
 
 
-def _about(bag: Bag, recording: Recording, frames: Frames, actions: Actions, held: np.ndarray,
-           tolerance: float) -> dict:
+def _about(bag: Bag, recording: Recording, frames: Frames, actions: Actions, tolerance: float
+           ) -> dict:
     """Return where the episode comes from, for ``meta/bags.json``."""
     lead = next(iter(recording.cameras.values())).stamps
     offsets = {n: np.abs(s.stamps[frames.picks[n]] - frames.times).max() / 1e9
@@ -234,28 +284,7 @@ def _about(bag: Bag, recording: Recording, frames: Frames, actions: Actions, hel
         "largest_offset_s": round(float(max(offsets.values())), 6),
         "largest_offset_of": max(offsets, key=offsets.get), "tolerance_s": tolerance,
         "actions": actions.source, "control_period_s": actions.dt,
-        "held_steps": int(held.sum())}
-
-
-def load_episode(place: Path) -> tuple[dict, DatasetEpisode]:
-    """Return what ``export_episode`` made: its description, and the episode itself."""
-    about = read_json(place / ABOUT)
-    images, videos, stats, arrays = {}, {}, defaultdict(dict), {}
-    with np.load(place / ARRAYS, allow_pickle=False) as stored:
-        for name in stored.files:
-            if name.startswith("stats/"):
-                _, feature, key = name.split("/")
-                stats[feature][key] = stored[name]
-            elif name in about["features"]:
-                arrays[name] = stored[name]
-        for feature, spec in about["features"].items():
-            if spec["dtype"] == "image":
-                data, ends = stored[f"png/{feature}"].tobytes(), stored[f"ends/{feature}"].tolist()
-                images[feature] = [data[a:b] for a, b in zip([0, *ends], ends, strict=False)]
-            elif spec["dtype"] == "video":
-                videos[feature] = place / f"{feature}.mp4"
-    order = {n: arrays[n] for n in about["features"] if n in arrays}
-    return about, DatasetEpisode(about["task"], images, stats, order, videos)
+        "held_steps": int(actions.held.sum())}
 
 
 def describe(about: dict) -> str:

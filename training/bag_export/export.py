@@ -25,27 +25,29 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.bags.metadata import METADATA
-from tinyvla_ros.bags.reader import STORAGE, find_bags
+from tinyvla_ros.bags.reader import STORAGE, discarded_bags, find_bags
 from tinyvla_ros.core.configuration import read_json
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import refuse_to_overwrite, write_json
 from tinyvla_ros.policy.config import CameraSpec
+from training.bag_export.commanders import is_labelled, mix, mix_text
 from training.bag_export.episode import (
     BagJob,
     BagOutcome,
     describe,
     episode_key,
     export_episode,
-    load_episode,
 )
 from training.bag_export.images import ImageFormat
 from training.bag_export.options import ExportOptions
+from training.bag_export.stored_episode import episode_parts, load_episode, read_about
+from training.bag_export.summary import difference, summary
 from training.data.lerobot.writer import LeRobotDatasetWriter
 from training.data.stored_images import StoredImages, write_stored_images
 from training.jobs.pool import Progress, open_workers, work_through
@@ -98,7 +100,7 @@ def export_bags(options: ExportOptions, cameras: Mapping[str, CameraSpec],
                for name, spec in cameras.items()}
     for form in formats.values() or [images]:
         form.feature(options.fps)
-    bags, foreign = _find(options.bags)
+    bags, foreign, discarded = _find(options.bags)
     work = out.with_name(out.name + ".export")
     if resume and (out / "meta/info.json").is_file():
         shutil.rmtree(work, ignore_errors=True)
@@ -109,11 +111,12 @@ def export_bags(options: ExportOptions, cameras: Mapping[str, CameraSpec],
             for bag in bags]
     try:
         outcomes = _work(jobs, options, work)
-        outcomes = _join(work, outcomes, options)
+        outcomes, mixture = _join(work, outcomes, options)
     except OSError as err:
         raise InputError(f"Cannot write {err.filename or out} ({err.strerror or err}); make room "
                          "and continue with the same command and --resume.") from None
-    notes, refused = tuple(_summary(outcomes, foreign)), any(o.refused for o in outcomes)
+    notes = tuple(summary(outcomes, foreign, discarded, mixture))
+    refused = any(o.refused for o in outcomes)
     if all(o.place is None for o in outcomes):
         shutil.rmtree(work)
         return Exported(0, 0, "", notes, refused)
@@ -122,19 +125,22 @@ def export_bags(options: ExportOptions, cameras: Mapping[str, CameraSpec],
                     read_json(out / "meta/bags.json")["actions"], notes, refused)
 
 
-def _find(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """Return the bags, each once and in the order of their names, and files that are no bags."""
+def _find(paths: Sequence[Path]) -> tuple[list[Path], list[Path], list[Path]]:
+    """Return the bags, each once and in the order of their names, files that are no bags, and
+    bags that were discarded and are not named."""
     bags: dict[Path, Path] = {}
     foreign: dict[Path, Path] = {}
+    discarded: dict[Path, Path] = {}
     for path in paths:
         found = find_bags(path)
         bags |= {b.resolve(): b for b in found}
+        discarded |= {b.resolve(): b for b in discarded_bags(path)}
         if path.is_dir() and path not in found:  # a bag may have other files beside its storage
             foreign |= {f.resolve(): f for f in path.iterdir() if f.is_file()
                         and not f.name.removesuffix(".zstd").endswith(STORAGE)
                         and f.name != METADATA}
     ordered = sorted(bags.values(), key=lambda b: (b.name, str(b.resolve())))
-    return ordered, sorted(foreign.values())
+    return ordered, sorted(foreign.values()), [b for k, b in discarded.items() if k not in bags]
 
 
 def _prepare(work: Path, options: ExportOptions, cameras: Mapping[str, ImageFormat]) -> None:
@@ -148,7 +154,8 @@ def _prepare(work: Path, options: ExportOptions, cameras: Mapping[str, ImageForm
         if not options.resume:
             raise InputError(f"{work} holds an export that was interrupted; continue it with "
                              "--resume, or delete it.")
-        begun = {"states": [], "namespace": ""} | read_json(work / SETTINGS)  # new since 0.1.0
+        # New since 0.1.0.
+        begun = {"states": [], "namespace": "", "commander": "all"} | read_json(work / SETTINGS)
         for name, value in wanted.items():
             if begun.get(name) != value:
                 raise InputError(f"{work} was begun with another {name} ({begun.get(name)!r}, now "
@@ -185,63 +192,47 @@ def _files(bag: Path) -> list[Path]:
     return sorted(f for f in bag.iterdir() if f.is_file()) if bag.is_dir() else [bag]
 
 
-def _join(work: Path, outcomes: list[BagOutcome], options: ExportOptions) -> list[BagOutcome]:
-    """Put the episodes together; one unlike the first is refused."""
+def _join(work: Path, outcomes: list[BagOutcome], options: ExportOptions
+          ) -> tuple[list[BagOutcome], str]:
+    """Put the episodes together; one unlike the first is refused.
+
+    Returns:
+        The outcomes, and a sentence about who commanded if these were several.
+    """
     part = work / "dataset"
     shutil.rmtree(part, ignore_errors=True)
-    writer, alike, about, bags, images, result = None, "", {}, [], {}, []
-    for outcome in progress_bar(outcomes, unit="bag", desc="join"):
+    result, alike, first = [], [], {}
+    for outcome in outcomes:
         if outcome.place is not None:
-            about, episode = load_episode(outcome.place)
-            if writer is None:
-                alike, first = describe(about), about
-                writer = LeRobotDatasetWriter(part, options.fps, about["features"],
-                                              about["robot"])
-            if describe(about) != alike:
-                result.append(BagOutcome(outcome.bag, None, True, _difference(outcome.bag, about,
+            parts = episode_parts(outcome.place)
+            about = read_about(parts[0])
+            first = first or about
+            if describe(about) != describe(first):
+                result.append(BagOutcome(outcome.bag, None, True, difference(outcome.bag, about,
                                                                            first)))
                 continue
-            writer.add(episode)
-            bags.append(about["bag"])
-            for name, made in about["images"].items():
-                resized = made["resized"] or (name in images and images[name].resized)
-                images[name] = StoredImages(crop=made["crop"], resized=resized)
+            alike += parts
         result.append(outcome)
-    if writer is not None:
-        write_json(part / "meta/bags.json", {
-            "actions": first["source"], "pick": options.pick,
-            "tolerance_s": max(b["tolerance_s"] for b in bags), "episodes": bags})
-        write_stored_images(part, images)
-        writer.close()
-        os.replace(part, options.out)
-        shutil.rmtree(work)
-    return result
-
-
-def _difference(bag: Path, about: dict, first: dict) -> str:
-    for name, feature in first["features"].items():
-        other = about["features"].get(name)
-        if other != feature:
-            advice = ", or name the --states that both have" if name.endswith("state") else ""
-            return (f"{bag}: {name} holds {', '.join(map(str, (other or {}).get('names', ())))}, "
-                    f"that of {first['bag']['bag']} {', '.join(map(str, feature['names']))}; "
-                    f"export them to datasets of their own{advice}.")
-    return (f"{bag}: its actions come from {about['source']} at {about['bag']['control_period_s']}"
-            f" s, those of {first['bag']['bag']} from {first['source']} at "
-            f"{first['bag']['control_period_s']} s; export them to datasets of their own.")
-
-
-def _summary(outcomes: Iterable[BagOutcome], foreign: list[Path]) -> list[str]:
-    lines = []
-    for outcome in outcomes:
-        if outcome.refused:
-            lines.append(f"refused: {outcome.text}")
-        elif outcome.place is None:
-            lines.append(f"left out: {outcome.bag}: {outcome.text}")
-        elif outcome.text:
-            lines.append(f"note: {outcome.bag}: {outcome.text}")
-    if foreign:
-        names = ", ".join(str(f) for f in foreign[:3])
-        more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
-        lines.append(f"passed over, no bags: {names}{more}")
-    return lines
+    if not alike:
+        return result, ""
+    described = [read_about(place) for place in alike]
+    frames = mix([a["commanders"] for a in described], [a["frames"] for a in described])
+    labelled = options.commander == "all" and is_labelled(frames)
+    writer, images = None, {}
+    for place in progress_bar(alike, unit="episode", desc="join"):
+        about, episode = load_episode(place, labelled)
+        if writer is None:
+            writer = LeRobotDatasetWriter(part, options.fps, about["features"], about["robot"])
+        writer.add(episode)
+        for name, made in about["images"].items():
+            resized = made["resized"] or (name in images and images[name].resized)
+            images[name] = StoredImages(crop=made["crop"], resized=resized)
+    bags = [about["bag"] for about in described]
+    write_json(part / "meta/bags.json", {
+        "actions": first["source"], "pick": options.pick,
+        "tolerance_s": max(b["tolerance_s"] for b in bags), "episodes": bags})
+    write_stored_images(part, images)
+    writer.close()
+    os.replace(part, options.out)
+    shutil.rmtree(work)
+    return result, mix_text(frames, labelled) if options.commander == "all" else ""

@@ -60,8 +60,11 @@ class ExportOptions(Config):
         None, ge=1e-4, le=10, description="control period for trajectories and states, s; "
         "default: of the trajectories, or else of the frames")
     instruction: str = Field("", description="for bags that do not contain one")
-    outcome: Literal["success", "all"] = Field(
-        "success", description="episodes to take; those without an outcome are always taken")
+    outcome: Literal["success", "failure", "all"] = Field(
+        "success", description="episodes to take; success also takes those without an outcome")
+    commander: Literal["human", "policy", "all"] = Field(
+        "all", description="take what a person commanded, or what a policy did: whole episodes, "
+        "and of those in which both did the parts, each as an episode")
     tasks: Annotated[tuple[str, ...], Flag(metavar="TASK")] = Field(
         (), description="tasks or instructions to take")
     workers: WorkerCount = None

@@ -87,6 +87,54 @@ def test_messages_beyond_the_buffer_are_dropped_and_counted(tmp_path, monkeypatc
         assert bag.custom["dropped /a"] == str(20 - kept)
 
 
+def record(writer, key: int, text: str) -> None:
+    writer.begin(key, "episode", {})
+    writer.write(key, raw(text))
+    writer.end(key, {"outcome": "success"})
+
+
+def test_discarded_bags_are_moved_whole_and_overwrite_nothing(tmp_path):
+    writer = writer_for(tmp_path)
+    for key in range(3):
+        record(writer, key, str(key))
+        if key < 2:
+            writer.discard(key)
+    writer.close()
+    moved = [tmp_path / "discarded" / name for name in ("episode", "episode-2")]
+    assert writer.take_discarded() == moved
+    assert [texts_in(p, "/a") for p in (*moved, tmp_path / "episode")] == [["0"], ["1"], ["2"]]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["discarded", "episode"]
+
+
+def test_a_bag_that_cannot_be_moved_stays_and_it_is_said(tmp_path):
+    (tmp_path / "discarded").write_text("a file in the way")
+    writer = writer_for(tmp_path)
+    record(writer, 0, "x")
+    writer.discard(0)
+    record(writer, 1, "y")
+    writer.close()
+    assert f"{tmp_path / 'episode'} was discarded and could not be moved" in writer.failure
+    assert texts_in(tmp_path / "episode", "/a") == ["x"]
+    assert texts_in(tmp_path / "episode-2", "/a") == ["y"], "the next ones are recorded"
+
+
+def test_an_episode_that_a_full_disk_ended_can_be_discarded(tmp_path):
+    writer = writer_for(tmp_path, min_free_bytes=1 << 62)
+    writer.begin(0, "episode", {})
+    writer.write(0, raw("x"))
+    deadline = time.monotonic() + 60.0
+    while not writer.failure:
+        assert time.monotonic() < deadline, "the disk space was never checked"
+        os.sched_yield()
+    writer.end(0, {"outcome": "discarded"})
+    writer.discard(0)
+    writer.close()
+    (path,) = writer.take_discarded()
+    assert path.parent.name == "discarded"
+    with Bag(path) as bag:
+        assert bag.custom["outcome"] == "cut short"
+
+
 CHILD = """
 import resource, signal, sys, time
 from pathlib import Path

@@ -47,7 +47,8 @@ def test_what_is_written_is_read_back():
 @pytest.mark.parametrize(("kind", "values", "outcome"), [
     (END, {"success": "True"}, "success"), (END, {"success": "false"}, "failure"),
     (END, {}, "unknown"), (END, {"success": "perhaps"}, "unknown"), (BEGIN, {}, "unknown"),
-    (ABORT, {"success": "true"}, "aborted")])
+    (ABORT, {"success": "true"}, "aborted"), (ABORT, {"discard": "True"}, "discarded"),
+    (ABORT, {"discard": "false"}, "aborted"), (END, {"discard": "true"}, "unknown")])
 def test_outcomes(kind, values, outcome):
     assert EpisodeEvent(kind, values).outcome == outcome
 

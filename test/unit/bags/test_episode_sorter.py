@@ -29,6 +29,7 @@ class Kept:
 
     def __init__(self):
         self.names, self.messages, self.custom, self.begun = {}, {}, {}, {}
+        self.discarded = []
 
     def begin(self, key, name, custom):
         self.names[key], self.messages[key], self.begun[key] = name, [], dict(custom)
@@ -38,6 +39,10 @@ class Kept:
 
     def end(self, key, custom):
         self.custom[key] = dict(custom)
+
+    def discard(self, key):
+        assert key in self.custom, "the bag is not complete"
+        self.discarded.append(key)
 
     def texts(self, key=0):
         return [m.data.decode() for m in self.messages[key]]
@@ -198,3 +203,76 @@ def test_a_latched_message_from_before_an_episode_counts_even_if_it_comes_after_
     sorter.take(message("first of an ordinary topic", 8))
     sorter.close(at(100))
     assert sink.texts() == ["late", "first of an ordinary topic"]
+
+
+def test_a_discarded_episode_is_complete_before_the_next_begins():
+    """Or its name would still be taken."""
+    sink = Kept()
+    sorter = Sorter(sink)
+    sorter.begin("e", at(0), 0.0, {})
+    sorter.take(message("1", 1))
+    sorter.take(message("2", 9))
+    sorter.end(at(10), 0.01, {"outcome": "discarded"})
+    sorter.discard()
+    sorter.take(message("3", 21))
+    assert sink.discarded == []
+    sorter.begin("e", at(20), 0.02, {})
+    assert (sink.discarded, sink.texts(0)) == ([0], ["1", "2"])
+    sorter.close(at(2000))
+    assert sink.texts(1) == ["3"]
+    assert sink.discarded == [0]
+
+
+def test_the_last_episode_can_be_discarded_once_after_its_end():
+    sink = Kept()
+    sorter = Sorter(sink)
+    for key in range(2):
+        sorter.begin(f"e{key}", at(20 * key), 0.0, {})
+        sorter.take(message("x", 20 * key + 1))
+        sorter.end(at(20 * key + 10), 0.01, {"outcome": "success"})
+        sorter.tick(1.0)
+    assert sorter.last[0] == "e1"
+    sorter.discard()
+    sorter.discard()
+    assert sink.discarded == [1]
+    assert sorter.last is None
+
+
+def test_discarding_an_episode_without_messages_leaves_the_one_before():
+    sink = Kept()
+    sorter = Sorter(sink)
+    sorter.begin("one", at(0), 0.0, {})
+    sorter.take(message("x", 1))
+    sorter.end(at(10), 0.01, {})
+    sorter.begin("empty", at(20), 0.02, {})
+    sorter.end(at(30), 0.03, {})
+    sorter.discard()
+    sorter.tick(1.0)
+    assert sink.discarded == []
+    assert sorter.empty == ["empty"]
+
+
+def test_a_latched_message_from_before_that_arrives_when_the_bag_has_begun_is_in_it():
+    sink = Kept()
+    sorter = Sorter(sink)
+    sorter.latch("/latched", 1)
+    sorter.begin("e", at(0), 0.0, {})
+    sorter.take(message("first", 1))
+    sorter.tick(0.2)
+    sorter.add(message("latched", -50, late_ms=100, topic="/latched"), 0.2)
+    sorter.close(at(2000))
+    assert sink.texts() == ["first", "latched"]
+    assert sink.messages[0][1].log_ns == at(0)
+
+
+def test_what_is_forgotten_of_a_latched_topic_is_in_no_later_episode():
+    sink = Kept()
+    sorter = Sorter(sink)
+    sorter.latch("/latched", 1)
+    sorter.take(message("human", -100, topic="/latched"))
+    sorter.tick(1.0)
+    sorter.forget_latched("/latched")
+    sorter.begin("e", at(0), 1.0, {})
+    sorter.take(message("x", 1))
+    sorter.close(at(2000))
+    assert sink.texts() == ["x"]

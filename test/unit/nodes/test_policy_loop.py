@@ -105,14 +105,14 @@ def make_inputs(latest=lambda: None) -> SimpleNamespace:
         pop_clock_reset=lambda: False, newest_state=lambda: STILL)
 
 
-def make_loop(supervisor, output, clock, inputs, infer=None) -> PolicyLoop:
+def make_loop(supervisor, output, clock, inputs, infer=None, **more) -> PolicyLoop:
     contract = SimpleNamespace(execution=SimpleNamespace(replan_every=0, max_duration=1.0),
                                stamps=SimpleNamespace(max_age=0.0), outputs=())
     action = SimpleNamespace(dt=DT, channels=CHANNELS)
     policy = SimpleNamespace(config=SimpleNamespace(action=action), infer=infer)
     return PolicyLoop(policy, contract, inputs, [output], supervisor, clock,
                       (Worker("inference"), Worker("control")), lambda: None, print,
-                      lambda *chunk: None, lambda: "")
+                      lambda *chunk: None, lambda: "", **more)
 
 
 def test_time_that_goes_on_with_a_command_is_no_latency_to_choose_a_pace_by():
@@ -147,3 +147,34 @@ def test_rows_that_brake_a_streamed_output_are_sent_before_the_loop_ends():
     loop.stop()
     assert len(supervisor.plan.commands) > 2, "it takes several rows to stop"
     assert output.rows[-1][TURN] == 0.0
+
+
+def test_commands_are_announced_before_the_first_and_until_the_last_has_been_executed():
+    events = []
+
+    class Output(StreamedOutput):
+        def tick(self, plan, now_ns: int) -> None:
+            super().tick(plan, now_ns)
+            if plan.values(now_ns) is not None and events[-1] != "row":
+                events.append("row")
+
+        def send(self, plan) -> None:
+            events.append("plan" if plan.chunk is not None else "rest")
+    supervisor, clock = make(active=False), Clock()
+    begun = clock.now().nanoseconds
+    sent = [chunk((begun - chunk().stamp_ns) / 1e6, turn=0.5, rows=1000)]
+    inputs = make_inputs(lambda: SimpleNamespace(stamp_ns=begun, instruction="do it"))
+    loop = make_loop(supervisor, Output(), clock, inputs, lambda *_: sent[0],
+                     on_commands=events.append)
+    loop.start(enabled=True)
+    deadline = time.monotonic() + 20.0
+    while "row" not in events:
+        assert time.monotonic() < deadline, supervisor.reason
+        time.sleep(DT)
+    loop.enable(False)
+    while False not in events:
+        assert time.monotonic() < deadline, "the end was never announced"
+        time.sleep(DT)
+    loop.stop()
+    assert [e for e in events if e != "row"] == [True, "plan", "rest", False]
+    assert events[-2:] == ["row", False], "the rows that brake are the policy's too"
