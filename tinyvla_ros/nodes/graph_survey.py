@@ -42,8 +42,10 @@ from tinyvla_ros.robot_draft.found import (
 )
 
 WRENCH, TEXT = "geometry_msgs/msg/WrenchStamped", "std_msgs/msg/String"
-# Nodes discover each other within some hundredths of a second, on a busy machine in some tenths.
-DISCOVERY_S = 2.0
+SENSORS = (JOINT_STATE, IMAGE, COMPRESSED_IMAGE, POSE)
+# Nodes discover each other within some hundredths of a second, on a busy machine in some tenths. A
+# graph that seems to be empty is waited for.
+DISCOVERY_S, LATE_S = 2.0, 5.0
 # Images are decoded as long as needed to know their kind.
 DECODED = 3
 # Messages that may wait while others are handled.
@@ -66,8 +68,9 @@ def survey(seconds: float, namespace: str = "", joint_states: str = "",
     with listening_node("robot_init") as (node, spin):
         say("looking for topics ...")
         spin(DISCOVERY_S)
-        graph = _Graph(node, namespace.strip("/"), joint_states)
-        found = graph.of_kind(JOINT_STATE, IMAGE, COMPRESSED_IMAGE, POSE)
+        spin(LATE_S, lambda: bool(_Graph(node, namespace).of_kind(*SENSORS)))
+        graph = _Graph(node, namespace, joint_states)
+        found = graph.of_kind(*SENSORS)
         if not found:
             raise InputError(_nothing(graph, namespace))
         say(f"listening to {len(found)} topic(s) for {seconds:g} s: {', '.join(found)}")
@@ -101,8 +104,8 @@ def _nothing(graph: _Graph, namespace: str) -> str:
 class _Graph:
     """The topics of one robot, by type."""
 
-    def __init__(self, node: Node, namespace: str, joint_states: str):
-        self._node = node
+    def __init__(self, node: Node, namespace: str, joint_states: str = ""):
+        self._node, namespace = node, namespace.strip("/")
         self._types = {name: types for name, types in node.get_topic_names_and_types()
                        if "/_" not in name}
         self._inside = f"/{namespace}/" if namespace else "/"
