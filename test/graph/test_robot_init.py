@@ -67,7 +67,7 @@ def check(tmp_path, text: str, capfd, checkpoint=None) -> tuple[int, str]:
         checkpoint = tmp_path / "checkpoint"
         write_untrained_checkpoint(RobotContract.load(file), checkpoint)
     code = main(["robot", "check", str(file), "--checkpoint", str(checkpoint), "--live",
-                 "--seconds", "2"])
+                 "--seconds", "5"])
     return code, capfd.readouterr().out
 
 

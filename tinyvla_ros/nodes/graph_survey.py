@@ -77,7 +77,7 @@ def survey(seconds: float, namespace: str = "", joint_states: str = "",
         listeners = [_CameraListener(node, t) for t in graph.of_kind(IMAGE, COMPRESSED_IMAGE)]
         joints = _JointListener(node, graph.joints) if graph.joints else None
         poses = [_PoseListener(node, t) for t in graph.of_kind(POSE)]
-        wrenches = [_Listener(node, t) for t in graph.of_kind(WRENCH)]
+        wrenches = [_SensorListener(node, t) for t in graph.of_kind(WRENCH)]
         texts: list[str] = []
         for topic in graph.of_kind(TEXT):
             if topic.endswith("robot_description"):
@@ -147,7 +147,7 @@ class _Graph:
         return name.startswith(self._inside) and not name.startswith(self._rivals or ("//",))
 
 
-class _Listener:
+class _SensorListener:
     """Measures a topic of sensors."""
 
     def __init__(self, node: Node, topic: str):
@@ -178,7 +178,7 @@ class _Listener:
         return FoundStream(**self._common())
 
 
-class _CameraListener(_Listener):
+class _CameraListener(_SensorListener):
     def __init__(self, node: Node, topic: str):
         self._size, self._encoding, self._left = None, "", DECODED
         self._checksum, self._repeats = None, False
@@ -200,7 +200,7 @@ class _CameraListener(_Listener):
                            size=self._size, encoding=self._encoding, repeats=self._repeats)
 
 
-class _JointListener(_Listener):
+class _JointListener(_SensorListener):
     def __init__(self, node: Node, topic: str):
         self._positions: dict[str, float] = {}
         super().__init__(node, topic)
@@ -215,7 +215,7 @@ class _JointListener(_Listener):
         return FoundJoints(**self._common(), positions=self._positions)
 
 
-class _PoseListener(_Listener):
+class _PoseListener(_SensorListener):
     def __init__(self, node: Node, topic: str):
         self._frame = ""
         super().__init__(node, topic)

@@ -29,7 +29,7 @@ from tinyvla_ros.core.angles import turn_of
 from tinyvla_ros.core.configuration import parse, read_json
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.language_config import fold
-from training.data.checks.declarations import color_cameras
+from training.data.checks.declarations import camera_problem
 from training.data.checks.names import (
     channel_candidates,
     channel_of,
@@ -38,6 +38,7 @@ from training.data.checks.names import (
     step_columns,
 )
 from training.data.consistency import table_findings
+from training.data.frames import camera_frames
 from training.data.lerobot.format import EXPERT_PLAN, camera_features, image_size, value_names
 from training.data.lerobot.reader import Tables, read_tables
 from training.data.stored_images import FILE, StoredImages
@@ -249,22 +250,37 @@ def _states(tables: Sequence[Tables], names: Sequence[str]) -> dict[str, Values]
 
 
 def _cameras(tables: Sequence[Tables], notes: list[str]) -> dict[str, Camera]:
-    """Return the cameras of color that every dataset has."""
-    per_dataset = [color_cameras(t) for t in tables]
-    common = [n for n in per_dataset[0] if all(n in names for names in per_dataset)]
-    for t, names in zip(tables, per_dataset, strict=True):
-        for name in camera_features(t.info):
-            if name not in common:
-                reason = "not every dataset has it" if name in names else \
-                    "it holds no pictures of 8-bit color ('tinyvla data check' says more)"
-                notes.append(f"{t.root}: camera {name} is left out, {reason}.")
+    """Return the cameras of color that every dataset has; the first image of each is decoded."""
+    left: list[str] = []
+    common = []
+    for name in dict.fromkeys(n for t in tables for n in camera_features(t.info)):
+        reasons = [(t, _why_not(t, name)) for t in tables]
+        left += [f"{t.root}: camera {name} {reason.rstrip('.')}"
+                 for t, reason in reasons if reason]
+        if not any(reason for _, reason in reasons):
+            common.append(name)
     if not common:
-        raise InputError(f"{' and '.join(str(t.root) for t in tables)}: there is no color "
-                         f"camera {'that all have ' if len(tables) > 1 else ''}(cameras: "
-                         f"{'; '.join(', '.join(n) or 'none' for n in per_dataset)}), and a "
-                         "policy needs one, a feature 'observation.images.NAME' of dtype 'image' "
-                         "or 'video'.")
+        raise InputError("There is no color camera for a policy"
+                         + f"{' that all have' if len(tables) > 1 else ''}: "
+                         + ("; ".join(left) or " and ".join(f"{t.root} has none" for t in tables))
+                         + ". One is needed, a feature 'observation.images.NAME' of dtype "
+                         "'image' or 'video'.")
+    notes += [f"{text}; it is left out." for text in left]
     return {name: _camera(tables[0], name) for name in common}
+
+
+def _why_not(tables: Tables, name: str) -> str:
+    """Return why a dataset's camera cannot be used, an empty text if it can."""
+    feature = camera_features(tables.info).get(name)
+    if feature is None:
+        return "is missing"
+    if problem := camera_problem(tables.info["features"][feature]):
+        return problem
+    try:
+        next(camera_frames(tables, feature), None)
+    except InputError as err:
+        return f"cannot be used: {err}"
+    return ""
 
 
 def _camera(tables: Tables, name: str) -> Camera:
