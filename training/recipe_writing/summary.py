@@ -26,10 +26,8 @@ import numpy as np
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.angles import turn_of
-from tinyvla_ros.core.configuration import parse, read_json
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.language_config import fold
-from training.data.checks.declarations import camera_problem
 from training.data.checks.names import (
     channel_candidates,
     channel_of,
@@ -38,26 +36,11 @@ from training.data.checks.names import (
     step_columns,
 )
 from training.data.consistency import table_findings
-from training.data.frames import camera_frames
-from training.data.lerobot.format import EXPERT_PLAN, camera_features, image_size, value_names
+from training.data.lerobot.format import EXPERT_PLAN, value_names
 from training.data.lerobot.reader import Tables, read_tables
-from training.data.stored_images import FILE, StoredImages
 from training.data.turning import noted_turns
+from training.recipe_writing.cameras import Camera, common_cameras
 from training.recipe_writing.values import Values, describe_values
-
-
-@dataclass(frozen=True)
-class Camera:
-    """A camera of the datasets.
-
-    Attributes:
-        height: of its images in the first dataset; width likewise.
-        made: what happened to them before they were stored.
-    """
-
-    height: int
-    width: int
-    made: StoredImages
 
 
 @dataclass(frozen=True)
@@ -144,7 +127,7 @@ def read_data(roots: Sequence[Path], contract: RobotContract | None) -> DataSumm
                            for t, place in zip(tables, columns, strict=True)])
                for i, c in enumerate(channels)}
     return DataSummary(
-        tables, _cameras(tables, notes), _states(tables, names), actions,
+        tables, common_cameras(tables, notes), _states(tables, names), actions,
         _units(tables, channels), turns, turning, len(columns[0]), _plan_rows(tables, channels),
         tuple(notes))
 
@@ -247,48 +230,6 @@ def _states(tables: Sequence[Tables], names: Sequence[str]) -> dict[str, Values]
             columns.append(t.column("observation.state")[
                 :, state_columns(t.info["features"], names)])
     return {n: describe_values([c[:, i] for c in columns]) for i, n in enumerate(names)}
-
-
-def _cameras(tables: Sequence[Tables], notes: list[str]) -> dict[str, Camera]:
-    """Return the cameras of color that every dataset has; the first image of each is decoded."""
-    left: list[str] = []
-    common = []
-    for name in dict.fromkeys(n for t in tables for n in camera_features(t.info)):
-        reasons = [(t, _why_not(t, name)) for t in tables]
-        left += [f"{t.root}: camera {name} {reason.rstrip('.')}"
-                 for t, reason in reasons if reason]
-        if not any(reason for _, reason in reasons):
-            common.append(name)
-    if not common:
-        raise InputError("There is no color camera for a policy"
-                         + f"{' that all have' if len(tables) > 1 else ''}: "
-                         + ("; ".join(left) or " and ".join(f"{t.root} has none" for t in tables))
-                         + ". One is needed, a feature 'observation.images.NAME' of dtype "
-                         "'image' or 'video'.")
-    notes += [f"{text}; it is left out." for text in left]
-    return {name: _camera(tables[0], name) for name in common}
-
-
-def _why_not(tables: Tables, name: str) -> str:
-    """Return why a dataset's camera cannot be used, an empty text if it can."""
-    feature = camera_features(tables.info).get(name)
-    if feature is None:
-        return "is missing"
-    if problem := camera_problem(tables.info["features"][feature]):
-        return problem
-    try:
-        next(camera_frames(tables, feature), None)
-    except InputError as err:
-        return f"cannot be used: {err}"
-    return ""
-
-
-def _camera(tables: Tables, name: str) -> Camera:
-    feature = tables.info["features"][camera_features(tables.info)[name]]
-    path = tables.root / FILE
-    noted = read_json(path).get(name) if path.is_file() else None
-    made = parse(StoredImages, noted, f"{path}: {name}") if noted else StoredImages()
-    return Camera(*image_size(feature), made)
 
 
 def _units(tables: Sequence[Tables], channels: Collection[str]) -> dict[str, str]:

@@ -195,8 +195,8 @@ def test_joints_that_turn_without_end(write, tmp_path):
     ((96, 96), (96, 96)), ((50, 50), (48, 48)), ((640, 480), (128, 96)), ((64, 64), (64, 64))])
 def test_images_keep_their_proportions(size, wanted):
     from training.data.stored_images import StoredImages
+    from training.recipe_writing.cameras import Camera
     from training.recipe_writing.choices import image_size
-    from training.recipe_writing.summary import Camera
     height, width = image_size(Camera(*size, StoredImages()))
     assert (height, width) == wanted
     assert abs(width / height / (size[1] / size[0]) - 1) < 0.02
