@@ -29,7 +29,8 @@ LIGHT = "dry_run_report_node"  # imports no torch
 NODE = [sys.executable, "-m", "tinyvla_ros.start.executables"]
 COMMANDS = {"dry-run": ["dry-run", "--seconds", "1"],
             "sim-eval": ["sim-eval", "--tasks", "reach-v3", "--episodes", "1", "--out", "{out}"],
-            "robot check": ["robot", "check", "config/robots/metaworld.yaml", "--live"]}
+            "robot check": ["robot", "check", "config/robots/metaworld.yaml", "--live"],
+            "robot init": ["robot", "init", "--out", "{out}"]}
 MALFORMED = {"malformed.yaml": "policy_node: [1,\n", "no-parameters.yaml": "policy_node: 3\n"}
 
 # Environment of a process -> what the sentence must name: the value and what is valid.

@@ -26,6 +26,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from tinyvla_ros.cli.common import STOPPED, wait_passively
+from tinyvla_ros.core.commented_yaml import open_lines
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.options import Flag
 from training.experiments.options import DataSources, ImageCache, Settings
@@ -49,6 +50,11 @@ def recipe(options: RecipeWritingArguments) -> int:
     written = write_recipe(options.sources, options.out, options.robot)
     for note in written.notes:
         print(f"note: {note}")
+    marked = open_lines(options.out.read_text(encoding="utf-8"))
+    if marked:
+        numbers = ", ".join(str(line.number) for line in marked)
+        print(f"note: line(s) {numbers} of {options.out} are marked TODO; a checkpoint keeps the "
+              "units, and a robot contract with others is refused.")
     data = " ".join(str(path) for path in options.sources)
     print(f"{options.out}: {len(written.recipe.cameras)} camera(s), {len(written.recipe.state)} "
           f"state(s), {len(written.recipe.action.channels)} action(s); read it, then\n"

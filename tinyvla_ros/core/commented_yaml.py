@@ -87,7 +87,11 @@ def _block(node: object, pad: str) -> Iterator[str]:
         noted = item if isinstance(item, Noted) else Noted(item)
         start = f"{pad}-" if key == "-" else f"{pad}{scalar(key)}:"
         if not _is_block(noted.value):
-            yield from _with_comment(f"{start} {scalar(noted.value)}", noted.note, pad)
+            line = f"{start} {scalar(noted.value)}"
+            if isinstance(noted.value, list) and len(line) > WIDTH:
+                noted = Noted([Noted(value) for value in noted.value], noted.note)
+        if not _is_block(noted.value):
+            yield from _with_comment(line, noted.note, pad)
         elif key == "-":
             first, *rest = _block(noted.value, f"{pad}  ")
             if noted.note:
@@ -143,7 +147,7 @@ def open_lines(text: str) -> list[OpenLine]:
 
 def _placeholders(node: yaml.Node | None, key: str) -> Iterator[tuple[str, int]]:
     if isinstance(node, yaml.ScalarNode) and node.value == PLACEHOLDER:
-        yield key, node.start_mark.line + 1
+        yield key or PLACEHOLDER, node.start_mark.line + 1
     elif isinstance(node, yaml.MappingNode):
         for name, value in node.value:
             yield from _placeholders(name, key)
@@ -164,6 +168,6 @@ def refuse_placeholders(path: str | Path) -> None:
     if first is None:
         return
     question = f" ({first.question})" if first.question else ""
-    more = f" Lines {', '.join(str(o.number) for o in others)} have it, too." if others else ""
+    more = f" So are lines {', '.join(str(o.number) for o in others)}." if others else ""
     raise InputError(f"{path}, line {first.number}: '{first.key}' is {PLACEHOLDER}{question}; "
                      f"fill it in.{more}")

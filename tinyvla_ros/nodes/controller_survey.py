@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
-from rcl_interfaces.srv import GetParameters
+from rcl_interfaces.srv import GetParameters, ListParameters
 from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
 from trajectory_msgs.msg import JointTrajectory
@@ -106,16 +106,25 @@ class ControllerSurvey:
     def _parameters(self, name: str, keys: Sequence[str], spin: Callable[..., None]
                     ) -> dict[str, object]:
         """Return the parameters that a node has of those; none if it does not answer."""
-        client = self._node.create_client(GetParameters, f"{name}/get_parameters")
+        # Asked for one that is not declared, a node returns none at all.
+        listed = self._call(ListParameters, f"{name}/list_parameters", ListParameters.Request(),
+                            spin)
+        there = [k for k in keys if listed is not None and k in listed.result.names]
+        response = self._call(GetParameters, f"{name}/get_parameters",
+                              GetParameters.Request(names=there), spin) if there else None
+        values = map(parameter_value_to_python, response.values) if response else ()
+        return {k: v for k, v in zip(there, values, strict=False) if v is not None}
+
+    def _call(self, kind: type, service: str, request: object, spin: Callable[..., None]):
+        """Return a service's response, None if there is none."""
+        client = self._node.create_client(kind, service)
         try:
             spin(ANSWER_S, client.service_is_ready)
             if not client.service_is_ready():
-                return {}
-            future = client.call_async(GetParameters.Request(names=list(keys)))
+                return None
+            future = client.call_async(request)
             spin(ANSWER_S, future.done)
-            response = future.result() if future.done() else None
-            values = map(parameter_value_to_python, response.values) if response else ()
-            return {k: v for k, v in zip(keys, values, strict=False) if v is not None}
+            return future.result() if future.done() else None
         finally:
             self._node.destroy_client(client)
 

@@ -42,8 +42,10 @@ from tinyvla_ros.robot_draft.found import (
 )
 
 WRENCH, TEXT = "geometry_msgs/msg/WrenchStamped", "std_msgs/msg/String"
-# Nodes discover each other within some hundredths of a second, on a busy machine in some tenths.
-DISCOVERY_S = 2.0
+SENSORS = (JOINT_STATE, IMAGE, COMPRESSED_IMAGE, POSE)
+# Nodes discover each other within some hundredths of a second, on a busy machine in some tenths. A
+# graph that seems to be empty is waited for.
+DISCOVERY_S, LATE_S = 2.0, 5.0
 # Images are decoded as long as needed to know their kind.
 DECODED = 3
 # Messages that may wait while others are handled.
@@ -66,15 +68,16 @@ def survey(seconds: float, namespace: str = "", joint_states: str = "",
     with listening_node("robot_init") as (node, spin):
         say("looking for topics ...")
         spin(DISCOVERY_S)
-        graph = _Graph(node, namespace.strip("/"), joint_states)
-        found = graph.of_kind(JOINT_STATE, IMAGE, COMPRESSED_IMAGE, POSE)
+        spin(LATE_S, lambda: bool(_Graph(node, namespace).of_kind(*SENSORS)))
+        graph = _Graph(node, namespace, joint_states)
+        found = graph.of_kind(*SENSORS)
         if not found:
             raise InputError(_nothing(graph, namespace))
         say(f"listening to {len(found)} topic(s) for {seconds:g} s: {', '.join(found)}")
         listeners = [_CameraListener(node, t) for t in graph.of_kind(IMAGE, COMPRESSED_IMAGE)]
         joints = _JointListener(node, graph.joints) if graph.joints else None
         poses = [_PoseListener(node, t) for t in graph.of_kind(POSE)]
-        wrenches = [_Listener(node, t) for t in graph.of_kind(WRENCH)]
+        wrenches = [_SensorListener(node, t) for t in graph.of_kind(WRENCH)]
         texts: list[str] = []
         for topic in graph.of_kind(TEXT):
             if topic.endswith("robot_description"):
@@ -101,8 +104,8 @@ def _nothing(graph: _Graph, namespace: str) -> str:
 class _Graph:
     """The topics of one robot, by type."""
 
-    def __init__(self, node: Node, namespace: str, joint_states: str):
-        self._node = node
+    def __init__(self, node: Node, namespace: str, joint_states: str = ""):
+        self._node, namespace = node, namespace.strip("/")
         self._types = {name: types for name, types in node.get_topic_names_and_types()
                        if "/_" not in name}
         self._inside = f"/{namespace}/" if namespace else "/"
@@ -144,7 +147,7 @@ class _Graph:
         return name.startswith(self._inside) and not name.startswith(self._rivals or ("//",))
 
 
-class _Listener:
+class _SensorListener:
     """Measures a topic of sensors."""
 
     def __init__(self, node: Node, topic: str):
@@ -175,7 +178,7 @@ class _Listener:
         return FoundStream(**self._common())
 
 
-class _CameraListener(_Listener):
+class _CameraListener(_SensorListener):
     def __init__(self, node: Node, topic: str):
         self._size, self._encoding, self._left = None, "", DECODED
         self._checksum, self._repeats = None, False
@@ -197,7 +200,7 @@ class _CameraListener(_Listener):
                            size=self._size, encoding=self._encoding, repeats=self._repeats)
 
 
-class _JointListener(_Listener):
+class _JointListener(_SensorListener):
     def __init__(self, node: Node, topic: str):
         self._positions: dict[str, float] = {}
         super().__init__(node, topic)
@@ -212,7 +215,7 @@ class _JointListener(_Listener):
         return FoundJoints(**self._common(), positions=self._positions)
 
 
-class _PoseListener(_Listener):
+class _PoseListener(_SensorListener):
     def __init__(self, node: Node, topic: str):
         self._frame = ""
         super().__init__(node, topic)

@@ -43,10 +43,9 @@ def joint_channel(name: str, joint: UrdfJoint | None, position: float | None,
     """
     unit = "m" if joint is not None and joint.kind == "prismatic" else "rad"
     fields = {"unit": Noted(unit, f"robot_description: {joint.kind}" if joint is not None else
-                            f"{TODO}no robot_description says whether it turns (rad) or slides "
-                            "(m)")}
+                            f"{TODO}rad if it turns, m if it slides (no robot_description)")}
     measured = position is not None and math.isfinite(position)
-    fields |= _range(name, joint, position if measured else None, unit, limits)
+    fields |= _range(joint, position if measured else None, unit, limits)
     speed, note = _speed(joint, unit, limits)
     fields["velocity"] = Noted(speed, note)
     if "max_acceleration" in limits:
@@ -61,7 +60,7 @@ def joint_channel(name: str, joint: UrdfJoint | None, position: float | None,
         return fields
     fields["jump"] = Noted(_digits(max(speed * JUMP_S, 0.01)), f"{TODO}how far a command may be "
                            f"from the measured joint, {unit}")
-    fields["state"] = Noted(name, f"joint states: now at {position:.4g}")
+    fields["state"] = Noted(name, f"joint states: now {position:.3f}")
     return fields
 
 
@@ -69,7 +68,7 @@ def _why(position: float | None) -> str:
     return "it is in no joint state" if position is None else "its joint state is not finite"
 
 
-def _range(name: str, joint: UrdfJoint | None, position: float | None, unit: str,
+def _range(joint: UrdfJoint | None, position: float | None, unit: str,
            limits: Mapping[str, float]) -> dict[str, Noted]:
     if joint is not None and joint.kind == "continuous" and position is not None:
         return {"continuous": Noted(True, "robot_description: turns without end")}
@@ -80,10 +79,10 @@ def _range(name: str, joint: UrdfJoint | None, position: float | None, unit: str
         return {"low": Noted(_inward(joint.low, math.ceil), f"robot_description: {joint.low:g}"),
                 "high": Noted(_inward(joint.high, math.floor),
                               f"robot_description: {joint.high:g}")}
-    now = "" if position is None else f"; now it is at {position:.4g}"
-    said = "robot_description states no range" if joint is not None else "no robot_description"
-    return {"low": Noted(PLACEHOLDER, f"{TODO}{said}: smallest position of {name}, {unit}{now}"),
-            "high": Noted(PLACEHOLDER, f"{TODO}{said}: largest position of {name}, {unit}{now}")}
+    now = "" if position is None else f"; now {position:.3f}"
+    said = "the robot_description has none" if joint is not None else "no robot_description"
+    return {"low": Noted(PLACEHOLDER, f"{TODO}smallest position, {unit}{now} ({said})"),
+            "high": Noted(PLACEHOLDER, f"{TODO}largest position, {unit}{now} ({said})")}
 
 
 def _speed(joint: UrdfJoint | None, unit: str, limits: Mapping[str, float]) -> tuple[float, str]:

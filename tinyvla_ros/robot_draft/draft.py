@@ -55,7 +55,7 @@ def draft_contract(found: FoundRobot) -> Draft:
         InputError: a contract cannot do without what is missing.
     """
     notes: list[str] = []
-    name, urdf = _description(found, notes)
+    name, urdf = _description(found.description, notes)
     cameras, left = choose_cameras(found.cameras)
     notes += [f"{c.topic} is left out: {reason}." for c, reason in left]
     if not cameras:
@@ -79,6 +79,10 @@ def draft_contract(found: FoundRobot) -> Draft:
             "No controller takes commands here (a subscriber of .../joint_trajectory, "
             ".../commands, .../delta_twist_cmds or action_chunk); start the controllers: type "
             "'ros2 control list_controllers'.")
+    if not found.description and any(a.controller.kind in ("joint_trajectory", "positions")
+                                     for a in assigned):
+        notes.append("Nobody publishes robot_description: ranges of joints are to be filled in, "
+                     "or start robot_state_publisher and run this again.")
     streams: list[FoundStream] = [*cameras.values(), *filter(None, (found.joints, pose))]
     tree: dict[str, object] = {
         "name": Noted(name or "my arm", "robot_description" if name else f"{TODO}a name for "
@@ -95,13 +99,9 @@ def draft_contract(found: FoundRobot) -> Draft:
     return Draft(text + _afterwards(found, left, unused, others), tuple(notes))
 
 
-def _description(found: FoundRobot, notes: list[str]) -> tuple[str, dict[str, UrdfJoint]]:
-    if not found.description:
-        notes.append("Nobody publishes robot_description: ranges of joints are to be filled in, "
-                     "or start robot_state_publisher and run this again.")
-        return "", {}
+def _description(text: str, notes: list[str]) -> tuple[str, dict[str, UrdfJoint]]:
     try:
-        return read_urdf(found.description)
+        return read_urdf(text) if text else ("", {})
     except InputError as err:
         notes.append(str(err))
         return "", {}

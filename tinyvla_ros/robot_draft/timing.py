@@ -31,8 +31,8 @@ USUAL_RATES = (1, 2, 5, 10, 15, 20, 24, 25, 30, 40, 50, 60, 75, 80, 90, 100, 120
 RATE_OFF = 0.04
 # A stream whose longest gap is so many periods has no rate that could be relied on.
 IRREGULAR = 6.0
-# Timeouts span so many longest gaps and periods.
-GAPS, PERIODS = 2.0, 2.5
+# Timeouts span so many longest gaps and periods, and at least so many seconds: a machine pauses.
+GAPS, PERIODS, SHORTEST_TIMEOUT = 2.0, 2.5, 0.05
 SIMULATED_TIMEOUT = 60.0
 # An observation older than this is a clock that is wrong, s.
 WRONG_CLOCK = 1.0
@@ -60,7 +60,7 @@ def stream_timing(timing: Timing, simulated_time: bool) -> dict[str, Noted]:
     if not timing.rate:
         return {"timeout": Noted(0.5, f"{TODO}{timing.count} message(s) came, too few to measure; "
                                  "seconds without one after which the arm holds")}
-    wanted = max(PERIODS / timing.rate, GAPS * timing.longest_gap, 0.02)
+    wanted = max(PERIODS / timing.rate, GAPS * timing.longest_gap, SHORTEST_TIMEOUT)
     digits = 10.0 ** (math.floor(math.log10(wanted)) - 1)
     timeout = min(round_up(wanted, digits), 60.0)
     fields = {"timeout": Noted(timeout, f"{measured}")}

@@ -32,8 +32,9 @@ from tinyvla_ros.arm.contract_outputs import ChunkOutput
 from tinyvla_ros.core.commented_yaml import Noted
 from tinyvla_ros.core.errors import InputError, unknown
 from training.data.checks.declarations import SQUEEZE, middle_crop
+from training.recipe_writing.cameras import Camera
 from training.recipe_writing.limits import limits, unit
-from training.recipe_writing.summary import Camera, DataSummary
+from training.recipe_writing.summary import DataSummary
 from training.recipe_writing.values import Values, span
 
 # Rows or columns of the shorter side: what the shipped policies see.

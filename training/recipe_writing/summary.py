@@ -26,10 +26,8 @@ import numpy as np
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.angles import turn_of
-from tinyvla_ros.core.configuration import parse, read_json
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.language_config import fold
-from training.data.checks.declarations import color_cameras
 from training.data.checks.names import (
     channel_candidates,
     channel_of,
@@ -38,25 +36,11 @@ from training.data.checks.names import (
     step_columns,
 )
 from training.data.consistency import table_findings
-from training.data.lerobot.format import EXPERT_PLAN, camera_features, image_size, value_names
+from training.data.lerobot.format import EXPERT_PLAN, value_names
 from training.data.lerobot.reader import Tables, read_tables
-from training.data.stored_images import FILE, StoredImages
 from training.data.turning import noted_turns
+from training.recipe_writing.cameras import Camera, common_cameras
 from training.recipe_writing.values import Values, describe_values
-
-
-@dataclass(frozen=True)
-class Camera:
-    """A camera of the datasets.
-
-    Attributes:
-        height: of its images in the first dataset; width likewise.
-        made: what happened to them before they were stored.
-    """
-
-    height: int
-    width: int
-    made: StoredImages
 
 
 @dataclass(frozen=True)
@@ -143,7 +127,7 @@ def read_data(roots: Sequence[Path], contract: RobotContract | None) -> DataSumm
                            for t, place in zip(tables, columns, strict=True)])
                for i, c in enumerate(channels)}
     return DataSummary(
-        tables, _cameras(tables, notes), _states(tables, names), actions,
+        tables, common_cameras(tables, notes), _states(tables, names), actions,
         _units(tables, channels), turns, turning, len(columns[0]), _plan_rows(tables, channels),
         tuple(notes))
 
@@ -246,33 +230,6 @@ def _states(tables: Sequence[Tables], names: Sequence[str]) -> dict[str, Values]
             columns.append(t.column("observation.state")[
                 :, state_columns(t.info["features"], names)])
     return {n: describe_values([c[:, i] for c in columns]) for i, n in enumerate(names)}
-
-
-def _cameras(tables: Sequence[Tables], notes: list[str]) -> dict[str, Camera]:
-    """Return the cameras of color that every dataset has."""
-    per_dataset = [color_cameras(t) for t in tables]
-    common = [n for n in per_dataset[0] if all(n in names for names in per_dataset)]
-    for t, names in zip(tables, per_dataset, strict=True):
-        for name in camera_features(t.info):
-            if name not in common:
-                reason = "not every dataset has it" if name in names else \
-                    "it holds no pictures of 8-bit color ('tinyvla data check' says more)"
-                notes.append(f"{t.root}: camera {name} is left out, {reason}.")
-    if not common:
-        raise InputError(f"{' and '.join(str(t.root) for t in tables)}: there is no color "
-                         f"camera {'that all have ' if len(tables) > 1 else ''}(cameras: "
-                         f"{'; '.join(', '.join(n) or 'none' for n in per_dataset)}), and a "
-                         "policy needs one, a feature 'observation.images.NAME' of dtype 'image' "
-                         "or 'video'.")
-    return {name: _camera(tables[0], name) for name in common}
-
-
-def _camera(tables: Tables, name: str) -> Camera:
-    feature = tables.info["features"][camera_features(tables.info)[name]]
-    path = tables.root / FILE
-    noted = read_json(path).get(name) if path.is_file() else None
-    made = parse(StoredImages, noted, f"{path}: {name}") if noted else StoredImages()
-    return Camera(*image_size(feature), made)
 
 
 def _units(tables: Sequence[Tables], channels: Collection[str]) -> dict[str, str]:

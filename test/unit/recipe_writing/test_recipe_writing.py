@@ -26,7 +26,7 @@ import numpy as np
 import pytest
 import yaml
 
-from harness import bags, datasets, odd_datasets, own_data, small_training
+from harness import bags, dataset_verdicts, datasets, odd_datasets, own_data, small_training
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.resources import share_directory
@@ -195,8 +195,8 @@ def test_joints_that_turn_without_end(write, tmp_path):
     ((96, 96), (96, 96)), ((50, 50), (48, 48)), ((640, 480), (128, 96)), ((64, 64), (64, 64))])
 def test_images_keep_their_proportions(size, wanted):
     from training.data.stored_images import StoredImages
+    from training.recipe_writing.cameras import Camera
     from training.recipe_writing.choices import image_size
-    from training.recipe_writing.summary import Camera
     height, width = image_size(Camera(*size, StoredImages()))
     assert (height, width) == wanted
     assert abs(width / height / (size[1] / size[0]) - 1) < 0.02
@@ -261,13 +261,26 @@ def test_what_is_written_is_trained_and_runs_on_the_robot(write, own, tmp_path, 
 def test_two_datasets_become_one_recipe(write, own, tmp_path):
     other = own_data.write_own_data(tmp_path / "other", tasks=["stack"], cameras=["front"])
     recipe, _, said = write(own, other)
-    assert list(recipe.cameras) == ["front"] and "wrist is left out" in said
+    assert list(recipe.cameras) == ["front"] and "camera wrist is missing" in said
+
+
+@pytest.mark.parametrize("row", dataset_verdicts.ROWS.values(), ids=dataset_verdicts.ROWS)
+def test_odd_data_give_a_recipe_that_training_takes_or_one_sentence(row, tmp_path, capsys):
+    root, out = dataset_verdicts.build(row, tmp_path / "data"), tmp_path / "recipe.yaml"
+    code = main(["recipe", "--from", str(root), "--out", str(out)])
+    said = capsys.readouterr()
+    assert code == (0 if out.exists() else 2) and said.err.count("\n") == (code == 2), said.err
+    if row.verdict == dataset_verdicts.ACCEPTED:
+        assert code == 0, said.err
+    if code == 0 and row.alone in ("", dataset_verdicts.ACCEPTED):
+        assert main(["data", "check", str(root), "--out", str(tmp_path / "check"), "--config",
+                     str(out)]) == 0
 
 
 @pytest.mark.parametrize(("changes", "words"), [
     ({"fps": 20}, ("30 frames per second", "has 20")),
     ({"names": ("a", "b", "c")}, ("shoulder, elbow, gripper", "a, b, c")),
-    ({"cameras": ["side"]}, ("no color camera that all have", "side")),
+    ({"cameras": ["side"]}, ("no color camera", "that all have", "side")),
     ({"continuous": {"observation.state": {"elbow": 6.283}, "action": {"elbow": "elbow"}}},
      ("note other joints that turn",)),
 ])

@@ -101,7 +101,7 @@ def used_features(tables: Tables, wanted: Wanted | None) -> set[str]:
 def color_cameras(tables: Tables) -> list[str]:
     """Return the names of the cameras that are declared to hold pictures."""
     return [name for name, feature in camera_features(tables.info).items()
-            if not _problem(tables.info["features"][feature])]
+            if not camera_problem(tables.info["features"][feature])]
 
 
 def _camera_findings(tables: Tables, wanted: Wanted | None) -> Iterator[Finding]:
@@ -115,7 +115,7 @@ def _camera_findings(tables: Tables, wanted: Wanted | None) -> Iterator[Finding]
                       "'observation.images.NAME' of dtype 'image' or 'video'"
                       + (f" ({', '.join(others)})" if others else "") + "; record one.")
     for name in cameras:
-        problem = _problem(tables.info["features"][cameras[name]])
+        problem = camera_problem(tables.info["features"][cameras[name]])
         if problem:
             used = wanted is not None and name in names
             yield Finding("images", f"Camera {name!r} {problem}" + (
@@ -129,11 +129,11 @@ def _camera_findings(tables: Tables, wanted: Wanted | None) -> Iterator[Finding]
     for name, spec in wanted.cameras.items():
         if name not in cameras:
             yield Finding("images", unknown("camera", name, cameras))
-        elif not _problem(tables.info["features"][cameras[name]]):
+        elif not camera_problem(tables.info["features"][cameras[name]]):
             yield from _view_findings(tables, name, cameras[name], spec)
 
 
-def _problem(feature: dict) -> str:
+def camera_problem(feature: dict) -> str:
     """Return what is declared of a camera that makes it no picture, or an empty text."""
     try:
         depth = is_depth(feature)
