@@ -21,6 +21,7 @@ import math
 
 import numpy as np
 import pytest
+import yaml
 
 from harness import bags
 from harness.bags import SIM_NS, WALL_NS, Sent
@@ -114,3 +115,14 @@ def test_a_vector_counts_from_its_arrival(tmp_path):
                 if message.topic.name == "/tactile":
                     stamps.append(arrivals.stamp(message))
         assert stamps == expected
+
+
+def test_the_topic_of_one_arm_does_not_stand_for_another(tmp_path, capsys):
+    """Without its own topic, joint_states would be found in the namespace left."""
+    arms = {"left": CONTRACT["joint_states"]["left"], "base": {"topic": "joint_states"}}
+    contract = yaml.safe_dump(CONTRACT | {"joint_states": arms})
+    sent = [s for s in episode() if s.topic != "/right/joint_states"]
+    bag = bags.write(tmp_path / "bag", sent, bags.custom(robot_contract=contract))
+    text = bags.refusal(bag, tmp_path, capsys)
+    for part in ("/left/joint_states would be read as", "joint_states/left", "joint_states/base"):
+        assert part in text
