@@ -29,6 +29,7 @@ from sensor_msgs.msg import Image
 
 from harness.policies import tiny_policy_config
 from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import default_robot
 from tinyvla_ros.core.ros.messages import fill_image, set_stamp
 from tinyvla_ros.nodes import policy_inputs
@@ -126,3 +127,21 @@ def test_an_image_from_before_everything_was_forgotten_is_dropped(slow, forget):
     slow.wait_decoded()
     assert slow.inputs.images == 0
     assert "waiting for camera" in slow.inputs.problem(time.monotonic(), 0)
+
+
+def test_two_arms_that_are_one_topic_here_are_refused():
+    """A name with a slash in front, a namespace or a remapping may make them one."""
+    arms = {"joint_states": {"left": {"topic": "left/joint_states", "prefix": "left_"},
+                             "right": {"topic": "/left/joint_states", "prefix": "right_"}}}
+    config = tiny_policy_config(state=["left_a", "right_a"])
+    contract = RobotContract.load(default_robot()).model_dump() | arms
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node("inputs", context=context)
+    try:
+        with pytest.raises(InputError, match=r"left and joint_states/right.*/left/joint_states"):
+            PolicyInputs(node, RobotContract.model_validate(contract), config,
+                         lambda topic, err: None, lambda text: text)
+    finally:
+        node.destroy_node()
+        context.try_shutdown()

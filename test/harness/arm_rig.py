@@ -35,10 +35,11 @@ import numpy as np
 import rclpy
 import yaml
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import WrenchStamped
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import String
+from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
@@ -80,6 +81,15 @@ def robot(**changes) -> dict:
         "execution": {"join": "replace", "max_duration": 0.5}} | changes
 
 
+def feeling_robot() -> dict:
+    """Return the rig's contract with a wrench, a vector and an effort."""
+    every = {"rate": JOINT_HZ, "timeout": 0.06}
+    return robot(
+        joint_states={"topic": "joint_states", **every, "efforts": [JOINTS[2]]},
+        wrenches={"hand": {"topic": "wrench", **every}},
+        vectors={"tip": {"topic": "tactile", "names": ["tip_0", "tip_1"], **every}})
+
+
 @dataclass(frozen=True)
 class ReceivedCommand:
     """A command.
@@ -101,6 +111,9 @@ class MessageFilters:
     def __init__(self):
         self.image: Callable[[str, Image], Iterable[Image]] = lambda camera, msg: [msg]
         self.joints: Callable[[JointState], Iterable[JointState]] = lambda msg: [msg]
+        self.wrench: Callable[[WrenchStamped], Iterable[WrenchStamped]] = lambda msg: [msg]
+        self.vector: Callable[[Float64MultiArray], Iterable[Float64MultiArray]] = \
+            lambda msg: [msg]
 
 
 class Rig:
@@ -114,7 +127,7 @@ class Rig:
         longest_gap_s: longest time without a joint state since it was set to 0; the period is
             10 ms, so a longer gap means that this machine paused.
         position: of the joints.
-        cameras, joints, instruction: publishers, for additional messages.
+        cameras, joints, wrench, vector, instruction: publishers, for additional messages.
 
     Args:
         place: directory for contract, checkpoint and log.
@@ -153,6 +166,9 @@ class Rig:
         self.cameras = {n: self.node.create_publisher(Image, f"camera/{n}/image_raw", sensor)
                          for n in CAMERAS}
         self.joints = self.node.create_publisher(JointState, "joint_states", sensor)
+        self.wrench = self.node.create_publisher(WrenchStamped, "wrench", sensor)
+        self.vector = self.node.create_publisher(Float64MultiArray, "tactile", sensor)
+        self._feels = bool(self.contract.wrenches)
         self.instruction = self.node.create_publisher(String, "instruction", LATCHED)
         self.subscribe()
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_status, 50)
@@ -335,6 +351,11 @@ class Rig:
                 last_joints = now
                 for msg in self.filters.joints(self.joint_state()):
                     self.joints.publish(msg)
+                if self._feels:
+                    for msg in self.filters.wrench(self.wrench_stamped()):
+                        self.wrench.publish(msg)
+                    for msg in self.filters.vector(Float64MultiArray(data=[0.5, -0.5])):
+                        self.vector.publish(msg)
             time.sleep(max(0.0, min(*next_image.values(), next_joints) - time.monotonic()))
 
     def image(self, name: str, stamp_ns: int | None = None) -> Image:
@@ -349,6 +370,15 @@ class Rig:
     def joint_state(self, stamp_ns: int | None = None) -> JointState:
         """Return a good joint state, stamped now by default."""
         msg = JointState(name=list(JOINTS), position=(self.position + self.glitch).tolist())
+        if self._feels:
+            msg.effort = [0.1] * len(JOINTS)
+        set_stamp(msg.header.stamp, stamp_ns or self._now_ns())
+        return msg
+
+    def wrench_stamped(self, stamp_ns: int | None = None) -> WrenchStamped:
+        """Return a good wrench, stamped now by default."""
+        msg = WrenchStamped()
+        msg.wrench.force.z = -9.81
         set_stamp(msg.header.stamp, stamp_ns or self._now_ns())
         return msg
 

@@ -60,6 +60,21 @@ def joint_state(stamp_ns: int, positions: Mapping[str, float]) -> object:
                 effort=none)
 
 
+def wrench(stamp_ns: int, force: Iterable[float], torque: Iterable[float]) -> object:
+    """Return a geometry_msgs/WrenchStamped: three forces (N), three torques (N m)."""
+    vectors = [make("geometry_msgs/msg/Vector3", **dict(zip("xyz", map(float, v), strict=True)))
+               for v in (force, torque)]
+    return make("geometry_msgs/msg/WrenchStamped", header=header(stamp_ns), wrench=make(
+        "geometry_msgs/msg/Wrench", force=vectors[0], torque=vectors[1]))
+
+
+def vector(numbers: Iterable[float]) -> object:
+    """Return a std_msgs/Float64MultiArray."""
+    layout = make("std_msgs/msg/MultiArrayLayout", dim=[], data_offset=0)
+    return make("std_msgs/msg/Float64MultiArray", layout=layout,
+                data=np.array(list(numbers), np.float64))
+
+
 def trajectory(stamp_ns: int, names: Iterable[str], rows: Iterable, dt_ns: int,
                frame: str = "") -> object:
     """Return a trajectory_msgs/JointTrajectory: rows of positions, the first after ``dt_ns``."""

@@ -15,8 +15,8 @@
 
 """Between a policy and a physical arm, without ROS.
 
-- ``contract``, ``contract_inputs``, ``contract_outputs``, ``contract_streams``: the robot
-  contract, one file per robot.
+- ``contract``, ``contract_inputs``, ``contract_outputs``, ``contract_states``,
+  ``contract_streams``: the robot contract, one file per robot.
 - ``contract_check``: whether a checkpoint fits a contract.
 - ``observation``: messages to observations, by stamp; stale streams, frozen cameras, clocks that
   were set.

@@ -103,10 +103,18 @@ def find_streams(bag: Bag, streams: Iterable[InputStream]) -> list[tuple[str, In
     """Return every stream with its topic in a bag.
 
     Raises:
-        InputError: a topic is missing, or has messages of another type.
+        InputError: a topic is missing, has messages of another type, or stands for two streams of
+            states, as where only one arm was recorded.
     """
-    return [(need_topic(bag, stream.recorded, stream.recorded_types,
-                        stream.name.replace("/", " ")), stream) for stream in streams]
+    found = [(need_topic(bag, stream.recorded, stream.recorded_types,
+                         stream.name.replace("/", " ")), stream) for stream in streams]
+    names: dict[str, str] = {}
+    for topic, stream in found:
+        if not stream.camera and (other := names.setdefault(topic, stream.name)) != stream.name:
+            raise InputError(f"{bag.path}: {topic} would be read as {other} and as {stream.name}, "
+                             "because the topic of one of them was not recorded; leave this bag "
+                             "out, or give a contract with the whole names, --robot.")
+    return found
 
 
 class ArrivalTimes:

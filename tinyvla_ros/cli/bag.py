@@ -233,6 +233,7 @@ def export(options: ExportOptions) -> int:
         raise InputError("No bag was exported; the lines above say why.")
     print(f"{exported.episodes} episodes, {exported.frames} frames at {options.fps} fps,"
           f" actions from {exported.actions}: {options.out}")
+    print(f"state: {', '.join(exported.states)}")
     return 1 if exported.refused else 0
 
 

@@ -38,7 +38,12 @@ from tinyvla_ros.core.ros.messages import stamp_to_ns
 from tinyvla_ros.core.ros.state_messages import measured_joints
 from tinyvla_ros.core.types import Observation, PolicyImage
 from tinyvla_ros.nodes.shared.run_guard import other_publishers
-from tinyvla_ros.nodes.shared.topics import message_class, stream_qos, subscribe_to_all
+from tinyvla_ros.nodes.shared.topics import (
+    message_class,
+    refuse_same_topic,
+    stream_qos,
+    subscribe_to_all,
+)
 from tinyvla_ros.policy.config import DriverConfig
 from tinyvla_ros.policy.language_config import fold
 
@@ -94,7 +99,9 @@ class PolicyInputs:
         self._cleared = 0  # times that everything was forgotten
         self._subscriptions = []
         try:
-            for stream in policy_streams(contract, config):
+            streams = policy_streams(contract, config)
+            refuse_same_topic(node, streams)
+            for stream in streams:
                 self._subscriptions.append(self._subscribe(stream))
             if listens:
                 self._subscriptions += subscribe_to_all(node, String, contract.instruction,

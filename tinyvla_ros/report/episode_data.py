@@ -19,12 +19,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from tinyvla_ros.arm.contract_streams import COMPRESSED_IMAGE, IMAGE, JOINT_STATE
+from tinyvla_ros.arm.contract_inputs import WRENCH_AXES
+from tinyvla_ros.arm.contract_streams import COMPRESSED_IMAGE, IMAGE, JOINT_STATE, WRENCH
 from tinyvla_ros.bags.info import BagInfo, InfoCollector
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.bags.recorded_message import BagMessage, header_stamp
@@ -32,6 +33,7 @@ from tinyvla_ros.bags.topics import POLICY_CHUNK, POLICY_PREFIX, contract_of
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.ros.episode_event import EpisodeEvent
 from tinyvla_ros.core.ros.messages import image_to_array, time_to_ns
+from tinyvla_ros.core.ros.state_messages import wrench_values
 from tinyvla_ros.report.chunks import ChunkView, chunk_of, view_chunks
 from tinyvla_ros.report.events import ReportEvent, episode_events, policy_events
 from tinyvla_ros.report.film import FilmCamera, ImageStore
@@ -54,7 +56,9 @@ class EpisodeData:
         custom: text by name; what the bag's metadata lacks comes from the ``episode`` topic.
         info: timing of the topics.
         duration_s: on the time axis.
-        joints: groups of joints of one message: ``t``, ``names`` and a list per joint, ``v``.
+        joints: groups of joints of one message: ``t``, ``names`` and a list per joint, ``v``. The
+            names have the topic in front if several topics have joints.
+        wrenches: likewise, forces and torques.
         chunks: as executed.
         units, limits: of action channels, where the bag has a robot contract.
         states: (second, state, why) of the policy.
@@ -69,6 +73,7 @@ class EpisodeData:
     duration_s: float = 0.0
     cameras: list[FilmCamera] = field(default_factory=list)
     joints: list[dict] = field(default_factory=list)
+    wrenches: list[dict] = field(default_factory=list)
     chunks: list[ChunkView] = field(default_factory=list)
     units: dict[str, str] = field(default_factory=dict)
     limits: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -116,14 +121,18 @@ def read_episode(bag: Bag, images: ImageStore | None = None) -> EpisodeData:
     _add_contract(bag, data)
     _add_events(messages, axis, data)
     data.cameras = _cameras(messages, axis, images)
-    data.joints = [_lines(names, rows, axis) for names, rows in messages.joints.items()]
+    several = len({topic for topic, _ in messages.joints}) > 1
+    data.joints = [_lines([f"{topic} {n}" for n in names] if several else names, rows, axis)
+                   for (topic, names), rows in messages.joints.items()]
+    data.wrenches = [_lines([f"{topic} {axis_name}" for axis_name in WRENCH_AXES], rows, axis)
+                     for topic, rows in messages.wrenches.items()]
     first_images = messages.first_images()
     data.chunks = view_chunks(messages.chunks, axis, first_images, data.limits)
     data.policy_latency_ms = [(log - first_images[stamp]) / 1e6
                               for log, stamp in messages.policy_chunks if stamp in first_images]
     ends = [0.0 if axis.problem else axis.received(bag.start_ns), axis.received(bag.end_ns)]
     ends += [float(c.times[-1]) for c in data.cameras]
-    ends += [group["t"][-1] for group in data.joints]
+    ends += [group["t"][-1] for group in (*data.joints, *data.wrenches)]
     data.duration_s = max(ends)
     for what, missing in (("images", not data.cameras), ("joint states", not data.joints),
                           ("action chunks", not data.chunks),
@@ -162,7 +171,9 @@ class _Messages:
     """Decoded messages of a bag by what they are for; times are still as recorded."""
 
     def __init__(self, bag: Bag, images: ImageStore | None):
+        # By topic and names: two arms may have the same names.
         self.joints: dict[tuple, list[tuple[int, int, list[float]]]] = {}
+        self.wrenches: dict[str, list[tuple[int, int, list[float]]]] = {}
         self.joint_stamps: dict[str, list[tuple[int, int]]] = {}
         self.chunks: list = []
         self.policy_chunks: list[tuple[int, int]] = []
@@ -181,8 +192,8 @@ class _Messages:
         self.images: dict[str, list[tuple[int, int]]] = {t: [] for t in cameras.values()}
         readers: dict[str, Callable[[BagMessage], None]] = {
             IMAGE: self._image, COMPRESSED_IMAGE: self._image, JOINT_STATE: self._joint,
-            CHUNK: self._chunk, CLOCK: self._clock, DIAGNOSTICS: self._diagnostic,
-            EVENT: self._event}
+            WRENCH: self._wrench, CHUNK: self._chunk, CLOCK: self._clock,
+            DIAGNOSTICS: self._diagnostic, EVENT: self._event}
         collector = InfoCollector(bag)
         for message in bag.messages():
             collector.add(message)
@@ -222,7 +233,13 @@ class _Messages:
         topic, stamp, names = message.topic.name, time_to_ns(msg.header.stamp), tuple(msg.name)
         self.joint_stamps.setdefault(topic, []).append((message.log_ns, stamp))
         if len(names) == len(msg.position) and names:
-            self.joints.setdefault(names, []).append((message.log_ns, stamp, list(msg.position)))
+            self.joints.setdefault((topic, names), []).append(
+                (message.log_ns, stamp, list(msg.position)))
+
+    def _wrench(self, message: BagMessage) -> None:
+        msg = self._bag.decode(message)
+        self.wrenches.setdefault(message.topic.name, []).append(
+            (message.log_ns, time_to_ns(msg.header.stamp), list(wrench_values(msg))))
 
     def _chunk(self, message: BagMessage) -> None:
         if message.topic.name == self._chunk_topic:
@@ -250,14 +267,18 @@ class _Messages:
 
 
 def _chunk_topic(bag: Bag) -> str:
-    """Return the topic of the commands to the arm: by its name, else the busiest of its type."""
+    """Return the topic of the commands to the arm: by its name, else the busiest of its type.
+
+    Of several topics none has all channels: then it is that of the policy, if it was recorded.
+    """
     topics = [t for t in bag.topics.values() if t.type == CHUNK]
     sent = [t for t in topics if not t.name.endswith((POLICY_CHUNK, POLICY_PREFIX))]
     named = [t for t in sent if t.name.endswith("action_chunk")]
-    return max(named or sent or topics, key=lambda t: t.count).name if topics else ""
+    policy = [t for t in topics if t.name.endswith(POLICY_CHUNK)] if len(sent) > 1 else []
+    return max(named or policy or sent or topics, key=lambda t: t.count).name if topics else ""
 
 
-def _lines(names: tuple[str, ...], rows: list, axis: TimeAxis) -> dict:
+def _lines(names: Sequence[str], rows: list, axis: TimeAxis) -> dict:
     rows = rows[::math.ceil(len(rows) / MAX_POINTS)]
     values = np.array([r[2] for r in rows], np.float64).T
     return {"t": [round(axis.stamped(stamp, log), 4) for log, stamp, _ in rows],

@@ -244,7 +244,8 @@ def _plots(entry: ReportEntry) -> dict:
         channels.append({"name": name, "unit": data.units.get(name, ""),
                          "range": [min(values, default=0.0), max(values, default=1.0)]})
     return {
-        "duration": round(data.duration_s, 4), "fps": entry.film.fps, "joints": data.joints,
+        "duration": round(data.duration_s, 4), "fps": entry.film.fps,
+        "joints": [*data.joints, *data.wrenches],
         "channels": channels, "states": data.states,
         "events": [{"t": e.t, "kind": e.kind} for e in data.events],
         "chunks": [{"t": round(c.t, 4), "begin": round(c.begin, 4), "end": round(c.end, 4),

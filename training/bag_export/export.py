@@ -64,6 +64,7 @@ class Exported:
     Attributes:
         episodes, frames: in the dataset, which is not there if they are 0.
         actions: one of ``training.bag_export.actions.SOURCES``; empty without a dataset.
+        states: names of what is in ``observation.state``.
         notes: what was left out or refused and why, a line each.
         refused: whether something was wrong with a bag.
     """
@@ -71,6 +72,7 @@ class Exported:
     episodes: int
     frames: int
     actions: str
+    states: tuple[str, ...]
     notes: tuple[str, ...]
     refused: bool
 
@@ -119,10 +121,11 @@ def export_bags(options: ExportOptions, cameras: Mapping[str, CameraSpec],
     refused = any(o.refused for o in outcomes)
     if all(o.place is None for o in outcomes):
         shutil.rmtree(work)
-        return Exported(0, 0, "", notes, refused)
+        return Exported(0, 0, "", (), notes, refused)
     info = read_json(out / "meta/info.json")
     return Exported(info["total_episodes"], info["total_frames"],
-                    read_json(out / "meta/bags.json")["actions"], notes, refused)
+                    read_json(out / "meta/bags.json")["actions"],
+                    tuple(info["features"]["observation.state"]["names"]), notes, refused)
 
 
 def _find(paths: Sequence[Path]) -> tuple[list[Path], list[Path], list[Path]]:

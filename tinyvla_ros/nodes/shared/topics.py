@@ -20,7 +20,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
@@ -28,6 +28,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from rclpy.subscription import Subscription
 
 from tinyvla_ros.arm.contract_inputs import CameraStream, Stream
+from tinyvla_ros.arm.contract_streams import InputStream
 from tinyvla_ros.bags.metadata import qos_profile
 from tinyvla_ros.core.errors import InputError
 
@@ -91,6 +92,20 @@ def stream_qos(stream: Stream) -> QoSProfile:
     return QoSProfile(depth=POLICY_CAMERA_DEPTH if camera else POLICY_DEPTH,
                       reliability=ReliabilityPolicy.RELIABLE if stream.reliable
                       else ReliabilityPolicy.BEST_EFFORT)
+
+
+def refuse_same_topic(node: Node, streams: Iterable[InputStream]) -> None:
+    """Refuse streams of states that are one topic here, after namespace and remapping.
+
+    Raises:
+        InputError: two arms would both move by the joints of one.
+    """
+    names: dict[str, str] = {}
+    for stream in streams:
+        topic = node.resolve_topic_name(stream.settings.topic)
+        if not stream.camera and (other := names.setdefault(topic, stream.name)) != stream.name:
+            raise InputError(f"{other} and {stream.name} would both read {topic}; give each its "
+                             "own topic in the robot contract, or correct the remapping.")
 
 
 def subscribe_to_all(node: Node, kind: type, topic: str, callback: Callable[[object], None],
