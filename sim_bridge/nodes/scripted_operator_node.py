@@ -27,7 +27,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import JointState, Joy
@@ -56,6 +56,8 @@ PRESS_S = 0.12
 SETTLED_S = 0.4
 # After success the hand stays so long before the button is pressed, s.
 LOOK_S = 0.3
+# The arm is where the leader is: largest difference, rad, and the servos sag.
+ARRIVED = 0.06
 # What has not happened by then is tried again, s.
 PATIENCE_S = 5.0
 AGAIN_S = 1.0
@@ -73,7 +75,7 @@ class ScriptedOperatorNode(Node):
         self._poses: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         self._moved = time.monotonic()  # when an object moved last
         self._joints: np.ndarray | None = None
-        self._success = False
+        self._success, self._force = False, 0.0
         self._event = ""  # the last one of teleop_node
         self._leader: np.ndarray | None = None  # where the leader arm is
         self._buttons: dict[int, float] = {}  # held until, steady s
@@ -88,6 +90,8 @@ class ScriptedOperatorNode(Node):
             self.create_subscription(PoseStamped, f"simulation/{name}",
                                      lambda msg, name=name: self._on_pose(name, msg), SENSOR_QOS)
         self.create_subscription(JointState, "joint_states", self._on_joints, SENSOR_QOS)
+        if options.task == "so101-touch":
+            self.create_subscription(WrenchStamped, "wrench", self._on_wrench, SENSOR_QOS)
         self.create_subscription(Bool, "simulation/success", self._on_success, LATCHED)
         self.create_subscription(DiagnosticStatus, "episode", self._on_episode, EPISODE_QOS)
         self._diagnostics = Diagnostics(self, "operator", "", self._describe)
@@ -112,6 +116,10 @@ class ScriptedOperatorNode(Node):
         found = dict(zip(msg.name, msg.position, strict=False))
         if all(name in found for name in SO101.joints):
             self._joints = np.array([found[name] for name in SO101.joints])
+
+    def _on_wrench(self, msg: WrenchStamped) -> None:
+        # The tool points down: what pushes it along its x is the table.
+        self._force = float(np.hypot(msg.wrench.force.y, msg.wrench.force.z))
 
     def _on_success(self, msg: Bool) -> None:
         self._success = msg.data
@@ -170,7 +178,8 @@ class ScriptedOperatorNode(Node):
         yield from self._press_until(buttons.start, dead_man, (BEGIN,))
         rng = np.random.default_rng([self._options.seed, self._kept, self._discarded])
         for joints in self._operator.demonstrate(
-                self._options.task, self._poses["cube"], self._poses["mark"], self._leader, rng):
+                self._options.task, self._poses["cube"], self._poses["mark"], self._leader, rng,
+                lambda: self._force, self._has_arrived):
             self._leader = joints
             self._press(dead_man)
             yield
@@ -185,6 +194,9 @@ class ScriptedOperatorNode(Node):
         yield from self._press_until(buttons.success if succeeded else buttons.discard, None,
                                      (END, ABORT))
         yield from self._wait_for_scene()
+
+    def _has_arrived(self) -> bool:
+        return bool(np.abs(self._joints - self._leader)[:5].max() < ARRIVED)
 
     def _press_until(self, button: int, held: int | None, kinds: tuple[str, ...]
                      ) -> Iterator[None]:

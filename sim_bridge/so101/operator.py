@@ -37,6 +37,8 @@ SHORTEST_S = 0.25
 # To feel the wall: height above the table, m, the hand turned so, rad; what counts as felt, N, and
 # where the search ends, m.
 TOUCH_HEIGHT_M, TOUCH_YAW, FELT_N, FURTHEST_M = 0.02, np.pi / 2, 1.5, 0.29
+# Longer than this the operator waits for no arm, s.
+PATIENCE_S = 0.8
 # The jaws go down beside the cube with so much room, m.
 ROOM_M = 0.008
 
@@ -72,8 +74,8 @@ class ScriptedOperator:
 
     def demonstrate(self, task: str, cube: tuple[np.ndarray, np.ndarray],
                     mark: tuple[np.ndarray, np.ndarray], joints: np.ndarray,
-                    rng: np.random.Generator, feel: Callable[[], float] = lambda: 0.0
-                    ) -> Iterator[np.ndarray]:
+                    rng: np.random.Generator, feel: Callable[[], float] = lambda: 0.0,
+                    arrived: Callable[[], bool] = lambda: True) -> Iterator[np.ndarray]:
         """Lead the arm through a task.
 
         Args:
@@ -83,6 +85,8 @@ class ScriptedOperator:
             joints: (6,) where the arm is, rad.
             rng: how this demonstration differs from others.
             feel: returns the force on the hand now, N.
+            arrived: returns whether the arm is where it was led to; before it grips or lets go, the
+                operator waits for that.
 
         Yields:
             (6,) joints to command in each tick, rad; the arm's own weight is made up for.
@@ -102,6 +106,8 @@ class ScriptedOperator:
                 yield from self._first(step, joints, pace)
             else:
                 yield from self._along(place, yaw, jaw, step, pace, hand)
+            if step.is_fine:
+                yield from self._wait(step, arrived)
             place, yaw, jaw = step.to, step.yaw, step.jaw
 
     def _touch(self, joints: np.ndarray, rng: np.random.Generator,
@@ -136,6 +142,12 @@ class ScriptedOperator:
             yield self._joints(place + share * (step.to - place) + strays, yaw + share * turn,
                                jaw + share * (step.jaw - jaw))
         for _ in range(round(step.pause / self._dt)):
+            yield self._joints(step.to, step.yaw, step.jaw)
+
+    def _wait(self, step: Move, arrived: Callable[[], bool]) -> Iterator[np.ndarray]:
+        for _ in range(round(PATIENCE_S / self._dt)):
+            if arrived():
+                return
             yield self._joints(step.to, step.yaw, step.jaw)
 
     def _joints(self, place: np.ndarray, yaw: float, jaw: float) -> np.ndarray:
