@@ -85,8 +85,8 @@ class ScriptedOperator:
             joints: (6,) where the arm is, rad.
             rng: how this demonstration differs from others.
             feel: returns the force on the hand now, N.
-            arrived: returns whether the arm is where it was led to; before it grips or lets go, the
-                operator waits for that.
+            arrived: returns whether the arm is where it was led to; before it grips or lets go,
+                the operator waits for that.
 
         Yields:
             (6,) joints to command in each tick, rad; the arm's own weight is made up for.
