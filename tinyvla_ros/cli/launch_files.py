@@ -27,7 +27,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import get_args, get_origin
 
-from tinyvla_ros.cli.simulation import sim_eval_nodes
+from tinyvla_ros.cli.simulation import sim_eval_nodes, sim_robot_nodes
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.options import validate, value_type
@@ -37,6 +37,7 @@ from tinyvla_ros.start.graph import (
     NodeDescription,
     PolicyOptions,
     SimEvalOptions,
+    SimRobotOptions,
     TeleopOptions,
     dry_run_graph,
     policy_graph,
@@ -48,6 +49,7 @@ GRAPHS: dict[str, tuple[type[Config], Callable[[Config], Sequence[NodeDescriptio
     "dry_run": (DryRunOptions, dry_run_graph),
     "policy": (PolicyOptions, policy_graph),
     "sim_eval": (SimEvalOptions, sim_eval_nodes),
+    "sim_robot": (SimRobotOptions, sim_robot_nodes),
     "teleop": (TeleopOptions, teleop_graph),
 }
 

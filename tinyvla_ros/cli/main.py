@@ -41,15 +41,18 @@ EXTRAS = {
     "import": ["train"], "export": ["train"], "recipe": ["train"], "train": ["train"],
     "diagnose": ["train"],
     "bag report": ["data"], "bag export": ["data"], "data check": ["data"],
-    "sim-eval": ["sim"], "evaluate": ["sim"], "collect": ["sim", "data"],
+    "sim-eval": ["sim"], "sim-robot": ["sim"], "evaluate": ["sim"], "collect": ["sim", "data"],
     "ablate": ["sim", "train"], "loss-vs-success": ["sim", "train"],
     "latency-vs-success": ["sim", "train"], "language-vs-success": ["sim", "train"],
 }
 COMMANDS = {
     "sim-eval": ("simulation:sim_eval",
-                 "Evaluate a checkpoint in MetaWorld over real ROS 2 topics."),
+                 "Evaluate a checkpoint in simulation over real ROS 2 topics."),
     "dry-run": ("robot:dry_run", "Run a policy on a kinematic arm over ROS 2 topics, before "
                 "touching hardware."),
+    "run": ("robot:run", "Run a policy on an arm that runs already, as policy.launch.py does."),
+    "sim-robot": ("simulation:sim_robot",
+                  "Let a simulated arm stand there like a real one, on the wall clock."),
     "teleop": ("teleop:teleop", "Drive an arm by keyboard, gamepad, space mouse or leader arm, "
                "and record demonstrations."),
     "import": ("import_lerobot:import_policy",

@@ -30,7 +30,14 @@ from tinyvla_ros.core.files import check_new_file, write_new_file
 from tinyvla_ros.core.options import Flag
 from tinyvla_ros.core.resources import default_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig
-from tinyvla_ros.start.graph import DryRunOptions, NodeDescription, as_one_run, dry_run_graph
+from tinyvla_ros.start.graph import (
+    DryRunOptions,
+    NodeDescription,
+    PolicyOptions,
+    as_one_run,
+    dry_run_graph,
+    policy_graph,
+)
 from tinyvla_ros.start.local_launch import require_rclpy, run_graph
 
 
@@ -116,6 +123,15 @@ class DryRunArguments(DryRunOptions):
 
     seconds: float = Field(0.0, ge=0,
                            description="end after this time; 0: go on until interrupted")
+
+
+class RunArguments(PolicyOptions):
+    """Options of ``tinyvla run``."""
+
+
+def run(options: RunArguments) -> int:
+    """Run the policy, and the recorder if it is wanted, until Ctrl-C."""
+    return run_graph(policy_graph(options))
 
 
 def dry_run(options: DryRunArguments) -> int:

@@ -13,14 +13,21 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""``tinyvla sim-eval`` and ``tinyvla evaluate``: episodes in MetaWorld."""
+"""``tinyvla sim-eval``, ``tinyvla evaluate`` and ``tinyvla sim-robot``: simulated arms."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import default_checkpoint
-from tinyvla_ros.start.graph import NodeDescription, SimEvalOptions, sim_eval_graph
+from tinyvla_ros.start.graph import (
+    NodeDescription,
+    SimEvalOptions,
+    SimRobotOptions,
+    sim_eval_graph,
+    sim_robot_graph,
+)
 from training.experiments.options import EvaluationOptions
 
 
@@ -63,6 +70,35 @@ def sim_eval_nodes(options: SimEvalOptions) -> list[NodeDescription]:
                 update={"protocol": str(Path(options.protocol).resolve())})
     require_opengl()
     return sim_eval_graph(options, robot.arm.contract(options.mode))
+
+
+def sim_robot(options: SimRobotOptions) -> int:
+    """Let a simulated arm stand there until Ctrl-C, or until all demonstrations are shown."""
+    from tinyvla_ros.start.local_launch import run_graph
+
+    return run_graph(sim_robot_nodes(options))
+
+
+def sim_robot_nodes(options: SimRobotOptions) -> list[NodeDescription]:
+    """Return the nodes of a simulated arm; everything that can be checked is checked first.
+
+    Raises:
+        InputError: there is no such task, nobody can show it, or this machine cannot draw.
+    """
+    from sim_bridge.arms import SO101
+    from sim_bridge.opengl import require_opengl
+    from sim_bridge.simulated_robot import SimulatedRobotConfig
+    from tinyvla_ros.start.local_launch import require_rclpy
+
+    require_rclpy()
+    robot = SimulatedRobotConfig.of([options.task])
+    robot.instruction(options.task)
+    if options.demonstrate and robot.arm is not SO101:
+        raise InputError(f"The task is {options.task}, and demonstrations are shown on the SO-101 "
+                         "alone; leave --demonstrate out, or give a task such as "
+                         "so101-pick-place.")
+    require_opengl()
+    return sim_robot_graph(options)
 
 
 def evaluate(options: EvaluationOptions) -> int:

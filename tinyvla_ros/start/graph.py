@@ -369,6 +369,27 @@ def teleop_graph(options: TeleopOptions) -> list[NodeDescription]:
         remappings={"joy": KEYS_TOPIC} if mapping == "keyboard" else {}))
 
 
+class SimRobotOptions(NodeSettings):
+    """Arguments of ``sim_robot.launch.py`` and ``tinyvla sim-robot``."""
+
+    task: str = Field("so101-pick-place", description="Task: it decides the arm and what is on "
+                      "the table.")
+    seed: int = Field(0, ge=0, le=999999999, description="Seed of the first scene; every "
+                      "/sim_robot_node/reset takes the next one.")
+    demonstrate: int = Field(0, ge=0, le=100000, description="Let a scripted operator show so "
+                             "many demonstrations, as a person with a leader arm and a gamepad "
+                             "would; the run ends with the last one. 0 for none.")
+
+
+def sim_robot_graph(options: SimRobotOptions) -> list[NodeDescription]:
+    """Return a simulated arm that stands there like a real one."""
+    operator = [NodeDescription("scripted_operator_node", {
+        "task": options.task, "episodes": options.demonstrate, "seed": options.seed},
+        ends_run=True)] if options.demonstrate else []
+    return describe_nodes(options, *operator, NodeDescription(
+        "sim_robot_node", {"task": options.task, "seed": options.seed}))
+
+
 class DryRunOptions(ExecutionSettings):
     """Arguments of ``dry_run.launch.py`` and ``tinyvla dry-run``."""
 
