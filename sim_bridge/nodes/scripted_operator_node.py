@@ -175,8 +175,14 @@ class ScriptedOperatorNode(Node):
 
     def _demonstrate(self) -> Iterator[None]:
         buttons, dead_man = self._mapping.episode, self._mapping.dead_man
-        yield from self._press_until(buttons.start, dead_man, (BEGIN,))
         rng = np.random.default_rng([self._options.seed, self._kept, self._discarded])
+        if rng.random() < self._options.astray and self._options.task != "so101-touch":
+            near = self._poses["cube" if rng.random() < 0.7 else "mark"][0][:2]
+            for joints in self._operator.go_astray(near, self._leader, rng):
+                self._leader = joints
+                self._press(dead_man)
+                yield
+        yield from self._press_until(buttons.start, dead_man, (BEGIN,))
         for joints in self._operator.demonstrate(
                 self._options.task, self._poses["cube"], self._poses["mark"], self._leader, rng,
                 lambda: self._force, self._has_arrived):

@@ -41,14 +41,15 @@ from sim_bridge.so101.model import (  # noqa: E402
 from tinyvla_ros.core.errors import InputError, unknown  # noqa: E402
 
 # Where the arm begins: the gripper half open above the table, pointing down, rad.
-HOME = (0.0, -1.05, 0.85, 1.25, 0.0, 0.5)
+HOME = (0.0, -0.25, 0.25, 1.5, 0.0, 0.5)
 # Cube and mark: distance from the axis of the shoulder, m, and angle, rad. Further away the
 # gripper cannot point down.
 SHOULDER_X_M = 0.0388
 DISTANCES_M, ANGLES = (0.13, 0.21), (-0.75, 0.75)
 APART_M = 0.09
-COLORS = {"red": (0.85, 0.1, 0.1), "green": (0.1, 0.6, 0.15), "blue": (0.1, 0.25, 0.85),
-          "orange": (0.95, 0.5, 0.05), "purple": (0.5, 0.15, 0.7), "white": (0.95, 0.95, 0.95)}
+# Cubes have warm colors and marks cold ones.
+CUBES = ((0.85, 0.1, 0.1), (0.95, 0.45, 0.05), (0.8, 0.15, 0.45), (0.6, 0.2, 0.1))
+MARKS = ((0.1, 0.6, 0.15), (0.1, 0.25, 0.85), (0.05, 0.65, 0.7), (0.2, 0.4, 0.5))
 # A task has succeeded with the cube so near to the middle of the mark, m, and so slow, m/s.
 NEAR_M, AT_REST = 0.025, 0.02
 LIFTED_M = 0.03
@@ -111,9 +112,8 @@ class SO101Env(ArmEnvironment):
         start = model.joint("cube").qposadr[0]
         if self._rules.has_cube:
             cube, mark = self._places(rng)
-            names = rng.permutation(list(COLORS))
-            for geom, name in (("cube", names[0]), ("mark", names[1])):
-                model.geom(geom).rgba[:3] = COLORS[name]
+            for geom, colors in (("cube", CUBES), ("mark", MARKS)):
+                model.geom(geom).rgba[:3] = colors[rng.integers(len(colors))]
             yaw = rng.uniform(-np.pi / 4, np.pi / 4)
             data.qpos[start:start + 7] = (*cube, CUBE_HALF_M, np.cos(yaw / 2), 0.0, 0.0,
                                           np.sin(yaw / 2))

@@ -69,6 +69,15 @@ class Kinematics:
                 break
         return self._configuration.q[:5].copy()
 
+    def where(self, joints: np.ndarray) -> tuple[np.ndarray, float]:
+        """Return where (5,) joints have the tool: (3,) place in meters, and its yaw, rad."""
+        data = self._data
+        data.qpos[:5] = joints[:5]
+        mujoco.mj_kinematics(self._model, data)
+        site = data.site(TOOL)
+        across = site.xmat.reshape(3, 3)[:, 2]
+        return site.xpos.copy(), float(np.arctan2(across[1], across[0]))
+
     def sag(self, joints: np.ndarray) -> np.ndarray:
         """Return (5,) how far the servos sag at rest under the arm's own weight, rad."""
         data = self._data

@@ -37,6 +37,10 @@ SHORTEST_S = 0.25
 # To feel the wall: height above the table, m, the hand turned so, rad; what counts as felt, N, and
 # where the search ends, m.
 TOUCH_HEIGHT_M, TOUCH_YAW, FELT_N, FURTHEST_M = 0.02, np.pi / 2, 1.5, 0.29
+# The axis of the shoulder, in front of the frame of the base, m.
+SHOULDER_X_M = 0.0388
+# Lower than this the hand rises before it goes anywhere, m.
+LOW_M = 0.045
 # Longer than this the operator waits for no arm, s.
 PATIENCE_S = 0.8
 # The jaws go down beside the cube with so much room, m.
@@ -99,15 +103,46 @@ class ScriptedOperator:
         pace = rng.uniform(0.85, 1.2)
         hand = _Hand(rng, self._dt)
         self._kinematics.restart()
-        place, yaw, jaw = None, None, float(joints[5])
+        place, yaw = self._kinematics.where(joints)
+        jaw = float(joints[5])
+        if place[2] < LOW_M:  # away from what is beside it
+            up = Move(np.array([*place[:2], TRAVEL_M - 0.02]), yaw, max(jaw, OPEN / 2))
+            steps = [up, *steps]
         for step in steps:
-            if place is None:
-                # From wherever it is, the first move is in joints: nothing is near.
-                yield from self._first(step, joints, pace)
-            else:
-                yield from self._along(place, yaw, jaw, step, pace, hand)
+            yield from self._along(place, yaw, jaw, step, pace, hand)
             if step.is_fine:
                 yield from self._wait(step, arrived)
+            place, yaw, jaw = step.to, step.yaw, step.jaw
+
+    def go_astray(self, near: np.ndarray, joints: np.ndarray, rng: np.random.Generator
+                  ) -> Iterator[np.ndarray]:
+        """Lead the arm somewhere near a place, low or high, open or closed.
+
+        A demonstration that begins there shows a policy what to do after an error of its own.
+
+        Args:
+            near: (2,) place on the table, m.
+            joints: (6,) where the arm is, rad.
+            rng: where to.
+
+        Yields:
+            (6,) joints to command in each tick, rad.
+        """
+        away, angle = rng.uniform(0.045, 0.08), rng.uniform(-np.pi, np.pi)
+        xy = near + away * np.array([np.cos(angle), np.sin(angle)])
+        out = xy - [SHOULDER_X_M, 0.0]
+        distance = np.linalg.norm(out)
+        xy = [SHOULDER_X_M, 0.0] + out / distance * np.clip(distance, 0.13, 0.22)
+        self._kinematics.restart()
+        place, yaw = self._kinematics.where(joints)
+        jaw, there = float(joints[5]), float(np.arctan2(xy[1], xy[0] - SHOULDER_X_M))
+        there += rng.uniform(-0.7, 0.7)
+        closes = rng.choice([CLOSED, OPEN])
+        still = _Hand(rng, self._dt, 0.0)
+        for step in (Move(np.array([*place[:2], TRAVEL_M]), yaw, jaw),
+                     Move(np.array([*xy, TRAVEL_M]), there, closes),
+                     Move(np.array([*xy, rng.uniform(GRASP_M, TRAVEL_M)]), there, closes)):
+            yield from self._along(place, yaw, jaw, step, 1.5, still)
             place, yaw, jaw = step.to, step.yaw, step.jaw
 
     def _touch(self, joints: np.ndarray, rng: np.random.Generator,
@@ -158,9 +193,9 @@ class ScriptedOperator:
 class _Hand:
     """How far the hand is from where it should be: it trembles, strays and comes back."""
 
-    def __init__(self, rng: np.random.Generator, dt: float):
+    def __init__(self, rng: np.random.Generator, dt: float, most: float = 0.02):
         self._rng, self._dt = rng, dt
-        self._amplitude = rng.uniform(0.0, 0.02)  # m
+        self._amplitude = rng.uniform(0.0, most)  # m
         self._offset, self._aim, self._left = np.zeros(3), np.zeros(3), 0.0
 
     def next(self) -> np.ndarray:
@@ -190,20 +225,24 @@ def _pick_and_place(cube, mark, rng) -> list[Move]:
     beside = cube[0][:2] - across[:2] * (CUBE_HALF_M + ROOM_M)
     held = -across[:2] * CUBE_HALF_M
     goal = mark[0][:2] + rng.uniform(-0.006, 0.006, 2)
-    to_mark = np.arctan2(goal[1], goal[0] - 0.0388) - np.arctan2(cube[0][1], cube[0][0] - 0.0388)
+    to_mark = np.arctan2(goal[1], goal[0] - SHOULDER_X_M) - np.arctan2(cube[0][1], cube[0][0] - SHOULDER_X_M)
     there = yaw + to_mark
     held_there = -np.array([np.cos(there), np.sin(there)]) * CUBE_HALF_M
 
     def at(xy: np.ndarray, height: float) -> np.ndarray:
         return np.array([*xy, height])
 
+    # First about there, then better from near, as a person who looks closer.
+    guess, turned = _error(rng, 0.02), rng.normal(0.0, 0.25)
     return [
-        Move(at(beside + rng.uniform(-0.01, 0.01, 2), travel), yaw, OPEN),
-        Move(at(beside, 0.045), yaw, OPEN, is_fine=True),
+        Move(at(beside + guess, travel), yaw + turned, OPEN),
+        Move(at(beside + guess / 2, 0.05), yaw + turned / 2, OPEN),
+        Move(at(beside, 0.04), yaw, OPEN, is_fine=True),
         Move(at(beside, GRASP_M), yaw, OPEN, 0.05, is_fine=True),
         Move(at(cube[0][:2] + held, GRASP_M), yaw, CLOSED, 0.25, is_fine=True),
         Move(at(cube[0][:2] + held, travel), yaw, CLOSED),
-        Move(at(goal + held_there, travel), there, CLOSED),
+        Move(at(goal + held_there + _error(rng, 0.015), travel), there, CLOSED),
+        Move(at(goal + held_there, 0.04), there, CLOSED),
         Move(at(goal + held_there, PLACE_M), there, CLOSED, 0.1, is_fine=True),
         Move(at(goal + held_there * (1 + ROOM_M / CUBE_HALF_M), PLACE_M), there, OPEN, 0.1,
              is_fine=True),
@@ -224,15 +263,21 @@ def _push(cube, mark, rng) -> list[Move]:
     def at(xy: np.ndarray, height: float) -> np.ndarray:
         return np.array([*xy, height])
 
-    return [Move(at(behind + rng.uniform(-0.01, 0.01, 2), travel), yaw, SHUT),
+    return [Move(at(behind + _error(rng, 0.015), travel), yaw, SHUT),
+            Move(at(behind, 0.04), yaw, SHUT),
             Move(at(behind, PUSH_M), yaw, SHUT, is_fine=True),
             Move(at(end, PUSH_M), yaw, SHUT, 0.3, is_fine=True),
             Move(at(end - along * 0.02, travel), yaw, SHUT, 0.2)]
+
+
+def _error(rng: np.random.Generator, size: float) -> np.ndarray:
+    """Return a (2,) error of a guess, m."""
+    return np.clip(rng.normal(0.0, size, 2), -2 * size, 2 * size)
 
 
 def _grip_yaw(position: np.ndarray, orientation: np.ndarray) -> float:
     """Return the yaw that grips a cube by two of its faces and turns the wrist least."""
     x, y, z, w = orientation
     cube = np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
-    outward = np.arctan2(position[1], position[0] - 0.0388)
+    outward = np.arctan2(position[1], position[0] - SHOULDER_X_M)
     return float(outward + (cube - outward + np.pi / 4) % (np.pi / 2) - np.pi / 4)
