@@ -225,7 +225,7 @@ def _pick_and_place(cube, mark, rng) -> list[Move]:
     beside = cube[0][:2] - across[:2] * (CUBE_HALF_M + ROOM_M)
     held = -across[:2] * CUBE_HALF_M
     goal = mark[0][:2] + rng.uniform(-0.006, 0.006, 2)
-    to_mark = np.arctan2(goal[1], goal[0] - SHOULDER_X_M) - np.arctan2(cube[0][1], cube[0][0] - SHOULDER_X_M)
+    to_mark = _direction(goal) - _direction(cube[0])
     there = yaw + to_mark
     held_there = -np.array([np.cos(there), np.sin(there)]) * CUBE_HALF_M
 
@@ -270,6 +270,11 @@ def _push(cube, mark, rng) -> list[Move]:
             Move(at(end - along * 0.02, travel), yaw, SHUT, 0.2)]
 
 
+def _direction(place: np.ndarray) -> float:
+    """Return in which direction from the shoulder a place is, rad."""
+    return float(np.arctan2(place[1], place[0] - SHOULDER_X_M))
+
+
 def _error(rng: np.random.Generator, size: float) -> np.ndarray:
     """Return a (2,) error of a guess, m."""
     return np.clip(rng.normal(0.0, size, 2), -2 * size, 2 * size)
@@ -279,5 +284,5 @@ def _grip_yaw(position: np.ndarray, orientation: np.ndarray) -> float:
     """Return the yaw that grips a cube by two of its faces and turns the wrist least."""
     x, y, z, w = orientation
     cube = np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
-    outward = np.arctan2(position[1], position[0] - SHOULDER_X_M)
+    outward = _direction(position)
     return float(outward + (cube - outward + np.pi / 4) % (np.pi / 2) - np.pi / 4)

@@ -17,7 +17,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Protocol
 
@@ -80,6 +80,9 @@ class ActionSpec(Config):
         continuous: channel -> the state that measures it, for joints that turn without end.
             Training takes it from the data. Such actions go on from the state, beyond a half turn
             too, and ``low`` and ``high`` do not count.
+        relative: channel -> the state that it counts from in the network: its output is the
+            difference. Where the arm is need not be learned then, only where to go from there:
+            for positions of joints.
     """
 
     old_names: ClassVar[Mapping[str, str]] = {"execute_steps": "n_action_steps"}
@@ -92,6 +95,17 @@ class ActionSpec(Config):
     horizon: int = Field(ge=4, le=256)
     n_action_steps: int = Field(ge=1)
     continuous: dict[str, str] = {}
+    relative: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _relative_channels_are_known(self):
+        for name in self.relative:
+            if name not in self.channels:
+                raise ValueError("relative: " + unknown("channel", name, self.channels))
+            if name in self.continuous:
+                raise ValueError(f"channel {name!r} is continuous and relative; a continuous one "
+                                 "goes on from the state anyway, leave relative out")
+        return self
 
     @model_validator(mode="after")
     def _lengths_agree(self):
@@ -121,6 +135,18 @@ def check_sizes(cameras: Mapping[str, CameraSpec], action: ActionSpec) -> None:
     if action.horizon % 4:
         raise ValueError(f"action.horizon is {action.horizon}; it must be a multiple of 4, for "
                          "the denoiser halves it twice")
+
+
+def check_relative(action: ActionSpec, state: Sequence[str]) -> None:
+    """Check that what channels count from is among the states.
+
+    Raises:
+        ValueError: it is not.
+    """
+    for channel, measured in action.relative.items():
+        if measured not in state:
+            raise ValueError(f"action.relative of channel {channel!r}: "
+                             + unknown("state", measured, state))
 
 
 def check_committed(model: ModelConfig, action: ActionSpec) -> None:
@@ -279,6 +305,19 @@ class PolicyConfig(Config):
                 raise ValueError(f"action.continuous: the state {state!r} of channel {channel!r} "
                                  "is not in continuous; name it there")
         return self
+
+    @model_validator(mode="after")
+    def _relative_states_are_known(self):
+        check_relative(self.action, self.state)
+        if self.action.relative and not isinstance(self.model, ModelConfig):
+            raise ValueError("action.relative is for networks of our own; leave it out")
+        return self
+
+    @property
+    def action_origins(self) -> np.ndarray:
+        """(channels,) index of the state that each channel counts from; -1 for none."""
+        found = (self.action.relative.get(c) for c in self.action.channels)
+        return np.array([-1 if s is None else self.state.index(s) for s in found])
 
     @property
     def action_turns(self) -> np.ndarray:

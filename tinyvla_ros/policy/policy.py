@@ -85,6 +85,8 @@ class Policy:
         self._turns, self._state_turns = self.config.action_turns, self.config.state_turns
         low, high = (np.array(v, np.float32) for v in (self.config.action.low,
                                                        self.config.action.high))
+        self._origins = self.config.action_origins
+        self._is_relative = self._origins >= 0
         # What turns without end has no range.
         self._low = np.where(self._turns, np.float32(-np.inf), low)
         self._high = np.where(self._turns, np.float32(np.inf), high)
@@ -116,6 +118,8 @@ class Policy:
         config = self.config
         prefix, inputs = self.network_inputs(observation, prefix, past)
         actions = self._network.infer(inputs)
+        if self._is_relative.any():
+            actions = actions + self._origin(inputs.state[-1])
         if not np.isfinite(actions).all():
             raise InputError("The policy produced non-finite actions; the checkpoint "
                              f"{self.digest} is unusable, choose another.")
@@ -141,8 +145,14 @@ class Policy:
         if prefix is not None:
             prefix = self._near_state(prefix, seen[-1])
         known = (None, None) if prefix is None else (prefix.actions, prefix.weights)
+        if prefix is not None and self._is_relative.any():
+            known = (prefix.actions - self._origin(state[-1]), prefix.weights)
         return prefix, NetworkInputs(images, state, words, self.noise(observation.stamp_ns),
                                      *known)
+
+    def _origin(self, state: np.ndarray) -> np.ndarray:
+        """Return (channels,) float32 what the network's actions count from in a (state,) state."""
+        return np.where(self._is_relative, state[self._origins], np.float32(0.0))
 
     def match_instruction(self, instruction: str) -> str:
         """Return the known wording that an instruction matches, or is most similar to.

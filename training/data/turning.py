@@ -37,26 +37,33 @@ KEY = "continuous"
 
 @dataclass(frozen=True)
 class Turning:
-    """What of the wanted states and actions turns without end.
+    """What of the wanted states and actions turns without end, or counts from a state.
 
     Attributes:
         states: state -> one turn.
         channels: action channel -> the state that measures it.
         columns: per channel its column, that of its state, and one turn.
         horizon: rows of a chunk.
+        relative: columns of channels that count from a state, with that of the state.
     """
 
     states: tuple[tuple[str, float], ...] = ()
     channels: tuple[tuple[str, str], ...] = ()
     columns: tuple[tuple[int, int, float], ...] = ()
     horizon: int = 1
+    relative: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def shifts_actions(self) -> bool:
+        """Whether the actions of a chunk depend on the state where it begins."""
+        return bool(self.columns or self.relative)
 
     def from_state(self, actions: np.ndarray, state: np.ndarray) -> np.ndarray:
-        """Return (rows, channels) actions by the turns of a (state,) state, as a policy does."""
-        return actions + self.shifts(actions[0], state) if self.columns else actions
+        """Return (rows, channels) actions as the network has them at a (state,) state."""
+        return actions + self.shifts(actions[0], state) if self.shifts_actions else actions
 
     def shifts(self, first: np.ndarray, states: np.ndarray) -> np.ndarray:
-        """Return (..., channels) float32 turns to add to actions, by (..., state) states.
+        """Return (..., channels) float32 to add to actions, by (..., state) states.
 
         ``first`` has the (..., channels) actions with which chunks begin.
         """
@@ -64,6 +71,8 @@ class Turning:
         for channel, measured, turn in self.columns:
             begin = first[..., channel].astype(np.float64)
             shifts[..., channel] = nearest(begin, states[..., measured], turn) - begin
+        for channel, measured in self.relative:
+            shifts[..., channel] = -states[..., measured]
         return shifts
 
     def later(self, states: np.ndarray, now: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -99,7 +108,10 @@ def read_turning(features: dict, state: Sequence[str], action: ActionSpec) -> Tu
                 "one unit, or correct action.units.")
     columns = tuple((action.channels.index(n), list(state).index(s), states[s])
                     for n, s in channels.items())
-    return Turning(tuple(states.items()), tuple(channels.items()), columns, action.horizon)
+    relative = tuple((action.channels.index(n), list(state).index(s))
+                     for n, s in action.relative.items())
+    return Turning(tuple(states.items()), tuple(channels.items()), columns, action.horizon,
+                   relative)
 
 
 def noted_turns(features: dict, name: str) -> dict[str, float]:

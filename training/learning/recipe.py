@@ -31,6 +31,7 @@ from tinyvla_ros.policy.config import (
     DiffusionConfig,
     PolicyConfig,
     check_committed,
+    check_relative,
     check_sizes,
 )
 from tinyvla_ros.policy.language_config import LanguageConfig, LearnedTable
@@ -151,6 +152,7 @@ class Recipe(Config):
     def _sizes_fit_the_network(self):
         check_sizes(self.cameras, self.action)
         check_committed(self.model, self.action)
+        check_relative(self.action, self.state)
         check_language(self.model.encoder, self.language)
         return self
 

@@ -220,7 +220,7 @@ def _warn(data: Mixture, process: Process) -> None:
 def fit_normalizer(data: Mixture) -> Normalizer:
     """Fit the normalizer to all demonstrations."""
     actions = data.actions.reshape(-1, data.actions.shape[2])
-    if data.turning.columns:
+    if data.turning.shifts_actions:
         # Their values depend on where a chunk begins; the range is that of all chunks.
         shifts = data.turning.shifts(data.actions[:, 0], data.states)[:, None]
         frames, ends = np.arange(len(shifts)), np.repeat(data.ends, data.ends - data.starts)
