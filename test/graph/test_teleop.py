@@ -459,7 +459,7 @@ def test_a_leader_out_of_range_is_followed_to_the_end_of_the_range(led):
 def test_a_leader_with_joints_of_others_is_followed(led):
     def more(msg):
         msg.name += ["wheel", "mirror"]
-        msg.position += [math.nan, 1e9]
+        msg.position.extend([math.nan, 1e9])
         return [msg]
     settled(led)
     led.leader_joy = more
