@@ -22,6 +22,7 @@ the node is judged by the robot contract.
 from __future__ import annotations
 
 import itertools
+import os
 import signal
 import subprocess
 import threading
@@ -45,6 +46,7 @@ from tinyvla_ros.core.ros.episode_event import EpisodeEvent
 from tinyvla_ros.core.ros.messages import set_stamp, time_to_ns
 from tinyvla_ros.dry_run.untrained import write_untrained_checkpoint
 from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, LATCHED
+from tinyvla_ros.start.executables import PARENT
 from tinyvla_ros.start.graph import NodeDescription, NodeSettings
 from tinyvla_ros.start.local_launch import node_command
 
@@ -91,6 +93,7 @@ class TeleopRig:
         events: episode events so far.
         commanders: who commanded, as published.
         periods: in which the person sent something, or would have.
+        states: joint states so far.
     """
 
     def __init__(self, place: Path, robot: str = "so101", **parameters):
@@ -116,7 +119,7 @@ class TeleopRig:
         self.events: list[EpisodeEvent] = []
         self.commanders: list[str] = []
         self.state: dict[str, float] = {}
-        self.periods = 0
+        self.periods = self.states = 0
         use_middleware_profile()
         self._context = rclpy.Context()
         rclpy.init(context=self._context)
@@ -154,7 +157,7 @@ class TeleopRig:
                    checkpoint=str(self._place / "checkpoint"))
         # Longer than this process may be held up on a busy machine.
         self.start("teleop_node", robot=str(self._path),
-                   **{"input_timeout": 0.5, **self._parameters})
+                   **{"input_timeout": 0.4, **self._parameters})
         self.wait(lambda: self.statuses and self.state, "the node and the arm")
         return self
 
@@ -176,7 +179,8 @@ class TeleopRig:
         self.processes[executable] = subprocess.Popen(
             node_command(NodeDescription(executable, parameters,
                                          NodeSettings(namespace=self._namespace))),
-            stdout=log, stderr=log, start_new_session=True)
+            stdout=log, stderr=log, start_new_session=True,
+            env={**os.environ, PARENT: str(os.getpid())})  # ends with this process
         log.close()
 
     def signal(self, executable: str, number: int) -> None:
@@ -264,10 +268,15 @@ class TeleopRig:
         self.wait(lambda: text in self.status, f"status {text!r}")
 
     def wait_rest(self) -> None:
-        """Wait until the last command is a hold, and what it holds at is reached."""
+        """Wait until the last command is a hold, and the arm stands still."""
         self.wait(lambda: not self.commands or self.commands[-1].is_hold, "a hold")
-        if self.commands:
-            self.wait(lambda: np.abs(self.position - self.commands[-1].last).max() < 1e-3, "rest")
+        deadline = time.monotonic() + LIMIT_S
+        while True:
+            place, states = self.position, self.states
+            self.wait(lambda since=states: self.states > since + 10, "joint states")
+            if np.abs(self.position - place).max() < 1e-4:
+                return
+            assert time.monotonic() < deadline, "the arm never came to rest"
 
     @property
     def position(self) -> np.ndarray:
@@ -312,6 +321,7 @@ class TeleopRig:
 
     def _on_state(self, msg: JointState) -> None:
         names = {v: k for k, v in self.contract.joint_names.items()}
+        self.states += 1
         self.state |= {names.get(n, n): p for n, p in zip(msg.name, msg.position, strict=True)}
 
     def _on_status(self, msg: DiagnosticArray) -> None:

@@ -38,7 +38,7 @@ from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, LATCHED, run_node
 from tinyvla_ros.nodes.teleop_inputs import JOY, LEADER, TeleopInputs
 from tinyvla_ros.nodes.teleop_parameters import TeleopParameters
 from tinyvla_ros.teleop.joystick import Joystick
-from tinyvla_ros.teleop.kinematics import Kinematics, model_text
+from tinyvla_ros.teleop.kinematics import Kinematics, model_text, prepare
 from tinyvla_ros.teleop.leader import Leader, LeaderMapping
 from tinyvla_ros.teleop.mapping import Mapping
 from tinyvla_ros.teleop.operator import NO_INSTRUCTION, Commanded, Operator, Speeds
@@ -107,7 +107,7 @@ class TeleopNode(PolicyNode):
     def _prepare(self) -> str:
         self._diagnostics.hardware_id = self._options.input
         if self._policy.needs_kinematics and all(map(is_installed, EXTRAS["teleop"])):
-            import mink  # noqa: F401  (it takes half a second, which no arm that moves should wait)
+            prepare()  # half a second, which no arm that moves should wait
         driver = "a leader arm" if self._leader else "a person"
         return f"{driver} with mapping {self._options.mapping or 'none'}"
 

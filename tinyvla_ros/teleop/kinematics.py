@@ -166,6 +166,11 @@ class Kinematics:
         return self._configuration.get_transform_frame_to_world(self.frame, self._task.frame_type)
 
 
+def prepare() -> None:
+    """Import what kinematics needs, so that the first use does not wait for it."""
+    import mink  # noqa: F401
+
+
 def model_text(path: str | Path) -> tuple[str, Path]:
     """Read a URDF or MJCF file; return its text and its folder.
 
