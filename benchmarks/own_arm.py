@@ -1,0 +1,184 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""From a running arm to a policy that moves it: the tutorial (docs/own-arm.md) as one script.
+
+Every step is a command of the tutorial, on the simulated SO-101, with a scripted operator in the
+place of a person. Prints how long each took, and the success of the policy on unseen scenes, in
+lock-step and on the wall clock. ``--small`` runs all steps in a few minutes, without the claim
+that the policy learned anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from _figures import print_heading
+
+from tinyvla_ros.core.intervals import wilson_interval
+from tinyvla_ros.core.resources import robot_file
+from tinyvla_ros.core.tables import markdown_table
+
+TASK = "so101-pick-place"
+INSTRUCTION = "pick up the cube and put it on the mark"
+SMALL = ["optimization.steps=40", "optimization.warmup_steps=10", "optimization.batch_size=8",
+         "optimization.save_every=40", "optimization.snapshot_every=0",
+         "model.image_channels=8", "model.keypoints=8", "model.denoiser_channels=[16,16,16]"]
+# Scenes of demonstrations; those of evaluations are counted from 0.
+FIRST_SCENE = 400_000
+
+
+class Tutorial:
+    """Runs commands and notes how long they take.
+
+    Attributes:
+        rows: name and seconds of each step.
+    """
+
+    def __init__(self, out: Path):
+        self._out, self.rows = out, []
+        out.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def step(self, name: str):
+        """Note how long something takes."""
+        print(f"\n== {name}", flush=True)
+        begin = time.perf_counter()
+        yield
+        self.rows.append([name, f"{time.perf_counter() - begin:.0f}"])
+
+    def tinyvla(self, *arguments: object) -> str:
+        """Run a command to its end and return what it printed."""
+        command = ["tinyvla", *map(str, arguments)]
+        print(f"$ {shlex.join(command)}", flush=True)
+        done = subprocess.run([sys.executable, "-m", "tinyvla_ros.cli", *command[1:]],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              check=False)
+        if done.returncode:
+            sys.exit(f"{done.stdout[-3000:]}\n{command[1]} ended with {done.returncode}")
+        return done.stdout
+
+    @contextmanager
+    def running(self, *arguments: object):
+        """Run a command beside others; it gets Ctrl-C at the end."""
+        command = ["tinyvla", *map(str, arguments)]
+        print(f"$ {shlex.join(command)} &", flush=True)
+        log = (self._out / f"{command[1]}.log").open("w")
+        process = subprocess.Popen([sys.executable, "-m", "tinyvla_ros.cli", *command[1:]],
+                                   stdout=log, stderr=subprocess.STDOUT)
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+            process.wait(60.0)
+            log.close()
+
+
+def fill_in(draft: Path) -> int:
+    """Answer what a drafted contract asks for, as a person who knows the arm; return how often."""
+    text = draft.read_text()
+    # What is asked for of the SO-101 is in its own contract.
+    known = robot_file("so101").read_text()
+    answers = 0
+    lines = []
+    for line in text.splitlines():
+        if "???" in line:
+            key = line.split(":")[0].strip()
+            found = re.search(rf"\b{key}: ([-\w.]+)", known)
+            line = line.replace("???", found[1] if found else "1.0")
+            answers += 1
+        lines.append(line)
+    draft.write_text("\n".join(lines) + "\n")
+    return answers
+
+
+def main() -> int:
+    """Run all steps and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("results/own_arm"))
+    parser.add_argument("--demonstrations", type=int, default=100)
+    parser.add_argument("--episodes", type=int, default=50)
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE",
+                        help="changes of the recipe")
+    args = parser.parse_args()
+    if args.small:
+        args.demonstrations, args.episodes, args.set = 2, 1, SMALL
+    out, robot, tutorial = args.out, robot_file("so101"), Tutorial(args.out)
+    draft, demos, data = out / "my_arm.yaml", out / "demonstrations", out / "data"
+    recipe, run = out / "recipe.yaml", out / "run"
+    if not args.small:
+        print_heading("From an own arm to an own policy", ["mujoco", "torch", "onnxruntime"],
+                      demonstrations=args.demonstrations, episodes=args.episodes)
+
+    with tutorial.step("robot init"), tutorial.running("sim-robot", "--task", TASK):
+        time.sleep(5.0)
+        tutorial.tinyvla("robot", "init", "--out", draft, "--seconds", 5)
+        print(f"{fill_in(draft)} value(s) filled in")
+    with tutorial.step(f"{args.demonstrations} demonstrations"), tutorial.running(
+            "teleop", "--robot", robot, "--input", "leader", "--record", "--out", demos,
+            "--instruction", INSTRUCTION, "--task", TASK, "--episodes", args.demonstrations,
+            "--reset-s", 0.5, "--reset-service", "sim_robot_node/reset"):
+        tutorial.tinyvla("sim-robot", "--task", TASK, "--seed", FIRST_SCENE, "--demonstrate",
+                         args.demonstrations)
+    print(tutorial.tinyvla("bag", "info", demos).splitlines()[-1])
+    with tutorial.step("export and check"):
+        print(tutorial.tinyvla("bag", "export", demos, "--out", data, "--fps", 25,
+                               "--dt", 0.04).splitlines()[-1])
+        tutorial.tinyvla("data", "check", data)
+    with tutorial.step("recipe"):
+        tutorial.tinyvla("recipe", "--from", data, "--robot", robot, "--out", recipe)
+    with tutorial.step("train"):
+        changes = [part for change in args.set for part in ("--set", change)]
+        tutorial.tinyvla("train", "--config", recipe, "--data", data, "--out", run, *changes)
+        tutorial.tinyvla("export", run / "last")
+    with tutorial.step("robot check, live"), tutorial.running("sim-robot", "--task", TASK):
+        time.sleep(5.0)
+        for contract in (robot, draft):
+            print(tutorial.tinyvla("robot", "check", contract, "--checkpoint", run / "last",
+                                   "--live").splitlines()[-1])
+    with tutorial.step("dry run"), tutorial.running(
+            "dry-run", "--robot", robot, "--checkpoint", run / "last"):
+        time.sleep(10.0)
+    results = {}
+    for mode, more in (("lockstep", []), ("realtime", ["--record"])):
+        with tutorial.step(f"{args.episodes} episodes, {mode}"):
+            tutorial.tinyvla("sim-eval", "--tasks", TASK, "--checkpoint", run / "last",
+                             "--episodes", args.episodes, "--seed", 0, "--mode", mode, "--out",
+                             out / mode, *more)
+        results[mode] = json.loads((out / mode / "results.json").read_text())["tasks"][TASK]
+    with tutorial.step("report"):
+        tutorial.tinyvla("bag", "report", out / "realtime" / "episodes", "--out",
+                         out / "report.html")
+    print(f"\n{markdown_table(['step', 's'], tutorial.rows)}")
+    for mode, found in results.items():
+        low, high = wilson_interval(found["successes"], found["episodes"])
+        print(f"{mode}: {found['successes']}/{found['episodes']}, "
+              f"{100 * found['success_rate']:.0f} % ({100 * low:.0f}-{100 * high:.0f})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
