@@ -78,7 +78,11 @@ def assign_joints(found: Sequence[FoundController], positions: Mapping[str, floa
         else:
             free = [j for j in positions if j not in taken and not (j in urdf and urdf[j].mimics)]
             joints = tuple(_guess(controller, free, guessing))
-            rival = None if joints else (next(iter(taken.values()), "another controller"))
+            rival = None
+            if not joints:
+                left.append((controller, "no joint state is left for it, and it did not say which "
+                             "joints it has"))
+                continue
             source, sure = "joint states; the controller did not say", False
         if rival is not None:
             left.append((controller, f"its joints go to {rival}; take one of the two"))

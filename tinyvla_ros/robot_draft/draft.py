@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tinyvla_ros.core.commented_yaml import PLACEHOLDER, TODO, Noted, commented_yaml
 from tinyvla_ros.core.errors import InputError
@@ -66,7 +66,12 @@ def draft_contract(found: FoundRobot) -> Draft:
             f"({seen or 'nobody publishes an Image or a CompressedImage'}); start its driver, or "
             "listen longer with --seconds.")
     pose, others = _pose(found)
-    _require_state(found, pose)
+    if problem := _joints_problem(found):
+        if pose is None:
+            raise InputError(f"A policy must see its arm, and there is no pose of it. {problem}"
+                             if found.joints is None else problem)
+        notes.append(f"Of the arm only {pose.topic} is taken. {problem}")
+        found = replace(found, joints=None)
     positions = found.joints.positions if found.joints else {}
     lost = [n for n, value in positions.items() if not math.isfinite(value)]
     if lost:
@@ -116,25 +121,23 @@ def _pose(found: FoundRobot) -> tuple[FoundPose | None, list[FoundPose]]:
     return chosen, [p for p in found.poses if p is not chosen]
 
 
-def _require_state(found: FoundRobot, pose: FoundPose | None) -> None:
+def _joints_problem(found: FoundRobot) -> str:
+    """Return why the joint states are of no use, an empty text if they are."""
     joints = found.joints
     if joints is None:
-        if pose is None:
-            raise InputError(f"Nobody publishes a JointState or a PoseStamped that came in "
-                             f"{found.seconds:g} s, and a policy must see its arm; start the "
-                             "robot's driver (joint_state_broadcaster).")
-        return
+        return "Nobody publishes a JointState; start the robot's driver (joint_state_broadcaster)."
     if not joints.timing.count:
-        raise InputError(f"{joints.topic} of {' and '.join(joints.publishers)} brought nothing in "
-                         f"{found.seconds:g} s; start its driver, listen longer with --seconds, "
-                         "or name another topic with --joint-states.")
+        return (f"{joints.topic} of {' and '.join(joints.publishers)} brought nothing in "
+                f"{found.seconds:g} s; start its driver, listen longer with --seconds, or name "
+                "another topic with --joint-states.")
     if not joints.positions:
-        raise InputError(f"{joints.topic} has no positions"
-                         + (f" ({joints.error.rstrip('.')})" if joints.error else "")
-                         + "; name the topic of the measured joints with --joint-states.")
+        return (f"{joints.topic} has no positions"
+                + (f" ({joints.error.rstrip('.')})" if joints.error else "")
+                + "; name the topic of the measured joints with --joint-states.")
     if not any(map(math.isfinite, joints.positions.values())):
-        raise InputError(f"{joints.topic}: no joint has a finite position "
-                         f"({', '.join(joints.positions)}); correct its driver.")
+        return (f"{joints.topic}: no joint has a finite position ({', '.join(joints.positions)}); "
+                "correct its driver.")
+    return ""
 
 
 def _head(found: FoundRobot) -> list[str]:
@@ -196,7 +199,7 @@ def _output(assignment: Assignment, pose: FoundPose | None) -> dict[str, object]
                                 f"{pose.topic}") if pose and pose.frame else \
             Noted(PLACEHOLDER, f"{TODO}frame_id of the twist, e.g. base_link")
         fields["channels"] = Noted({
-            n: {"to": f"{'linear' if n[3] == 'v' else 'angular'}.{n[-1]}"}
+            n: Noted({"to": f"{'linear' if n[3] == 'v' else 'angular'}.{n[-1]}"})
             for n in twist_channels()}, "axes of the hand")
         return fields
     if not assignment.joints:

@@ -234,6 +234,17 @@ def test_a_hand_that_is_moved_by_twists():
     assert "# ft_sensor/wrench: forces, 100 Hz" in text
 
 
+def test_a_pose_alone_is_enough_to_see_the_arm():
+    pose = FoundPose("ee_pose", ("/b",), timing=timing(100), frame="base")
+    empty = FoundJoints("joint_states", ("/b",), timing=timing(100))
+    for joints in (None, empty):
+        draft = draft_contract(robot(joints=joints, poses=(pose,), controllers=(
+            FoundController("servo_node/delta_twist_cmds", "twist"),)))
+        contract = parse(RobotContract, yaml.safe_load(draft.text), "draft")
+        assert contract.joint_states is None and contract.ee_pose.topic == "ee_pose"
+        assert any("JointState" in n or "joint_states" in n for n in draft.notes)
+
+
 def test_chunks_have_the_channels_that_were_sent():
     sent = FoundController("action_chunk", "chunk", commanded={
         "ee_dx": (-1, 1), "gripper": (0, 1)})
