@@ -83,4 +83,4 @@ class TeleopParameters(DriverParameters):
         2.0, ge=0.0, le=3600.0, description="Shortest pause between two demonstrations, s.")
     reset_service: Annotated[str, LOADED] = Field(
         "", max_length=240, description="Service (std_srvs/Trigger) that makes a new scene in "
-        "each pause, for example sim_arm_node/reset; empty where the person does.")
+        "each pause, for example sim_robot_node/reset; empty where the person does.")
