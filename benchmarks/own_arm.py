@@ -145,8 +145,8 @@ def main() -> int:
                          args.demonstrations)
     print(tutorial.tinyvla("bag", "info", demos).splitlines()[-1])
     with tutorial.step("export and check"):
-        print(tutorial.tinyvla("bag", "export", demos, "--out", data, "--fps", 25,
-                               "--dt", 0.04).splitlines()[-1])
+        print(tutorial.tinyvla("bag", "export", demos, "--out", data, "--tolerance", 0.06,
+                               "--dt", 0.05).splitlines()[-1])
         tutorial.tinyvla("data", "check", data)
     with tutorial.step("recipe"):
         tutorial.tinyvla("recipe", "--from", data, "--robot", robot, "--out", recipe)

@@ -23,12 +23,11 @@ what they were measured to do.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
 from tinyvla_ros.arm.contract import RobotContract
-from tinyvla_ros.arm.contract_outputs import ChunkOutput
 from tinyvla_ros.core.commented_yaml import Noted
 from tinyvla_ros.core.errors import InputError, unknown
 from training.data.checks.declarations import SQUEEZE, middle_crop
@@ -139,8 +138,14 @@ def _unusable(name: str, values: Values, contract: RobotContract | None) -> str:
     return ""
 
 
-def actions(data: DataSummary, contract: RobotContract | None) -> tuple[dict, list[str]]:
+def actions(data: DataSummary, contract: RobotContract | None, states: Collection[str]
+            ) -> tuple[dict, list[str]]:
     """Return the section ``action`` and sentences about what may surprise.
+
+    Args:
+        data: of the recipe.
+        contract: of the robot, if it is known.
+        states: that the policy sees.
 
     Raises:
         InputError: the values of a channel are not those of the contract.
@@ -170,7 +175,22 @@ def actions(data: DataSummary, contract: RobotContract | None) -> tuple[dict, li
         "horizon": Noted(rows, why),
         "n_action_steps": Noted(min(each, rows), "default: a sixth of the chunk, in whole frames; "
                                 "in lock-step only"),
+        **_relative(data, contract, states),
     }, notes
+
+
+def _relative(data: DataSummary, contract: RobotContract | None, states: Collection[str]
+              ) -> dict[str, dict]:
+    """Return which channels count from the state that measures them, if any do."""
+    found = {}
+    for name in data.channels:
+        measured = contract.actions[name].state if contract else name
+        turns = name in data.turns or bool(contract and contract.actions[name].continuous)
+        # A gripper's command is open or closed, wherever its jaws are.
+        if measured in states and not turns and "gripper" not in name:
+            found[name] = Noted(measured, "default: a position is learned as where to go from "
+                                "there")
+    return {"relative": found} if found else {}
 
 
 def _horizon(data: DataSummary, dt: float) -> tuple[int, str]:
@@ -193,7 +213,7 @@ def model(data: DataSummary, contract: RobotContract | None, horizon: int, each:
           ) -> dict:
     """Return the section ``model``."""
     many = len(data.tasks) >= MANY_TASKS
-    rows, why = _committed(data, contract, horizon, each, dt)
+    rows, why = _committed(contract, horizon, each, dt)
     like = f"default: as mt10.yaml, for {len(data.tasks)} tasks" if many else \
         "default: as default.yaml"
     return {"image_channels": Noted(32, "default"), "keypoints": Noted(32, "default"),
@@ -203,17 +223,12 @@ def model(data: DataSummary, contract: RobotContract | None, horizon: int, each:
             "kernel_size": Noted(3, "default"), "committed_rows": Noted(rows, why)}
 
 
-def _committed(data: DataSummary, contract: RobotContract | None, horizon: int, each: int,
-               dt: float) -> tuple[int, str]:
-    join = contract.execution.join if contract else "auto"
-    chunks = contract is not None and any(isinstance(o, ChunkOutput) for o in contract.outputs)
-    if join not in ("auto", "committed"):
-        return 0, f"contract: execution.join is {join}, which takes none"
-    if join == "auto" and (data.plan_rows or chunks):
-        return 0, "default: chunks of plans, or of a simulation, need none (docs/training.md)"
+def _committed(contract: RobotContract | None, horizon: int, each: int, dt: float
+               ) -> tuple[int, str]:
+    if contract is None or contract.execution.join != "committed":
+        return 0, "default: none, which did as well (docs/training.md)"
     rows = max(1, min(math.ceil(DELAY_S / dt - 1e-3), horizon // 2, horizon - each))
-    return rows, f"default: delays up to {rows * dt:.2g} s, half of the chunk at most; chunks " \
-        "go on from the rows that are executed meanwhile; 0 for none"
+    return rows, f"contract: execution.join is committed; delays up to {rows * dt:.2g} s"
 
 
 def language(data: DataSummary) -> Noted | dict:

@@ -78,7 +78,7 @@ def recipe_tree(data: DataSummary, contract: RobotContract | None) -> tuple[dict
     """
     cameras, without = choices.cameras(data, contract)
     state, left = choices.states(data, contract)
-    action, surprises = choices.actions(data, contract)
+    action, surprises = choices.actions(data, contract, [s.value for s in state])
     rows, each, dt = (action[n].value for n in ("horizon", "n_action_steps", "dt"))
     why_less = f"{len(left)} left out, see below" if left else ""
     tree = {"cameras": cameras, "state": Noted(state, why_less), "action": action,
