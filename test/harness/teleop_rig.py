@@ -241,10 +241,22 @@ class TeleopRig:
         self.wait(lambda: self.periods >= before + count, "messages")
 
     def engage(self) -> None:
-        """Hold the dead man and wait until the node runs."""
-        self.let_go()
-        self.press(DEAD_MAN)
-        self.wait_status("running")
+        """Hold the dead man and wait until the node runs.
+
+        After a pause of the machine it must be pressed again, as by any person.
+        """
+        while True:
+            self.let_go()
+            self.wait(lambda: "running" not in self.status, "the release")
+            self.press(DEAD_MAN)
+            self.wait(lambda: self.status == "running" or self.must_release, "running")
+            if self.status == "running":
+                return
+
+    @property
+    def must_release(self) -> bool:
+        """Whether the dead man must be released before it counts again."""
+        return "release it first" in self.status
 
     # ---- what the node does ---------------------------------------------------------------
 
