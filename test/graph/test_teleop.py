@@ -18,8 +18,13 @@
 from __future__ import annotations
 
 import math
+import os
+import pty
 import re
 import signal
+import subprocess
+import sys
+import termios
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -520,6 +525,66 @@ def test_a_leader_without_a_gamepad_is_engaged_by_the_service(tmp_path):
         assert rig.call("enable", SetBool.Request(data=False)).success
         wait_held(rig, released_s)
         assert not rig.wrong
+
+
+@pytest.fixture
+def terminal(tmp_path):
+    """``tinyvla teleop --input keyboard`` in a terminal, with the arm that it drives."""
+    ours, its = pty.openpty()
+    with TeleopRig(tmp_path, starts_node=False) as rig:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tinyvla_ros.cli", "teleop", "--robot", str(rig.path),
+             "--input", "keyboard", "--namespace", rig.namespace], stdin=its,
+            stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, start_new_session=True)
+        rig.processes["tinyvla teleop"] = process
+        rig.wait(lambda: rig.state and "dead man is released" in rig.status, "the node")
+        yield rig, ours, process
+    os.close(ours)
+    os.close(its)
+
+
+def hold_key(rig: TeleopRig, terminal: int, key: bytes, until: Callable[[], object]) -> None:
+    """Hold a key down, as a terminal repeats it."""
+    deadline = time.monotonic() + 60.0
+    while not until():
+        assert time.monotonic() < deadline, rig.status
+        os.write(terminal, key)
+        time.sleep(0.03)
+
+
+def test_keys_of_a_terminal_move_the_arm_while_they_are_held(terminal):
+    rig, keys, process = terminal
+    assert not termios.tcgetattr(keys)[3] & termios.ECHO
+    place = rig.position
+    os.write(keys, b"qqq")
+    rig.until_sent(20)
+    assert np.abs(rig.position - place).max() < 1e-3  # the dead man is off
+    os.write(keys, b" ")
+    rig.wait_status("running")
+    hold_key(rig, keys, b"q", lambda: rig.position[0] - place[0] > 0.1)
+    rig.until_sent(25)  # let go of: it stops although the dead man is on
+    place = rig.position
+    rig.until_sent(25)
+    assert np.abs(rig.position - place).max() < 1e-3
+    hold_key(rig, keys, b"a", lambda: place[0] - rig.position[0] > 0.05)
+    escaped_s = time.monotonic()
+    os.write(keys, b"\x1b")
+    wait_held(rig, escaped_s)
+    assert not rig.wrong
+    del rig.processes["tinyvla teleop"]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30.0) == 130
+    assert termios.tcgetattr(keys)[3] & termios.ECHO
+
+
+def test_a_terminal_that_is_gone_holds_the_arm(terminal):
+    rig, keys, process = terminal
+    os.write(keys, b" ")
+    rig.wait_status("running")
+    killed_s = time.monotonic()
+    del rig.processes["tinyvla teleop"]
+    process.send_signal(signal.SIGKILL)  # its node ends with it, and brings the arm to rest
+    wait_held(rig, killed_s)
 
 
 # ---- demonstrations -----------------------------------------------------------------------

@@ -77,6 +77,7 @@ class PolicyNode(LifecycleNode):
         NAME: of the node.
         PARAMETERS: model of its parameters.
         PART: what its status on /diagnostics is about.
+        SAG: see ``Supervisor``.
         exit_code: set to end the process.
         failure: what the newest transition failed with; None if it did not.
     """
@@ -84,6 +85,7 @@ class PolicyNode(LifecycleNode):
     NAME: ClassVar[str] = "policy_node"
     PARAMETERS: ClassVar[type[DriverParameters]] = PolicyNodeParameters
     PART: ClassVar[str] = "policy"
+    SAG: ClassVar[float] = 0.0
 
     def __init__(self):
         super().__init__(self.NAME)
@@ -130,7 +132,7 @@ class PolicyNode(LifecycleNode):
         for sentence in check_contract(contract, config):
             self._note(sentence)
         loaded = self._prepare()
-        self._supervisor = Supervisor(contract, config)
+        self._supervisor = Supervisor(contract, config, self.SAG)
         self._outputs = make_outputs(self, contract.outputs, config.action.channels)
         self._inputs = self._make_inputs(contract)
         self._loop = PolicyLoop(

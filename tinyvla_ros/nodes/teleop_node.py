@@ -40,7 +40,7 @@ from tinyvla_ros.teleop.joystick import Joystick
 from tinyvla_ros.teleop.kinematics import Kinematics, model_text, prepare
 from tinyvla_ros.teleop.leader import Leader, LeaderMapping
 from tinyvla_ros.teleop.mapping import Mapping
-from tinyvla_ros.teleop.operator import NO_INSTRUCTION, Commanded, Operator, Speeds
+from tinyvla_ros.teleop.operator import NO_INSTRUCTION, SAG, Commanded, Operator, Speeds
 from tinyvla_ros.teleop.session import DemonstrationSession
 
 HUMAN = "human"
@@ -55,6 +55,7 @@ class TeleopNode(PolicyNode):
     NAME: ClassVar[str] = "teleop_node"
     PARAMETERS: ClassVar[type[DriverParameters]] = TeleopParameters
     PART: ClassVar[str] = "teleop"
+    SAG: ClassVar[float] = SAG
 
     def __init__(self):
         self._joystick: Joystick | None = None
