@@ -80,13 +80,17 @@ def measure_inputs(rig: TeleopRig, count: int) -> list[float]:
 def measure_releases(rig: TeleopRig, count: int) -> list[float]:
     """Return seconds from the release of the dead man to the hold, from the middle of motion."""
     seconds = []
-    for number in range(count):
+    number = 0
+    while len(seconds) < count:
+        number += 1
         rig.engage()
         rig.push(0, 1.0 if number % 2 else -1.0)
         moving_s = time.monotonic()
         rig.wait(lambda since=moving_s: any(c.time_s > since and c.speed > 0.1
                                             for c in rig.commands[-20:]), "motion")
         time.sleep(random.uniform(0.05, 0.15))
+        if rig.commands[-1].is_hold:  # a pause of the machine was taken for an unplugged device
+            continue
         released_s = time.monotonic()
         rig.release(DEAD_MAN)
         seconds.append(until(rig, released_s, lambda c: c.is_hold))

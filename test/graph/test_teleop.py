@@ -18,8 +18,13 @@
 from __future__ import annotations
 
 import math
+import os
+import pty
 import re
 import signal
+import subprocess
+import sys
+import termios
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -68,12 +73,14 @@ def led(tmp_path_factory):
 
 def move(rig: TeleopRig, axis: int = PAN, value: float = 1.0) -> None:
     """Move a joint by a good person, towards the middle of its range."""
-    rig.engage()
     if abs(rig.position[axis] + 0.2 * value) > 1.5:
         value = -value
     before = rig.position
-    rig.push(axis, value)
-    rig.wait(lambda: abs(rig.position[axis] - before[axis]) > 0.02, "motion")
+    while abs(rig.position[axis] - before[axis]) < 0.02:
+        rig.engage()
+        rig.push(axis, value)
+        rig.wait(lambda: abs(rig.position[axis] - before[axis]) > 0.02 or rig.must_release,
+                 "motion")
     assert not rig.wrong
 
 
@@ -333,10 +340,11 @@ def check(rig: TeleopRig, wrong: Wrong, go: Callable[[TeleopRig], None]) -> None
     """The arm moves, something is wrong, it holds and says why, and moves again after it."""
     settled(rig)
     go(rig)
-    begun_s = time.monotonic()
+    begun_s, before = time.monotonic(), len(rig.statuses)
     wrong.begin(rig)
     try:
-        rig.wait(lambda: re.search(wrong.says, rig.status), wrong.says)
+        # Some are true for one message alone.
+        rig.wait(lambda: any(re.search(wrong.says, s) for s in rig.statuses[before:]), wrong.says)
         if wrong.begin is stopped_arm:  # its place cannot be seen
             rig.wait(lambda: rig.commands[-1].is_hold, "a hold")
         else:
@@ -462,11 +470,10 @@ def test_a_leader_with_joints_of_others_is_followed(led):
         msg.position.extend([math.nan, 1e9])
         return [msg]
     settled(led)
-    led.leader_joy = more
     led.leader = dict(led.state)
+    led.engage()
+    led.leader_joy = more
     led.until_sent(3)
-    led.press(DEAD_MAN)
-    led.wait_status("running")
     before = led.state["wrist_flex"]
     for _ in range(20):
         led.leader["wrist_flex"] += -0.01 if before > 0 else 0.01
@@ -520,6 +527,66 @@ def test_a_leader_without_a_gamepad_is_engaged_by_the_service(tmp_path):
         assert not rig.wrong
 
 
+@pytest.fixture
+def terminal(tmp_path):
+    """``tinyvla teleop --input keyboard`` in a terminal, with the arm that it drives."""
+    ours, its = pty.openpty()
+    with TeleopRig(tmp_path, starts_node=False) as rig:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tinyvla_ros.cli", "teleop", "--robot", str(rig.path),
+             "--input", "keyboard", "--namespace", rig.namespace], stdin=its,
+            stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, start_new_session=True)
+        rig.processes["tinyvla teleop"] = process
+        rig.wait(lambda: rig.state and "dead man is released" in rig.status, "the node")
+        yield rig, ours, process
+    os.close(ours)
+    os.close(its)
+
+
+def hold_key(rig: TeleopRig, terminal: int, key: bytes, until: Callable[[], object]) -> None:
+    """Hold a key down, as a terminal repeats it."""
+    deadline = time.monotonic() + 60.0
+    while not until():
+        assert time.monotonic() < deadline, rig.status
+        os.write(terminal, key)
+        time.sleep(0.03)
+
+
+def test_keys_of_a_terminal_move_the_arm_while_they_are_held(terminal):
+    rig, keys, process = terminal
+    assert not termios.tcgetattr(keys)[3] & termios.ECHO
+    place = rig.position
+    os.write(keys, b"qqq")
+    rig.until_sent(20)
+    assert np.abs(rig.position - place).max() < 1e-3  # the dead man is off
+    os.write(keys, b" ")
+    rig.wait_status("running")
+    hold_key(rig, keys, b"q", lambda: rig.position[0] - place[0] > 0.1)
+    rig.until_sent(25)  # let go of: it stops although the dead man is on
+    place = rig.position
+    rig.until_sent(25)
+    assert np.abs(rig.position - place).max() < 1e-3
+    hold_key(rig, keys, b"a", lambda: place[0] - rig.position[0] > 0.05)
+    escaped_s = time.monotonic()
+    os.write(keys, b"\x1b")
+    wait_held(rig, escaped_s)
+    assert not rig.wrong
+    del rig.processes["tinyvla teleop"]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30.0) == 130
+    assert termios.tcgetattr(keys)[3] & termios.ECHO
+
+
+def test_a_terminal_that_is_gone_holds_the_arm(terminal):
+    rig, keys, process = terminal
+    os.write(keys, b" ")
+    rig.wait_status("running")
+    killed_s = time.monotonic()
+    del rig.processes["tinyvla teleop"]
+    process.send_signal(signal.SIGKILL)  # its node ends with it, and brings the arm to rest
+    wait_held(rig, killed_s)
+
+
 # ---- demonstrations -----------------------------------------------------------------------
 
 
@@ -567,8 +634,8 @@ def test_the_dead_man_must_be_pressed_again_for_a_new_scene(tmp_path):
         rig.tap(START)
         move(rig)
         rig.press(SUCCESS)
+        rig.wait(lambda: rig.resets == 1, "the new scene")
         rig.wait_status("release it first")
-        assert rig.resets == 1
         still(rig, lambda: None)
         move(rig)
 

@@ -90,13 +90,15 @@ class TeleopRig:
         wrong: what was wrong with commands.
         statuses: messages of the node on /diagnostics.
         values: its newest values there.
+        path: of the robot contract.
+        namespace: of the nodes.
         events: episode events so far.
         commanders: who commanded, as published.
         periods: in which the person sent something, or would have.
         states: joint states so far.
     """
 
-    def __init__(self, place: Path, robot: str = "so101", **parameters):
+    def __init__(self, place: Path, robot: str = "so101", starts_node: bool = True, **parameters):
         path = share_directory() / "config" / "robots" / f"{robot}.yaml"
         self.contract = RobotContract.load(path)
         self._output = self.contract.outputs[0]
@@ -104,7 +106,8 @@ class TeleopRig:
         limits = [self.contract.actions[n] for n in self.channels]
         self.low, self.high = (np.array([getattr(c, k) for c in limits]) for k in ("low", "high"))
         self._velocity = np.array([c.velocity for c in limits])
-        self._place, self._path, self._parameters = place, path, parameters
+        self._place, self.path, self._parameters = place, path, parameters
+        self._starts_node = starts_node
         checkpoint = place / "checkpoint"
         if not checkpoint.exists():
             write_untrained_checkpoint(self.contract, checkpoint)
@@ -124,8 +127,8 @@ class TeleopRig:
         self._context = rclpy.Context()
         rclpy.init(context=self._context)
         # Several may be there at a time.
-        self._namespace = f"person_{next(_NUMBERS)}"
-        self.node = rclpy.create_node("person", namespace=self._namespace, context=self._context)
+        self.namespace = f"person_{next(_NUMBERS)}"
+        self.node = rclpy.create_node("person", namespace=self.namespace, context=self._context)
         self.publisher = self.node.create_publisher(Joy, "joy", 10)
         self.leader_publisher = self.node.create_publisher(JointState, "leader/joint_states", 10)
         for kind, topic, callback, qos in (
@@ -153,10 +156,12 @@ class TeleopRig:
             thread.start()
 
     def __enter__(self) -> TeleopRig:
-        self.start("dry_run_arm_node", robot=str(self._path),
+        self.start("dry_run_arm_node", robot=str(self.path),
                    checkpoint=str(self._place / "checkpoint"))
+        if not self._starts_node:
+            return self
         # Longer than this process may be held up on a busy machine.
-        self.start("teleop_node", robot=str(self._path),
+        self.start("teleop_node", robot=str(self.path),
                    **{"input_timeout": 0.4, **self._parameters})
         self.wait(lambda: self.statuses and self.state, "the node and the arm")
         return self
@@ -178,7 +183,7 @@ class TeleopRig:
         log = (self._place / f"{executable}.log").open("a")
         self.processes[executable] = subprocess.Popen(
             node_command(NodeDescription(executable, parameters,
-                                         NodeSettings(namespace=self._namespace))),
+                                         NodeSettings(namespace=self.namespace))),
             stdout=log, stderr=log, start_new_session=True,
             env={**os.environ, PARENT: str(os.getpid())})  # ends with this process
         log.close()
@@ -189,7 +194,8 @@ class TeleopRig:
 
     def log(self, executable: str = "teleop_node") -> str:
         """Return what a node printed."""
-        return (self._place / f"{executable}.log").read_text()
+        path = self._place / f"{executable}.log"
+        return path.read_text() if path.exists() else ""
 
     @staticmethod
     def _end(process: subprocess.Popen) -> None:
@@ -241,10 +247,22 @@ class TeleopRig:
         self.wait(lambda: self.periods >= before + count, "messages")
 
     def engage(self) -> None:
-        """Hold the dead man and wait until the node runs."""
-        self.let_go()
-        self.press(DEAD_MAN)
-        self.wait_status("running")
+        """Hold the dead man and wait until the node runs.
+
+        After a pause of the machine it must be pressed again, as by any person.
+        """
+        while True:
+            self.let_go()
+            self.wait(lambda: "running" not in self.status, "the release")
+            self.press(DEAD_MAN)
+            self.wait(lambda: self.status == "running" or self.must_release, "running")
+            if self.status == "running":
+                return
+
+    @property
+    def must_release(self) -> bool:
+        """Whether the dead man must be released before it counts again."""
+        return "release it first" in self.status
 
     # ---- what the node does ---------------------------------------------------------------
 
@@ -325,7 +343,7 @@ class TeleopRig:
         self.state |= {names.get(n, n): p for n, p in zip(msg.name, msg.position, strict=True)}
 
     def _on_status(self, msg: DiagnosticArray) -> None:
-        name = f"{self._namespace}/teleop_node: teleop"
+        name = f"{self.namespace}/teleop_node: teleop"
         for status in (s for s in msg.status if s.name == name):
             self.values |= {v.key: v.value for v in status.values}
             self.statuses.append(status.message)

@@ -63,9 +63,15 @@ class Supervisor:
         seams: the newest seams.
         join: how chunks are blended.
         pacing: at what pace chunks are executed.
+
+    Args:
+        contract: of the robot.
+        config: of what drives it.
+        sag: share of a channel's ``jump``. An arm at rest that is so near to its last command goes
+            on from there; with 0 it goes on from where it is measured.
     """
 
-    def __init__(self, contract: RobotContract, config: DriverConfig):
+    def __init__(self, contract: RobotContract, config: DriverConfig, sag: float = 0.0):
         action = config.action
         limits = {name: contract.actions[name] for name in action.channels}
         self._channels = action.channels
@@ -74,6 +80,7 @@ class Supervisor:
         self._max_ns = round(contract.execution.max_duration * 1e9)
         self._states = tuple(c.state for c in limits.values())
         self._turn = np.array([c.turn for c in limits.values()])
+        self._sag = sag * np.array([c.jump or 0.0 for c in limits.values()])
         low, high = (np.array([getattr(c, k) for c in limits.values()]) for k in ("low", "high"))
         # A continuous channel has no ends; its commands count turns.
         self._low = np.where(self._turn, -np.inf, low)
@@ -265,8 +272,9 @@ class Supervisor:
         if now_ns < self.plan.end_ns:
             return motion
         # At rest, and perhaps moved by hand since then: start from the measured values.
-        unmeasured = np.array([s is None for s in self._states])
-        return Motion.at_rest(np.where(unmeasured, motion.value, measured))
+        stays = np.array([s is None for s in self._states])
+        stays |= np.abs(nearest(measured - motion.value, 0.0, self._turn)) < self._sag
+        return Motion.at_rest(np.where(stays, motion.value, measured))
 
     def _begin_plan(self, chunk: ActionChunk, instruction: str, verdict: Verdict, now_ns: int,
                     start_ns: int, offset: np.ndarray) -> Plan:

@@ -88,6 +88,7 @@ class PolicyNode(LifecycleNode):
         PARAMETERS: model of its parameters.
         PART: what its status on /diagnostics is about.
         COMMANDER: who commands the arm through it.
+        SAG: see ``Supervisor``.
         exit_code: set to end the process.
         failure: what the newest transition failed with; None if it did not.
     """
@@ -96,6 +97,7 @@ class PolicyNode(LifecycleNode):
     PARAMETERS: ClassVar[type[DriverParameters]] = PolicyNodeParameters
     PART: ClassVar[str] = "policy"
     COMMANDER: ClassVar[str] = POLICY
+    SAG: ClassVar[float] = 0.0
 
     def __init__(self):
         super().__init__(self.NAME)
@@ -144,7 +146,7 @@ class PolicyNode(LifecycleNode):
         for sentence in check_contract(contract, config):
             self._note(sentence)
         loaded = self._prepare()
-        self._supervisor = Supervisor(contract, config)
+        self._supervisor = Supervisor(contract, config, self.SAG)
         self._outputs = make_outputs(self, contract.outputs, config.action.channels)
         self._inputs = self._make_inputs(contract)
         self._loop = PolicyLoop(

@@ -41,7 +41,7 @@ from tinyvla_ros.teleop.joystick import Joystick
 from tinyvla_ros.teleop.kinematics import Kinematics, model_text, prepare
 from tinyvla_ros.teleop.leader import Leader, LeaderMapping
 from tinyvla_ros.teleop.mapping import Mapping
-from tinyvla_ros.teleop.operator import NO_INSTRUCTION, Commanded, Operator, Speeds
+from tinyvla_ros.teleop.operator import NO_INSTRUCTION, SAG, Commanded, Operator, Speeds
 from tinyvla_ros.teleop.session import DemonstrationSession
 
 # A new scene that was asked for and has not come by then is no reason to wait, s.
@@ -56,6 +56,7 @@ class TeleopNode(PolicyNode):
     PARAMETERS: ClassVar[type[DriverParameters]] = TeleopParameters
     PART: ClassVar[str] = "teleop"
     COMMANDER: ClassVar[str] = HUMAN
+    SAG: ClassVar[float] = SAG
 
     def __init__(self):
         self._joystick: Joystick | None = None

@@ -48,6 +48,11 @@ PERIOD_S, SIMULATION_PERIOD_S = 0.02, 0.0125
 CHUNK_S = 0.4
 # From an inference to its plan, ns.
 READY_NS = 10_000_000
+# An arm at rest that is so near to its last command, as a share of ``jump``, sags under its load.
+SAG = 0.5
+# Where the safety layer or a late plan made it depart from what is wanted by what it moves in so
+# long at full speed, the motion goes on from what is commanded, s.
+MOST_BEHIND_S = 0.005
 # After so long without an inference the motion begins anew, s.
 FORGET_S = 0.5
 # In messages and bags, where nobody gave an instruction.
@@ -303,6 +308,10 @@ class Operator:
         if is_running and self._stamp_ns is not None and \
                 0 <= stamp_ns - self._stamp_ns <= FORGET_S * 1e9:
             self._motion.advance(stamp_ns, self._period_ns)
+            behind = np.abs(self._motion.value - commanded.value) > \
+                MOST_BEHIND_S * self._motion.fastest
+            if (behind & ~self._motion.rates).any():
+                self._motion.begin(commanded.value, commanded.speed, stamp_ns)
             return (stamp_ns - self._stamp_ns) / 1e9
         is_at_rest = commanded is None or commanded.is_at_rest
         self._motion.begin(*self._begin(observation.state, commanded),
@@ -325,7 +334,7 @@ class Operator:
         # One that was moved by hand, or that did not follow, begins where it is. One that only
         # sags must not sink by its sag with every start.
         distance = np.abs(nearest(known - value, 0.0, self._turn))
-        value = np.where(distance > self._jump / 2.0, known, value)
+        value = np.where(distance >= SAG * self._jump, known, value)
         return np.where(self._motion.rates, 0.0, value), np.zeros(len(value))
 
     def _unmeasured(self, state: MappingOf[str, float]) -> np.ndarray:
