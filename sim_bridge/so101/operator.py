@@ -57,6 +57,7 @@ class Move:
         jaw: its angle at the end, rad.
         pause: seconds to stay.
         is_fine: whether the hand is kept steady.
+        waits: whether the next move begins only when the arm is there.
     """
 
     to: np.ndarray
@@ -64,6 +65,7 @@ class Move:
     jaw: float
     pause: float = 0.0
     is_fine: bool = False
+    waits: bool = False
 
 
 class ScriptedOperator:
@@ -110,7 +112,7 @@ class ScriptedOperator:
             steps = [up, *steps]
         for step in steps:
             yield from self._along(place, yaw, jaw, step, pace, hand)
-            if step.is_fine:
+            if step.waits:
                 yield from self._wait(step, arrived)
             place, yaw, jaw = step.to, step.yaw, step.jaw
 
@@ -128,7 +130,7 @@ class ScriptedOperator:
         Yields:
             (6,) joints to command in each tick, rad.
         """
-        away, angle = rng.uniform(0.045, 0.08), rng.uniform(-np.pi, np.pi)
+        away, angle = rng.uniform(0.025, 0.08), rng.uniform(-np.pi, np.pi)
         xy = near + away * np.array([np.cos(angle), np.sin(angle)])
         out = xy - [SHOULDER_X_M, 0.0]
         distance = np.linalg.norm(out)
@@ -233,17 +235,17 @@ def _pick_and_place(cube, mark, rng) -> list[Move]:
         return np.array([*xy, height])
 
     # First about there, then better from near, as a person who looks closer.
-    guess, turned = _error(rng, 0.02), rng.normal(0.0, 0.25)
+    guess, turned = _error(rng, 0.025), rng.normal(0.0, 0.25)
     return [
         Move(at(beside + guess, travel), yaw + turned, OPEN),
         Move(at(beside + guess / 2, 0.05), yaw + turned / 2, OPEN),
         Move(at(beside, 0.04), yaw, OPEN, is_fine=True),
-        Move(at(beside, GRASP_M), yaw, OPEN, 0.05, is_fine=True),
+        Move(at(beside, GRASP_M), yaw, OPEN, 0.05, is_fine=True, waits=True),
         Move(at(cube[0][:2] + held, GRASP_M), yaw, CLOSED, 0.25, is_fine=True),
         Move(at(cube[0][:2] + held, travel), yaw, CLOSED),
         Move(at(goal + held_there + _error(rng, 0.015), travel), there, CLOSED),
         Move(at(goal + held_there, 0.04), there, CLOSED),
-        Move(at(goal + held_there, PLACE_M), there, CLOSED, 0.1, is_fine=True),
+        Move(at(goal + held_there, PLACE_M), there, CLOSED, 0.1, is_fine=True, waits=True),
         Move(at(goal + held_there * (1 + ROOM_M / CUBE_HALF_M), PLACE_M), there, OPEN, 0.1,
              is_fine=True),
         Move(at(goal + held_there * (1 + ROOM_M / CUBE_HALF_M), travel), there, OPEN, 0.3)]
