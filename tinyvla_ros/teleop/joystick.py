@@ -88,7 +88,9 @@ class Joystick:
             return []  # a driver that repeats its last message is as dead as one that is silent
         if self._arrived is not None and now_s - self._arrived > self._timeout:
             self.disconnect()  # pulled out, and connected again
-        before, self._refusal = self._buttons, ""
+        before = self._buttons
+        if not buttons[self._mapping.dead_man]:
+            self._refusal = ""  # else it says why the dead man does not count
         self._stamp_ns, self._arrived = stamp_ns, now_s
         for index, value in enumerate(axes):
             if index >= len(self._axes) or value != self._axes[index]:
@@ -117,7 +119,9 @@ class Joystick:
     def problem(self, now_s: float) -> str:
         """Return why nothing may move, empty if the dead man is held."""
         if self._refusal:
-            return f"{self._topic}: {self._refusal}"
+            still = "" if self._arrived is None else \
+                f" The dead man, {self._dead_man}, is still pressed; release it first"
+            return f"{self._topic}: {self._refusal}{still}"
         if self._arrived is None:
             return f"waiting for {self._topic}"
         if now_s - self._arrived > self._timeout:
