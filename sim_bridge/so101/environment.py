@@ -197,7 +197,7 @@ class SO101Env(ArmEnvironment):
 
     def urdf(self) -> str:
         """Return the arm's URDF, which names meshes that are only in the Python package."""
-        return (model_directory() / "so101_new_calib.urdf").read_text()
+        return (model_directory() / "so101_new_calib.urdf").read_text(encoding="utf-8")
 
     def _places(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Draw (2,) places of the cube and the mark, m."""

@@ -31,7 +31,7 @@ STEPS, STEP_S = 60, 0.05
 CLOSE_M = 2e-4
 
 
-class Kinematics:
+class ToolKinematics:
     """Solves for the five joints before the gripper; each solution begins from the one before."""
 
     def __init__(self):

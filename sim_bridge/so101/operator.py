@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim_bridge.so101.kinematics import Kinematics
+from sim_bridge.so101.kinematics import ToolKinematics
 from sim_bridge.so101.model import CUBE_HALF_M
 
 OPEN, CLOSED, SHUT = 0.8, 0.02, -0.1  # of the jaw, rad; closed is commanded around the cube
@@ -76,7 +76,7 @@ class ScriptedOperator:
     """
 
     def __init__(self, dt: float):
-        self._dt, self._kinematics = dt, Kinematics()
+        self._dt, self._kinematics = dt, ToolKinematics()
 
     def demonstrate(self, task: str, cube: tuple[np.ndarray, np.ndarray],
                     mark: tuple[np.ndarray, np.ndarray], joints: np.ndarray,

@@ -236,8 +236,8 @@ def dry_run(*more: str) -> Output:
     return Output(start(sys.executable, "-m", "tinyvla_ros.cli", "dry-run", *more))
 
 
-@pytest.mark.parametrize("robot", sorted(p.stem for p in ROBOTS.glob("*.yaml")
-                                         if p.stem != "metaworld"))
+# One of each kind; test/unit/dry_run goes through all contracts.
+@pytest.mark.parametrize("robot", ["ur5e", "servo", "so101_two"])
 def test_a_dry_run_runs_and_sums_up(robot):
     output = dry_run("--robot", str(ROBOTS / f"{robot}.yaml"), "--seconds", "6")
     code = output.wait_end()

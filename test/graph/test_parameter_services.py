@@ -26,13 +26,15 @@ from harness.node_parameters import MODELS, OF_RCLPY
 from harness.parameters import ParameterTool
 from harness.processes import Output, start, stop
 from tinyvla_ros.core.options import settable
-from tinyvla_ros.core.resources import default_robot
+from tinyvla_ros.core.resources import default_robot, robot_file
 from tinyvla_ros.dry_run.untrained import INSTRUCTION
 from tinyvla_ros.start.executables import PACKAGES
 from tinyvla_ros.start.graph import DryRunOptions, NodeDescription, dry_run_graph
 from tinyvla_ros.start.local_launch import node_command
 
-SIMULATION = ("sim_bridge_node", "eval_node")  # a robot of its own, so in a namespace of its own
+# Robots of their own, so in namespaces of their own.
+NAMESPACES = {"sim_bridge_node": "/sim", "eval_node": "/sim", "sim_robot_node": "/so101",
+              "scripted_operator_node": "/so101", "teleop_node": "/so101"}
 TYPES = {bool: "BOOL", int: "INTEGER", float: "DOUBLE", str: "STRING", list: "STRING_ARRAY"}
 
 
@@ -46,10 +48,13 @@ def nodes(tmp_path_factory, tiny_checkpoint):
                                                         "topics": ["/joint_states"]}),
               NodeDescription("sim_bridge_node", {"start_timeout": 600, "tasks": ["reach-v3"]}),
               NodeDescription("eval_node", {"checkpoint": str(tiny_checkpoint),
-                                            "out": str(place / "results"), "episodes": 3})]
+                                            "out": str(place / "results"), "episodes": 3}),
+              NodeDescription("sim_robot_node"), NodeDescription("scripted_operator_node"),
+              NodeDescription("teleop_node", {"robot": str(robot_file("so101"))})]
     processes = {}
     for node in graph:
-        namespace = ["-r", "__ns:=/sim"] if node.executable in SIMULATION else []
+        place_of = NAMESPACES.get(node.executable)
+        namespace = ["-r", f"__ns:={place_of}"] if place_of else []
         processes[node.executable] = process = start(*node_command(node), *namespace)
         process.output, process.given = Output(process), dict(node.parameters)
     assert set(processes) == set(PACKAGES)
@@ -63,7 +68,7 @@ def nodes(tmp_path_factory, tiny_checkpoint):
 def tools(nodes):
     context = rclpy.Context()
     rclpy.init(context=context)
-    made = {name: ParameterTool(f"{'/sim' if name in SIMULATION else ''}/{name}", context=context)
+    made = {name: ParameterTool(f"{NAMESPACES.get(name, '')}/{name}", context=context)
             for name in nodes}
     yield made
     for tool in made.values():

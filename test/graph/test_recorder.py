@@ -329,8 +329,9 @@ def test_publishers_that_keep_messages_and_that_do_not_are_recorded_on_one_topic
     a = graph.publisher(String)
     graph.publish_event("begin", index=0)
     a.publish(String(data="x"))
-    graph.until(lambda: any(v.key == f"messages {a.topic_name}" for v in
-                            graph.statuses[-1].values), "the message that begins the bag")
+    graph.until(lambda: graph.statuses and any(
+        v.key == f"messages {a.topic_name}" for v in graph.statuses[-1].values),
+        "the message that begins the bag")
     for i, publisher in enumerate((kept, *others)):
         publisher.publish(String(data=f"live {i}"))
     graph.publish_event("end")

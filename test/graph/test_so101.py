@@ -36,7 +36,8 @@ COMMANDS = "trajectory_controller/joint_trajectory"
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """A policy with random weights that moves little around where the arm begins."""
-    begin = np.array([0.0, -1.05, 0.85, 1.25, 0.0, 0.5])
+    from sim_bridge.so101.environment import HOME
+    begin = np.array(HOME)
     folder = tmp_path_factory.mktemp("so101") / "checkpoint"
     write_random_checkpoint(folder, tiny_policy_config(
         cameras={n: {"height": 48, "width": 48} for n in ("front", "wrist")},

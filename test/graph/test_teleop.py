@@ -619,7 +619,7 @@ def test_demonstrations_are_recorded_one_after_the_other(rig):
     rig.wait(lambda: len(rig.events) >= 8, "the events")
     assert [(e.kind, e.values["index"], e.outcome) for e in rig.events] == [
         ("begin", "0", "unknown"), ("end", "0", "success"),
-        ("begin", "1", "unknown"), ("abort", "1", "aborted"),
+        ("begin", "1", "unknown"), ("abort", "1", "discarded"),
         ("begin", "1", "unknown"), ("end", "1", "failure"),
         ("begin", "2", "unknown"), ("end", "2", "success")]
     assert rig.events[3].values["discard"] == "true"

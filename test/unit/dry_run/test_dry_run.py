@@ -45,7 +45,8 @@ from tinyvla_ros.start.graph import (
 
 
 # All that a controller follows: the simulated arm takes whole chunks.
-REAL = sorted(p.stem for p in ROBOTS.glob("*.yaml") if p.stem != "metaworld")
+REAL = sorted(p.stem for p in ROBOTS.glob("*.yaml")
+              if p.stem not in ("metaworld", "so101_lockstep"))
 
 
 def robot(name: str):

@@ -121,7 +121,8 @@ def test_a_rollout_looks_between_chunks():
 
     env = SimpleNamespace(
         config=SimpleNamespace(instruction=lambda task: "go"), reset_unseen=lambda seed: None,
-        control=lambda action: (0.0, len(asked) > 2, {}),
+        control=lambda action: (0.0, len(asked) > 2), arm=METAWORLD,
+        hold_action=lambda: np.zeros(1),
         observe=lambda stamp_ns, words: Observation(stamp_ns, {}, {}, words))
     spec = SimpleNamespace(task="reach-v3", seed=0, start_ns=0)
     for _ in rollout(Recorder(), Episode(env, spec)):

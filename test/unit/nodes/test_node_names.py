@@ -41,7 +41,9 @@ OURS = ("tinyvla_ros", "sim_bridge", "training")
 # LifecycleNode documents these as the way to react to a transition.
 TRANSITIONS = {f"on_{name}" for name in ("configure", "activate", "deactivate", "cleanup",
                                          "shutdown", "error")}
-INTENDED = {"MetaWorldEnv": {"render_mode"}}  # Gymnasium wants an environment to store it
+# Gymnasium wants an environment to store them.
+INTENDED = dict.fromkeys(("ArmEnvironment", "MetaWorldEnv", "SO101Env"),
+                         {"metadata", "render_mode"})
 # What every class has of its own.
 OF_EVERY_CLASS = {*vars(type("Empty", (), {})), "__init__", "__annotations__", "__firstlineno__",
                   "__static_attributes__"}

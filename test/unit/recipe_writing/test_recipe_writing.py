@@ -98,7 +98,8 @@ def test_data_of_an_arm_without_a_contract(write, own):
     assert recipe.state == recipe.action.channels == JOINTS
     assert recipe.action.dt == pytest.approx(1 / 30)
     assert recipe.action.horizon == 32 and recipe.action.n_action_steps == 5
-    assert recipe.model.committed_rows == 6, "0.2 s"
+    assert recipe.model.committed_rows == 0
+    assert recipe.action.relative == {n: n for n in JOINTS if n != "gripper"}
     assert recipe.optimization.future_frames == (3, 6, 12, 24, "gripper", "end")
     assert recipe.language.kind == "table"
     assert recipe.optimization.validation_fraction * 4 == pytest.approx(1)
