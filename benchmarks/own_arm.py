@@ -104,10 +104,9 @@ def fill_in(draft: Path) -> int:
     answers = 0
     lines = []
     for line in text.splitlines():
-        if "???" in line:
-            key = line.split(":")[0].strip()
-            found = re.search(rf"\b{key}: ([-\w.]+)", known)
-            line = line.replace("???", found[1] if found else "1.0")
+        if asked := re.match(r"\s*(\w+): \?\?\?", line):
+            found = re.search(rf"\b{asked[1]}: ([-\w.]+)", known)
+            line = line.replace("???", found[1] if found else "1.0", 1)
             answers += 1
         lines.append(line)
     draft.write_text("\n".join(lines) + "\n")

@@ -137,7 +137,8 @@ class TeleopRig:
                 (DiagnosticArray, "/diagnostics", self._on_status, 50),
                 (DiagnosticStatus, "episode", lambda m: self.events.append(EpisodeEvent.read(m)),
                  EPISODE_QOS),
-                (String, "teleop_node/commander", lambda m: self.commanders.append(m.data), LATCHED)):
+                (String, "teleop_node/commander", lambda m: self.commanders.append(m.data),
+                 LATCHED)):
             self.node.create_subscription(kind, topic, callback, qos)
         for output in self.contract.outputs[1:]:
             self.node.create_subscription(

@@ -42,8 +42,8 @@ OURS = ("tinyvla_ros", "sim_bridge", "training")
 TRANSITIONS = {f"on_{name}" for name in ("configure", "activate", "deactivate", "cleanup",
                                          "shutdown", "error")}
 # Gymnasium wants an environment to store them.
-INTENDED = dict.fromkeys(("ArmEnvironment", "MetaWorldEnv", "SO101Env"),
-                         {"metadata", "render_mode"})
+INTENDED = {name: {"metadata", "render_mode"}
+            for name in ("ArmEnvironment", "MetaWorldEnv", "SO101Env")}
 # What every class has of its own.
 OF_EVERY_CLASS = {*vars(type("Empty", (), {})), "__init__", "__annotations__", "__firstlineno__",
                   "__static_attributes__"}
