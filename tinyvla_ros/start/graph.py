@@ -125,8 +125,15 @@ def as_one_run(nodes: Sequence[NodeDescription], run: str = "") -> list[NodeDesc
     return [replace(n, parameters={**n.parameters, "run": run}) for n in nodes]
 
 
-def describe_nodes(settings: NodeSettings, *nodes: NodeDescription) -> list[NodeDescription]:
-    """Return the nodes of one run with the settings of their graph.
+def describe_nodes(settings: NodeSettings, *nodes: NodeDescription, one_run: bool = True
+                   ) -> list[NodeDescription]:
+    """Return nodes with the settings of their graph.
+
+    Args:
+        settings: of the graph.
+        nodes: of it.
+        one_run: they are one run, which has its namespace for itself; a robot, real or simulated,
+            is there for the runs of others.
 
     Raises:
         InputError: the parameter file cannot be read or holds nothing for any of the nodes.
@@ -136,7 +143,8 @@ def describe_nodes(settings: NodeSettings, *nodes: NodeDescription) -> list[Node
         path = Path(plain.params_file).resolve()
         check_parameter_file(path, [f"{plain.absolute_namespace}/{n.executable}" for n in nodes])
         plain = plain.model_copy(update={"params_file": str(path)})
-    return as_one_run([replace(node, settings=plain) for node in nodes])
+    described = [replace(node, settings=plain) for node in nodes]
+    return as_one_run(described) if one_run else described
 
 
 def _given(options: NodeSettings, *names: str) -> dict[str, object]:
@@ -387,7 +395,7 @@ def sim_robot_graph(options: SimRobotOptions) -> list[NodeDescription]:
         "task": options.task, "episodes": options.demonstrate, "seed": options.seed},
         ends_run=True)] if options.demonstrate else []
     return describe_nodes(options, *operator, NodeDescription(
-        "sim_robot_node", {"task": options.task, "seed": options.seed}))
+        "sim_robot_node", {"task": options.task, "seed": options.seed}), one_run=False)
 
 
 class DryRunOptions(ExecutionSettings):
