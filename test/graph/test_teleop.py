@@ -426,7 +426,7 @@ def test_switching_the_mode_during_motion_stops_it_until_the_stick_was_at_rest(r
         move(rig)
         rig.tap(MODE)
         rig.wait(lambda: rig.values["mode"] == "end_effector", "the mode")
-        rig.until_sent(30)
+        rig.wait_still()
         place = rig.position
         rig.until_sent(15)
         assert np.abs(rig.position - place).max() < 2e-3
@@ -562,7 +562,7 @@ def test_keys_of_a_terminal_move_the_arm_while_they_are_held(terminal):
     os.write(keys, b" ")
     rig.wait_status("running")
     hold_key(rig, keys, b"q", lambda: rig.position[0] - place[0] > 0.1)
-    rig.until_sent(25)  # let go of: it stops although the dead man is on
+    rig.wait_still()  # let go of: it stops although the dead man is on
     place = rig.position
     rig.until_sent(25)
     assert np.abs(rig.position - place).max() < 1e-3

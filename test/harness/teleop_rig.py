@@ -289,6 +289,10 @@ class TeleopRig:
     def wait_rest(self) -> None:
         """Wait until the last command is a hold, and the arm stands still."""
         self.wait(lambda: not self.commands or self.commands[-1].is_hold, "a hold")
+        self.wait_still()
+
+    def wait_still(self) -> None:
+        """Wait until the arm stands still, held or not."""
         deadline = time.monotonic() + LIMIT_S
         while True:
             place, states = self.position, self.states

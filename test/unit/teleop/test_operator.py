@@ -201,6 +201,27 @@ def test_a_late_plan_is_not_made_up_for_in_a_rush():
     assert arm.supervisor.state == "running"
 
 
+@pytest.mark.parametrize("late_ms", [15, 25, 40, 60, 150])
+def test_an_arm_that_a_late_plan_let_go_too_far_stands_still_soon(late_ms):
+    arm = Arm("so101")
+    arm.drive(0.1)
+    arm.device([1.0] + [0.0] * 5)
+    moving = arm.drive(0.5)[-1, 0]
+    arm.device([0.0] * 6)
+    made = arm.operator.infer
+
+    def late(observation):
+        chunk = made(observation)
+        arm.now_ns += late_ms * 1_000_000
+        return chunk
+    arm.operator.infer = late
+    arm.drive(0.06)
+    arm.operator.infer = made
+    commands = arm.drive(1.0)[:, 0]
+    assert commands[-1] > moving
+    assert np.ptp(commands[25:]) < 1e-3  # neither back and forth
+
+
 def test_an_arm_that_was_moved_by_hand_stays_there():
     arm = Arm("so101")
     arm.drive(0.2)
