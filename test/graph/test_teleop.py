@@ -309,7 +309,7 @@ BY_JOY = [
     Wrong("no stamps", unstamped(), "stamp is 0 s"),
     Wrong("two gamepads", *(lambda b, e: (b, "joy has several publishers", e))(
         *second(Joy, "joy"))),
-    Wrong("the joint states stop", stopped_arm, "joint_states", continued_arm),
+    Wrong("the joint states stop", stopped_arm, "joint_states|s old", continued_arm),
     Wrong("released", lambda rig: rig.release(DEAD_MAN), "the dead man is released"),
 ]
 BY_LEADER = [
