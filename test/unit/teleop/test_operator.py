@@ -31,13 +31,8 @@ from tinyvla_ros.core.types import Observation
 from tinyvla_ros.teleop.joystick import Joystick
 from tinyvla_ros.teleop.leader import Leader, LeaderMapping
 from tinyvla_ros.teleop.mapping import Mapping
-from tinyvla_ros.teleop.operator import (
-    SAG,
-    Commanded,
-    Operator,
-    directions_of,
-    operator_config,
-)
+from tinyvla_ros.teleop.operator import SAG, Commanded, Operator
+from tinyvla_ros.teleop.operator_config import directions_of, operator_config
 
 ROBOTS = share_directory() / "config" / "robots"
 NAMES = ("metaworld", "servo", "so101", "ur5e")
