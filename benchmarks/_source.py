@@ -33,8 +33,8 @@ from sensor_msgs.msg import Image, JointState
 from tinyvla_ros.core.resources import use_middleware_profile
 from tinyvla_ros.core.ros.messages import fill_image, set_stamp
 from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, OK, status
-from tinyvla_ros.start.graph import NodeDescription
 from tinyvla_ros.start.local_launch import node_command
+from tinyvla_ros.start.node_description import NodeDescription
 
 LIMIT_S = 60.0
 

@@ -52,14 +52,9 @@ from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.options import settable
 from tinyvla_ros.core.resources import use_middleware_profile
 from tinyvla_ros.core.ros.messages import stamp_to_ns
-from tinyvla_ros.start.graph import (
-    DryRunOptions,
-    NodeDescription,
-    SimEvalOptions,
-    dry_run_graph,
-    sim_eval_graph,
-)
+from tinyvla_ros.start.graph import DryRunOptions, SimEvalOptions, dry_run_graph, sim_eval_graph
 from tinyvla_ros.start.local_launch import node_command
+from tinyvla_ros.start.node_description import NodeDescription
 
 START_LIMIT_S = 120.0
 

@@ -18,7 +18,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -37,6 +36,7 @@ from sim_bridge.nodes.camera_publisher import CameraPublisher
 from sim_bridge.nodes.real_time import ControlSteps, RealTimeRun
 from sim_bridge.nodes.recorder_watch import RecorderWatch
 from sim_bridge.nodes.sensor_publisher import SensorPublisher
+from sim_bridge.nodes.simulation_thread import ending
 from sim_bridge.rollout import Episode
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.ros.episode_event import ABORT, BEGIN, END, EpisodeEvent
@@ -162,6 +162,10 @@ class SimBridgeNode(Node):
         return response
 
     def _work(self) -> None:
+        with ending(self, lambda: self._closing):
+            self._simulate()
+
+    def _simulate(self) -> None:
         try:
             self._wait_for_policy()
             for spec in self._plan:
@@ -176,13 +180,6 @@ class SimBridgeNode(Node):
             self._state = (OK, "all episodes done")
         except _Stop:
             pass
-        except InputError as err:
-            print(f"error: {err}", file=sys.stderr, flush=True)
-            self.exit_code = 2
-        except Exception as err:  # a crash of the simulator must end the process, not hang it
-            if not self._closing:
-                self.get_logger().fatal(f"the simulation failed: {err!r}")
-                self.exit_code = 1
         finally:
             if self._real_time is not None:
                 self._real_time.close()

@@ -21,7 +21,6 @@ script can use it; ``~/reset`` puts new objects on the table.
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 
@@ -35,16 +34,17 @@ from sim_bridge.commands import read_chunk
 from sim_bridge.make_environment import make_environment
 from sim_bridge.nodes.bridge_parameters import SimRobotParameters
 from sim_bridge.nodes.camera_publisher import CameraPublisher
-from sim_bridge.nodes.real_time import ControlSteps
+from sim_bridge.nodes.real_time import MAX_LAG_S, ControlSteps
 from sim_bridge.nodes.sensor_publisher import SensorPublisher
-from tinyvla_ros.core.errors import InputError, MessageError
+from sim_bridge.nodes.simulation_thread import ending
+from tinyvla_ros.core.errors import MessageError
 from tinyvla_ros.core.ros.messages import fill_pose
 from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.shared.run_guard import RunGuard
 from tinyvla_ros.nodes.shared.runner import LATCHED, OK, SENSOR_QOS, WARN, Diagnostics, run_node
 
-# A pause longer than this is not caught up by stepping faster, s.
-MAX_LAG_S = 0.5
+# A new scene is there within this, s.
+RESET_S = 10.0
 
 
 class SimRobotNode(Node):
@@ -62,7 +62,7 @@ class SimRobotNode(Node):
         topics = [*self._sensors.topics, *self._images.topics]
         self._guard = RunGuard(self, options.run, "joint_states", topics)
         self._env = make_environment(options.task, self._config)
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._command = None
         self._closing = self._reset_requested = False
         self._seed, self._scenes, self._success = options.seed, 0, False
@@ -107,15 +107,23 @@ class SimRobotNode(Node):
 
     def _on_reset(self, request, response):
         with self._lock:
-            self._reset_requested = True
-        response.success = True
-        response.message = f"a new scene, seed {self._seed + 1}"
+            before, self._reset_requested = self._scenes, True
+            # Who asked goes on when the objects are there, not before.
+            response.success = self._lock.wait_for(
+                lambda: self._scenes > before or self.exit_code is not None, RESET_S) and \
+                self._scenes > before
+        response.message = f"a new scene, seed {self._seed}" if response.success else \
+            f"there was no new scene within {RESET_S:g} s"
         return response
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
 
     def _work(self) -> None:
+        with ending(self, lambda: self._closing):
+            self._simulate()
+
+    def _simulate(self) -> None:
         steps = None
         try:
             while not self._guard.settled and not self._closing:
@@ -136,13 +144,6 @@ class SimRobotNode(Node):
                     due = time.perf_counter()
                 self._step(steps, count)
                 due, count = due + self._arm.control_dt, count + 1
-        except InputError as err:
-            print(f"error: {err}", file=sys.stderr, flush=True)
-            self.exit_code = 2
-        except Exception as err:  # a crash of the simulator must end the process, not hang it
-            if not self._closing:
-                self.get_logger().fatal(f"the simulation failed: {err!r}")
-                self.exit_code = 1
         finally:
             if steps is not None:
                 steps.close()
@@ -150,10 +151,12 @@ class SimRobotNode(Node):
 
     def _begin(self, steps: ControlSteps) -> None:
         self._env.reset_unseen(self._seed)
-        self._scenes += 1
         self._success = False
         self._success_publisher.publish(Bool(data=False))
         steps.begin(self._env, self._now_ns())
+        with self._lock:
+            self._scenes += 1
+            self._lock.notify_all()
 
     def _step(self, steps: ControlSteps, count: int) -> None:
         now_ns = self._now_ns()

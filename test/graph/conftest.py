@@ -28,3 +28,26 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("slow")
+
+
+@pytest.fixture
+def graph(tmp_path):
+    """A recorder of everything."""
+    from harness.recorder_graph import RecorderGraph
+    graph = RecorderGraph(tmp_path / "episodes")
+    yield graph
+    graph.close()
+
+
+@pytest.fixture
+def start_graph(tmp_path):
+    """Returns a function that starts a recorder with parameters, writing to ``episodes``."""
+    from harness.recorder_graph import RecorderGraph
+    graphs = []
+
+    def start(**parameters) -> RecorderGraph:
+        graphs.append(RecorderGraph(tmp_path / "episodes", **parameters))
+        return graphs[-1]
+    yield start
+    for graph in graphs:
+        graph.close()

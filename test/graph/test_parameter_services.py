@@ -29,8 +29,9 @@ from tinyvla_ros.core.options import settable
 from tinyvla_ros.core.resources import default_robot, robot_file
 from tinyvla_ros.dry_run.untrained import INSTRUCTION
 from tinyvla_ros.start.executables import PACKAGES
-from tinyvla_ros.start.graph import DryRunOptions, NodeDescription, dry_run_graph
+from tinyvla_ros.start.graph import DryRunOptions, dry_run_graph
 from tinyvla_ros.start.local_launch import node_command
+from tinyvla_ros.start.node_description import NodeDescription
 
 # Robots of their own, so in namespaces of their own.
 NAMESPACES = {"sim_bridge_node": "/sim", "eval_node": "/sim", "sim_robot_node": "/so101",

@@ -33,7 +33,6 @@ from tinyvla_ros.core.commented_yaml import open_lines
 from tinyvla_ros.core.resources import share_directory
 from tinyvla_ros.dry_run.untrained import write_untrained_checkpoint
 
-pytestmark = pytest.mark.alone  # rates and timeouts are measured
 ROBOTS = share_directory() / "config" / "robots"
 
 
@@ -71,6 +70,7 @@ def check(tmp_path, text: str, capfd, checkpoint=None) -> tuple[int, str]:
     return code, capfd.readouterr().out
 
 
+@pytest.mark.alone  # rates and timeouts are measured
 def test_a_robot_with_a_description_and_a_controller_that_answers(init, tmp_path, capfd):
     with FoundRobotNodes():
         code, text, said = init()
@@ -94,6 +94,7 @@ def test_a_robot_with_a_description_and_a_controller_that_answers(init, tmp_path
         assert step in said
 
 
+@pytest.mark.alone
 def test_the_dry_run_of_a_ur5e(init, tmp_path, capfd):
     robot = RobotContract.load(ROBOTS / "ur5e.yaml")
     write_untrained_checkpoint(robot, tmp_path / "ur5e")
@@ -121,6 +122,7 @@ def test_the_dry_run_of_a_ur5e(init, tmp_path, capfd):
     assert [o.topic for o in contract.outputs] == [o.topic for o in robot.outputs]
 
 
+@pytest.mark.alone
 @pytest.mark.simulator
 def test_metaworld(init, tiny_checkpoint, tmp_path, capfd):
     out = tmp_path / "results"

@@ -52,8 +52,8 @@ from tinyvla_ros.dry_run.trajectory import Refused, TrajectoryFollower
 from tinyvla_ros.dry_run.untrained import INSTRUCTION, untrained_config
 from tinyvla_ros.nodes.shared.runner import LATCHED
 from tinyvla_ros.policy.config import PolicyConfig
-from tinyvla_ros.start.graph import NodeDescription
 from tinyvla_ros.start.local_launch import node_command
+from tinyvla_ros.start.node_description import NodeDescription
 
 JOINTS = ("shoulder_pan_joint", "shoulder_lift_joint", "elbow_joint", "wrist_1_joint",
           "wrist_2_joint", "wrist_3_joint")

@@ -28,8 +28,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from tinyvla_ros.start.graph import NodeDescription
 from tinyvla_ros.start.local_launch import node_command
+from tinyvla_ros.start.node_description import NodeDescription
 
 # Generous: waits end with the event, the limit only bounds a failure.
 LIMIT_S = 120.0

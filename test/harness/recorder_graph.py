@@ -25,9 +25,10 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 
 from harness.processes import LIMIT_S, Output, start, stop
+from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, OK, status
-from tinyvla_ros.start.graph import NodeDescription, NodeSettings
 from tinyvla_ros.start.local_launch import node_command
+from tinyvla_ros.start.node_description import NodeDescription, NodeSettings
 
 RECORDER = "episode_recorder_node"
 names = (f"topic_{i}" for i in itertools.count())
@@ -98,3 +99,9 @@ class RecorderGraph:
         future = client.call_async(request)
         self.until(future.done, f"the answer of {name}")
         return future.result()
+
+
+def texts(path, topic: str) -> list[str]:
+    """Return the texts of a topic of std_msgs/String in a bag."""
+    with Bag(path) as bag:
+        return [bag.decode(m).data for m in bag.messages([topic])]

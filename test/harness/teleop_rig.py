@@ -47,8 +47,8 @@ from tinyvla_ros.core.ros.messages import set_stamp, time_to_ns
 from tinyvla_ros.dry_run.untrained import write_untrained_checkpoint
 from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, LATCHED
 from tinyvla_ros.start.executables import PARENT
-from tinyvla_ros.start.graph import NodeDescription, NodeSettings
 from tinyvla_ros.start.local_launch import node_command
+from tinyvla_ros.start.node_description import NodeDescription, NodeSettings
 
 # Of the mapping game_controller.
 AXES, BUTTONS, DEAD_MAN, MODE = 6, 21, 10, 6

@@ -29,10 +29,9 @@ from tinyvla_ros.core.ros.topic_names import TopicName
 TWIST_AXES = ("linear.x", "linear.y", "linear.z", "angular.x", "angular.y", "angular.z")
 
 
-class OutputChannel(Config):
-    """Where a channel goes: ``scale * value + offset`` to ``to`` (default: the channel's name)."""
+class Linear(Config):
+    """A number in other units: ``scale * value + offset``."""
 
-    to: str = ""
     scale: float = Field(1.0, allow_inf_nan=False)
     offset: float = Field(0.0, allow_inf_nan=False)
 
@@ -40,8 +39,14 @@ class OutputChannel(Config):
     @classmethod
     def _not_zero(cls, scale: float) -> float:
         if scale == 0.0:
-            raise ValueError("scale 0 would send a constant")
+            raise ValueError("scale 0 would make a constant of it; give another")
         return scale
+
+
+class OutputChannel(Linear):
+    """Where a channel goes: ``scale * value + offset`` to ``to`` (default: the channel's name)."""
+
+    to: str = ""
 
 
 class Output(Config):

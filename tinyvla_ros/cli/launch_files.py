@@ -34,15 +34,13 @@ from tinyvla_ros.core.options import validate, value_type
 from tinyvla_ros.core.output import not_encodable
 from tinyvla_ros.start.graph import (
     DryRunOptions,
-    NodeDescription,
     PolicyOptions,
     SimEvalOptions,
-    SimRobotOptions,
-    TeleopOptions,
     dry_run_graph,
     policy_graph,
-    teleop_graph,
 )
+from tinyvla_ros.start.node_description import NodeDescription
+from tinyvla_ros.start.operator_graphs import SimRobotOptions, TeleopOptions, teleop_graph
 
 # Name of the launch file without its ending -> its arguments, and what makes nodes of them.
 GRAPHS: dict[str, tuple[type[Config], Callable[[Config], Sequence[NodeDescription]]]] = {

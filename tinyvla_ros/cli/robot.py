@@ -30,15 +30,9 @@ from tinyvla_ros.core.files import check_new_file, write_new_file
 from tinyvla_ros.core.options import Flag
 from tinyvla_ros.core.resources import default_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig
-from tinyvla_ros.start.graph import (
-    DryRunOptions,
-    NodeDescription,
-    PolicyOptions,
-    as_one_run,
-    dry_run_graph,
-    policy_graph,
-)
+from tinyvla_ros.start.graph import DryRunOptions, PolicyOptions, dry_run_graph, policy_graph
 from tinyvla_ros.start.local_launch import require_rclpy, run_graph
+from tinyvla_ros.start.node_description import NodeDescription, as_one_run
 
 
 class RobotInitArguments(Config):

@@ -21,13 +21,9 @@ from pathlib import Path
 
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import default_checkpoint
-from tinyvla_ros.start.graph import (
-    NodeDescription,
-    SimEvalOptions,
-    SimRobotOptions,
-    sim_eval_graph,
-    sim_robot_graph,
-)
+from tinyvla_ros.start.graph import SimEvalOptions, sim_eval_graph
+from tinyvla_ros.start.node_description import NodeDescription
+from tinyvla_ros.start.operator_graphs import SimRobotOptions, sim_robot_graph
 from training.experiments.options import EvaluationOptions
 
 

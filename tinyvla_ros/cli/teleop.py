@@ -21,8 +21,8 @@ import os
 import sys
 
 from tinyvla_ros.core.resources import use_middleware_profile
-from tinyvla_ros.start.graph import KEYS_TOPIC, TeleopOptions, teleop_graph
 from tinyvla_ros.start.local_launch import require_rclpy, run_graph
+from tinyvla_ros.start.operator_graphs import KEYS_TOPIC, TeleopOptions, teleop_graph
 
 HELP = """\
 space  hold on / off (the dead man)      Esc  off       Ctrl-C  end

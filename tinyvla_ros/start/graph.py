@@ -13,144 +13,35 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The node graph, described once, for ``ros2 launch`` and for the ``tinyvla`` command."""
+"""The graphs of a policy, described once, for ``ros2 launch`` and for the ``tinyvla`` command."""
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from tinyvla_ros.arm.blending import ChunkBlending
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
 from tinyvla_ros.arm.pace import PaceOption
-from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import check_output_directory
 from tinyvla_ros.core.options import Flag
 from tinyvla_ros.core.resources import default_checkpoint, robot_file
-from tinyvla_ros.core.ros.run_claims import new_run_id
 from tinyvla_ros.policy.backends.backend import BACKEND_HELP, BackendName
 from tinyvla_ros.policy.backends.choose import choose_backend
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.saved_checkpoint import SavedCheckpoint
-from tinyvla_ros.start.parameter_file import check_parameter_file
-
-_NAMESPACE = re.compile(r"/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
-_ENCLAVE = re.compile(r"(/[A-Za-z0-9_]+)+")
-
-
-class NodeSettings(Config):
-    """What every graph takes for all of its nodes."""
-
-    namespace: str = Field("", description="Namespace of the nodes, for example arm_1.")
-    params_file: str = Field("", description="ROS parameter file for the nodes; an argument that "
-                                             "is given wins over it.")
-    enclave: str = Field("", description="Security enclave of the nodes, for example /arm_1.")
-    log_level: Literal["debug", "info", "warn", "error", "fatal"] = Field(
-        "info", description="Least severe messages that are logged.")
-
-    @field_validator("namespace")
-    @classmethod
-    def _is_namespace(cls, namespace: str) -> str:
-        if namespace and not _NAMESPACE.fullmatch(namespace):
-            raise ValueError("give names of letters, digits and _, separated by /, for example "
-                             "arm_1")
-        return namespace
-
-    @field_validator("enclave")
-    @classmethod
-    def _is_enclave(cls, enclave: str) -> str:
-        if enclave and not _ENCLAVE.fullmatch(enclave):
-            raise ValueError("give a path of letters, digits and _ that begins with /, for "
-                             "example /arm_1")
-        return enclave
-
-    @property
-    def absolute_namespace(self) -> str:
-        """The namespace with a leading slash; empty without one."""
-        return f"/{self.namespace.lstrip('/')}" if self.namespace else ""
-
-
-@dataclass(frozen=True, eq=False)
-class NodeDescription:
-    """One process of the graph.
-
-    Attributes:
-        executable: name under ``lib/tinyvla_ros`` and in ``tinyvla_ros.start.executables``.
-        parameters: ROS parameters.
-        settings: what all nodes of the graph have in common.
-        remappings: topic of the node -> topic in its place.
-        ends_run: whether the run ends when this node exits with 0.
-    """
-
-    executable: str
-    parameters: Mapping[str, object] = field(default_factory=dict)
-    settings: NodeSettings = field(default_factory=NodeSettings)
-    remappings: Mapping[str, str] = field(default_factory=dict)
-    ends_run: bool = False
-
-    def ros_arguments(self) -> list[str]:
-        """Return what follows ``--ros-args``, without name and namespace.
-
-        Raises:
-            UnicodeEncodeError: the parser of ROS takes UTF-8 alone.
-        """
-        settings = self.settings
-        arguments = ["--params-file", settings.params_file] if settings.params_file else []
-        for name, other in self.remappings.items():
-            arguments += ["-r", f"{name}:={other}"]
-        # What is given last wins, so a parameter here wins over the file.
-        for name, value in self.parameters.items():
-            str(value).encode()
-            text = yaml.safe_dump(value, default_flow_style=True, width=float("inf")).strip()
-            arguments += ["-p", f"{name}:={text.removesuffix('...').strip()}"]
-        if settings.enclave:
-            arguments += ["--enclave", settings.enclave]
-        if settings.log_level != "info":
-            arguments += ["--log-level", settings.log_level]
-        return arguments
-
-
-def as_one_run(nodes: Sequence[NodeDescription], run: str = "") -> list[NodeDescription]:
-    """Return the nodes with the id of one run, a new one by default."""
-    run = run or new_run_id()
-    return [replace(n, parameters={**n.parameters, "run": run}) for n in nodes]
-
-
-def describe_nodes(settings: NodeSettings, *nodes: NodeDescription, one_run: bool = True
-                   ) -> list[NodeDescription]:
-    """Return nodes with the settings of their graph.
-
-    Args:
-        settings: of the graph.
-        nodes: of it.
-        one_run: they are one run, which has its namespace for itself; a robot, real or simulated,
-            is there for the runs of others.
-
-    Raises:
-        InputError: the parameter file cannot be read or holds nothing for any of the nodes.
-    """
-    plain = NodeSettings(**{n: getattr(settings, n) for n in NodeSettings.model_fields})
-    if plain.params_file:
-        path = Path(plain.params_file).resolve()
-        check_parameter_file(path, [f"{plain.absolute_namespace}/{n.executable}" for n in nodes])
-        plain = plain.model_copy(update={"params_file": str(path)})
-    described = [replace(node, settings=plain) for node in nodes]
-    return as_one_run(described) if one_run else described
-
-
-def _given(options: NodeSettings, *names: str) -> dict[str, object]:
-    """Return options by name; with a parameter file, only those that were given."""
-    return {name: getattr(options, name) for name in names
-            if not options.params_file or name in options.model_fields_set}
+from tinyvla_ros.start.node_description import (
+    NodeDescription,
+    NodeSettings,
+    describe_nodes,
+    directory_of_now,
+    given_options,
+)
 
 
 def _recorded_backend(checkpoint: Path, options: SimEvalOptions | PolicyOptions,
@@ -163,11 +54,6 @@ def _recorded_backend(checkpoint: Path, options: SimEvalOptions | PolicyOptions,
     choice = choose_backend(SavedCheckpoint.read(checkpoint), options.backend, options.device,
                             sample_steps)
     return {"policy_backend": str(choice), "policy_sample_steps": choice.sample_steps}
-
-
-def directory_of_now(name: str) -> str:
-    """Return a directory below ``results`` with the present time in its name."""
-    return f"results/{name}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 class ExecutionSettings(NodeSettings):
@@ -245,7 +131,7 @@ def sim_eval_graph(options: SimEvalOptions, robot: str = "metaworld") -> list[No
                          "cameras": list(config.cameras), "wait_for_recorder": options.record}),
         NodeDescription("policy_node",
                         {"checkpoint": checkpoint, "robot": str(robot_file(robot)),
-                         **_given(options, "backend", "device"), "enabled": True, **latency,
+                         **given_options(options, "backend", "device"), "enabled": True, **latency,
                          "use_sim_time": True},
                         # The bridge's clock, not that of a run in another namespace.
                         remappings={"/clock": "clock"}))
@@ -290,112 +176,8 @@ def policy_graph(options: PolicyOptions) -> list[NodeDescription]:
         "policy_join": contract.execution.blending(config.most_committed), **backend
         })] if options.record else []
     return describe_nodes(options, *recorder, NodeDescription("policy_node", {
-        **files, **_given(options, "backend", "device", "threads", "sample_steps", "join", "pace",
-                          "enabled", "autostart", "use_sim_time")}))
-
-
-class TeleopOptions(NodeSettings):
-    """Arguments of ``teleop.launch.py`` and ``tinyvla teleop``."""
-
-    robot: str = Field(description="Robot contract, a file like those in config/robots.")
-    input: Literal["keyboard", "joy", "leader"] = Field(
-        "joy", description="What moves the arm: keyboard, the keys of 'tinyvla teleop'; joy, a "
-        "gamepad or space mouse on topic joy; leader, an arm on topic leader/joint_states.")
-    mapping: str = Field("", description="What axes and buttons mean: game_controller, xbox, "
-                         "spacenav, keyboard, or a file like those in config/teleop; none for a "
-                         "leader that ~/enable engages. Empty for keyboard with the keyboard, "
-                         "game_controller with joy and a leader.")
-    leader: str = Field("", description="File that says which joint of the leader leads which "
-                        "channel; empty for equal names.")
-    mode: Literal["", "joints", "end_effector"] = Field(
-        "", description="What the controls move at the start; empty for joints where there are "
-        "some.")
-    description: str = Field("", description="URDF or MJCF file with the arm's kinematics; empty "
-                             "for topic robot_description.")
-    ee_frame: str = Field("", description="Link or site that is moved as the end effector; empty "
-                          "for a usual name such as gripperframe or tool0, else the last link.")
-    gripper_opens: Literal["high", "low"] = Field(
-        "high", description="Which end of the gripper's range is open.")
-    speed: float = Field(0.25, gt=0.0, le=1.0, description="Speed at full deflection, as a share "
-                         "of the contract's limits.")
-    instruction: str = Field("", description="What is demonstrated, in words.")
-    task: str = Field("", description="Name of the task in episode events; empty for the "
-                                      "instruction.")
-    episodes: int = Field(0, ge=0, le=1000000, description="Demonstrations that are wanted; 0 for "
-                          "as many as come.")
-    reset_s: float = Field(2.0, ge=0.0, le=3600.0, description="Shortest pause between two "
-                           "demonstrations, s.")
-    reset_service: str = Field("", description="Service (std_srvs/Trigger) that makes a new scene "
-                               "in each pause; empty where the person does.")
-    use_sim_time: bool = Field(False, description="Take the time from /clock.")
-    record: bool = Field(False, description="Start episode_recorder_node as well, which records "
-                                            "every demonstration.")
-    out: str = Field("", description="Directory for recorded demonstrations; empty for "
-                                     "results/demonstrations-TIME.")
-
-
-# Topic of the keys of `tinyvla teleop`: a gamepad's driver may run beside it.
-KEYS_TOPIC = "teleop_keys"
-
-
-def teleop_graph(options: TeleopOptions) -> list[NodeDescription]:
-    """Return what lets a person drive a robot that runs already, and the recorder if it is wanted.
-
-    Raises:
-        InputError: contract, mapping or leader cannot be read or do not fit each other.
-    """
-    from tinyvla_ros.teleop.leader import Leader, LeaderMapping
-    from tinyvla_ros.teleop.mapping import Mapping
-    from tinyvla_ros.teleop.operator import Operator
-
-    contract = RobotContract.load(options.robot)
-    is_leader, mapping = options.input == "leader", options.mapping
-    if not mapping:
-        mapping = "keyboard" if options.input == "keyboard" else "game_controller"
-    if mapping == "none":
-        if not is_leader:
-            raise InputError(f"mapping none leaves input {options.input} without a dead man; give "
-                             "game_controller, xbox, spacenav, keyboard or a file.")
-        mapping = ""
-    # The checks of the node, before anything starts.
-    leader = Leader(contract, LeaderMapping.load(options.leader), "leader/joint_states",
-                    1.0) if is_leader else None
-    Operator(contract, Mapping.load(mapping) if mapping else None, leader=leader)
-    files = {name: str(Path(value).resolve()) for name in ("leader", "description")
-             if (value := getattr(options, name))}
-    if mapping and Path(mapping).suffix:
-        mapping = str(Path(mapping).resolve())
-    robot = str(Path(options.robot).resolve())
-    recorder = [NodeDescription("episode_recorder_node", {
-        "robot": robot, "out": str(Path(options.out or directory_of_now("demonstrations"))
-                                   .resolve())})] if options.record else []
-    return describe_nodes(options, *recorder, NodeDescription(
-        "teleop_node", {
-            "robot": robot, "input": "leader" if is_leader else "joy", "mapping": mapping, **files,
-            **_given(options, "mode", "ee_frame", "gripper_opens", "speed", "instruction", "task",
-                     "episodes", "reset_s", "reset_service", "use_sim_time")},
-        remappings={"joy": KEYS_TOPIC} if mapping == "keyboard" else {}))
-
-
-class SimRobotOptions(NodeSettings):
-    """Arguments of ``sim_robot.launch.py`` and ``tinyvla sim-robot``."""
-
-    task: str = Field("so101-pick-place", description="Task: it decides the arm and what is on "
-                      "the table.")
-    seed: int = Field(0, ge=0, le=999999999, description="Seed of the first scene; every "
-                      "/sim_robot_node/reset takes the next one.")
-    demonstrate: int = Field(0, ge=0, le=100000, description="Let a scripted operator show so "
-                             "many demonstrations, as a person with a leader arm and a gamepad "
-                             "would; the run ends with the last one. 0 for none.")
-
-
-def sim_robot_graph(options: SimRobotOptions) -> list[NodeDescription]:
-    """Return a simulated arm that stands there like a real one."""
-    operator = [NodeDescription("scripted_operator_node", {
-        "task": options.task, "episodes": options.demonstrate, "seed": options.seed},
-        ends_run=True)] if options.demonstrate else []
-    return describe_nodes(options, *operator, NodeDescription(
-        "sim_robot_node", {"task": options.task, "seed": options.seed}), one_run=False)
+        **files, **given_options(options, "backend", "device", "threads", "sample_steps", "join",
+                                 "pace", "enabled", "autostart", "use_sim_time")}))
 
 
 class DryRunOptions(ExecutionSettings):

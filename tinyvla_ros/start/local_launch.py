@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.extras import require
 from tinyvla_ros.start.executables import PARENT
-from tinyvla_ros.start.graph import NodeDescription
+from tinyvla_ros.start.node_description import NodeDescription
 from tinyvla_ros.start.ros_environment import check_ros_environment
 
 # Time for a node to stop after SIGINT, and again after SIGTERM, before SIGKILL.

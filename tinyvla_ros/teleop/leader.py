@@ -20,9 +20,9 @@ from __future__ import annotations
 from collections.abc import Mapping as MappingOf
 
 import numpy as np
-from pydantic import Field, field_validator
 
 from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.arm.contract_outputs import Linear
 from tinyvla_ros.core.angles import nearest
 from tinyvla_ros.core.configuration import Config, parse, read_yaml
 from tinyvla_ros.core.errors import InputError, MessageError, unknown
@@ -33,26 +33,17 @@ ALIGNED_SHARE = 0.1
 REACH_S = 0.06
 
 
-class LeaderChannel(Config):
+class LeaderChannel(Linear):
     """The joint of the leader that a channel follows: ``scale * position + offset``.
+
+    The scale is for example 0.0174533 for a leader that gives degrees, or -1 for one that turns
+    the other way; the offset is in the channel's unit.
 
     Attributes:
         joint: its name in the leader's messages; empty for that of the arm itself.
-        scale: for example 0.0174533 for a leader that gives degrees, or -1 for one that turns
-            the other way.
-        offset: in the channel's unit.
     """
 
     joint: str = ""
-    scale: float = Field(1.0, allow_inf_nan=False)
-    offset: float = Field(0.0, allow_inf_nan=False)
-
-    @field_validator("scale")
-    @classmethod
-    def _not_zero(cls, scale: float) -> float:
-        if scale == 0.0:
-            raise ValueError("scale 0 would lead nothing; give another")
-        return scale
 
 
 class LeaderMapping(Config):

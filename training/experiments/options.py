@@ -26,7 +26,8 @@ from tinyvla_ros.arm.blending import ChunkBlending
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.options import Flag
 from tinyvla_ros.policy.backends.backend import BackendName
-from tinyvla_ros.start.graph import SimEvalOptions, directory_of_now
+from tinyvla_ros.start.graph import SimEvalOptions
+from tinyvla_ros.start.node_description import directory_of_now
 from training.jobs.options import RayAddress, WorkerCount
 
 PromptCondition = Literal["right", "unseen", "other", "twin", "none"]

@@ -26,8 +26,8 @@ import pytest
 
 from harness import bags, datasets
 from tinyvla_ros.core.output import not_encodable
-from tinyvla_ros.start.graph import NodeDescription
 from tinyvla_ros.start.local_launch import node_command
+from tinyvla_ros.start.node_description import NodeDescription
 
 TASK = "推方块 schön"
 # The last one is what Python takes LC_ALL=C for if it is told not to use UTF-8.

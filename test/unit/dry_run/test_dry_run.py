@@ -34,12 +34,7 @@ from tinyvla_ros.dry_run.trajectory import Refused
 from tinyvla_ros.dry_run.untrained import start_state, untrained_config, write_untrained_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.policy import Policy
-from tinyvla_ros.start.graph import (
-    DryRunOptions,
-    PolicyOptions,
-    dry_run_graph,
-    policy_graph,
-)
+from tinyvla_ros.start.graph import DryRunOptions, PolicyOptions, dry_run_graph, policy_graph
 
 # ---- the arm of a contract ----------------------------------------------------------------
 

@@ -26,14 +26,8 @@ import pytest
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import share_directory
 from tinyvla_ros.start import local_launch
-from tinyvla_ros.start.graph import (
-    NodeDescription,
-    NodeSettings,
-    PolicyOptions,
-    SimEvalOptions,
-    policy_graph,
-    sim_eval_graph,
-)
+from tinyvla_ros.start.graph import PolicyOptions, SimEvalOptions, policy_graph, sim_eval_graph
+from tinyvla_ros.start.node_description import NodeDescription, NodeSettings
 from tinyvla_ros.start.parameter_file import check_parameter_file
 from training.experiments.options import EvaluationOptions
 
