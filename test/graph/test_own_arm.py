@@ -30,6 +30,7 @@ pytestmark = pytest.mark.simulator
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "own_arm.py"
 
 
+@pytest.mark.alone  # cameras at their rates
 @pytest.mark.timeout(900)
 def test_every_step_of_the_tutorial_works(tmp_path):
     out = tmp_path / "own"

@@ -73,17 +73,21 @@ class CommanderCollector:
         """Return who commanded, by the ``commander`` topics and the ``commander`` of the begin.
 
         A begin whose word no topic ever says is believed if the topics say nothing: a program
-        that drives the arm need not publish one.
+        that drives the arm need not publish one. A node that says all the time that it does not
+        command may be the one that the begin means, so that the others count.
         """
         bag, noted = self._bag, self._bag.custom.get(COMMANDER, "").strip()
         said = {topic: claims for topic, claims in self._said.items()
-                if not bag.namespace or topic.startswith(f"{bag.namespace}/")}
+                # A person's node may be in the robot's namespace or in none.
+                if topic.startswith(f"{bag.namespace or ''}/") or topic.count("/") <= 2}
         for topic in said:
             if publishers := _publishers(bag, topic):
                 return BagCommanders(Commanders.unknown(), f"{publishers} published {topic}, and "
                                      "which message is whose is not recorded")
         words = {text.strip() for claims in said.values() for *_, text in claims} - {""}
-        if words and noted and noted not in words:
+        is_silent = any(claims and not any(text.strip() for *_, text in claims)
+                        for claims in said.values())
+        if words and noted and noted not in words and not is_silent:
             return BagCommanders(
                 Commanders.unknown(), f"its begin says that {noted!r} commanded, and "
                 f"{', '.join(said)} that {' and '.join(sorted(words))} did", contradicts=True)

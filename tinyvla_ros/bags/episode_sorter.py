@@ -34,6 +34,9 @@ from tinyvla_ros.bags.recorded_message import RawMessage
 SETTLE_S = 0.15
 # Messages kept in case a `begin` arrives late: seconds, bytes.
 PRE_ROLL_S, PRE_ROLL_BYTES = 1.0, 64_000_000
+# A bag is started so long after its `begin` arrived, so that what was latched before that is in it
+# once, and none of the episode before, s.
+START_S = 0.25
 # An episode takes messages this long after its `end` arrived, s.
 POST_ROLL_S = 0.3
 
@@ -60,6 +63,7 @@ class _OpenEpisode:
     name: str
     custom: dict[str, str]
     begin_ns: int
+    start_at: float  # steady s
     end_ns: int | None = None
     discarded: bool = False
     close_at: float = 0.0  # steady s
@@ -68,6 +72,7 @@ class _OpenEpisode:
     # By topic, what was kept of latched topics when it began; newer messages push none of it out.
     latched: dict[str, deque[RawMessage]] = field(default_factory=dict)
     waiting: list[RawMessage] | None = field(default_factory=list)  # None once there is a bag
+    has_content: bool = False  # there will be one
 
     def contains(self, time_ns: int) -> bool:
         return self.begin_ns <= time_ns and (self.end_ns is None or time_ns <= self.end_ns)
@@ -173,7 +178,7 @@ class EpisodeSorter:
                 self._settle()
             for episode in discarded:
                 self._complete(episode)
-        episode = _OpenEpisode(self._next, name, dict(custom), at_ns)
+        episode = _OpenEpisode(self._next, name, dict(custom), at_ns, now_s + START_S)
         episode.latched = {topic: deque((m for m in kept if m.time_ns < at_ns), kept.maxlen)
                            for topic, kept in self._latched.items()}
         self._next += 1
@@ -209,6 +214,9 @@ class EpisodeSorter:
         """Sort the messages and complete the episodes that have waited long enough."""
         while self._arrived and now_s - self._arrived[0][0] >= SETTLE_S:
             self._settle()
+        for episode in self._episodes:
+            if episode.has_content and now_s >= episode.start_at:
+                self._start(episode)
         for episode in [e for e in self._episodes
                         if e.end_ns is not None and now_s >= e.close_at]:
             self._complete(episode)
@@ -223,6 +231,8 @@ class EpisodeSorter:
 
     def _complete(self, episode: _OpenEpisode) -> None:
         self._episodes.remove(episode)
+        if episode.has_content:
+            self._start(episode)
         if episode.waiting is not None:
             self.empty.append(episode.name)
             if self._last is episode:
@@ -246,7 +256,12 @@ class EpisodeSorter:
             self._sink.write(episode.key, message)
             return
         episode.waiting.append(message)
-        if message.topic in self._quiet or message.topic in self._latched:
+        episode.has_content |= message.topic not in self._quiet and \
+            message.topic not in self._latched
+
+    def _start(self, episode: _OpenEpisode) -> None:
+        """Begin the bag, with all that came so far."""
+        if episode.waiting is None:
             return
         self._sink.begin(episode.key, episode.name, episode.custom)
         for latched in (m for messages in episode.latched.values() for m in messages):

@@ -119,11 +119,7 @@ class DryRunArguments(DryRunOptions):
                            description="end after this time; 0: go on until interrupted")
 
 
-class RunArguments(PolicyOptions):
-    """Options of ``tinyvla run``."""
-
-
-def run(options: RunArguments) -> int:
+def run(options: PolicyOptions) -> int:
     """Run the policy, and the recorder if it is wanted, until Ctrl-C."""
     return run_graph(policy_graph(options))
 

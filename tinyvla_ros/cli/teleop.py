@@ -32,17 +32,12 @@ m  joints or end effector: w s away/back, a d left/right, r f up/down, q e yaw, 
 Enter  start   up  success   down  failure   left  discard   right  next"""
 
 
-class TeleopArguments(TeleopOptions):
-    """Options of ``tinyvla teleop``."""
-
-
-def teleop(options: TeleopArguments) -> int:
+def teleop(options: TeleopOptions) -> int:
     """Run until Ctrl-C."""
-    if options.input == "keyboard" or (options.input == "leader" and not options.mapping
-                                       and sys.stdin.isatty()):
-        options = options.model_copy(update={"mapping": options.mapping or "keyboard"})
+    if options.input == "leader" and not options.mapping and sys.stdin.isatty():
+        options = options.model_copy(update={"mapping": "keyboard"})
     nodes = teleop_graph(options)
-    if options.mapping != "keyboard":
+    if not options.uses_keys:
         return run_graph(nodes)
     require_rclpy()
     from tinyvla_ros.nodes.key_publisher import published_keys

@@ -34,6 +34,9 @@ KINDS = (("trajectory_msgs/msg/JointTrajectory", "action_chunk", "chunk"),
          ("std_msgs/msg/Float64MultiArray", "commands", "positions"),
          ("geometry_msgs/msg/TwistStamped", "delta_twist_cmds", "twist"))
 LIMITS = ("max_velocity", "max_acceleration", "min_position", "max_position")
+# What says, beside a limit, whether it counts; MoveIt writes 0 for those that do not.
+COUNTS = {"max_velocity": "has_velocity_limits", "max_acceleration": "has_acceleration_limits",
+          "min_position": "has_position_limits", "max_position": "has_position_limits"}
 MOVE_GROUP = "/move_group"
 # A node that is there answers within milliseconds; one without the service never does, s.
 ANSWER_S = 1.0
@@ -96,11 +99,14 @@ class ControllerSurvey:
                 MOVE_GROUP, "robot_description_planning.joint_limits")):
             if asked == MOVE_GROUP and MOVE_GROUP[1:] not in nodes:
                 continue
-            keys = {f"{prefix}.{j}.{limit}": (j, limit) for j in joints for limit in LIMITS}
-            for key, value in self._parameters(asked, tuple(keys), spin).items():
-                joint, limit = keys[key]
-                if isinstance(value, int | float) and np.isfinite(value):
-                    found.setdefault(joint, {}).setdefault(limit, float(value))
+            keys = [f"{prefix}.{j}.{name}" for j in joints
+                    for name in (*LIMITS, *dict.fromkeys(COUNTS.values()))]
+            values = self._parameters(asked, keys, spin)
+            for joint in joints:
+                stated = {n: values.get(f"{prefix}.{joint}.{n}") for n in LIMITS
+                          if values.get(f"{prefix}.{joint}.{COUNTS[n]}") is not False}
+                for limit, value in _usable(stated).items():
+                    found.setdefault(joint, {}).setdefault(limit, value)
         return found
 
     def _parameters(self, name: str, keys: Sequence[str], spin: Callable[..., None]
@@ -127,6 +133,16 @@ class ControllerSurvey:
             return future.result() if future.done() else None
         finally:
             self._node.destroy_client(client)
+
+
+def _usable(stated: Mapping[str, object]) -> dict[str, float]:
+    """Return the limits of a joint that can be any."""
+    numbers = {n: float(v) for n, v in stated.items()
+               if isinstance(v, int | float) and not isinstance(v, bool) and np.isfinite(v)}
+    low, high = (numbers.get(n) for n in ("min_position", "max_position"))
+    if low is not None and high is not None and low >= high:
+        numbers = {n: v for n, v in numbers.items() if not n.endswith("_position")}
+    return {n: v for n, v in numbers.items() if n.endswith("_position") or v > 0.0}
 
 
 def _range(chunks: Sequence[JointTrajectory]) -> dict[str, tuple[float, float]]:

@@ -37,6 +37,7 @@ from tinyvla_ros.bags.reader import DISCARDED
 from tinyvla_ros.bags.recorded_message import CLOCK_TRUST_S, RawMessage, as_jpeg
 from tinyvla_ros.bags.writer_thread import WriterThread
 from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.ros.commander import is_commander_topic
 from tinyvla_ros.core.ros.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.nodes.recorded_topics import RecordedTopics
 from tinyvla_ros.nodes.recorder_parameters import RecorderParameters, episode_metadata
@@ -128,7 +129,8 @@ class EpisodeRecorderNode(Node):
         if self._options.run and (self._guard.is_of_another_run(topic)
                                   or not self._is_familiar(topic)):
             return False
-        return topic == self._events or (
+        # Without those nobody could tell whose an episode is.
+        return topic == self._events or is_commander_topic(topic) or (
             fits(topic, self._include) and not fits(topic, self._exclude))
 
     def _is_familiar(self, topic: str) -> bool:

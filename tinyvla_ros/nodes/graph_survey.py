@@ -25,7 +25,13 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from std_msgs.msg import String
 
-from tinyvla_ros.arm.contract_streams import COMPRESSED_IMAGE, IMAGE, JOINT_STATE, POSE
+from tinyvla_ros.arm.contract_streams import (
+    COMPRESSED_IMAGE,
+    IMAGE,
+    JOINT_STATE,
+    POSE,
+    WRENCH,
+)
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.core.ros.messages import image_to_array
 from tinyvla_ros.core.ros.state_messages import joint_values, pose_values
@@ -42,7 +48,7 @@ from tinyvla_ros.robot_draft.found import (
     Timing,
 )
 
-WRENCH, TEXT = "geometry_msgs/msg/WrenchStamped", "std_msgs/msg/String"
+TEXT = "std_msgs/msg/String"
 SENSORS = (JOINT_STATE, IMAGE, COMPRESSED_IMAGE, POSE)
 # Nodes discover each other within some hundredths of a second, on a busy machine in some tenths. A
 # graph that seems to be empty is waited for.
@@ -112,10 +118,12 @@ class _Graph:
         self._inside = f"/{namespace}/" if namespace else "/"
         self._rivals: tuple[str, ...] = ()
         self.joints, self.other_joints = self._choose_joints(joint_states)
-        # What lies in the namespace of another robot is not this one's.
+        # What lies in the namespace of another robot is not this one's. A namespace below this
+        # one's may be its gripper, or what its joint states are merged from.
+        mine = "/".join(("", *self.joints.split("/")[:-1], ""))
         rivals = [f"/{t.rpartition('/')[0]}/" for t in self.other_joints if "/" in t]
-        mine = f"/{(self.joints or '').rpartition('/')[0]}/"
-        self._rivals = tuple(r for r in rivals if not mine.startswith(r))
+        self._rivals = tuple(r for r in rivals if not mine.startswith(r)
+                             and not r.startswith(mine))
 
     def _choose_joints(self, wanted: str) -> tuple[str, list[str]]:
         topics = self.of_kind(JOINT_STATE)
@@ -189,7 +197,7 @@ class _CameraListener(_SensorListener):
         checksum = zlib.adler32(msg.data)
         self._repeats |= checksum == self._checksum
         self._checksum = checksum
-        self._encoding = getattr(msg, "encoding", "") or msg.format
+        self._encoding = msg.encoding if hasattr(msg, "encoding") else msg.format
         return msg if not self._left else image_to_array(msg)
 
     def _on_value(self, value) -> None:

@@ -27,6 +27,7 @@ from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import checkpoint_digest
 from tinyvla_ros.core.options import Settable
+from tinyvla_ros.core.ros.commander import HUMAN, POLICY
 from tinyvla_ros.core.ros.run_claims import RunMember
 
 # What is recorded about an episode.
@@ -63,9 +64,9 @@ class RecorderParameters(RunMember):
         "unknown.")
     robot: Annotated[str, _DESCRIBES] = Field(
         "", description="Robot contract; recorded with every episode.")
-    commander: Annotated[str, _DESCRIBES] = Field(
-        "", description="Who commands the arm in the episodes, if their begin does not say: human "
-        "or policy; recorded with every episode.")
+    commander: Annotated[Literal["", HUMAN, POLICY], _DESCRIBES] = Field(
+        "", description="Who commands the arm in the episodes, if their begin does not say; "
+        "recorded with every episode.")
 
 
 def episode_metadata(parameters: RecorderParameters) -> dict[str, str]:

@@ -47,14 +47,14 @@ class TeleopInputs:
         joystick: gets the messages of ``joy``; None without a device.
         leader: gets those of ``leader/joint_states``; None without one.
         check_stamp: returns a stamp in ns, or raises ``MessageError``.
-        on_change: called after every message, good or bad.
+        on_change: called after every message, with whether it may hold or release the arm.
         on_press: called with the names of buttons that were pressed.
         report: called with topic and error for every refused message.
     """
 
     def __init__(self, node: Node, lock: threading.RLock, joystick: Joystick | None,
                  leader: Leader | None,
-                 check_stamp: Callable[[object], int], on_change: Callable[[], None],
+                 check_stamp: Callable[[object], int], on_change: Callable[[bool], None],
                  on_press: Callable[[Sequence[str]], None],
                  report: Callable[[str, InputError], None]):
         self._node, self._lock = node, lock
@@ -105,6 +105,7 @@ class TeleopInputs:
 
     def _on_joy(self, msg: Joy) -> None:
         pressed: list[str] = []
+        matters = True
         try:
             stamp_ns = self._check_stamp(msg.header.stamp)
             with self._lock:
@@ -112,7 +113,8 @@ class TeleopInputs:
                 pressed = self._joystick.receive(msg.axes, msg.buttons, stamp_ns,
                                                  time.monotonic())
                 held = self._joystick.held_since
-                if self._leader is not None and held is not None and held != was_held:
+                matters = held != was_held
+                if self._leader is not None and matters and held is not None:
                     self._leader.engage()
         except MessageError as err:
             with self._lock:
@@ -120,9 +122,10 @@ class TeleopInputs:
             self._report(JOY, err)
         if pressed:
             self._on_press(pressed)
-        self._on_change()
+        self._on_change(matters)
 
     def _on_leader(self, msg: JointState) -> None:
+        is_refused = False
         try:
             stamp_ns = self._check_stamp(msg.header.stamp)
             positions = self._read_leader(msg)
@@ -131,5 +134,6 @@ class TeleopInputs:
         except MessageError as err:
             with self._lock:
                 self._leader.refuse(str(err))
+            is_refused = True
             self._report(LEADER, err)
-        self._on_change()
+        self._on_change(is_refused)

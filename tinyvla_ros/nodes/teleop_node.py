@@ -29,6 +29,7 @@ from std_srvs.srv import Trigger
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.extras import EXTRAS, is_installed
+from tinyvla_ros.core.resources import default_robot
 from tinyvla_ros.core.ros.commander import HUMAN
 from tinyvla_ros.core.ros.episode_event import EpisodeEvent
 from tinyvla_ros.nodes.policy_inputs import PolicyInputs
@@ -47,6 +48,8 @@ from tinyvla_ros.teleop.session import DemonstrationSession
 # A new scene that was asked for and has not come by then is no reason to wait, s.
 RESET_LIMIT_S = 30.0
 TICK_S = 0.05
+# Shortest time between two chunks that nothing but another deflection asks for, s.
+REPLAN_S = 0.01
 
 
 class TeleopNode(PolicyNode):
@@ -65,15 +68,17 @@ class TeleopNode(PolicyNode):
         self._session: DemonstrationSession | None = None
         self._reset_client = None
         self._reset_asked_s = 0.0
+        self._reset_future = None  # the answer that is waited for
         self._text = ""  # the newest sentence for the person
+        self._described = ""  # the robot description that is in use
+        self._replanned_s = 0.0
         super().__init__()
         self.create_timer(TICK_S, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     # ---- in place of a policy's -----------------------------------------------------------
 
     def _load_contract(self) -> RobotContract:
-        contract = RobotContract.load(self._options.robot) if self._options.robot else \
-            super()._load_contract()
+        contract = RobotContract.load(self._options.robot or default_robot())
         # A person does not sample chunks that must be blended.
         return contract.with_execution("replace", 1.0, (
             "replan_every=1", "catch_up=0", "takeover=1"))
@@ -98,8 +103,8 @@ class TeleopNode(PolicyNode):
             text, folder = model_text(options.description)
             operator.use_kinematics(lambda joints: Kinematics(text, joints, options.ee_frame,
                                                               folder))
-        if options.mode and options.mode in operator.modes:
-            operator.mode = options.mode
+        if options.mode:
+            operator.set_mode(options.mode)
         return operator
 
     def _note(self, sentence: str) -> None:
@@ -163,9 +168,9 @@ class TeleopNode(PolicyNode):
 
     def _on_enable(self, request, response):
         response = super()._on_enable(request, response)
-        if response.success and request.data and self._leader is not None and \
-                self._joystick is None:
-            self._leader.engage()
+        if response.success and self._leader is not None and self._joystick is None:
+            with self._policy.lock:
+                self._leader.engage(request.data)
         return response
 
     def _run_problem(self) -> str:
@@ -186,8 +191,11 @@ class TeleopNode(PolicyNode):
 
     # ---- the person -----------------------------------------------------------------------
 
-    def _on_input(self) -> None:
-        if self._active:
+    def _on_input(self, matters: bool) -> None:
+        # What holds or releases the arm counts at once; devices may send more often than that.
+        now_s = time.monotonic()
+        if self._active and (matters or now_s - self._replanned_s >= REPLAN_S):
+            self._replanned_s = now_s
             self._loop.replan()
 
     def _on_press(self, buttons: Sequence[str]) -> None:
@@ -195,10 +203,7 @@ class TeleopNode(PolicyNode):
             return
         for button in buttons:
             if button == "mode":
-                with self._policy.lock:
-                    self._joystick.require_rest()
-                    text = self._policy.switch_mode()
-                self._say(text)
+                self._say(self._policy.switch_mode())
             else:
                 self._say(self._session.press(button, time.monotonic(), self._why_no_episode()))
 
@@ -211,13 +216,14 @@ class TeleopNode(PolicyNode):
 
     def _on_description(self, text: str) -> None:
         operator = self._policy
-        if operator is None:
+        if operator is None or text == self._described:
             return
+        is_first, self._described = not self._described, text
         try:
             operator.use_kinematics(lambda joints: Kinematics(text, joints,
                                                               self._options.ee_frame))
-            if self._options.mode:
-                operator.mode = self._options.mode
+            if self._options.mode and is_first:  # later the person has chosen
+                operator.set_mode(self._options.mode)
             self._say("robot_description has come: the end effector can be moved.")
         except InputError as err:
             self._report("robot_description", err)
@@ -247,9 +253,12 @@ class TeleopNode(PolicyNode):
             self._end_reset(f"no node offers {self._options.reset_service}; make a new scene by "
                             "hand")
             return
-        self._reset_client.call_async(Trigger.Request()).add_done_callback(self._on_reset_answer)
+        self._reset_future = self._reset_client.call_async(Trigger.Request())
+        self._reset_future.add_done_callback(self._on_reset_answer)
 
     def _on_reset_answer(self, future) -> None:
+        if future is not self._reset_future:
+            return  # to a question that was given up
         answer = future.result()
         if answer is None or not answer.success:
             self._end_reset(f"{self._options.reset_service} refused: "
@@ -260,10 +269,11 @@ class TeleopNode(PolicyNode):
     def _end_reset(self, why: str) -> None:
         if why:
             self.get_logger().warning(why)
+        self._reset_future = None
         if self._session is not None and self._session.is_resetting:
-            self._session.reset_done()
             if self._active:
                 self._loop.reset()  # the arm may be elsewhere now
+            self._session.reset_done()
 
     def _tick(self) -> None:
         if not self._active:
@@ -272,7 +282,8 @@ class TeleopNode(PolicyNode):
         if self._session.is_resetting and now_s - self._reset_asked_s > RESET_LIMIT_S:
             self._end_reset(f"{self._options.reset_service} did not answer for "
                             f"{RESET_LIMIT_S:g} s; make a new scene by hand")
-        self._say(self._session.tick(now_s, self._why_no_episode()))
+        why_not = self._why_no_episode() if self._session.begins_next else ""
+        self._say(self._session.tick(now_s, why_not))
 
     # ---- diagnostics ----------------------------------------------------------------------
 

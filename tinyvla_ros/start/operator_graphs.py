@@ -75,6 +75,11 @@ class TeleopOptions(NodeSettings):
     out: str = Field("", description="Directory for recorded demonstrations; empty for "
                                      "results/demonstrations-TIME.")
 
+    @property
+    def uses_keys(self) -> bool:
+        """Whether the keys of 'tinyvla teleop' are the device, whatever they mean."""
+        return self.input == "keyboard" or (self.input == "leader" and self.mapping == "keyboard")
+
 
 # Topic of the keys of `tinyvla teleop`: a gamepad's driver may run beside it.
 KEYS_TOPIC = "teleop_keys"
@@ -112,7 +117,7 @@ def teleop_graph(options: TeleopOptions) -> list[NodeDescription]:
             "robot": robot, "input": "leader" if is_leader else "joy", "mapping": mapping, **files,
             **given_options(options, "mode", "ee_frame", "gripper_opens", "speed", "instruction",
                             "task", "episodes", "reset_s", "reset_service", "use_sim_time")},
-        remappings={"joy": KEYS_TOPIC} if mapping == "keyboard" else {}))
+        remappings={"joy": KEYS_TOPIC} if options.uses_keys else {}))
 
 
 class SimRobotOptions(NodeSettings):

@@ -104,7 +104,9 @@ class Leader:
         self._high = np.array([np.inf if c.continuous else c.high
                                for c in contract.actions.values()])
         self._clamps = contract.on_violation.position == "clamp"
-        self._fault = self._refusal = ""
+        # Whether it leads, and what ended that: whatever it is, it must be engaged again.
+        self._leads, self._fault = False, ""
+        self._refusal = ""
         self.disconnect()
 
     def disconnect(self) -> None:
@@ -120,13 +122,14 @@ class Leader:
         return tuple(self._joints.values())
 
     def refuse(self, why: str) -> None:
-        """Hold because of a message that cannot be used, until a good one comes."""
+        """Hold because of a message that cannot be used."""
         self.disconnect()
         self._refusal = why
+        self._end(f"{self._topic}: {why}")
 
-    def engage(self) -> None:
-        """Begin to follow again, whatever ended it before."""
-        self._fault = ""
+    def engage(self, leads: bool = True) -> None:
+        """Begin to lead again, whatever ended it before; or end it."""
+        self._leads, self._fault = leads, ""
 
     def receive(self, positions: MappingOf[str, float], stamp_ns: int, now_s: float) -> None:
         """Take the positions of a message by joint name; those of our joints are finite.
@@ -142,6 +145,8 @@ class Leader:
         is_alive = self._arrived is not None and now_s - self._arrived <= self._timeout
         if stamp_ns == self._stamp_ns or (stamp_ns < self._stamp_ns and is_alive):
             return  # a driver that repeats its last message is as dead as a silent one
+        if self._arrived is not None and not is_alive:
+            self._end(self._stale())
         self._refusal = ""
         values = np.array([link.scale * positions[joint] + link.offset for link, joint in
                            zip(self._links.values(), self.joints, strict=True)])
@@ -150,10 +155,9 @@ class Leader:
             if (np.abs(step) > self._jump).any():
                 column = int(np.argmax(np.abs(step) / self._jump))
                 name = tuple(self._limits)[column]
-                self._fault = (f"{self._topic}: {self.joints[column]} jumped by "
-                               f"{step[column]:.3g} {self._limits[name].unit} between two "
-                               f"messages, more than the jump {self._jump[column]:g} of channel "
-                               f"{name!r}; let go of the dead man, or disable, and engage again")
+                self._end(f"{self._topic}: {self.joints[column]} jumped by {step[column]:.3g} "
+                          f"{self._limits[name].unit} between two messages, more than the jump "
+                          f"{self._jump[column]:g} of channel {name!r}")
             seconds = (stamp_ns - self._stamp_ns) / 1e9
             self.speeds = 0.5 * self.speeds + 0.5 * step / max(seconds, 1e-3)
         else:
@@ -162,12 +166,14 @@ class Leader:
 
     def problem(self, now_s: float) -> str:
         """Return why the arm must not follow, empty if it may."""
+        if self._fault:
+            return self._fault
         if self._refusal:
             return f"{self._topic}: {self._refusal}"
-        if self._arrived is None:
-            return f"waiting for {self._topic}"
-        if now_s - self._arrived > self._timeout:
-            return f"{self._topic} is stale: nothing new for more than {self._timeout:g} s"
+        if self._arrived is None or now_s - self._arrived > self._timeout:
+            why = self._stale()
+            self._end(why)
+            return self._fault or why
         outside = (self.values < self._low) | (self.values > self._high)
         if not self._clamps and outside.any():
             column = int(np.argmax(outside))
@@ -175,7 +181,17 @@ class Leader:
                     f"{tuple(self._limits)[column]!r} to {self.values[column]:.3g}, outside of "
                     f"{self._low[column]:g} to {self._high[column]:g}, and on_violation.position "
                     "of the robot contract is not clamp; move the leader back")
-        return self._fault
+        return ""
+
+    def _end(self, why: str) -> None:
+        """Lead no longer: one that comes back, elsewhere perhaps, must not move the arm."""
+        if self._leads and not self._fault:
+            self._fault = f"{why}; let go of the dead man, or disable, and engage again"
+
+    def _stale(self) -> str:
+        if self._arrived is None:
+            return f"waiting for {self._topic}"
+        return f"{self._topic} is stale: nothing new for more than {self._timeout:g} s"
 
     def target(self) -> np.ndarray | None:
         """Return (channels,) values to be at, within the range; None if they are not known."""

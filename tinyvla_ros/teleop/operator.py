@@ -53,6 +53,8 @@ FORGET_S = 0.5
 # In messages and bags, where nobody gave an instruction.
 NO_INSTRUCTION = "teleoperation"
 Mode = Literal["joints", "end_effector"]
+# Returns (channels,) speeds at (channels,) values.
+Wanted = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -90,11 +92,25 @@ class Speeds:
     align: float = 0.15
 
 
+@dataclass(frozen=True)
+class _Solver:
+    """Kinematics, the columns of the joints that it moves, and rad per unit of each."""
+
+    kinematics: Kinematics
+    columns: list[int]
+    scale: np.ndarray
+
+    def joints(self, value: np.ndarray) -> np.ndarray:
+        """Return the (joints,) rad of (channels,) values."""
+        return value[self.columns] * self.scale
+
+
 class Operator:
     """Makes chunks of what a person does; it has what ``PolicyLoop`` needs of a policy.
 
     Attributes:
-        lock: guards everything here, the joystick and the leader.
+        lock: guards the joystick, the leader and what the controls mean. Nothing slow is done
+            under it: the thread that holds the arm takes it in every period.
         config: what it drives with.
         mode: what the controls move: ``joints`` or ``end_effector``.
         modes: what they can move.
@@ -137,9 +153,10 @@ class Operator:
         self._jump = np.array([np.inf if c.jump is None else c.jump
                                for c in contract.actions.values()])
         self._turn = np.array([c.turn for c in contract.actions.values()])
-        self._kinematics: Kinematics | None = None
-        self._ik_columns: list[int] = []
-        self._ik_scale = np.ones(0)
+        self._solver: _Solver | None = None
+        # Of the last observation, for the thread that infers alone, as the motion is.
+        self._stamp_ns: int | None = None
+        self._aligning = np.ones(len(self._names), bool)
         self.lock = threading.RLock()
         self._check_mapping()
         self.modes: tuple[Mode, ...] = ()
@@ -150,8 +167,7 @@ class Operator:
     def reset(self) -> None:
         """Forget the motion so far; the next begins where the arm is."""
         with self.lock:
-            self._stamp_ns: int | None = None  # of the last observation
-            self._aligning = np.ones(len(self._names), bool)
+            self._begins_anew = True
             self.aligned = self._leader is None
 
     # ---- what can be moved ----------------------------------------------------------------
@@ -176,12 +192,18 @@ class Operator:
             limit, index = self._limit(name), self._names.index(name)
             low, high = (-np.inf, np.inf) if limit.continuous else (limit.low, limit.high)
             joints[joint] = (low * factor, high * factor, self._motion.fastest[index] * factor)
-        kinematics = make(joints)
+        solver = _Solver(make(joints), [self._names.index(n) for n in columns.values()], scale)
         with self.lock:
-            self._kinematics, self._ik_scale = kinematics, scale
-            self._ik_columns = [self._names.index(n) for n in columns.values()]
-            self._stamp_ns = None
+            self._solver, self._begins_anew = solver, True
             self._find_modes()
+
+    def set_mode(self, mode: Mode) -> None:
+        """Let the controls move something else, if they can; they must be at rest before."""
+        with self.lock:
+            if mode in self.modes and mode != self.mode:
+                self.mode, self._begins_anew = mode, True
+                if self._joystick is not None:
+                    self._joystick.require_rest()
 
     def switch_mode(self) -> str:
         """Go on to the next mode; return a sentence about it."""
@@ -192,13 +214,12 @@ class Operator:
                 return ("The end effector cannot be moved before robot_description has come; set "
                         "the parameter 'description' to a URDF or MJCF file, or start "
                         "robot_state_publisher.")
-            self.mode = self.modes[(self.modes.index(self.mode) + 1) % len(self.modes)]
-            self._stamp_ns = None
+            self.set_mode(self.modes[(self.modes.index(self.mode) + 1) % len(self.modes)])
             return f"The controls move the {self.mode.replace('_', ' ')} now."
 
     def _find_modes(self) -> None:
         can = {"joints": bool(self._jointed) or self._gripper is not None,
-               "end_effector": bool(self._directions or self._kinematics)}
+               "end_effector": bool(self._directions or self._solver)}
         if self._directions and not self._jointed:
             can["joints"] = False
         self.modes = tuple(m for m, possible in can.items() if possible)
@@ -228,15 +249,18 @@ class Operator:
 
     def infer(self, observation: Observation, prefix: Prefix | None = None,
               past: object = ()) -> ActionChunk:
-        """Return the chunk that does what the person wants now."""
+        """Return the chunk that does what the person wants now; called by one thread."""
         with self.lock:
-            stamp_ns, departs_ns = observation.stamp_ns, self._now_ns() + self._departs_ns
-            seconds = self._go_on(observation, departs_ns)
-            self._stamp_ns = stamp_ns
-            # What the arm does until a plan made of this chunk departs cannot be changed any more.
-            self._motion.want(self._wanted(seconds), departs_ns)
-            rows = self._motion.rows(stamp_ns, self.config.action.horizon, self._period_ns)
-            return ActionChunk(stamp_ns, self._names, rows.astype(np.float32), self._period)
+            wanted = self._read()
+            if self._begins_anew:
+                self._begins_anew, self._stamp_ns = False, None
+        stamp_ns, departs_ns = observation.stamp_ns, self._now_ns() + self._departs_ns
+        seconds = self._go_on(observation, departs_ns)
+        self._stamp_ns = stamp_ns
+        # What the arm does until a plan made of this chunk departs cannot be changed any more.
+        self._motion.want(wanted(seconds), departs_ns)
+        rows = self._motion.rows(stamp_ns, self.config.action.horizon, self._period_ns)
+        return ActionChunk(stamp_ns, self._names, rows.astype(np.float32), self._period)
 
     def _go_on(self, observation: Observation, departs_ns: int) -> float:
         """Bring the motion to the observation's time; return the seconds since the last one."""
@@ -254,8 +278,8 @@ class Operator:
         self._motion.begin(*self._begin(observation.state, commanded),
                            departs_ns if is_at_rest else stamp_ns)
         self._aligning[:] = True
-        if self._kinematics is not None:
-            self._kinematics.begin(self._ik_values())
+        if (solver := self._solver) is not None:
+            solver.kinematics.begin(solver.joints(self._motion.value))
         return 0.0
 
     def _begin(self, state: MappingOf[str, float], commanded: Commanded | None
@@ -292,13 +316,15 @@ class Operator:
                 values[index] = np.clip(value, limit.low, limit.high)
         return values
 
-    def _wanted(self, seconds: float) -> Callable[[np.ndarray], np.ndarray]:
+    def _read(self) -> Callable[[float], Wanted]:
+        """Read devices and leader now, the caller locks; return what makes speeds of it later."""
         if self._leader is not None:
-            return self._follow()
+            target, ahead = self._leader.target(), self._leader.speeds
+            return lambda seconds: self._follow(target, ahead)
         speeds = np.zeros(len(self._names))
         joystick, mapping = self._joystick, self._mapping
         if joystick is None or mapping is None:
-            return lambda value: speeds
+            return lambda seconds: lambda value: speeds
         if self._gripper is not None:
             speeds[self._gripper] = (joystick.gripper() * self._opens * self._speeds.gripper
                                      * self._motion.fastest[self._gripper])
@@ -309,34 +335,35 @@ class Operator:
                     index = self._names.index(name)
                     speeds[index] = (joystick.deflection(control) * self._speeds.joints
                                      * self._motion.fastest[index])
-            return lambda value: speeds
+            return lambda seconds: lambda value: speeds
         deflections = {d: joystick.deflection(mapping.end_effector.get(d)) for d in DIRECTIONS}
         if self._directions:
             for name, direction in self._directions.items():
                 index = self._names.index(name)
                 speeds[index] = (deflections[direction] * self._speeds.joints
                                  * self._motion.fastest[index])
-            return lambda value: speeds
+            return lambda seconds: lambda value: speeds
         twist = np.array([deflections[d] * (self._speeds.linear if i < 3 else
                                             self._speeds.angular)
                           for i, d in enumerate(DIRECTIONS)])
-        found = self._kinematics.speeds(self._ik_values(), twist, seconds)
-        speeds[self._ik_columns] = found / self._ik_scale
+        solver = self._solver
+        return lambda seconds: self._solve(solver, twist, speeds, seconds)
+
+    def _solve(self, solver: _Solver, twist: np.ndarray, speeds: np.ndarray, seconds: float
+               ) -> Wanted:
+        found = solver.kinematics.speeds(solver.joints(self._motion.value), twist, seconds)
+        speeds[solver.columns] = found / solver.scale
         return lambda value: speeds
 
     def _numbered(self, number: int) -> str:
         return self._jointed[number - 1] if 0 < number <= len(self._jointed) else ""
 
-    def _ik_values(self) -> np.ndarray:
-        return self._motion.value[self._ik_columns] * self._ik_scale
-
-    def _follow(self) -> Callable[[np.ndarray], np.ndarray]:
+    def _follow(self, target: np.ndarray | None, speeds: np.ndarray) -> Wanted:
         """Return the speeds to where the leader is: slowly until it is reached, then with it."""
-        leader, motion = self._leader, self._motion
-        target, speeds = leader.target(), leader.speeds
-        if target is None:  # it was disconnected meanwhile, and the arm will be held
+        motion = self._motion
+        if target is None:  # it was disconnected just now, and the arm will be held
             return np.zeros_like
-        self._aligning &= ~leader.is_near(motion.value, target)
+        self._aligning &= ~self._leader.is_near(motion.value, target)
         self.aligned = not self._aligning.any()
         # One joint that follows at once while others are on their way would not be expected.
         limit = motion.fastest * (1.0 if self.aligned else self._speeds.align)

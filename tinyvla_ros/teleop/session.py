@@ -41,6 +41,8 @@ class DemonstrationSession:
         kept: demonstrations that count: successes and failures.
         successes: those that succeeded.
         discarded: attempts that were thrown away.
+        begins_next: whether the next one begins by itself, because ``next`` was pressed in the
+            pause.
 
     Args:
         total: how many are wanted; 0 for as many as come.
@@ -59,7 +61,7 @@ class DemonstrationSession:
         self.kept = self.successes = self.discarded = 0
         self._pause_ends_s = 0.0
         self._is_resetting = False
-        self._begins_next = False  # ``next`` was pressed during the pause
+        self.begins_next = False
 
     @property
     def is_resetting(self) -> bool:
@@ -71,7 +73,9 @@ class DemonstrationSession:
 
         ``why_not`` says why no demonstration may begin now, empty if one may.
         """
-        self.tick(now_s)
+        text = self.tick(now_s, why_not)
+        if self.state == RECORDING and text:
+            return text  # it began just now, and the button was for that
         if button == "next":
             button = {RECORDING: "success", WAITING: "start"}.get(self.state, "next")
         if button == "start" and self.state == WAITING:
@@ -80,8 +84,9 @@ class DemonstrationSession:
             self._begin()
             return f"Demonstration {self._number} is being recorded."
         if button == "next" and self.state == PAUSE:
-            self._begins_next = True
-            return f"Demonstration {self._number} begins when the pause is over."
+            self.begins_next = True
+            return f"Demonstration {self._number} begins when the pause is over" + (
+                f", and not before: {why_not}." if why_not else ".")
         if button in ("success", "failure", "discard") and self.state == RECORDING:
             return self._end(button, now_s)
         if self.state == COMPLETE:
@@ -94,11 +99,11 @@ class DemonstrationSession:
         """Go on with time; return a sentence if something happened, else an empty one."""
         if self.state != PAUSE or self._is_resetting or now_s < self._pause_ends_s:
             return ""
-        if self._begins_next and not why_not:
-            self._begins_next = False
+        if self.begins_next and not why_not:
+            self.begins_next = False
             self._begin()
             return f"Demonstration {self._number} is being recorded."
-        if self._begins_next:
+        if self.begins_next:
             return ""
         self.state = WAITING
         return f"Ready for demonstration {self._number}: press start."
@@ -136,7 +141,7 @@ class DemonstrationSession:
             self.kept += 1
             self.successes += is_success
             text = f"Demonstration {number} is kept as a {button}."
-        self._begins_next = False
+        self.begins_next = False
         if self._total and self.kept >= self._total:
             self.state = COMPLETE
             return f"{text} All {self._total} are recorded."

@@ -26,16 +26,22 @@ from training.bag_export.episode import BagOutcome
 
 def difference(bag: Path, about: dict, first: dict) -> str:
     """Return why an episode cannot be in a dataset with the first one."""
-    for name, feature in first["features"].items():
-        other = about["features"].get(name)
+    for name in {**first["features"], **about["features"]}:
+        feature, other = (d["features"].get(name, {}) for d in (first, about))
         if other != feature:
+            what = next(k for k in {**feature, **other} if feature.get(k) != other.get(k))
             advice = ", or name the --states that both have" if name.endswith("state") else ""
-            return (f"{bag}: {name} holds {', '.join(map(str, (other or {}).get('names', ())))}, "
-                    f"that of {first['bag']['bag']} {', '.join(map(str, feature['names']))}; "
-                    f"export them to datasets of their own{advice}.")
+            return (f"{bag}: {what} of {name} is {_listed(other.get(what))}, that of "
+                    f"{first['bag']['bag']} {_listed(feature.get(what))}; export them to datasets "
+                    f"of their own{advice}.")
     return (f"{bag}: its actions come from {about['source']} at {about['bag']['control_period_s']}"
             f" s, those of {first['bag']['bag']} from {first['source']} at "
             f"{first['bag']['control_period_s']} s; export them to datasets of their own.")
+
+
+def _listed(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else \
+        "not there" if value is None else str(value)
 
 
 def summary(outcomes: Sequence[BagOutcome], foreign: list[Path], discarded: list[Path],

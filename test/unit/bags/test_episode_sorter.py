@@ -121,7 +121,7 @@ def test_receive_times_count_for_publishers_whose_clocks_are_wrong():
     hour = 3600e3
     sorter.take(message("an hour behind", 5 - hour, late_ms=hour))
     sorter.take(message("an hour ahead", 6 + hour, late_ms=-hour))
-    sorter.tick(0.2)
+    sorter.tick(0.3)
     assert sink.texts() == ["an hour behind", "an hour ahead"]
 
 
@@ -258,11 +258,25 @@ def test_a_latched_message_from_before_that_arrives_when_the_bag_has_begun_is_in
     sorter.latch("/latched", 1)
     sorter.begin("e", at(0), 0.0, {})
     sorter.take(message("first", 1))
-    sorter.tick(0.2)
-    sorter.add(message("latched", -50, late_ms=100, topic="/latched"), 0.2)
+    sorter.tick(0.3)
+    sorter.add(message("latched", -50, late_ms=100, topic="/latched"), 0.3)
     sorter.close(at(2000))
     assert sink.texts() == ["first", "latched"]
     assert sink.messages[0][1].log_ns == at(0)
+
+
+def test_what_was_latched_just_before_takes_the_place_of_that_of_the_episode_before():
+    """As the instruction of a bridge, published with `begin` and delivered late."""
+    sink = Kept()
+    sorter = Sorter(sink)
+    sorter.latch("/latched", 1)
+    sorter.take(message("of the episode before", -500, topic="/latched"))
+    sorter.tick(0.2)
+    sorter.begin("e", at(0), 0.2, {})
+    sorter.add(message("first", 1), 0.2)
+    sorter.add(message("of this one", -1, late_ms=150, topic="/latched"), 0.21)
+    sorter.tick(0.5)
+    assert sink.texts() == ["of this one", "first"]
 
 
 def test_what_is_forgotten_of_a_latched_topic_is_in_no_later_episode():

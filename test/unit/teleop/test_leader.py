@@ -70,12 +70,29 @@ def test_a_contract_that_does_not_clamp_holds_until_the_leader_is_back():
 
 
 def test_a_jump_ends_the_engagement_until_the_next():
-    leader = follow(make(), HOME, HOME | {"elbow_flex": 0.9})
+    leader = make()
+    leader.engage()
+    follow(leader, HOME, HOME | {"elbow_flex": 0.9})
     assert "elbow_flex jumped by 0.9" in leader.problem(0.04)
     follow(leader, HOME | {"elbow_flex": 0.9}, since_s=0.1)
     assert "jumped" in leader.problem(0.12)
     leader.engage()
     assert leader.problem(0.12) == ""
+
+
+@pytest.mark.parametrize("fault", ["silent", "refused"])
+def test_one_that_comes_back_does_not_lead_before_it_is_engaged_again(fault):
+    leader = make()
+    leader.engage()
+    follow(leader, HOME)
+    assert leader.problem(0.03) == ""
+    if fault == "refused":
+        leader.refuse("elbow_flex is nan")
+    # Elsewhere, and with a gap that is too long for a jump to be seen in it.
+    follow(leader, HOME | {"elbow_flex": 0.9}, since_s=0.5)
+    assert "engage again" in leader.problem(0.53)
+    leader.engage()
+    assert leader.problem(0.53) == ""
 
 
 @pytest.mark.parametrize("stamps", [[0.02] * 20, []], ids=["frozen", "silent"])
