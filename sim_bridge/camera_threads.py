@@ -20,6 +20,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,9 @@ import numpy as np
 
 from sim_bridge.camera_renderer import SceneRenderer
 from sim_bridge.environment import ArmEnvironment
+
+# Newest frames of which the delay is kept: more than an episode has.
+KEPT_FRAMES = 1000
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,8 @@ class CameraThreads:
     none waits for it: while they are busy, another one is refused.
 
     Attributes:
-        delays: from each moment until all its images were published, s, since ``reset``.
+        delays: from each moment until all its images were published, s, since ``reset``; the
+            newest ``KEPT_FRAMES``.
 
     Args:
         cameras: names.
@@ -63,7 +68,7 @@ class CameraThreads:
         self._unfinished = 0  # threads that have not finished it
         self._closing = False
         self._failure: Exception | None = None
-        self.delays: list[float] = []
+        self.delays: deque[float] = deque(maxlen=KEPT_FRAMES)
         count = min(len(cameras), len(os.sched_getaffinity(0)))
         self._threads = [threading.Thread(target=self._work, args=(n, cameras[n::count]),
                                           name=f"cameras {n}", daemon=True) for n in range(count)]
@@ -79,7 +84,7 @@ class CameraThreads:
         self.wait()
         self.submit(env, None)
         self.wait()
-        self.delays = []
+        self.delays.clear()
 
     def submit(self, env: ArmEnvironment, stamp_ns: int | None) -> bool:
         """Let the present moment of a simulation be rendered and published.

@@ -30,6 +30,7 @@ from sim_bridge.rollout import PAST, Episode, EpisodeResult
 from tinyvla_ros.arm.blending import ChunkBlending, Seam
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.supervisor import Supervisor
+from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import default_robot
 from tinyvla_ros.core.types import ActionChunk, Observation
 
@@ -91,7 +92,13 @@ def delayed_rollout(policy, episode: Episode, conditions: RealTime) -> DelayedRe
         policy: has ``infer(observation, prefix, past)`` and ``config``.
         episode: a fresh episode.
         conditions: what is between the two.
+
+    Raises:
+        InputError: the arm does not follow increments.
     """
+    if (arm := episode.env.arm).quantity != "increment":
+        raise InputError(f"latency cannot be simulated in process for {arm.name}, which follows "
+                         "positions; use 'tinyvla sim-eval --mode realtime'")
     contract = RobotContract.load(default_robot()).with_execution(
         conditions.join, conditions.pace, conditions.settings)
     supervisor = Supervisor(contract, policy.config)

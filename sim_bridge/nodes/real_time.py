@@ -25,7 +25,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sim_bridge.arms import SimulatedArm
-from sim_bridge.camera_threads import CameraThreads
+from sim_bridge.camera_threads import KEPT_FRAMES, CameraThreads
 from sim_bridge.commands import make_follower
 from sim_bridge.environment import ArmEnvironment
 from sim_bridge.nodes.camera_publisher import CameraPublisher
@@ -35,8 +35,6 @@ from tinyvla_ros.core.errors import MessageError
 
 # A pause longer than this (suspend, debugger) is not caught up by stepping faster.
 MAX_LAG_S = 0.5
-# The newest times from a moment to its images on the topics, for diagnostics.
-KEPT_FRAMES = 1000
 # Stamps of observations that a command can answer.
 KEPT_STAMPS = 1000
 
@@ -57,7 +55,8 @@ class ControlSteps:
         skipped: images that were not rendered since ``begin``, because those before them were
             still being rendered.
         held: steps without a command to follow.
-        latencies: ms from an observation to the command that answers it.
+        latencies: ms from an observation to the command that answers it, the newest
+            ``KEPT_STAMPS``.
     """
 
     def __init__(self, arm: SimulatedArm, sensors: SensorPublisher, images: CameraPublisher,
@@ -68,7 +67,7 @@ class ControlSteps:
         self._cameras = CameraThreads(images.cameras, images.publish)
 
     @property
-    def frame_delays(self) -> list[float]:
+    def frame_delays(self) -> deque[float]:
         """From each moment until its images were published, s, since ``begin``."""
         return self._cameras.delays
 
@@ -79,7 +78,7 @@ class ControlSteps:
         self._taken, self._is_late = None, False
         self._published: dict[int, float] = {}
         self.skipped = self.held = 0
-        self.latencies: list[float] = []
+        self.latencies: deque[float] = deque(maxlen=KEPT_STAMPS)
         self._cameras.reset(env)
 
     def before(self, env: ArmEnvironment, now_ns: int, count: int) -> np.ndarray:
@@ -170,7 +169,8 @@ class RealTimeRun:
         self._skipped += steps.skipped
         return {"real_time_factor": round(factor, 4), "held_steps": steps.held,
                 "camera_rate": self._camera_rate, "skipped_frames": steps.skipped,
-                "frame_ms": [round(1e3 * s, 2) for s in steps.frame_delays]}, steps.latencies
+                "frame_ms": [round(1e3 * s, 2) for s in steps.frame_delays]}, \
+            list(steps.latencies)
 
     def abort(self) -> None:
         """Let images of an episode that did not run to its end come before the next begins."""

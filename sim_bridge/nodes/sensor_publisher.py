@@ -50,6 +50,11 @@ class SensorPublisher:
         publishers = (self._joints, self._pose, self._wrench, self._clock)
         return [p.topic_name for p in publishers if p is not None]
 
+    @property
+    def regular_topics(self) -> list[str]:
+        """Names of what is published whether or not anybody subscribes."""
+        return [t for t in self.topics if t != self._wrench.topic_name]
+
     def publish(self, env: ArmEnvironment, stamp_ns: int) -> None:
         """Publish clock, joint positions, end-effector pose and wrench."""
         if self._clock is not None:

@@ -96,7 +96,8 @@ class SimBridgeNode(Node):
         self.create_service(SetBool, "~/enable", self._on_enable)
         self.create_service(Trigger, "~/reset", self._on_reset)
         self._recorder = RecorderWatch(
-            self, [*topics, "instruction", "episode", self._commands]) \
+            self, [*self._sensors.regular_topics, *self._images.topics, "instruction",
+                   "episode", self._commands]) \
             if self._options.wait_for_recorder else None
         self._diagnostics = Diagnostics(self, "simulation", self._arm.name, self._describe)
         self._real_time = self._make_real_time() if self._is_real_time else None

@@ -38,7 +38,8 @@ from sim_bridge.nodes.real_time import MAX_LAG_S, ControlSteps
 from sim_bridge.nodes.sensor_publisher import SensorPublisher
 from sim_bridge.nodes.simulation_thread import ending
 from tinyvla_ros.core.errors import MessageError
-from tinyvla_ros.core.ros.messages import fill_pose
+from tinyvla_ros.core.ros.messages import fill_pose, time_to_ns
+from tinyvla_ros.core.types import ActionChunk
 from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.shared.run_guard import RunGuard
 from tinyvla_ros.nodes.shared.runner import LATCHED, OK, SENSOR_QOS, WARN, Diagnostics, run_node
@@ -66,6 +67,7 @@ class SimRobotNode(Node):
         self._command = None
         self._closing = self._reset_requested = False
         self._seed, self._scenes, self._success = options.seed, 0, False
+        self._began_ns = 0  # when the scene was there
         self._accepted = self._rejected = 0
         self._refusal = ""
         follows = self._arm.quantity == "position"
@@ -89,8 +91,7 @@ class SimRobotNode(Node):
         self._guard.release()
 
     def _on_trajectory(self, msg: JointTrajectory) -> None:
-        with self._lock:
-            self._command = msg
+        self._follow(msg, msg)
 
     def _on_chunk(self, msg: JointTrajectory) -> None:
         try:
@@ -98,14 +99,26 @@ class SimRobotNode(Node):
         except MessageError as err:
             self._on_refused(err)
             return
+        self._follow(msg, chunk)
+
+    def _follow(self, msg: JointTrajectory, command: JointTrajectory | ActionChunk) -> None:
+        stamp = time_to_ns(msg.header.stamp)
         with self._lock:
-            self._command = chunk
+            if not 0 < stamp < self._began_ns:
+                self._command = command
+                return
+        self._on_refused(MessageError(
+            f"{self._commands}: stamped {1e-9 * stamp:.3f} s, before this scene began at "
+            f"{1e-9 * self._began_ns:.3f} s; send a command that is of this scene"))
 
     def _on_refused(self, err: MessageError) -> None:
         self._rejected, self._refusal = self._rejected + 1, str(err)
         self.get_logger().warning(str(err), throttle_duration_sec=1.0)
 
     def _on_reset(self, request, response):
+        if not self._scenes:
+            response.message = "the first scene is still being made; ask again once it is there"
+            return response
         with self._lock:
             before, self._reset_requested = self._scenes, True
             # Who asked goes on when the objects are there, not before.
@@ -122,6 +135,8 @@ class SimRobotNode(Node):
     def _work(self) -> None:
         with ending(self, lambda: self._closing):
             self._simulate()
+        with self._lock:
+            self._lock.notify_all()
 
     def _simulate(self) -> None:
         steps = None
@@ -155,6 +170,8 @@ class SimRobotNode(Node):
         self._success_publisher.publish(Bool(data=False))
         steps.begin(self._env, self._now_ns())
         with self._lock:
+            # What was meant for the scene before must not move the arm in this one.
+            self._command, self._began_ns = None, self._now_ns()
             self._scenes += 1
             self._lock.notify_all()
 
@@ -178,8 +195,6 @@ class SimRobotNode(Node):
     def _take_reset(self) -> bool:
         with self._lock:
             requested, self._reset_requested = self._reset_requested, False
-            if requested:
-                self._command = None
         return requested
 
     def _describe(self):

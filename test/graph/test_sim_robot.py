@@ -22,6 +22,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, JointState
@@ -50,7 +51,8 @@ class Arm:
         for topic, kind, qos in (
                 ("joint_states", JointState, 10), ("camera/front/image_raw", Image, 10),
                 ("camera/wrist/image_raw", Image, 10), ("simulation/cube", PoseStamped, 10),
-                ("simulation/success", Bool, latched), ("robot_description", String, latched)):
+                ("simulation/success", Bool, latched), ("robot_description", String, latched),
+                ("/diagnostics", DiagnosticArray, 10)):
             self.seen[topic] = []
             self.probe.node.create_subscription(kind, topic, self.seen[topic].append, qos)
         self.commands = self.probe.node.create_publisher(JointTrajectory, COMMANDS, 10)
@@ -65,10 +67,19 @@ class Arm:
     def wait(self, condition, what):
         self.probe.until(condition, what)
 
-    def command(self, **positions):
-        """Send the arm there within 0.4 s, its other joints where they are."""
+    def wait_for_refusal(self, words):
+        """Wait until its diagnostics say that a command was refused."""
+        self.wait(lambda: any(
+            words in value.value for msg in self.seen["/diagnostics"][-3:]
+            for status in msg.status for value in status.values
+            if value.key == "last_refusal"), f"the refusal {words!r}")
+
+    def command(self, stamp=None, **positions):
+        """Send the arm there within 0.4 s of a stamp, its other joints where they are."""
         target = self.joints() | positions
         msg = JointTrajectory(joint_names=list(target)[::-1])
+        if stamp is not None:
+            msg.header.stamp = stamp
         point = JointTrajectoryPoint(positions=list(target.values())[::-1])
         set_stamp(point.time_from_start, 400_000_000)
         msg.points.append(point)
@@ -110,12 +121,19 @@ def test_it_goes_where_a_trajectory_says(arm):
 
 
 def test_a_command_that_is_not_finite_is_refused_and_the_arm_stays(arm):
-    before = len(arm.output.lines)
     arm.command(shoulder_pan=math.nan)
-    arm.wait(lambda: any("nan" in line for line in arm.output.lines[before:]), "the refusal")
+    arm.wait_for_refusal("nan")
     count = len(arm.seen["joint_states"])
     arm.wait(lambda: len(arm.seen["joint_states"]) > count + 10, "more joint states")
     assert np.isfinite(list(arm.joints().values())).all()
+
+
+def test_a_command_from_before_a_reset_is_not_followed_after_it(arm):
+    pan = arm.joints()["shoulder_pan"]
+    stamp = arm.newest("joint_states").header.stamp
+    assert arm.probe.call(Trigger, "sim_robot_node/reset", Trigger.Request()).success
+    arm.command(stamp, shoulder_pan=pan + 0.5)
+    arm.wait_for_refusal("before this scene")
 
 
 def test_reset_puts_new_objects_on_the_table(arm):

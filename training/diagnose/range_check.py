@@ -152,7 +152,6 @@ def actions(data: Demonstrations, action: ActionSpec, normalizer: Normalizer, pl
         flat = flat.copy()
         for column, _, turn in data.turning.columns:
             flat[:, column] = wrapped(flat[:, column], turn)
-    normal = normalizer.action(torch.from_numpy(flat)).numpy()
     for i, (name, low, high) in enumerate(zip(action.channels, action.low, action.high,
                                               strict=True)):
         values, unit = flat[:, i], action.units[i] or "no unit"
@@ -183,22 +182,30 @@ def actions(data: Demonstrations, action: ActionSpec, normalizer: Normalizer, pl
                 f"limits {low:g} and {high:g}, and below {100 * SATURATED_SHARE:.0f} % is normal; "
                 "the limits clip what the demonstrator wanted, widen them or drive more slowly.",
                 error=False))
-        if stored is not None:
-            findings += _beyond_checkpoint(name, values, normal[:, i], stored)
         if abs(z[worst]) > OUTLIER:
             findings.append(_outlier(f"Action {name!r}", values, z, worst, places, steps))
+    if stored is not None:
+        findings += _beyond_checkpoint(data, action.channels, normalizer, stored)
     return channels, findings
 
 
-def _beyond_checkpoint(name: str, values: np.ndarray, normal: np.ndarray, stored: Path
-                       ) -> Iterator[Finding]:
-    beyond = float((np.abs(normal) > 1.0 + 2 * LIMIT_MARGIN).mean())
-    if beyond > 0.0:
-        yield Finding(
-            "range", f"{100 * beyond:.2g} % of action {name!r} ({values.min():.4g} to "
-            f"{values.max():.4g}) lie outside of the range stored in {stored}, and below 1 % is "
-            "normal, since the policy never goes beyond it; train a new checkpoint on this data, "
-            "or check the units.", error=beyond > FOREIGN_SHARE)
+def _beyond_checkpoint(data: Demonstrations, names: Sequence[str], normalizer: Normalizer,
+                       stored: Path) -> Iterator[Finding]:
+    beyond, total = np.zeros(len(names), int), 0
+    low, high = np.full(len(names), np.inf), np.full(len(names), -np.inf)
+    for rows in data.chunk_rows():  # relative to a state where the policy's are
+        normal = normalizer.action(torch.from_numpy(rows)).numpy()
+        beyond += (np.abs(normal) > 1.0 + 2 * LIMIT_MARGIN).sum((0, 1))
+        total += rows.shape[0] * rows.shape[1]
+        low, high = np.minimum(low, rows.min((0, 1))), np.maximum(high, rows.max((0, 1)))
+    for i, name in enumerate(names):
+        share = beyond[i] / total
+        if share > 0.0 and low[i] < high[i]:
+            yield Finding(
+                "range", f"{100 * share:.2g} % of action {name!r} ({low[i]:.4g} to {high[i]:.4g}) "
+                f"lie outside of the range stored in {stored}, and below 1 % is normal, since the "
+                "policy never goes beyond it; train a new checkpoint on this data, or check the "
+                "units.", error=bool(share > FOREIGN_SHARE))
 
 
 def cameras(data: Demonstrations, names: Sequence[str]

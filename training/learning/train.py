@@ -219,18 +219,9 @@ def _warn(data: Mixture, process: Process) -> None:
 
 def fit_normalizer(data: Mixture) -> Normalizer:
     """Fit the normalizer to all demonstrations."""
-    actions = data.actions.reshape(-1, data.actions.shape[2])
-    if data.turning.shifts_actions:
-        # Their values depend on where a chunk begins; the range is that of all chunks.
-        shifts = data.turning.shifts(data.actions[:, 0], data.states)[:, None]
-        frames, ends = np.arange(len(shifts)), np.repeat(data.ends, data.ends - data.starts)
-        extremes, horizon = [], data.turning.horizon
-        for ahead in range(-(-horizon // data.actions.shape[1])):
-            rows = np.minimum(frames + ahead, ends - 1)
-            steps = data.actions[rows, :horizon - ahead * data.actions.shape[1]] + shifts
-            extremes += [steps.min((0, 1)), steps.max((0, 1))]
-        actions = np.stack(extremes)
-    return Normalizer.fit(torch.from_numpy(data.states), torch.from_numpy(actions))
+    # Extremes are all that a range needs: chunks share most of their rows.
+    extremes = [e for rows in data.chunk_rows() for e in (rows.min((0, 1)), rows.max((0, 1)))]
+    return Normalizer.fit(torch.from_numpy(data.states), torch.from_numpy(np.stack(extremes)))
 
 
 def _start(recipe: Recipe, options: RunOptions, data: Mixture, process: Process

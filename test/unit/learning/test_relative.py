@@ -18,6 +18,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,8 +27,10 @@ from harness.policies import random_observation, write_random_checkpoint
 from harness.small_training import CAMERAS, FEATURES, SIZE, run_options, small_recipe
 from tinyvla_ros.core.image_transform import encode_png
 from tinyvla_ros.core.types import Prefix
+from tinyvla_ros.policy.normalizer import Normalizer
 from tinyvla_ros.policy.policy import Policy
 from training.data.lerobot.writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
+from training.diagnose.range_check import Places, actions
 from training.learning.batches import next_grip
 from training.learning.mixture import load_mixture
 from training.learning.recipe import Recipe
@@ -139,3 +142,20 @@ def test_where_a_gripper_next_moves_does_not_depend_on_its_unit():
     assert next_grip(jaw, ends).tolist() == expected
     assert next_grip(100 * jaw, ends).tolist() == expected  # percent
     assert next_grip(1.0 - jaw, ends).tolist() == expected  # 1 closes
+
+
+def test_the_data_of_a_checkpoint_lie_within_its_range(dataset):
+    recipe = wide_recipe({"dx": "x"})
+    data = load_mixture([(dataset, 1.0)], recipe)
+    places = Places(data, [("data", len(data.starts))])
+    for normalizer, expected in ((fit_normalizer(data), []),
+                                 (narrow(fit_normalizer(data)), ["dx"])):
+        _, findings = actions(data, recipe.action, normalizer, places, Path("checkpoint"))
+        assert [f.text.split("'")[1] for f in findings if f.check == "range"] == expected
+
+
+def narrow(normalizer: Normalizer) -> Normalizer:
+    """Return one of data whose first channel moved half as far."""
+    normalizer.action_low[0] /= 2
+    normalizer.action_high[0] /= 2
+    return normalizer
