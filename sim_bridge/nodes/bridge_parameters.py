@@ -70,7 +70,7 @@ class SimRobotParameters(RunMember):
     """Parameters of ``sim_robot_node``."""
 
     task: str = Field("so101-pick-place", description="Task: it decides the arm and what is on "
-                      "the table; its instruction is published, too.")
+                      "the table. Who commands the arm publishes the instruction.")
     seed: int = Field(0, ge=0, le=999999999, description="Seed of the first scene; every ~/reset "
                       "takes the next one.")
     camera_rate: float = Field(0.0, ge=0.0, le=80.0, description="Images a second of each "
