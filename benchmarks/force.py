@@ -25,8 +25,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import os
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing
 from pathlib import Path
 
@@ -134,6 +137,23 @@ def evaluate(checkpoint: Path, episodes: int, first: int) -> list[dict]:
     return found
 
 
+def measure(out: Path, with_wrench: bool, seed: int, steps: int, episodes: int) -> list[dict]:
+    """Train a policy and run its episodes on one core, or read what is there."""
+    run = out / f"{'with' if with_wrench else 'without'}-{seed}"
+    result = run / "episodes.json"
+    if not result.exists():
+        file = out / f"{run.name}.yaml"
+        file.write_text(yaml.safe_dump(recipe(with_wrench, steps, seed)))
+        more = ["--resume", str(run)] if run.exists() else [
+            "--config", str(file), "--data", str(out / "demonstrations"), "--out", str(run),
+            "--threads", "1"]
+        with (out / f"{run.name}.log").open("a") as log:
+            subprocess.run([sys.executable, "-m", "tinyvla_ros.cli", "train", *more], check=True,
+                           stdout=log, stderr=subprocess.STDOUT)
+        result.write_text(json.dumps(evaluate(run / "last", episodes, 0)))
+    return json.loads(result.read_text())
+
+
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -142,29 +162,28 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--episodes", type=int, default=50)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1,
+                        help="policies at a time, a core each")
     args = parser.parse_args()
     data = args.out / "demonstrations"
     if not data.exists():
         write_demonstrations(data, args.demonstrations)
+    kinds = {"without": False, "with": True}
+    with ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn")) as pool:
+        jobs = {kind: [pool.submit(measure, args.out, with_wrench, seed, args.steps,
+                                   args.episodes) for seed in range(args.seeds)]
+                for kind, with_wrench in kinds.items()}
+        for job in progress_bar(as_completed([j for part in jobs.values() for j in part]),
+                                total=len(kinds) * args.seeds, unit="policy"):
+            job.result()
     rows = []
-    for with_wrench in (False, True):
-        found = []
-        for seed in range(args.seeds):
-            run = args.out / f"{'with' if with_wrench else 'without'}-{seed}"
-            result = run / "episodes.json"
-            if not result.exists():
-                file = args.out / f"{run.name}.yaml"
-                file.write_text(yaml.safe_dump(recipe(with_wrench, args.steps, seed)))
-                subprocess.run([sys.executable, "-m", "tinyvla_ros.cli", "train", "--config",
-                                str(file), "--data", str(data), "--out", str(run)], check=True)
-                result.write_text(json.dumps(evaluate(run / "last", args.episodes, 0)))
-            found.append(json.loads(result.read_text()))
-        every = [e for part in found for e in part]
+    for kind, part in jobs.items():
+        found = [job.result() for job in part]
+        every = [e for one in found for e in one]
         low, high = wilson_interval(sum(e["success"] for e in every), len(every))
         force = [e["force_N"] for e in every]
-        rows.append(["with" if with_wrench else "without",
-                     ", ".join(f"{sum(e['success'] for e in part)}/{len(part)}"
-                               for part in found),
+        rows.append([kind,
+                     ", ".join(f"{sum(e['success'] for e in one)}/{len(one)}" for one in found),
                      f"{100 * np.mean([e['success'] for e in every]):.0f} % "
                      f"({100 * low:.0f}-{100 * high:.0f})",
                      f"{np.median(force):.1f}", f"{np.percentile(force, 95):.1f}"])

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shlex
 import signal
@@ -68,14 +69,14 @@ class Tutorial:
         yield
         self.rows.append([name, f"{time.perf_counter() - begin:.0f}"])
 
-    def tinyvla(self, *arguments: object) -> str:
-        """Run a command to its end and return what it printed."""
+    def tinyvla(self, *arguments: object, accepted: tuple[int, ...] = (0,)) -> str:
+        """Run a command to its end and return what it printed; other exit codes end the script."""
         command = ["tinyvla", *map(str, arguments)]
         print(f"$ {shlex.join(command)}", flush=True)
         done = subprocess.run([sys.executable, "-m", "tinyvla_ros.cli", *command[1:]],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               check=False)
-        if done.returncode:
+        if done.returncode not in accepted:
             sys.exit(f"{done.stdout[-3000:]}\n{command[1]} ended with {done.returncode}")
         return done.stdout
 
@@ -144,14 +145,17 @@ def main() -> int:
                          args.demonstrations)
     print(tutorial.tinyvla("bag", "info", demos).splitlines()[-1])
     with tutorial.step("export and check"):
-        print(tutorial.tinyvla("bag", "export", demos, "--out", data, "--tolerance", 0.06,
-                               "--dt", 0.05).splitlines()[-1])
+        # On a busy machine an image may be late, and a bag refused for it; the others are taken.
+        exported = tutorial.tinyvla("bag", "export", demos, "--out", data, "--tolerance", 0.15,
+                                    "--dt", 0.05, accepted=(0, 1))
+        print("\n".join(exported.splitlines()[-2:]))
         tutorial.tinyvla("data", "check", data)
     with tutorial.step("recipe"):
         tutorial.tinyvla("recipe", "--from", data, "--robot", robot, "--out", recipe)
     with tutorial.step("train"):
         changes = [part for change in args.set for part in ("--set", change)]
-        tutorial.tinyvla("train", "--config", recipe, "--data", data, "--out", run, *changes)
+        tutorial.tinyvla("train", "--config", recipe, "--data", data, "--out", run,
+                         "--processes", min(2, os.cpu_count() or 1), *changes)
         tutorial.tinyvla("export", run / "last")
     with tutorial.step("robot check, live"), tutorial.running("sim-robot", "--task", TASK):
         time.sleep(5.0)

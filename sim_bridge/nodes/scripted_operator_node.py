@@ -56,8 +56,8 @@ PRESS_S = 0.12
 SETTLED_S = 0.4
 # After success the hand stays so long before the button is pressed, s.
 LOOK_S = 0.3
-# The arm is where the leader is: largest difference, rad, and the servos sag.
-ARRIVED = 0.06
+# An arm that is further than this from where it is led to, rad, and stays so, s, does not follow.
+BEHIND, BEHIND_S = 0.3, 1.0
 # What has not happened by then is tried again, s.
 PATIENCE_S = 5.0
 AGAIN_S = 1.0
@@ -183,13 +183,16 @@ class ScriptedOperatorNode(Node):
                 self._press(dead_man)
                 yield
         yield from self._press_until(buttons.start, dead_man, (BEGIN,))
+        followed = time.monotonic()
         for joints in self._operator.demonstrate(
                 self._options.task, self._poses["cube"], self._poses["mark"], self._leader, rng,
-                lambda: self._force, self._has_arrived):
+                lambda: self._force, lambda: self._joints):
             self._leader = joints
             self._press(dead_man)
             yield
-            if self._success:
+            if np.abs(self._joints - joints)[:5].max() < BEHIND:
+                followed = time.monotonic()
+            if self._success or time.monotonic() - followed > BEHIND_S:
                 break
         since = time.monotonic()
         while time.monotonic() - since < (LOOK_S if self._success else PATIENCE_S / 5):
@@ -200,9 +203,6 @@ class ScriptedOperatorNode(Node):
         yield from self._press_until(buttons.success if succeeded else buttons.discard, None,
                                      (END, ABORT))
         yield from self._wait_for_scene()
-
-    def _has_arrived(self) -> bool:
-        return bool(np.abs(self._joints - self._leader)[:5].max() < ARRIVED)
 
     def _press_until(self, button: int, held: int | None, kinds: tuple[str, ...]
                      ) -> Iterator[None]:

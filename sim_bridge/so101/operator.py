@@ -22,6 +22,7 @@ and then it strays and comes back, which shows a policy what to do after an erro
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -41,8 +42,9 @@ TOUCH_HEIGHT_M, TOUCH_YAW, FELT_N, FURTHEST_M = 0.02, np.pi / 2, 1.5, 0.29
 SHOULDER_X_M = 0.0388
 # Lower than this the hand rises before it goes anywhere, m.
 LOW_M = 0.045
-# Longer than this the operator waits for no arm, s.
-PATIENCE_S = 0.8
+# The arm is where it was led to if it is so near, m, or no longer moves, m within s; longer the
+# operator waits for no arm, s.
+ARRIVED_M, RESTS_M, RESTS_S, PATIENCE_S = 0.004, 0.001, 0.1, 1.2
 # The jaws go down beside the cube with so much room, m.
 ROOM_M = 0.008
 
@@ -57,7 +59,7 @@ class Move:
         jaw: its angle at the end, rad.
         pause: seconds to stay.
         is_fine: whether the hand is kept steady.
-        waits: whether the next move begins only when the arm is there.
+        waits: whether the next move begins only when the arm is seen to be there.
     """
 
     to: np.ndarray
@@ -81,7 +83,7 @@ class ScriptedOperator:
     def demonstrate(self, task: str, cube: tuple[np.ndarray, np.ndarray],
                     mark: tuple[np.ndarray, np.ndarray], joints: np.ndarray,
                     rng: np.random.Generator, feel: Callable[[], float] = lambda: 0.0,
-                    arrived: Callable[[], bool] = lambda: True) -> Iterator[np.ndarray]:
+                    measured: Callable[[], np.ndarray] | None = None) -> Iterator[np.ndarray]:
         """Lead the arm through a task.
 
         Args:
@@ -91,8 +93,9 @@ class ScriptedOperator:
             joints: (6,) where the arm is, rad.
             rng: how this demonstration differs from others.
             feel: returns the force on the hand now, N.
-            arrived: returns whether the arm is where it was led to; before it grips or lets go,
-                the operator waits for that.
+            measured: returns where the (6,) joints are, rad: before it goes down, grips or lets
+                go, the operator waits until the arm is where it was led to. Without, it does not
+                look.
 
         Yields:
             (6,) joints to command in each tick, rad; the arm's own weight is made up for.
@@ -112,8 +115,8 @@ class ScriptedOperator:
             steps = [up, *steps]
         for step in steps:
             yield from self._along(place, yaw, jaw, step, pace, hand)
-            if step.waits:
-                yield from self._wait(step, arrived)
+            if step.waits and measured is not None:
+                yield from self._wait(step, measured)
             place, yaw, jaw = step.to, step.yaw, step.jaw
 
     def go_astray(self, near: np.ndarray, joints: np.ndarray, rng: np.random.Generator
@@ -173,17 +176,22 @@ class ScriptedOperator:
         distance = np.linalg.norm(step.to - place)
         turn = (step.yaw - yaw + np.pi) % (2 * np.pi) - np.pi
         seconds = max(distance / SPEED, abs(turn) / TURN_SPEED, SHORTEST_S) / pace
-        for share in _smooth(seconds, self._dt):
+        ticks = max(1, round(seconds / self._dt))
+        for tick, share in enumerate(_smooth(seconds, self._dt), 1):
             # Near to both ends of a move the hand is steady.
             strays = hand.next() * (0.0 if step.is_fine else np.sin(np.pi * share))
             yield self._joints(place + share * (step.to - place) + strays, yaw + share * turn,
-                               jaw + share * (step.jaw - jaw))
+                               jaw + tick / ticks * (step.jaw - jaw))
         for _ in range(round(step.pause / self._dt)):
             yield self._joints(step.to, step.yaw, step.jaw)
 
-    def _wait(self, step: Move, arrived: Callable[[], bool]) -> Iterator[np.ndarray]:
+    def _wait(self, step: Move, measured: Callable[[], np.ndarray]) -> Iterator[np.ndarray]:
+        places = deque(maxlen=round(RESTS_S / self._dt))
         for _ in range(round(PATIENCE_S / self._dt)):
-            if arrived():
+            places.append(self._kinematics.where(measured())[0])
+            rests = len(places) == places.maxlen and \
+                np.linalg.norm(places[-1] - places[0]) < RESTS_M
+            if rests or np.linalg.norm(step.to - places[-1]) < ARRIVED_M:
                 return
             yield self._joints(step.to, step.yaw, step.jaw)
 
@@ -239,13 +247,13 @@ def _pick_and_place(cube, mark, rng) -> list[Move]:
     return [
         Move(at(beside + guess, travel), yaw + turned, OPEN),
         Move(at(beside + guess / 2, 0.05), yaw + turned / 2, OPEN),
-        Move(at(beside, 0.04), yaw, OPEN, is_fine=True),
-        Move(at(beside, GRASP_M), yaw, OPEN, 0.05, is_fine=True, waits=True),
+        Move(at(beside, 0.04), yaw, OPEN, is_fine=True, waits=True),
+        Move(at(beside, GRASP_M), yaw, OPEN, is_fine=True, waits=True),
         Move(at(cube[0][:2] + held, GRASP_M), yaw, CLOSED, 0.25, is_fine=True),
         Move(at(cube[0][:2] + held, travel), yaw, CLOSED),
         Move(at(goal + held_there + _error(rng, 0.015), travel), there, CLOSED),
-        Move(at(goal + held_there, 0.04), there, CLOSED),
-        Move(at(goal + held_there, PLACE_M), there, CLOSED, 0.1, is_fine=True, waits=True),
+        Move(at(goal + held_there, 0.04), there, CLOSED, is_fine=True, waits=True),
+        Move(at(goal + held_there, PLACE_M), there, CLOSED, is_fine=True, waits=True),
         Move(at(goal + held_there * (1 + ROOM_M / CUBE_HALF_M), PLACE_M), there, OPEN, 0.1,
              is_fine=True),
         Move(at(goal + held_there * (1 + ROOM_M / CUBE_HALF_M), travel), there, OPEN, 0.3)]

@@ -55,8 +55,8 @@ def write_random_checkpoint(path: Path, config, seed: int = 0) -> None:
 
     torch.manual_seed(seed)
     states, channels = len(config.state), len(config.action.channels)
-    normalizer = Normalizer(torch.zeros(states), torch.ones(states), -torch.ones(channels),
-                            torch.ones(channels))
+    ranges = torch.ones((config.action.horizon, channels) if config.action.relative else channels)
+    normalizer = Normalizer(torch.zeros(states), torch.ones(states), -ranges, ranges)
     save_checkpoint(path, config, PolicyNetwork(config).state_dict(), normalizer, {})
 
 

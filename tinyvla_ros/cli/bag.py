@@ -232,7 +232,8 @@ def export(options: ExportOptions) -> int:
     if not exported.episodes:
         raise InputError("No bag was exported; the lines above say why.")
     print(f"{exported.episodes} episodes, {exported.frames} frames at {options.fps} fps,"
-          f" actions from {exported.actions}: {options.out}")
+          f" actions from {exported.actions}: {options.out}"
+          + (f"; {exported.refused} refused, the lines above say why" if exported.refused else ""))
     print(f"state: {', '.join(exported.states)}")
     return 1 if exported.refused else 0
 

@@ -83,14 +83,22 @@ def load_checkpoint(path: str | Path, merge: bool = True) -> Checkpoint:
     network.eval().requires_grad_(False)
     if adapted and merge:
         network.encoder.backbone.merge()
-    channels = len(config.action.channels)
-    shapes = {f.name: (channels,) if f.name.startswith("action") else (len(config.state),)
-              for f in fields(Normalizer)}
-    normalizer = Normalizer(**load_tensors(path / NORMALIZER, shapes))
+    return Checkpoint(config, saved.digest, path, network,
+                      _load_normalizer(path / NORMALIZER, config))
+
+
+def _load_normalizer(path: Path, config: PolicyConfig) -> Normalizer:
+    action = config.action
+    ranges = (len(action.channels),)
+    if action.relative:
+        ranges = (action.horizon, *ranges)
+    normalizer = Normalizer(**load_tensors(path, {
+        f.name: ranges if f.name.startswith("action") else (len(config.state),)
+        for f in fields(Normalizer)}))
     if not (normalizer.state_std > 0).all():
-        raise CheckpointError(f"{path / NORMALIZER} has a state_std that is not positive; "
+        raise CheckpointError(f"{path} has a state_std that is not positive; "
                               "copy or train the checkpoint again.")
-    return Checkpoint(config, saved.digest, path, network, normalizer)
+    return normalizer
 
 
 def build_network(config: PolicyConfig, path: Path | None = None

@@ -17,7 +17,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 
@@ -29,11 +29,15 @@ MIN_STD = 1e-3
 class Normalizer:
     """State to zero mean and unit deviation, actions to [-1, 1].
 
+    The first rows of a chunk that counts from where the joints are span far less than its last,
+    and they are the ones that are executed: there each row has a range of its own, or their error
+    would hardly count in training.
+
     Attributes:
         state_mean: (len(state),) float32.
         state_std: (len(state),) float32, positive.
-        action_low: (channels,) float32, mapped to -1.
-        action_high: (channels,) float32, mapped to 1.
+        action_low: (channels,) or (horizon, channels) float32, mapped to -1.
+        action_high: of the same shape, mapped to 1.
     """
 
     state_mean: torch.Tensor
@@ -43,7 +47,7 @@ class Normalizer:
 
     @classmethod
     def fit(cls, states: torch.Tensor, actions: torch.Tensor) -> Normalizer:
-        """Fit to data: states (N, len(state)), actions (M, channels)."""
+        """Fit to data: states (N, len(state)), actions (M, channels) or (M, horizon, channels)."""
         states = states.double()
         std = states.std(0).clamp(min=MIN_STD)
         # What never moved is no measure of how far it may: on the robot it may be elsewhere.
@@ -59,12 +63,19 @@ class Normalizer:
         return (state - self.state_mean) / self.state_std
 
     def action(self, action: torch.Tensor) -> torch.Tensor:
-        """Normalize (..., channels)."""
+        """Normalize (..., horizon, channels), or (..., channels) if all rows are alike."""
         return 2.0 * (action - self.action_low) / (self.action_high - self.action_low) - 1.0
 
     def to_action(self, normalized: torch.Tensor) -> torch.Tensor:
         """Invert ``action``."""
         return (normalized + 1.0) / 2.0 * (self.action_high - self.action_low) + self.action_low
+
+    def of_rows(self, first: int, count: int) -> Normalizer:
+        """Return the normalizer of some rows of a chunk."""
+        if self.action_low.ndim == 1:
+            return self
+        rows = slice(first, first + count)
+        return replace(self, action_low=self.action_low[rows], action_high=self.action_high[rows])
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return the four vectors by name, as they are saved."""

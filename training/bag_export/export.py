@@ -66,7 +66,7 @@ class Exported:
         actions: one of ``training.bag_export.actions.SOURCES``; empty without a dataset.
         states: names of what is in ``observation.state``.
         notes: what was left out or refused and why, a line each.
-        refused: whether something was wrong with a bag.
+        refused: bags with which something was wrong.
     """
 
     episodes: int
@@ -74,7 +74,7 @@ class Exported:
     actions: str
     states: tuple[str, ...]
     notes: tuple[str, ...]
-    refused: bool
+    refused: int
 
 
 def export_bags(options: ExportOptions, cameras: Mapping[str, CameraSpec],
@@ -118,7 +118,7 @@ def export_bags(options: ExportOptions, cameras: Mapping[str, CameraSpec],
         raise InputError(f"Cannot write {err.filename or out} ({err.strerror or err}); make room "
                          "and continue with the same command and --resume.") from None
     notes = tuple(summary(outcomes, foreign, discarded, mixture))
-    refused = any(o.refused for o in outcomes)
+    refused = sum(o.refused for o in outcomes)
     if all(o.place is None for o in outcomes):
         shutil.rmtree(work)
         return Exported(0, 0, "", (), notes, refused)

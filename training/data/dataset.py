@@ -109,21 +109,22 @@ class Demonstrations:
             for a in (self.actions, self.executed))
         return actions, executed, valid
 
-    def chunk_rows(self) -> Iterator[np.ndarray]:
+    def chunk_rows(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield the actions of all chunks as the network has them, a frame's rows at a time.
 
-        (frames, rows, channels) each: at least once every action, and if actions depend on the
-        state where a chunk begins, those of every chunk, up to its horizon.
+        The number of the first row, and (frames, rows, channels): at least once every action, and
+        if actions depend on the state where a chunk begins, those of every chunk, up to its
+        horizon.
         """
         if not self.turning.shifts_actions:
-            yield self.actions
+            yield 0, self.actions
             return
         shifts = self.turning.shifts(self.actions[:, 0], self.states)[:, None]
         frames, ends = np.arange(len(shifts)), np.repeat(self.ends, self.ends - self.starts)
         horizon, k = self.turning.horizon, self.actions.shape[1]
         for ahead in range(-(-horizon // k)):
             rows = np.minimum(frames + ahead, ends - 1)
-            yield self.actions[rows, :horizon - ahead * k] + shifts
+            yield ahead * k, self.actions[rows, :horizon - ahead * k] + shifts
 
     def valid_rows(self, frames: np.ndarray, horizon: int, ends: np.ndarray) -> np.ndarray:
         """Return (n,) how many rows of the chunks of ``frames`` are valid, see ``chunk``."""

@@ -268,7 +268,8 @@ def _random_data(recipe: Recipe, normalizer: Normalizer, tasks: tuple[str, ...])
     camera, frames = next(iter(recipe.cameras.values())), 2 * recipe.action.horizon
     normal = torch.from_numpy(rng.normal(size=(frames, len(recipe.state))).astype(np.float32))
     uniform = rng.uniform(-1.0, 1.0, (frames, 1, len(recipe.action.channels)))
-    actions = normalizer.to_action(torch.from_numpy(uniform.astype(np.float32))).numpy()
+    actions = normalizer.of_rows(0, 1).to_action(
+        torch.from_numpy(uniform.astype(np.float32))).numpy()
     return Mixture(
         root=Path(), tasks=tasks,
         images=rng.integers(0, 256, (frames, len(recipe.cameras), camera.height, camera.width, 3),

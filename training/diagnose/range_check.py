@@ -193,8 +193,9 @@ def _beyond_checkpoint(data: Demonstrations, names: Sequence[str], normalizer: N
                        stored: Path) -> Iterator[Finding]:
     beyond, total = np.zeros(len(names), int), 0
     low, high = np.full(len(names), np.inf), np.full(len(names), -np.inf)
-    for rows in data.chunk_rows():  # relative to a state where the policy's are
-        normal = normalizer.action(torch.from_numpy(rows)).numpy()
+    for first, rows in data.chunk_rows():  # relative to a state where the policy's are
+        ranges = normalizer.of_rows(first, rows.shape[1])
+        normal = ranges.action(torch.from_numpy(rows)).numpy()
         beyond += (np.abs(normal) > 1.0 + 2 * LIMIT_MARGIN).sum((0, 1))
         total += rows.shape[0] * rows.shape[1]
         low, high = np.minimum(low, rows.min((0, 1))), np.maximum(high, rows.max((0, 1)))

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from diffusers import DDIMScheduler
 
-from training.learning.images import shift_images
+from training.learning.images import color_changes, shift_images
 from training.learning.mixture import Mixture
 from training.learning.recipe import Recipe
 
@@ -47,7 +47,9 @@ class Batch:
         frames: (B,) int64 frames of the data.
         offsets: (B, cameras, 2) int64 rows and columns by which each image is shifted, from 0 to
             twice the largest shift, which stands for none in the middle.
+        colors: (B, cameras, 3, 4) float32 that ``change_colors`` takes; (0,) for no change.
         state: (B, state) float32.
+        state_noise: (B, state) float32 to be added to the normalized states; (0,) for none.
         instruction: (B,) int64 rows of the policy's wordings, -1 for none.
         actions: (B, horizon, channels) float32.
         executed: (B, horizon, channels) float32 what the arm did instead, if anything else.
@@ -64,7 +66,9 @@ class Batch:
     images: tuple[torch.Tensor, ...]
     frames: torch.Tensor
     offsets: torch.Tensor
+    colors: torch.Tensor
     state: torch.Tensor
+    state_noise: torch.Tensor
     instruction: torch.Tensor
     actions: torch.Tensor
     executed: torch.Tensor
@@ -95,7 +99,7 @@ class BatchSampler(torch.utils.data.Dataset):
         data: the demonstrations.
         episodes: indices of the episodes to draw from.
         recipe: what a batch looks like.
-        stream: ``TRAINING`` or ``VALIDATION``; the latter has no image shifts.
+        stream: ``TRAINING`` or ``VALIDATION``; the latter has images and states as they are.
         rank: number of this process.
         world_size: number of processes that share each batch.
         with_images: whether to read the images, too.
@@ -116,6 +120,9 @@ class BatchSampler(torch.utils.data.Dataset):
         self._wordings = [np.flatnonzero(owners == task) for task in range(len(data.tasks))]
         frames = np.concatenate([np.arange(data.starts[e], data.ends[e]) for e in episodes])
         self._end_of = np.repeat(data.ends, data.ends - data.starts)
+        if stream == TRAINING and options.skip_still:
+            pauses = find_pauses(data, recipe.action.n_action_steps, options.skip_still)
+            frames = frames[~pauses[frames]]
         groups = data.group[frames]
         self._groups = [frames[groups == g] for g in np.unique(groups)]
         weights = np.array([data.group_weights[g] for g in np.unique(groups)])
@@ -151,6 +158,7 @@ class BatchSampler(torch.utils.data.Dataset):
         given = rng.choice(len(self._given), size=size * repeats, p=self._given)
         rows = data.valid_rows(frames, self._horizon, self._end_of[frames])
         valid_total = np.maximum(np.repeat(rows, repeats) - given, 0).sum()
+        colors, state_noise = self._disturbances(rng)
         each = size // self._world_size
         mine = slice(self._rank * each, (self._rank + 1) * each)
         noisy = slice(mine.start * repeats, mine.stop * repeats)
@@ -161,7 +169,9 @@ class BatchSampler(torch.utils.data.Dataset):
         return Batch(
             tuple(torch.from_numpy(images[:, c]) for c in range(images.shape[1])),
             torch.from_numpy(frames), torch.from_numpy(offsets[mine]),
+            torch.from_numpy(colors[mine]),
             torch.from_numpy(data.states[frames]),
+            torch.from_numpy(state_noise[mine]),
             torch.from_numpy(instruction[mine]),
             torch.from_numpy(np.stack([c[0] for c in chunks])),
             torch.from_numpy(np.stack([c[1] for c in chunks])),
@@ -170,6 +180,16 @@ class BatchSampler(torch.utils.data.Dataset):
                                                 data.states[frames][:, None], self._state)),
             noise[noisy], step[noisy], torch.from_numpy(given[noisy]),
             torch.tensor(float(valid_total) / self._world_size))
+
+    def _disturbances(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return ``colors`` and ``state_noise`` of a whole batch."""
+        options, none = self._options, np.zeros(0, np.float32)
+        size, training = options.batch_size, self._stream == TRAINING
+        colors = color_changes(rng, (size, self._data.images.shape[1]), options.color_jitter) \
+            if training and options.color_jitter else none
+        noise = options.state_noise * rng.standard_normal(
+            (size, len(self._state)), np.float32) if training and options.state_noise else none
+        return colors, noise
 
     def _instructions(self, frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return (B,) rows of wordings: the instruction's own in validation, else any of its."""
@@ -188,6 +208,32 @@ class BatchSampler(torch.utils.data.Dataset):
                  self._grip[frames] if ahead == GRIPPER else np.minimum(frames + ahead, last)
                  for ahead in self._options.future_frames]
         return np.stack(later, 1) if later else np.zeros((len(frames), 0), np.int64)
+
+
+def find_pauses(data: Mixture, rows: int, share: float) -> np.ndarray:
+    """Return (frames,) whether nothing moves at a frame, and something does later.
+
+    Args:
+        data: with positions as actions.
+        rows: from the command before a frame on, this many commands must be alike.
+        share: of what a channel spans in the data, by which they may differ.
+    """
+    frames, each, channels = data.actions.shape
+    spans = np.ptp(data.actions.reshape(-1, channels), axis=0)
+    ahead = -(-rows // each)
+    still = np.zeros(frames, bool)
+    for start, end in zip(data.starts, data.ends, strict=True):
+        commands = data.actions[start:end]
+        # The command before the first is the first, those after the last are the last.
+        padded = np.concatenate([commands[:1], commands, np.repeat(commands[-1:], ahead, 0)])
+        padded = padded.reshape(-1, channels)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, rows + 1, axis=0)
+        windows = windows[each - 1::each][:end - start]
+        moves = (np.ptp(windows, axis=-1) > share * spans).any(-1)
+        later = np.flatnonzero(moves)
+        still[start:end] = ~moves
+        still[start + (later[-1] if len(later) else 0):end] = False
+    return still
 
 
 def noise_levels(recipe: Recipe) -> torch.Tensor:

@@ -13,7 +13,10 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The images of a batch: read and shifted on the host, or on the GPU that holds all of them."""
+"""The images of a batch: read and shifted on the host, or on the GPU that holds all of them.
+
+Colors are changed where the network is, in one matrix product a pixel.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 SHARE = 0.9
 # Frames that go to the GPU at once.
 FRAMES = 2048
+# Shares of red, green and blue in how bright a color looks (ITU-R BT.601).
+LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def shift_images(images: np.ndarray, offsets: np.ndarray, shift: int) -> np.ndarray:
@@ -53,6 +58,43 @@ def shift_images(images: np.ndarray, offsets: np.ndarray, shift: int) -> np.ndar
             y, x = offsets[b, c]
             out[b, c] = padded[b, c, y:y + height, x:x + width]
     return out
+
+
+def color_changes(rng: np.random.Generator, shape: tuple[int, ...], share: float) -> np.ndarray:
+    """Draw changes of brightness, contrast, saturation and white balance.
+
+    Args:
+        rng: where they come from.
+        shape: of the images, each of which gets its own.
+        share: contrast and saturation change by at most this share, brightness by as much of the
+            distance from gray to white, and each color by half of it.
+
+    Returns:
+        (*shape, 3, 4) float32: a matrix for red, green and blue in [-1, 1], and an offset.
+    """
+    brightness, contrast, saturation = share * rng.uniform(-1.0, 1.0, (3, *shape))
+    balance = 1.0 + 0.5 * share * rng.uniform(-1.0, 1.0, (*shape, 3))
+    colorful = (1.0 + saturation)[..., None, None]
+    matrix = colorful * np.eye(3) + (1.0 - colorful) * LUMA
+    matrix = matrix * ((1.0 + contrast)[..., None] * balance)[..., None]
+    offset = np.broadcast_to(brightness[..., None, None], (*shape, 3, 1))
+    return np.concatenate([matrix, offset], -1).astype(np.float32)
+
+
+def change_colors(image: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
+    """Change the colors of every image on its own.
+
+    Args:
+        image: (B, 3, H, W) float32 in [-1, 1].
+        change: (B, 3, 4), as ``color_changes`` draws them.
+
+    Returns:
+        (B, 3, H, W) float32 in [-1, 1].
+    """
+    offset, matrix = change[..., 3:], change[..., :3]
+    with torch.autocast(image.device.type, enabled=False):
+        changed = torch.baddbmm(offset, matrix, image.flatten(2))
+    return changed.clamp_(-1.0, 1.0).view_as(image)
 
 
 class DeviceImages:

@@ -32,6 +32,7 @@ from tinyvla_ros.policy.normalizer import Normalizer
 from tinyvla_ros.policy.pretrained import BaseModelSource
 from tinyvla_ros.policy.tokens import tokenize
 from training.learning.batches import Batch
+from training.learning.images import change_colors
 from training.learning.recipe import Recipe
 
 
@@ -97,8 +98,13 @@ class Learner(nn.Module):
     def condition(self, batch: Batch) -> Condition:
         """Encode a batch, float32."""
         images = [to_network_image(image) for image in batch.images]
-        return self.network.encode(images, self.normalizer.state(batch.state),
-                                   batch.instruction).float()
+        if batch.colors.numel():
+            images = [change_colors(image, batch.colors[:, camera])
+                      for camera, image in enumerate(images)]
+        state = self.normalizer.state(batch.state)
+        if batch.state_noise.numel():
+            state = state + batch.state_noise
+        return self.network.encode(images, state, batch.instruction).float()
 
     def noisy_rows(self, batch: Batch, condition: Condition
                    ) -> tuple[torch.Tensor, torch.Tensor, Condition, torch.Tensor, torch.Tensor]:

@@ -73,6 +73,16 @@ class Optimization(Config):
         sampled_levels: train only at the levels of noise that the sampler visits, as a
             regression in ``sample_steps`` steps (after MIP, arXiv:2512.01809).
         shift_pixels: random image shift.
+        color_jitter: how much brightness, contrast, saturation and the balance of the colors of
+            an image vary at random, as a share; 0 for not at all.
+        state_noise: standard deviation of what is added at random to the states that the network
+            sees, where 1 is how much the state varies in the data; 0 for none. A few
+            demonstrations are told apart by exact states, and a policy that learned that does not
+            look.
+        skip_still: frames are not drawn at which no command of the next ``n_action_steps`` rows
+            differs from the one before by more than this share of what its channel spans in the
+            data, if the arm moves again later in the episode: who learned pauses, pauses for
+            ever. 0 to draw all. For positions that count from a state (``action.relative``).
         instruction_dropout: share of observations that come without an instruction.
         precision: ``auto`` uses bfloat16 where the processor or GPU has it.
         compile: run the network through ``torch.compile`` (see docs/training.md).
@@ -98,6 +108,9 @@ class Optimization(Config):
     committed_decay: float = Field(6.0, gt=0.0)
     sampled_levels: bool = False
     shift_pixels: int = Field(3, ge=0, le=32)
+    color_jitter: float = Field(0.0, ge=0.0, le=1.0)
+    state_noise: float = Field(0.0, ge=0.0, le=1.0)
+    skip_still: float = Field(0.0, ge=0.0, lt=1.0)
     instruction_dropout: float = Field(0.0, ge=0.0, lt=1.0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: bool = False
@@ -146,6 +159,13 @@ class Recipe(Config):
         if "gripper" in self.optimization.future_frames and \
                 "gripper" not in self.action.channels:
             raise ValueError("future_frames names 'gripper', but no action channel has that name")
+        return self
+
+    @model_validator(mode="after")
+    def _positions_tell_who_is_still(self):
+        if self.optimization.skip_still and not self.action.relative:
+            raise ValueError("skip_still is for commands that are positions, and action.relative "
+                             "names none; set it to 0")
         return self
 
     @model_validator(mode="after")

@@ -220,8 +220,15 @@ def _warn(data: Mixture, process: Process) -> None:
 def fit_normalizer(data: Mixture) -> Normalizer:
     """Fit the normalizer to all demonstrations."""
     # Extremes are all that a range needs: chunks share most of their rows.
-    extremes = [e for rows in data.chunk_rows() for e in (rows.min((0, 1)), rows.max((0, 1)))]
-    return Normalizer.fit(torch.from_numpy(data.states), torch.from_numpy(np.stack(extremes)))
+    low, high = (np.concatenate([getattr(rows, extreme)(0) for _, rows in data.chunk_rows()])
+                 for extreme in ("min", "max"))
+    alike = np.ones(low.shape[1], bool)
+    for channel, _ in data.turning.relative:
+        alike[channel] = False
+    low[:, alike], high[:, alike] = low[:, alike].min(0), high[:, alike].max(0)
+    extremes = np.stack([low, high])
+    return Normalizer.fit(torch.from_numpy(data.states), torch.from_numpy(
+        extremes[:, 0] if alike.all() else extremes))
 
 
 def _start(recipe: Recipe, options: RunOptions, data: Mixture, process: Process

@@ -45,6 +45,12 @@ DELAY_S = 0.2
 # A frame is drawn about so often.
 PASSES, LEAST_STEPS, MOST_STEPS = 15, 2000, 16000
 MANY_TASKS = 4
+# For positions of joints: passes, and what was measured to help (docs/training.md).
+PASSES_OF_POSITIONS = 30
+OF_POSITIONS = {
+    "color_jitter": (0.2, "a camera's colors vary with the light"),
+    "state_noise": (0.1, "few demonstrations are told apart by exact states"),
+    "skip_still": (0.04, "who learned pauses, pauses for ever")}
 FUTURE_S = (0.1, 0.2, 0.4, 0.8)
 
 
@@ -250,11 +256,17 @@ def diffusion() -> dict:
             "spacing": Noted("trailing", "default: begins with pure noise")}
 
 
-def optimization(data: DataSummary) -> dict:
-    """Return the section ``optimization``."""
+def optimization(data: DataSummary, relative: Collection[str] = ()) -> dict:
+    """Return the section ``optimization``.
+
+    Args:
+        data: of the recipe.
+        relative: channels that count from a state.
+    """
     many = len(data.tasks) >= MANY_TASKS
-    batch = 64 if many else 32
-    wanted = PASSES * data.frames / batch
+    batch = 64 if many or relative else 32
+    passes = PASSES_OF_POSITIONS if relative else PASSES
+    wanted = passes * data.frames / batch
     steps = int(min(max(math.ceil(wanted / 500) * 500, LEAST_STEPS), MOST_STEPS))
     future = sorted({max(1, round(seconds * data.fps)) for seconds in FUTURE_S})
     special = [*(["gripper"] if "gripper" in data.channels else []), "end"]
@@ -265,15 +277,18 @@ def optimization(data: DataSummary) -> dict:
         "shift_pixels": Noted(1, "default: as mt10.yaml"),
         "instruction_dropout": Noted(0.05, "default: as mt10.yaml"),
     } if many else {"shift_pixels": Noted(0, "default: shifted images blur where things are")}
+    if relative:
+        varied = {**varied, "shift_pixels": Noted(1, "default"), **{
+            name: Noted(value, f"default: {why}") for name, (value, why) in OF_POSITIONS.items()}}
     return {
         "steps": Noted(steps, f"data: {data.frames} frames; each is drawn about "
-                       f"{steps * batch / data.frames:.2g} times ({PASSES}, from {LEAST_STEPS} to "
+                       f"{steps * batch / data.frames:.2g} times ({passes}, from {LEAST_STEPS} to "
                        f"{MOST_STEPS} steps)"),
         "batch_size": Noted(batch, f"default: for {len(data.tasks)} task(s); larger is nearly "
                             "free on a GPU"),
         "noise_samples": Noted(2, "default"), "learning_rate": Noted(3e-3, "default"),
         "warmup_steps": Noted(200, "default"), "final_fraction": Noted(0.02, "default"),
-        "weight_decay": Noted(1e-3 if many else 1e-4, "default"),
+        "weight_decay": Noted(1e-3 if many or relative else 1e-4, "default"),
         "gradient_norm": Noted(1.0, "default"), "ema_decay": Noted(0.998, "default"),
         **varied, "precision": Noted("auto", "default"), "future_weight": Noted(0.5, "default"),
         "future_frames": Noted([*future, *special], f"data: {', '.join(map(str, FUTURE_S))} s at "

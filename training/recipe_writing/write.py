@@ -84,7 +84,7 @@ def recipe_tree(data: DataSummary, contract: RobotContract | None) -> tuple[dict
     tree = {"cameras": cameras, "state": Noted(state, why_less), "action": action,
             "model": choices.model(data, contract, rows, each, dt),
             "language": choices.language(data), "diffusion": choices.diffusion(),
-            "optimization": choices.optimization(data),
+            "optimization": choices.optimization(data, action.get("relative", {})),
             "seed": Noted(0, "default: of the weights, the batches and the noise")}
     return tree, [*data.notes, *without, *left, *surprises]
 

@@ -17,16 +17,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from harness.metaworld_training import recipe
 from tinyvla_ros.policy.normalizer import Normalizer
-from training.learning.batches import BatchSampler
-from training.learning.images import DeviceImages
+from training.learning.batches import VALIDATION, BatchSampler, find_pauses
+from training.learning.images import DeviceImages, change_colors, color_changes
 from training.learning.learner import Learner
 from training.learning.mixture import concatenate
+from training.learning.recipe import Recipe
 
 
 def test_chunks_end_with_their_episode(demonstrations):
@@ -112,11 +116,104 @@ def test_images_kept_on_a_device_make_the_same_batches(demonstrations, shift):
         assert torch.equal(mine, expected)
 
 
-def test_processes_share_a_batch(demonstrations):
+def test_disturbances_leave_everything_else_of_a_batch_as_it_is(demonstrations):
+    """So that a run differs by what the network sees alone; validation sees things as they are."""
     data = concatenate([demonstrations], [1.0])
-    whole = BatchSampler(data, np.arange(4), recipe())[3]
-    parts = [BatchSampler(data, np.arange(4), recipe(), rank=r, world_size=2)[3] for r in (0, 1)]
-    for name in ("state", "actions", "noise", "step", "future"):
+    plain = BatchSampler(data, np.arange(4), recipe())[5]
+    r = recipe(color_jitter=0.3, state_noise=0.1)
+    disturbed = BatchSampler(data, np.arange(4), r)[5]
+    for name in ("frames", "state", "actions", "noise", "step", "instruction"):
+        assert torch.equal(getattr(plain, name), getattr(disturbed, name))
+    size = r.optimization.batch_size
+    assert disturbed.state_noise.shape == disturbed.state.shape
+    assert 0.05 < disturbed.state_noise.std() < 0.2
+    assert disturbed.colors.shape == (size, len(r.cameras), 3, 4)
+    quiet = BatchSampler(data, np.arange(4), r, VALIDATION)[5]
+    assert not quiet.colors.numel()
+    assert not quiet.state_noise.numel()
+
+
+def test_the_network_sees_the_disturbances(demonstrations):
+    data = concatenate([demonstrations], [1.0])
+    normalizer = Normalizer.fit(torch.randn(8, 12), torch.tensor([[-1.0] * 4, [1.0] * 4]))
+    seen = []
+    for more in ({}, {"color_jitter": 0.3}, {"state_noise": 0.1}):
+        r = recipe(**more)
+        torch.manual_seed(0)
+        learner = Learner(r, r.policy_config(data.tasks), normalizer).eval()
+        with torch.no_grad():
+            seen.append(learner.condition(BatchSampler(data, np.arange(4), r)[0]))
+    assert not torch.allclose(seen[0], seen[1])
+    assert not torch.allclose(seen[0], seen[2])
+
+
+def test_colors_change_by_at_most_their_share_and_gray_stays_gray():
+    rng = np.random.default_rng(0)
+    image = torch.from_numpy(rng.uniform(-1, 1, (500, 3, 4, 4)).astype(np.float32))
+    none = torch.from_numpy(color_changes(rng, (500,), 0.0))
+    assert torch.allclose(change_colors(image, none), image, atol=1e-6)
+    changes = torch.from_numpy(color_changes(rng, (500,), 0.2))
+    gray = change_colors(torch.zeros_like(image), changes)
+    assert gray.abs().max() <= 0.2
+    assert (gray == gray[:, :1]).all(), "brightness alone moves what is in the middle"
+    changed = change_colors(image, changes)
+    assert changed.abs().max() <= 1.0
+    assert 0.05 < (changed - image).abs().mean() < 0.3
+
+
+@pytest.mark.parametrize("each", [1, 2])  # commands of a frame
+def test_pauses_are_where_nothing_moves_and_something_does_later(each):
+    """A pause ends early enough for the commands that are executed to leave it."""
+    moving, resting = np.linspace(0.0, 1.0, 10 * each), np.ones(10 * each)
+    one = np.concatenate([moving, resting, moving[::-1], np.zeros(10 * each)])
+    actions = np.stack([one, np.zeros_like(one)], 1).reshape(40, each, 2)
+    data = SimpleNamespace(actions=np.concatenate([actions, actions]), starts=np.array([0, 40]),
+                           ends=np.array([40, 80]))
+    pauses = find_pauses(data, 3 * each, 0.01)
+    assert pauses.shape == (80,)
+    assert (pauses[:40] == pauses[40:]).all()
+    still = np.flatnonzero(pauses[:40])
+    assert still.min() in (10, 11)
+    assert still.max() in (17, 18), "three frames later it has moved"
+    assert (np.diff(still) == 1).all()
+    assert not pauses[30:40].any(), "the end is no pause"
+    assert not find_pauses(data, 3 * each, 0.99)[:8].any()
+
+
+def test_pauses_are_not_drawn(dataset_with_pauses):
+    data, recipe_of = dataset_with_pauses
+    drawn = {share: BatchSampler(data, np.arange(len(data.starts)), recipe_of(share))[0].frames
+             for share in (0.0, 0.02)}
+    pauses = find_pauses(data, recipe_of(0.02).action.n_action_steps, 0.02)
+    assert pauses[drawn[0.0]].any()
+    assert not pauses[drawn[0.02]].any()
+    with pytest.raises(ValueError, match="skip_still"):
+        recipe(skip_still=0.02)
+
+
+@pytest.fixture(scope="module")
+def dataset_with_pauses(demonstrations):
+    """Demonstrations whose first channel rests for ten frames, and a recipe for positions."""
+    data = concatenate([demonstrations], [1.0])
+    actions = data.actions.copy()
+    for start in data.starts:
+        actions[start + 5:start + 15] = actions[start + 5, -1]
+    data = replace(data, actions=actions)
+
+    def recipe_of(share: float) -> Recipe:
+        made = recipe(batch_size=256).model_dump()
+        made["action"]["relative"] = {made["action"]["channels"][0]: made["state"][0]}
+        made["optimization"]["skip_still"] = share
+        return Recipe.model_validate(made)
+
+    return data, recipe_of
+
+
+def test_processes_share_a_batch(demonstrations):
+    data, r = concatenate([demonstrations], [1.0]), recipe(color_jitter=0.3, state_noise=0.1)
+    whole = BatchSampler(data, np.arange(4), r)[3]
+    parts = [BatchSampler(data, np.arange(4), r, rank=n, world_size=2)[3] for n in (0, 1)]
+    for name in ("state", "actions", "noise", "step", "future", "colors", "state_noise"):
         assert torch.equal(torch.cat([getattr(p, name) for p in parts]), getattr(whole, name))
     assert parts[0].share * 2 == whole.share
 

@@ -22,11 +22,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from harness.policies import random_observation, write_random_checkpoint
 from harness.small_training import CAMERAS, FEATURES, SIZE, run_options, small_recipe
 from tinyvla_ros.core.image_transform import encode_png
 from tinyvla_ros.core.types import Prefix
+from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.normalizer import Normalizer
 from tinyvla_ros.policy.policy import Policy
 from training.data.lerobot.writer import DatasetEpisode, LeRobotDatasetWriter, image_stats
@@ -77,11 +79,15 @@ def test_chunks_count_from_the_state_and_the_normalizer_fits_them(dataset):
         np.testing.assert_array_equal(mine[:, 1], absolute[:, 1])
         chunks.append(mine)
     normalizer = fit_normalizer(data)
+    low, high = normalizer.action_low.numpy(), normalizer.action_high.numpy()
     for chunk in chunks:
-        assert chunk[:, 0].min() >= float(normalizer.action_low[0]) - 1e-5
-        assert chunk[:, 0].max() <= float(normalizer.action_high[0]) + 1e-5
-    # Differences span less than the positions do.
-    assert float(normalizer.action_high[0] - normalizer.action_low[0]) < np.ptp(data.states[:, 0])
+        assert (chunk >= low - 1e-5).all()
+        assert (chunk <= high + 1e-5).all()
+    # A step spans less than many; what does not count from a state spans the same in all rows.
+    span = high - low
+    assert span[0, 0] < span[-1, 0] / 2
+    assert (span[:, 1] == span[0, 1]).all()
+    assert span[-1, 0] < np.ptp(data.states[:, 0])
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +128,10 @@ def test_it_is_trained_and_saved(dataset, tmp_path):
     assert train(wide_recipe({"dx": "x"}), run_options(dataset), tmp_path / "run")
     policy = Policy(tmp_path / "run" / "last")
     assert policy.config.action.relative == {"dx": "x"}
+    fitted = fit_normalizer(load_mixture([(dataset, 1.0)], wide_recipe({"dx": "x"})))
+    saved = load_checkpoint(tmp_path / "run" / "last").normalizer
+    for name, tensor in fitted.tensors().items():
+        assert torch.equal(getattr(saved, name), tensor)
     images = {c: np.full((SIZE, SIZE, 3), 90, np.uint8) for c in CAMERAS}
     observation = replace(random_observation(policy.config), images=images,
                           state={"x": 3.0, "y": 0.0})
@@ -156,6 +166,6 @@ def test_the_data_of_a_checkpoint_lie_within_its_range(dataset):
 
 def narrow(normalizer: Normalizer) -> Normalizer:
     """Return one of data whose first channel moved half as far."""
-    normalizer.action_low[0] /= 2
-    normalizer.action_high[0] /= 2
+    normalizer.action_low[..., 0] /= 2
+    normalizer.action_high[..., 0] /= 2
     return normalizer

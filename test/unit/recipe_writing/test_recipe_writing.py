@@ -210,15 +210,18 @@ def test_many_tasks_are_read_by_their_words(write, tmp_path):
     assert recipe.optimization.batch_size == 64
 
 
-@pytest.mark.parametrize(("frames", "steps"), [(19, 2000), (20000, 9500), (10 ** 6, 16000)])
-def test_steps_follow_from_the_frames(own, frames, steps):
+@pytest.mark.parametrize(("frames", "relative", "steps"), [
+    (19, (), 2000), (20000, (), 9500), (10 ** 6, (), 16000), (20000, ("elbow",), 9500)])
+def test_steps_follow_from_the_frames(own, frames, relative, steps):
     from unittest.mock import PropertyMock, patch
 
     from training.recipe_writing.choices import optimization
     from training.recipe_writing.summary import DataSummary, read_data
     data = read_data([own], None)
     with patch.object(DataSummary, "frames", PropertyMock(return_value=frames)):
-        assert optimization(data)["steps"].value == steps
+        found = optimization(data, relative)
+    assert found["steps"].value == steps
+    assert ("skip_still" in found) == bool(relative), "pauses are those of positions"
 
 
 def test_exported_bags_keep_the_size_of_their_images(write, tmp_path):
