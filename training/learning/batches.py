@@ -121,7 +121,7 @@ class BatchSampler(torch.utils.data.Dataset):
         frames = np.concatenate([np.arange(data.starts[e], data.ends[e]) for e in episodes])
         self._end_of = np.repeat(data.ends, data.ends - data.starts)
         if stream == TRAINING and options.skip_still:
-            pauses = find_pauses(data, recipe.action.n_action_steps, options.skip_still)
+            pauses = find_pauses(data, -(-recipe.action.n_action_steps // 2), options.skip_still)
             frames = frames[~pauses[frames]]
         groups = data.group[frames]
         self._groups = [frames[groups == g] for g in np.unique(groups)]

@@ -79,10 +79,11 @@ class Optimization(Config):
             sees, where 1 is how much the state varies in the data; 0 for none. A few
             demonstrations are told apart by exact states, and a policy that learned that does not
             look.
-        skip_still: frames are not drawn at which no command of the next ``n_action_steps`` rows
-            differs from the one before by more than this share of what its channel spans in the
-            data, if the arm moves again later in the episode: who learned pauses, pauses for
-            ever. 0 to draw all. For positions that count from a state (``action.relative``).
+        skip_still: frames are not drawn at which no command of the next rows, half of
+            ``n_action_steps``, differs from the one before by more than this share of what its
+            channel spans in the data, if the arm moves again later in the episode: who learned
+            pauses, pauses for ever. 0 to draw all. For positions that count from a state
+            (``action.relative``).
         instruction_dropout: share of observations that come without an instruction.
         precision: ``auto`` uses bfloat16 where the processor or GPU has it.
         compile: run the network through ``torch.compile`` (see docs/training.md).

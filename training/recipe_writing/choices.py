@@ -45,8 +45,7 @@ DELAY_S = 0.2
 # A frame is drawn about so often.
 PASSES, LEAST_STEPS, MOST_STEPS = 15, 2000, 16000
 MANY_TASKS = 4
-# For positions of joints: passes, and what was measured to help (docs/training.md).
-PASSES_OF_POSITIONS = 30
+# For positions of joints, what was measured (docs/training.md#pauses).
 OF_POSITIONS = {
     "color_jitter": (0.2, "a camera's colors vary with the light"),
     "state_noise": (0.1, "few demonstrations are told apart by exact states"),
@@ -173,15 +172,18 @@ def actions(data: DataSummary, contract: RobotContract | None, states: Collectio
                      "action.units, or give --robot.")
     dt = 1.0 / (data.fps * data.steps)
     rows, why = _horizon(data, dt)
-    each = max(1, round(rows / 6 / data.steps)) * data.steps
+    relative = _relative(data, contract, states)
+    # An arm that follows its commands late has hardly moved after a sixth of a chunk.
+    share, words = (3, "a third") if relative else (6, "a sixth")
+    each = max(1, round(rows / share / data.steps)) * data.steps
     return {
         "channels": channels, "units": units, "low": lows, "high": highs,
         "dt": Noted(float(f"{dt:.9g}"), f"data: {data.fps:g} fps, {data.steps} action(s) per "
                     "frame; seconds"),
         "horizon": Noted(rows, why),
-        "n_action_steps": Noted(min(each, rows), "default: a sixth of the chunk, in whole frames; "
-                                "in lock-step only"),
-        **_relative(data, contract, states),
+        "n_action_steps": Noted(min(each, rows), f"default: {words} of the chunk, in whole "
+                                "frames; in lock-step only"),
+        **relative,
     }, notes
 
 
@@ -265,8 +267,7 @@ def optimization(data: DataSummary, relative: Collection[str] = ()) -> dict:
     """
     many = len(data.tasks) >= MANY_TASKS
     batch = 64 if many or relative else 32
-    passes = PASSES_OF_POSITIONS if relative else PASSES
-    wanted = passes * data.frames / batch
+    wanted = PASSES * data.frames / batch
     steps = int(min(max(math.ceil(wanted / 500) * 500, LEAST_STEPS), MOST_STEPS))
     future = sorted({max(1, round(seconds * data.fps)) for seconds in FUTURE_S})
     special = [*(["gripper"] if "gripper" in data.channels else []), "end"]
@@ -282,7 +283,7 @@ def optimization(data: DataSummary, relative: Collection[str] = ()) -> dict:
             name: Noted(value, f"default: {why}") for name, (value, why) in OF_POSITIONS.items()}}
     return {
         "steps": Noted(steps, f"data: {data.frames} frames; each is drawn about "
-                       f"{steps * batch / data.frames:.2g} times ({passes}, from {LEAST_STEPS} to "
+                       f"{steps * batch / data.frames:.2g} times ({PASSES}, from {LEAST_STEPS} to "
                        f"{MOST_STEPS} steps)"),
         "batch_size": Noted(batch, f"default: for {len(data.tasks)} task(s); larger is nearly "
                             "free on a GPU"),

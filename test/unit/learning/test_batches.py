@@ -184,7 +184,7 @@ def test_pauses_are_not_drawn(dataset_with_pauses):
     data, recipe_of = dataset_with_pauses
     drawn = {share: BatchSampler(data, np.arange(len(data.starts)), recipe_of(share))[0].frames
              for share in (0.0, 0.02)}
-    pauses = find_pauses(data, recipe_of(0.02).action.n_action_steps, 0.02)
+    pauses = find_pauses(data, recipe_of(0.02).action.n_action_steps // 2, 0.02)
     assert pauses[drawn[0.0]].any()
     assert not pauses[drawn[0.02]].any()
     with pytest.raises(ValueError, match="skip_still"):

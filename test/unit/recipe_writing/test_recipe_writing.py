@@ -211,7 +211,7 @@ def test_many_tasks_are_read_by_their_words(write, tmp_path):
 
 
 @pytest.mark.parametrize(("frames", "relative", "steps"), [
-    (19, (), 2000), (20000, (), 9500), (10 ** 6, (), 16000), (20000, ("elbow",), 9500)])
+    (19, (), 2000), (20000, (), 9500), (10 ** 6, (), 16000), (20000, ("elbow",), 5000)])
 def test_steps_follow_from_the_frames(own, frames, relative, steps):
     from unittest.mock import PropertyMock, patch
 
