@@ -54,12 +54,11 @@ from tinyvla_ros.teleop.mapping import Mapping
 PRESS_S = 0.12
 # A scene counts as new, and at rest, when its objects have not moved for so long, s.
 SETTLED_S = 0.4
-# After success the hand stays so long before the button is pressed, s.
-LOOK_S = 0.3
+# The hand stays so long before the button is pressed, after success and without it, s.
+LOOK_S, HOPE_S = 0.3, 1.0
 # An arm that is further than this from where it is led to, rad, and stays so, s, does not follow.
 BEHIND, BEHIND_S = 0.3, 1.0
-# What has not happened by then is tried again, s.
-PATIENCE_S = 5.0
+# A button that had no effect by then is pressed again, s.
 AGAIN_S = 1.0
 
 
@@ -195,7 +194,7 @@ class ScriptedOperatorNode(Node):
             if self._success or time.monotonic() - followed > BEHIND_S:
                 break
         since = time.monotonic()
-        while time.monotonic() - since < (LOOK_S if self._success else PATIENCE_S / 5):
+        while time.monotonic() - since < (LOOK_S if self._success else HOPE_S):
             self._press(dead_man)
             yield
         succeeded = self._success

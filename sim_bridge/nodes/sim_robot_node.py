@@ -68,7 +68,7 @@ class SimRobotNode(Node):
         self._closing = self._reset_requested = False
         self._seed, self._scenes, self._success = options.seed, 0, False
         self._began_ns = 0  # when the scene was there
-        self._accepted = self._rejected = 0
+        self._rejected = 0
         self._refusal = ""
         follows = self._arm.quantity == "position"
         self.create_subscription(JointTrajectory, self._commands,

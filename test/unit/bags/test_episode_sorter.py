@@ -17,6 +17,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tinyvla_ros.bags.episode_sorter import EpisodeSorter
 from tinyvla_ros.bags.recorded_message import RawMessage
 
@@ -192,17 +194,22 @@ def test_what_was_latched_before_an_episode_stays_when_it_changes_before_the_bag
     assert sink.messages[0][0].log_ns == at(0)
 
 
-def test_a_latched_message_from_before_an_episode_counts_even_if_it_comes_after_its_begin():
+@pytest.mark.parametrize("is_later", [False, True])
+def test_a_latched_message_from_before_an_episode_counts_even_if_it_comes_late(is_later):
+    """As the instruction of a bridge, published with `begin`: in place of that of the episode
+    before, even if it comes after the first message of the episode."""
     sink = Kept()
     sorter = Sorter(sink)
     sorter.latch("/instruction", 1)
-    sorter.take(message("old", -5000, topic="/instruction"))
+    sorter.take(message("of the episode before", -5000, topic="/instruction"))
     sorter.tick(1.0)
     sorter.begin("e", at(0), 1.0, {})
-    sorter.take(message("late", -1, late_ms=10, topic="/instruction"))
-    sorter.take(message("first of an ordinary topic", 8))
-    sorter.close(at(100))
-    assert sink.texts() == ["late", "first of an ordinary topic"]
+    coming = [message("late", -1, late_ms=150 if is_later else 10, topic="/instruction"),
+              message("first", 8)]
+    for i, each in enumerate(reversed(coming) if is_later else coming):
+        sorter.add(each, 1.0 + i / 100)
+    sorter.tick(1.3)
+    assert sink.texts() == ["late", "first"]
 
 
 def test_a_discarded_episode_is_complete_before_the_next_begins():
@@ -263,20 +270,6 @@ def test_a_latched_message_from_before_that_arrives_when_the_bag_has_begun_is_in
     sorter.close(at(2000))
     assert sink.texts() == ["first", "latched"]
     assert sink.messages[0][1].log_ns == at(0)
-
-
-def test_what_was_latched_just_before_takes_the_place_of_that_of_the_episode_before():
-    """As the instruction of a bridge, published with `begin` and delivered late."""
-    sink = Kept()
-    sorter = Sorter(sink)
-    sorter.latch("/latched", 1)
-    sorter.take(message("of the episode before", -500, topic="/latched"))
-    sorter.tick(0.2)
-    sorter.begin("e", at(0), 0.2, {})
-    sorter.add(message("first", 1), 0.2)
-    sorter.add(message("of this one", -1, late_ms=150, topic="/latched"), 0.21)
-    sorter.tick(0.5)
-    assert sink.texts() == ["of this one", "first"]
 
 
 def test_what_is_forgotten_of_a_latched_topic_is_in_no_later_episode():
