@@ -51,7 +51,7 @@ def init(options: RobotInitArguments) -> int:
     """Write a contract from the running graph; what is uncertain is marked in it."""
     check_new_file(options.out)
     require_rclpy()
-    from tinyvla_ros.nodes.graph_survey import survey
+    from tinyvla_ros.nodes.survey.graph_survey import survey
     from tinyvla_ros.robot_draft.draft import draft_contract
 
     found = survey(options.seconds, options.namespace, options.joint_states,
@@ -100,7 +100,7 @@ def check(options: RobotCheckArguments) -> int:
     if not options.live:
         return 0
     require_rclpy()
-    from tinyvla_ros.nodes.live_check import check_graph
+    from tinyvla_ros.nodes.survey.live_check import check_graph
     rows = check_graph(contract, config, options.seconds)
     width = max(len(row.topic) for row in rows)
     for row in rows:

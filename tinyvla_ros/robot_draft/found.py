@@ -13,7 +13,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What the survey of a running graph returns (``nodes/graph_survey.py``)."""
+"""What the survey of a running graph returns (``nodes/survey/graph_survey.py``)."""
 
 from __future__ import annotations
 

@@ -35,10 +35,10 @@ from tinyvla_ros.arm.contract_streams import (
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.core.ros.messages import image_to_array
 from tinyvla_ros.core.ros.state_messages import joint_values, pose_values
-from tinyvla_ros.nodes.controller_survey import ControllerSurvey
 from tinyvla_ros.nodes.shared.run_guard import other_publishers
 from tinyvla_ros.nodes.shared.topics import subscribe_to_all
-from tinyvla_ros.nodes.stream_meter import StreamMeter, listening_node
+from tinyvla_ros.nodes.survey.controller_survey import ControllerSurvey
+from tinyvla_ros.nodes.survey.stream_meter import StreamMeter, listening_node
 from tinyvla_ros.robot_draft.found import (
     FoundCamera,
     FoundJoints,

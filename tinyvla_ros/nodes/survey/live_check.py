@@ -30,7 +30,7 @@ from tinyvla_ros.core.errors import unknown
 from tinyvla_ros.nodes.outputs import PUBLISHERS
 from tinyvla_ros.nodes.shared.run_guard import other_publishers
 from tinyvla_ros.nodes.shared.topics import stream_qos
-from tinyvla_ros.nodes.stream_meter import StreamMeter, listening_node
+from tinyvla_ros.nodes.survey.stream_meter import StreamMeter, listening_node
 from tinyvla_ros.policy.config import PolicyConfig
 
 # A measured rate may differ from the declared one by this share.
