@@ -13,5 +13,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """What looks at the graph of a running robot, for ``robot init`` and ``robot check --live``."""
