@@ -260,6 +260,7 @@ def test_demonstrations_are_recorded_one_after_the_other(rig):
     settled(rig)
 
 
+@pytest.mark.alone
 def test_the_dead_man_must_be_pressed_again_for_a_new_scene(tmp_path):
     with TeleopRig(tmp_path, reset_service="new_scene", reset_s=0.1) as rig:
         rig.tap(START)

@@ -25,6 +25,7 @@ import tempfile
 import threading
 from contextlib import ExitStack
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 
@@ -59,14 +60,17 @@ def cluster():
     place = tempfile.mkdtemp(prefix="tv-", dir="/tmp")
     memory = {"num_cpus": 1, "object_store_memory": 100 << 20}
     with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
-        for name, value in RAY_SETTINGS.items():
+        # It writes its address there, for whoever asks for a cluster of this machine, and does not
+        # make the directory.
+        for name, value in {**RAY_SETTINGS, "RAY_TMPDIR": place}.items():
             patch.setenv(name, value)
+        (Path(place) / "ray").mkdir()
         before = signal.getsignal(signal.SIGTERM)
         cluster = Cluster()
         stack.callback(shutil.rmtree, place, ignore_errors=True)
         stack.callback(signal.signal, signal.SIGTERM, before)
         stack.callback(cluster.shutdown)
-        cluster.add_node(**memory, temp_dir=place, include_dashboard=False)
+        cluster.add_node(**memory, include_dashboard=False)
         cluster.add_node(**memory)
         yield cluster.address
 
