@@ -23,8 +23,9 @@ episode stays open for a moment after its ``end``.
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -37,8 +38,10 @@ PRE_ROLL_S, PRE_ROLL_BYTES = 1.0, 64_000_000
 # A bag is started so long after its `begin` arrived, so that what was latched before that is in it
 # once, and none of the episode before, s.
 START_S = 0.25
-# An episode takes messages this long after its `end` arrived, s.
+# An episode takes messages this long after its `end`, or the last one of its own, arrived, s.
 POST_ROLL_S = 0.3
+# A longer time between two looks at the clock was a pause of the machine, s.
+AWAKE_S = 0.1
 
 
 class EpisodeSink(Protocol):
@@ -76,6 +79,27 @@ class _OpenEpisode:
 
     def contains(self, time_ns: int) -> bool:
         return self.begin_ns <= time_ns and (self.end_ns is None or time_ns <= self.end_ns)
+
+
+class AwakeClock:
+    """Seconds in which this process could have taken messages.
+
+    What came while a busy machine let it wait is still to be taken, so that no such time counts
+    as time in which nothing came.
+
+    Args:
+        steady: returns seconds of a steady clock.
+    """
+
+    def __init__(self, steady: Callable[[], float] = time.monotonic):
+        self._steady, self._before, self._awake = steady, steady(), 0.0
+
+    def __call__(self) -> float:
+        """Return the seconds so far; ask at least once in ``AWAKE_S``."""
+        now = self._steady()
+        self._awake += min(now - self._before, AWAKE_S)
+        self._before = now
+        return self._awake
 
 
 class EpisodeSorter:
@@ -132,9 +156,12 @@ class EpisodeSorter:
             episode.lost.pop(topic, None)
 
     def add(self, message: RawMessage, now_s: float) -> None:
-        """Add a message that arrived at ``now_s``, in seconds of a steady clock."""
+        """Add a message that arrived at ``now_s``, in seconds of an ``AwakeClock``."""
         self._arrived.append((now_s, message))
         self._arrived_bytes += len(message.data)
+        for episode in self._episodes:
+            if episode.end_ns is not None and episode.contains(message.time_ns):
+                episode.close_at = now_s + POST_ROLL_S  # more may wait behind it
         while self._arrived_bytes > PRE_ROLL_BYTES:
             self._settle()
 
@@ -167,7 +194,7 @@ class EpisodeSorter:
         Args:
             name: for the bag.
             at_ns: ``RawMessage.time_ns`` of the message that began it.
-            now_s: seconds of a steady clock.
+            now_s: seconds of an ``AwakeClock``.
             custom: text by name.
         """
         if self.recording:

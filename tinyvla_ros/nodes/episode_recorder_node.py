@@ -31,7 +31,7 @@ from std_srvs.srv import SetBool, Trigger
 from tinyvla_ros.arm.contract_streams import COMPRESSED_IMAGE, IMAGE
 from tinyvla_ros.bags.definitions import definition
 from tinyvla_ros.bags.episode_counts import EpisodeCounts
-from tinyvla_ros.bags.episode_sorter import EpisodeSorter
+from tinyvla_ros.bags.episode_sorter import AwakeClock, EpisodeSorter
 from tinyvla_ros.bags.metadata import TopicMetadata, safe_name
 from tinyvla_ros.bags.reader import DISCARDED
 from tinyvla_ros.bags.recorded_message import CLOCK_TRUST_S, RawMessage, as_jpeg
@@ -74,6 +74,7 @@ class EpisodeRecorderNode(Node):
                                     p.min_free_mb * 1_000_000)
         self._counts = EpisodeCounts(self._writer.out)
         self._begun_s = 0.0  # steady s, of the episode that is recorded
+        self._awake = AwakeClock()
         self._sorter = EpisodeSorter(self._writer, (self._events, "/diagnostics"))
         self._topics = RecordedTopics(
             self, self._events, self._is_wanted, self._on_topic, self._sorter.latch,
@@ -160,7 +161,7 @@ class EpisodeRecorderNode(Node):
     def _on_message(self, message: RawMessage) -> None:
         if message.topic == self._events:
             self._on_event(message)
-        self._sorter.add(message, time.monotonic())
+        self._sorter.add(message, self._awake())
 
     # ---- episodes -------------------------------------------------------------------------
 
@@ -218,12 +219,12 @@ class EpisodeRecorderNode(Node):
                           f"seed{values['seed']}" if "seed" in values else ""))
         namespace = {} if self.get_namespace() == "/" else {"namespace": self.get_namespace()}
         self._begun_s = time.monotonic()
-        self._sorter.begin(name, at_ns, self._begun_s, self._metadata | namespace | values)
+        self._sorter.begin(name, at_ns, self._awake(), self._metadata | namespace | values)
         self._diagnostics.publish()
 
     def _end(self, at_ns: int, values: dict[str, str]) -> None:
         several = {f"publishers {t}": names for t, names in self._topics.several.items()}
-        self._sorter.end(at_ns, time.monotonic(), values | several)
+        self._sorter.end(at_ns, self._awake(), values | several)
         self._ignored = ""
         self._diagnostics.publish()
 
@@ -271,7 +272,7 @@ class EpisodeRecorderNode(Node):
             if time.time_ns() - at_ns > LATCHED_EVENTS_S * 1e9:
                 self._earlier_begin = None
                 self._begin(at_ns, values)
-        self._sorter.tick(time.monotonic())
+        self._sorter.tick(self._awake())
         if self._report_bags():
             self._counts.refresh()
             self._diagnostics.publish()

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import pytest
 
-from tinyvla_ros.bags.episode_sorter import EpisodeSorter
+from tinyvla_ros.bags.episode_sorter import AwakeClock, EpisodeSorter
 from tinyvla_ros.bags.recorded_message import RawMessage
 
 MS = 1_000_000
@@ -85,6 +85,40 @@ def test_messages_belong_by_publish_time_in_whatever_order_they_arrive():
     assert sink.texts() == ["overtook begin", "within", "straggler"]
     assert sink.begun[0]["task"] == "t"
     assert sink.custom[0]["outcome"] == "success"
+
+
+def test_an_episode_stays_open_while_its_messages_come():
+    """A busy recorder takes the last of them long after the `end`, which waits in no queue."""
+    sink = Kept()
+    sorter = Sorter(sink)
+    sorter.begin("e", at(0), 0.0, {})
+    sorter.end(at(100), 0.0, {})
+    for i in range(100):
+        sorter.add(message(str(i), i, late_ms=20), i / 50)
+        sorter.tick(i / 50)
+    sorter.tick(2.1)
+    assert 0 not in sink.custom
+    sorter.tick(2.3)
+    assert sink.texts() == [str(i) for i in range(100)]
+    assert 0 in sink.custom
+
+
+def test_a_pause_of_the_machine_is_no_time_in_which_nothing_came():
+    """What came meanwhile is taken after it, one message after the other."""
+    sink, now = Kept(), [100.0]
+    sorter, clock = Sorter(sink), AwakeClock(lambda: now[0])
+    sorter.begin("e", at(0), clock(), {})
+    sorter.add(message("first", 1), clock())
+    sorter.end(at(10), clock(), {})
+    now[0] += 5.0
+    sorter.tick(clock())
+    assert 0 not in sink.custom
+    sorter.add(message("taken after the pause", 9, late_ms=200), clock())
+    for _ in range(10):
+        now[0] += 0.05
+        sorter.tick(clock())
+    assert sink.texts() == ["first", "taken after the pause"]
+    assert 0 in sink.custom
 
 
 def test_the_next_episode_may_begin_while_stragglers_of_the_last_are_waited_for():

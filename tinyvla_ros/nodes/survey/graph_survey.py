@@ -51,7 +51,7 @@ from tinyvla_ros.robot_draft.found import (
 TEXT = "std_msgs/msg/String"
 SENSORS = (JOINT_STATE, IMAGE, COMPRESSED_IMAGE, POSE)
 # Nodes discover each other within some hundredths of a second, on a busy machine in some tenths. A
-# graph that seems to be empty is waited for.
+# graph that seems to be empty is waited for, and a topic that was asked for.
 DISCOVERY_S, LATE_S = 2.0, 5.0
 # Images are decoded as long as needed to know their kind.
 DECODED = 3
@@ -75,7 +75,7 @@ def survey(seconds: float, namespace: str = "", joint_states: str = "",
     with listening_node("robot_init") as (node, spin):
         say("looking for topics ...")
         spin(DISCOVERY_S)
-        spin(LATE_S, lambda: bool(_Graph(node, namespace).of_kind(*SENSORS)))
+        spin(LATE_S, lambda: _is_there(node, namespace, joint_states))
         graph = _Graph(node, namespace, joint_states)
         found = graph.of_kind(*SENSORS)
         if not found:
@@ -97,6 +97,14 @@ def survey(seconds: float, namespace: str = "", joint_states: str = "",
             joints.found() if joints else None, tuple(graph.other_joints),
             tuple(x.found() for x in listeners), tuple(x.found() for x in poses),
             tuple(x.found() for x in wrenches), tuple(controllers.ask(spin)))
+
+
+def _is_there(node: Node, namespace: str, joint_states: str) -> bool:
+    """Return whether anything of a robot is seen, and the topic that was asked for."""
+    try:
+        return bool(_Graph(node, namespace, joint_states).of_kind(*SENSORS))
+    except InputError:
+        return False
 
 
 def _nothing(graph: _Graph, namespace: str) -> str:
