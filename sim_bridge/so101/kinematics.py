@@ -27,8 +27,10 @@ from sim_bridge.so101.model import TOOL, arm_spec
 NEAR = (0.0, -0.9, 0.7, 1.3, 0.0, 0.5)
 # Steps of the solver, and the time that each stands for, s: it moves at most as fast as it needs.
 STEPS, STEP_S = 60, 0.05
-# Nearer than this is there, m, after a step that moved no joint further than this, rad.
-CLOSE_M, SMALL = 3e-4, 0.02
+# Nearer than this is there, m, after a step that moved no joint further than this, rad. Where five
+# joints cannot give place and direction, a solution a little off is as good as it gets: then the
+# steps themselves become tiny.
+CLOSE_M, SMALL, TINY = 3e-4, 0.02, 1e-3
 
 
 class ToolKinematics:
@@ -64,8 +66,9 @@ class ToolKinematics:
             velocity = mink.solve_ik(self._configuration, [self._task], STEP_S, solver="daqp",
                                      damping=1e-5, limits=self._limits)
             self._configuration.integrate_inplace(velocity, STEP_S)
+            moved = np.abs(velocity[:5]).max() * STEP_S
             # Each step leaves about the square of what it was.
-            if np.abs(velocity[:5]).max() * STEP_S < SMALL and \
+            if moved < TINY or moved < SMALL and \
                     np.linalg.norm(self._task.compute_error(self._configuration)[:3]) < CLOSE_M:
                 break
         return self._configuration.q[:5].copy()

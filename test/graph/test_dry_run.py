@@ -255,7 +255,7 @@ def test_a_dry_run_runs_and_sums_up(robot):
 
 def test_ctrl_c_ends_a_dry_run_with_its_summary():
     output = dry_run()
-    output.wait_for("policy running")
+    output.wait_for(re.compile("policy running.* fastest: (?!nothing)"))
     output.process.send_signal(signal.SIGINT)
     assert output.wait_end() == 130
     assert "commands followed" in output.text and "largest velocity elbow_joint" in output.text

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -68,12 +69,14 @@ class Output:
     def text(self) -> str:
         return "".join(self.lines)
 
-    def wait_for(self, text: str) -> None:
+    def wait_for(self, text: str | re.Pattern) -> None:
         """Return once a line holds ``text``; fail if the process ends without it."""
+        pattern = re.compile(re.escape(text)) if isinstance(text, str) else text
         with self._changed:
-            found = self._changed.wait_for(
-                lambda: any(text in line for line in self.lines) or self._ended, LIMIT_S)
-        assert found and text in self.text, f"{text!r} never came:\n{self.text}"
+            self._changed.wait_for(
+                lambda: any(map(pattern.search, self.lines)) or self._ended, LIMIT_S)
+            found = any(map(pattern.search, self.lines))
+        assert found, f"{text!r} never came:\n{self.text}"
 
     def wait_end(self) -> int:
         """Return the exit code once the process is gone and its output read."""
