@@ -81,14 +81,19 @@ class Tutorial:
         return done.stdout
 
     @contextmanager
-    def running(self, *arguments: object):
-        """Run a command beside others; it gets Ctrl-C at the end."""
+    def running(self, *arguments: object, until: str = ""):
+        """Run a command beside others, once it has printed a text; it gets Ctrl-C at the end."""
         command = ["tinyvla", *map(str, arguments)]
         print(f"$ {shlex.join(command)} &", flush=True)
-        log = (self._out / f"{command[1]}.log").open("w")
+        path = self._out / f"{command[1]}.log"
+        log = path.open("w")
         process = subprocess.Popen([sys.executable, "-m", "tinyvla_ros.cli", *command[1:]],
                                    stdout=log, stderr=subprocess.STDOUT)
         try:
+            while until not in path.read_text():
+                if process.poll() is not None:
+                    sys.exit(f"{path.read_text()}\n{command[1]} ended with {process.returncode}")
+                time.sleep(0.1)
             yield process
         finally:
             if process.poll() is None:
@@ -133,9 +138,10 @@ def main() -> int:
         print_heading("From an own arm to an own policy", ["mujoco", "torch", "onnxruntime"],
                       demonstrations=args.demonstrations, episodes=args.episodes)
 
-    with tutorial.step("robot init"), tutorial.running("sim-robot", "--task", TASK):
-        time.sleep(5.0)
-        tutorial.tinyvla("robot", "init", "--out", draft, "--seconds", 5)
+    seconds = 2 if args.small else 10  # to listen, and of the dry run
+    with tutorial.step("robot init"), tutorial.running("sim-robot", "--task", TASK,
+                                                       until=f"{TASK} is there"):
+        tutorial.tinyvla("robot", "init", "--out", draft, "--seconds", seconds)
         print(f"{fill_in(draft)} value(s) filled in")
     with tutorial.step(f"{args.demonstrations} demonstrations"), tutorial.running(
             "teleop", "--robot", robot, "--input", "leader", "--record", "--out", demos,
@@ -158,20 +164,20 @@ def main() -> int:
         tutorial.tinyvla("train", "--config", recipe, "--data", data, "--out", run,
                          "--processes", min(2, os.cpu_count() or 1), *changes)
         tutorial.tinyvla("export", run / "last")
-    with tutorial.step("robot check, live"), tutorial.running("sim-robot", "--task", TASK):
-        time.sleep(5.0)
+    with tutorial.step("robot check, live"), tutorial.running("sim-robot", "--task", TASK,
+                                                              until=f"{TASK} is there"):
         for contract in (robot, draft):
             print(tutorial.tinyvla("robot", "check", contract, "--checkpoint", run / "last",
-                                   "--live").splitlines()[-1])
-    with tutorial.step("dry run"), tutorial.running(
-            "dry-run", "--robot", robot, "--checkpoint", run / "last"):
-        time.sleep(10.0)
+                                   "--live", "--seconds", seconds / 2).splitlines()[-1])
+    with tutorial.step("dry run"):
+        tutorial.tinyvla("dry-run", "--robot", robot, "--checkpoint", run / "last", "--seconds",
+                         seconds, accepted=(0, 1))
     results = {}
     for mode, more in (("lockstep", []), ("realtime", ["--record"])):
         with tutorial.step(f"{args.episodes} episodes, {mode}"):
             tutorial.tinyvla("sim-eval", "--tasks", TASK, "--checkpoint", run / "last",
                              "--episodes", args.episodes, "--seed", 0, "--mode", mode, "--out",
-                             out / mode, *more)
+                             out / mode, *more, *(["--horizon", 100] if args.small else []))
         results[mode] = json.loads((out / mode / "results.json").read_text())["tasks"][TASK]
     with tutorial.step("report"):
         tutorial.tinyvla("bag", "report", out / "realtime" / "episodes", "--out",

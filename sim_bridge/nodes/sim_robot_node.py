@@ -147,6 +147,9 @@ class SimRobotNode(Node):
                                  self._config.steps_between_images(self._options.camera_rate),
                                  self._take_command, self._on_refused)
             self._begin(steps)
+            self.get_logger().info(
+                f"{self._arm.name}: {self._options.task} is there, scene {self._seed}; commands "
+                f"are taken from {self.resolve_topic_name(self._commands)}")
             due, count = time.perf_counter(), 0
             while not self._closing:
                 if self._take_reset():

@@ -68,10 +68,12 @@ class ToolKinematics:
             self._configuration.integrate_inplace(velocity, STEP_S)
             moved = np.abs(velocity[:5]).max() * STEP_S
             # Each step leaves about the square of what it was.
-            if moved < TINY or moved < SMALL and \
-                    np.linalg.norm(self._task.compute_error(self._configuration)[:3]) < CLOSE_M:
+            if moved < TINY or (moved < SMALL and self._off() < CLOSE_M):
                 break
         return self._configuration.q[:5].copy()
+
+    def _off(self) -> float:
+        return float(np.linalg.norm(self._task.compute_error(self._configuration)[:3]))
 
     def where(self, joints: np.ndarray) -> tuple[np.ndarray, float]:
         """Return where (5,) joints have the tool: (3,) place in meters, and its yaw, rad."""
