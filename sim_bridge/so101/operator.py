@@ -46,7 +46,9 @@ LOW_M = 0.045
 # operator waits for no arm, s.
 ARRIVED_M, RESTS_M, RESTS_S, PATIENCE_S = 0.004, 0.001, 0.1, 1.2
 # The jaws go down beside the cube with so much room, m.
-ROOM_M = 0.008
+ROOM_M = 0.012
+# How far off the hand is, low above the cube or the mark, before it is corrected, m and rad.
+NEAR_M, NEAR_TURN = 0.01, 0.15
 
 
 @dataclass(frozen=True)
@@ -242,16 +244,20 @@ def _pick_and_place(cube, mark, rng) -> list[Move]:
     def at(xy: np.ndarray, height: float) -> np.ndarray:
         return np.array([*xy, height])
 
-    # First about there, then better from near, as a person who looks closer.
+    # First about there, then better from near, as a person who looks closer. Just above the cube
+    # the hand is off once more and corrected: who only ever saw it come down in the right place
+    # comes down wherever it is.
     guess, turned = _error(rng, 0.025), rng.normal(0.0, 0.25)
     return [
         Move(at(beside + guess, travel), yaw + turned, OPEN),
         Move(at(beside + guess / 2, 0.05), yaw + turned / 2, OPEN),
-        Move(at(beside, 0.04), yaw, OPEN, is_fine=True, waits=True),
+        Move(at(beside + _error(rng, NEAR_M), 0.04), yaw + rng.normal(0.0, NEAR_TURN), OPEN),
+        Move(at(beside, 0.036), yaw, OPEN, is_fine=True, waits=True),
         Move(at(beside, GRASP_M), yaw, OPEN, is_fine=True, waits=True),
         Move(at(cube[0][:2] + held, GRASP_M), yaw, CLOSED, 0.25, is_fine=True),
         Move(at(cube[0][:2] + held, travel), yaw, CLOSED),
         Move(at(goal + held_there + _error(rng, 0.015), travel), there, CLOSED),
+        Move(at(goal + held_there + _error(rng, NEAR_M), 0.05), there, CLOSED),
         Move(at(goal + held_there, 0.04), there, CLOSED, is_fine=True, waits=True),
         Move(at(goal + held_there, PLACE_M), there, CLOSED, is_fine=True, waits=True),
         Move(at(goal + held_there * (1 + ROOM_M / CUBE_HALF_M), PLACE_M), there, OPEN, 0.1,
