@@ -37,6 +37,7 @@ import numpy as np
 import yaml
 
 from sim_bridge.arms import SO101
+from sim_bridge.environment import WRENCH_STATES
 from sim_bridge.episodes import plan_episodes
 from sim_bridge.make_environment import make_environment
 from sim_bridge.rollout import Episode, rollout
@@ -49,7 +50,6 @@ from training.data.lerobot.writer import DatasetEpisode, LeRobotDatasetWriter, i
 from training.jobs.progress import progress_bar
 
 TASK, FIRST_SEED, EDGE, EVERY = "so101-touch", 1_000_000_000, 64, 2
-WRENCH = ("wrist_fx", "wrist_fy", "wrist_fz", "wrist_tx", "wrist_ty", "wrist_tz")
 
 
 def demonstrate(env, operator, seed: int) -> DatasetEpisode | None:
@@ -64,7 +64,7 @@ def demonstrate(env, operator, seed: int) -> DatasetEpisode | None:
             lambda: float(np.linalg.norm((env.tool_axes() @ env.wrench()[:3])[:2])))):
         if tick % EVERY == 0:
             seen = env.observe(0, "")
-            states.append([seen.state[n] for n in (*SO101.joints, *WRENCH)])
+            states.append([seen.state[n] for n in (*SO101.joints, *WRENCH_STATES)])
             for name, image in seen.images.items():
                 images[name].append(shrink(image, EDGE, EDGE))
         done |= env.control(action)[1]
@@ -90,7 +90,7 @@ def write_demonstrations(out: Path, count: int) -> None:
     features = {f"observation.images.{name}": {
         "dtype": "image", "shape": [EDGE, EDGE, 3], "names": ["height", "width", "channels"]}
         for name in config.cameras}
-    names = [*SO101.joints, *WRENCH]
+    names = [*SO101.joints, *WRENCH_STATES]
     features["observation.state"] = {"dtype": "float32", "shape": [len(names)], "names": names}
     features["action"] = {"dtype": "float32", "shape": [6], "names": list(SO101.channels)}
     writer = LeRobotDatasetWriter(out, round(1 / (EVERY * SO101.control_dt)), features, "so101")
@@ -111,7 +111,7 @@ def recipe(with_wrench: bool, steps: int, seed: int) -> dict:
     """Return the recipe of one policy."""
     return {
         "cameras": {n: {"height": EDGE, "width": EDGE} for n in ("front", "wrist")},
-        "state": [*SO101.joints, *(WRENCH if with_wrench else ())],
+        "state": [*SO101.joints, *(WRENCH_STATES if with_wrench else ())],
         "action": {"channels": list(SO101.channels), "units": ["rad"] * 6,
                    "low": list(SO101.low), "high": list(SO101.high),
                    "dt": EVERY * SO101.control_dt, "horizon": 16, "n_action_steps": 2},

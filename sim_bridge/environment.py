@@ -36,11 +36,11 @@ from sim_bridge.camera_renderer import (  # noqa: E402
     show_scene,
 )
 from sim_bridge.simulated_robot import SimulatedRobotConfig  # noqa: E402
-from tinyvla_ros.arm.contract_inputs import WRENCH_AXES  # noqa: E402
+from tinyvla_ros.arm.contract_inputs import wrench_states  # noqa: E402
 from tinyvla_ros.core.types import Observation  # noqa: E402
 
-# As the contracts call them.
-WRENCH_STATES = tuple(f"wrist{axis}" for axis in WRENCH_AXES)
+# What the simulators publish as ``wrench``, as contracts call it.
+WRENCH_STATES = wrench_states("wrist")
 
 
 class ArmEnvironment(gymnasium.Env):

@@ -28,6 +28,11 @@ EE_STATE = ("ee_x", "ee_y", "ee_z")
 WRENCH_AXES = ("fx", "fy", "fz", "tx", "ty", "tz")
 
 
+def wrench_states(name: str) -> tuple[str, ...]:
+    """Return the six states of a wrench, by its name in the contract."""
+    return tuple(f"{name}_{axis}" for axis in WRENCH_AXES)
+
+
 class Stream(Config):
     """A topic the policy listens to.
 

@@ -27,12 +27,12 @@ from dataclasses import dataclass
 
 from tinyvla_ros.arm.contract_inputs import (
     EE_STATE,
-    WRENCH_AXES,
     JointStream,
     PoseStream,
     Stream,
     VectorStream,
     WrenchStream,
+    wrench_states,
 )
 
 JOINTS, POSE = "joint_states", "ee_pose"
@@ -171,7 +171,7 @@ def fixed_states(name: str, stream: Stream) -> tuple[str, ...]:
     if isinstance(stream, PoseStream):
         return EE_STATE
     if isinstance(stream, WrenchStream):
-        return tuple(f"{name.partition('/')[2]}_{axis}" for axis in WRENCH_AXES)
+        return wrench_states(name.partition("/")[2])
     return stream.names if isinstance(stream, VectorStream) else ()
 
 

@@ -25,6 +25,7 @@ from sim_bridge.commands import control_actions
 from sim_bridge.episodes import plan_episodes
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.arm.contract_states import fixed_states
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import robot_file
 from tinyvla_ros.core.types import ActionChunk
@@ -155,6 +156,13 @@ def test_joints_follow_and_stay_in_their_range(envs):
     state = env.state()
     for name, low, high in zip(SO101.joints, SO101.low, SO101.high, strict=True):
         assert low - 0.05 < state[name] < high + 0.05
+
+
+def test_what_is_felt_in_process_has_the_names_of_the_contract(envs):
+    robot = RobotContract.load(robot_file("so101")).model_dump(exclude_unset=True)
+    felt = RobotContract(**robot, wrenches={"wrist": {"topic": "wrench"}})
+    seen = envs[PICK].observe(0, "").state
+    assert set(fixed_states("wrench/wrist", felt.wrenches["wrist"])) <= set(seen)
 
 
 def test_the_wrench_is_what_the_table_does_to_the_gripper(envs):
