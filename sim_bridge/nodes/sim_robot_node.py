@@ -143,6 +143,8 @@ class SimRobotNode(Node):
         try:
             while not self._guard.settled and not self._closing:
                 time.sleep(0.02)
+            if self._closing:
+                return  # stopped before it could begin, maybe refused beside another run
             steps = ControlSteps(self._arm, self._sensors, self._images,
                                  self._config.steps_between_images(self._options.camera_rate),
                                  self._take_command, self._on_refused)
