@@ -58,6 +58,9 @@ SETTLED_S = 0.4
 LOOK_S, HOPE_S = 0.3, 1.0
 # An arm that is further than this from where it is led to, rad, and stays so, s, does not follow.
 BEHIND, BEHIND_S = 0.3, 1.0
+# Of the errors with which a demonstration of pick-and-place begins, so many are a cube beside the
+# mark; the others are an arm astray.
+MISPLACED = 0.4
 # A button that had no effect by then is pressed again, s.
 AGAIN_S = 1.0
 
@@ -176,11 +179,11 @@ class ScriptedOperatorNode(Node):
         buttons, dead_man = self._mapping.episode, self._mapping.dead_man
         rng = np.random.default_rng([self._options.seed, self._kept, self._discarded])
         if rng.random() < self._options.astray and self._options.task != "so101-touch":
-            near = self._poses["cube" if rng.random() < 0.7 else "mark"][0][:2]
-            for joints in self._operator.go_astray(near, self._leader, rng):
+            for joints in self._err(rng):
                 self._leader = joints
                 self._press(dead_man)
                 yield
+        was_done = self._success  # by mistake, which shows nothing
         yield from self._press_until(buttons.start, dead_man, (BEGIN,))
         followed = time.monotonic()
         for joints in self._operator.demonstrate(
@@ -197,11 +200,19 @@ class ScriptedOperatorNode(Node):
         while time.monotonic() - since < (LOOK_S if self._success else HOPE_S):
             self._press(dead_man)
             yield
-        succeeded = self._success
+        succeeded = self._success and not was_done
         self._discarded += not succeeded
         yield from self._press_until(buttons.success if succeeded else buttons.discard, None,
                                      (END, ABORT))
         yield from self._wait_for_scene()
+
+    def _err(self, rng: np.random.Generator) -> Iterator[np.ndarray]:
+        """Bring arm or cube to where a policy's errors bring them; not recorded."""
+        cube, mark = self._poses["cube"], self._poses["mark"][0][:2]
+        if self._options.task == "so101-pick-place" and rng.random() < MISPLACED:
+            return self._operator.misplace(cube, mark, self._leader, rng, lambda: self._joints)
+        return self._operator.go_astray(cube[0][:2] if rng.random() < 0.7 else mark, self._leader,
+                                        rng)
 
     def _press_until(self, button: int, held: int | None, kinds: tuple[str, ...]
                      ) -> Iterator[None]:

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,6 +47,10 @@ LOW_M = 0.045
 ARRIVED_M, RESTS_M, RESTS_S, PATIENCE_S = 0.004, 0.001, 0.1, 1.2
 # The jaws go down beside the cube with so much room, m.
 ROOM_M = 0.012
+# Places so far from the axis of the shoulder are good to point down at, m.
+REACH_M = (0.13, 0.22)
+# So far from the mark the cube is put by mistake, m, and the pace of what is not recorded.
+MISPLACED_M, HASTE = (0.035, 0.06), 1.5
 # How far off the hand is, low above the cube or the mark, before it is corrected, m and rad.
 NEAR_M, NEAR_TURN = 0.01, 0.15
 
@@ -105,21 +109,10 @@ class ScriptedOperator:
         if task == "so101-touch":
             yield from self._touch(joints, rng, feel)
             return
-        steps = _pick_and_place(cube, mark, rng) if task == "so101-pick-place" \
+        steps = _pick_and_place(cube, mark[0][:2], rng) if task == "so101-pick-place" \
             else _push(cube, mark, rng)
-        pace = rng.uniform(0.85, 1.2)
-        hand = _Hand(rng, self._dt)
-        self._kinematics.restart()
-        place, yaw = self._kinematics.where(joints)
-        jaw = float(joints[5])
-        if place[2] < LOW_M:  # away from what is beside it
-            up = Move(np.array([*place[:2], TRAVEL_M - 0.02]), yaw, max(jaw, OPEN / 2))
-            steps = [up, *steps]
-        for step in steps:
-            yield from self._along(place, yaw, jaw, step, pace, hand)
-            if step.waits and measured is not None:
-                yield from self._wait(step, measured)
-            place, yaw, jaw = step.to, step.yaw, step.jaw
+        yield from self._through(steps, joints, rng.uniform(0.85, 1.2), _Hand(rng, self._dt),
+                                 measured)
 
     def go_astray(self, near: np.ndarray, joints: np.ndarray, rng: np.random.Generator
                   ) -> Iterator[np.ndarray]:
@@ -135,21 +128,52 @@ class ScriptedOperator:
         Yields:
             (6,) joints to command in each tick, rad.
         """
-        away, angle = rng.uniform(0.025, 0.08), rng.uniform(-np.pi, np.pi)
-        xy = near + away * np.array([np.cos(angle), np.sin(angle)])
-        out = xy - [SHOULDER_X_M, 0.0]
-        distance = np.linalg.norm(out)
-        xy = [SHOULDER_X_M, 0.0] + out / distance * np.clip(distance, 0.13, 0.22)
+        away = rng.uniform(0.0, 0.08)
+        xy, low = _beside(near, away, rng), GRASP_M if away > 0.03 else 0.03
         self._kinematics.restart()
         place, yaw = self._kinematics.where(joints)
-        jaw, there = float(joints[5]), float(np.arctan2(xy[1], xy[0] - SHOULDER_X_M))
-        there += rng.uniform(-0.7, 0.7)
+        there = _direction(xy) + rng.uniform(-0.7, 0.7)
         closes = rng.choice([CLOSED, OPEN])
-        still = _Hand(rng, self._dt, 0.0)
-        for step in (Move(np.array([*place[:2], TRAVEL_M]), yaw, jaw),
-                     Move(np.array([*xy, TRAVEL_M]), there, closes),
-                     Move(np.array([*xy, rng.uniform(GRASP_M, TRAVEL_M)]), there, closes)):
-            yield from self._along(place, yaw, jaw, step, 1.5, still)
+        steps = [Move(np.array([*place[:2], TRAVEL_M]), yaw, float(joints[5])),
+                 Move(np.array([*xy, TRAVEL_M]), there, closes),
+                 Move(np.array([*xy, rng.uniform(low, TRAVEL_M)]), there, closes)]
+        yield from self._through(steps, joints, HASTE, _Hand(rng, self._dt, 0.0))
+
+    def misplace(self, cube: tuple[np.ndarray, np.ndarray], mark: np.ndarray, joints: np.ndarray,
+                 rng: np.random.Generator, measured: Callable[[], np.ndarray] | None = None
+                 ) -> Iterator[np.ndarray]:
+        """Put the cube beside the mark, and stay there, low or high.
+
+        Policies do that, and no demonstration that begins with a scene shows what to do then.
+
+        Args:
+            cube: position (3,) and orientation (4,) x, y, z, w in the frame of the base.
+            mark: (2,) place on the table, m.
+            joints: (6,) where the arm is, rad.
+            rng: where to.
+            measured: see ``demonstrate``.
+
+        Yields:
+            (6,) joints to command in each tick, rad.
+        """
+        *steps, last = _pick_and_place(cube, _beside(mark, rng.uniform(*MISPLACED_M), rng), rng)
+        last = replace(last, to=np.array([*last.to[:2], rng.uniform(PLACE_M, TRAVEL_M)]),
+                       pause=0.0)
+        yield from self._through([*steps, last], joints, HASTE, _Hand(rng, self._dt, 0.0),
+                                 measured)
+
+    def _through(self, steps: list[Move], joints: np.ndarray, pace: float, hand: _Hand,
+                 measured: Callable[[], np.ndarray] | None = None) -> Iterator[np.ndarray]:
+        self._kinematics.restart()
+        place, yaw = self._kinematics.where(joints)
+        jaw = float(joints[5])
+        if place[2] < LOW_M:  # away from what is beside it
+            up = Move(np.array([*place[:2], TRAVEL_M - 0.02]), yaw, max(jaw, OPEN / 2))
+            steps = [up, *steps]
+        for step in steps:
+            yield from self._along(place, yaw, jaw, step, pace, hand)
+            if step.waits and measured is not None:
+                yield from self._wait(step, measured)
             place, yaw, jaw = step.to, step.yaw, step.jaw
 
     def _touch(self, joints: np.ndarray, rng: np.random.Generator,
@@ -229,14 +253,15 @@ def _smooth(seconds: float, dt: float) -> Iterator[float]:
         yield s * s * s * (10 + s * (6 * s - 15))
 
 
-def _pick_and_place(cube, mark, rng) -> list[Move]:
+def _pick_and_place(cube: tuple[np.ndarray, np.ndarray], mark: np.ndarray,
+                    rng: np.random.Generator) -> list[Move]:
     yaw = _grip_yaw(*cube)
     across = np.array([np.cos(yaw), np.sin(yaw), 0.0])
     travel = TRAVEL_M + rng.uniform(-0.01, 0.02)
     # The tool is on the fixed jaw's face: beside the cube, with room on both sides.
     beside = cube[0][:2] - across[:2] * (CUBE_HALF_M + ROOM_M)
     held = -across[:2] * CUBE_HALF_M
-    goal = mark[0][:2] + rng.uniform(-0.006, 0.006, 2)
+    goal = mark + rng.uniform(-0.006, 0.006, 2)
     to_mark = _direction(goal) - _direction(cube[0])
     there = yaw + to_mark
     held_there = -np.array([np.cos(there), np.sin(there)]) * CUBE_HALF_M
@@ -289,6 +314,16 @@ def _push(cube, mark, rng) -> list[Move]:
 def _direction(place: np.ndarray) -> float:
     """Return in which direction from the shoulder a place is, rad."""
     return float(np.arctan2(place[1], place[0] - SHOULDER_X_M))
+
+
+def _beside(near: np.ndarray, away: float, rng: np.random.Generator) -> np.ndarray:
+    """Return a (2,) place so far from another, m, that the arm can reach pointing down."""
+    for _ in range(20):
+        angle = rng.uniform(-np.pi, np.pi)
+        xy = near + away * np.array([np.cos(angle), np.sin(angle)])
+        if REACH_M[0] < np.hypot(xy[0] - SHOULDER_X_M, xy[1]) < REACH_M[1]:
+            break
+    return xy
 
 
 def _error(rng: np.random.Generator, size: float) -> np.ndarray:
