@@ -25,8 +25,10 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
 from harness.policies import write_robot
-from harness.processes import Output, Probe, running_policy_node, start_node
+from harness.processes import Output, Probe, running_policy_node, start, start_node
 from tinyvla_ros.nodes.shared.runner import LATCHED
+from tinyvla_ros.start.local_launch import node_command
+from tinyvla_ros.start.node_description import NodeDescription, NodeSettings
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +196,9 @@ def test_diagnostics_carry_digest_and_latency(probe, tiny_checkpoint):
 
 
 def test_a_policy_on_a_real_arm_starts_disabled(tiny_checkpoint):
-    process = start_node("policy_node", checkpoint=str(tiny_checkpoint))
+    # In one namespace with the node of the other tests it may be refused before it ends.
+    process = start(*node_command(NodeDescription(
+        "policy_node", {"checkpoint": str(tiny_checkpoint)}, NodeSettings(namespace="real"))))
     output = Output(process)
     output.wait_for("~/enable")
     process.send_signal(signal.SIGTERM)

@@ -66,10 +66,8 @@ def led(tmp_path_factory):
 @pytest.mark.parametrize("robot", ["so101", "ur5e"])
 def test_an_axis_moves_its_joint_and_a_release_holds_the_arm(robot, tmp_path):
     with TeleopRig(tmp_path, robot) as rig:
-        rig.engage()
         start = rig.position
-        rig.push(PAN, 1.0)
-        rig.wait(lambda: rig.position[0] - start[0] > 0.1, "motion")
+        move(rig, PAN, amount=0.1)
         assert np.abs((rig.position - start)[1:]).max() < 1e-6
         assert np.median([c.speed for c in rig.commands]) < 0.25 * 1.1  # the parameter speed
         assert "human" in rig.commanders

@@ -26,16 +26,16 @@ from harness.teleop_rig import TeleopRig
 PAN, LIFT = 0, 1  # axes of the gamepad, and the joints that they move
 
 
-def move(rig: TeleopRig, axis: int = PAN, value: float = 1.0) -> None:
-    """Move a joint by a good person, towards the middle of its range."""
+def move(rig: TeleopRig, axis: int = PAN, value: float = 1.0, amount: float = 0.02) -> None:
+    """Move a joint by a good person, towards the middle of its range, by so much, rad."""
     if abs(rig.position[axis] + 0.2 * value) > 1.5:
         value = -value
     before = rig.position
-    while abs(rig.position[axis] - before[axis]) < 0.02:
+    while abs(rig.position[axis] - before[axis]) < amount:
         rig.engage()
         rig.push(axis, value)
-        rig.wait(lambda: abs(rig.position[axis] - before[axis]) > 0.02 or rig.must_release,
-                 "motion")
+        rig.wait(lambda: abs(rig.position[axis] - before[axis]) > amount
+                 or rig.must_release, "motion")
     assert not rig.wrong
 
 
@@ -55,8 +55,12 @@ def lead(rig: TeleopRig, joint: str = "shoulder_pan") -> None:
 
 
 def wait_held(rig: TeleopRig, since_s: float) -> None:
-    """Wait for a hold after a time, and that nothing moves the arm after it."""
-    rig.wait(lambda: rig.commands[-1].is_hold and rig.commands[-1].time_s > since_s, "a hold")
+    """Wait for a hold after a time, and that nothing moves the arm after it.
+
+    After a pause of the machine the arm may have been held before, and there is no other hold.
+    """
+    rig.wait(lambda: rig.commands[-1].is_hold and (rig.commands[-1].time_s > since_s
+                                                   or "running" not in rig.status), "a hold")
     rig.wait_rest()
     place, count = rig.position, len(rig.commands)
     rig.until_sent(15)

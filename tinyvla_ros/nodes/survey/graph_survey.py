@@ -50,9 +50,10 @@ from tinyvla_ros.robot_draft.found import (
 
 TEXT = "std_msgs/msg/String"
 SENSORS = (JOINT_STATE, IMAGE, COMPRESSED_IMAGE, POSE)
-# Nodes discover each other within some hundredths of a second, on a busy machine in some tenths. A
-# graph that seems to be empty is waited for, and a topic that was asked for.
-DISCOVERY_S, LATE_S = 2.0, 5.0
+# Nodes discover each other within some hundredths of a second, on a busy machine in some tenths:
+# the graph is known when nothing new has come for so long, s. One that seems to be empty is waited
+# for longer, and a topic that was asked for.
+QUIET_S, LATE_S = 1.0, 5.0
 # Images are decoded as long as needed to know their kind.
 DECODED = 3
 # Messages that may wait while others are handled.
@@ -74,7 +75,7 @@ def survey(seconds: float, namespace: str = "", joint_states: str = "",
     """
     with listening_node("robot_init") as (node, spin):
         say("looking for topics ...")
-        spin(DISCOVERY_S)
+        _wait_until_known(node, spin)
         spin(LATE_S, lambda: _is_there(node, namespace, joint_states))
         graph = _Graph(node, namespace, joint_states)
         found = graph.of_kind(*SENSORS)
@@ -97,6 +98,17 @@ def survey(seconds: float, namespace: str = "", joint_states: str = "",
             joints.found() if joints else None, tuple(graph.other_joints),
             tuple(x.found() for x in listeners), tuple(x.found() for x in poses),
             tuple(x.found() for x in wrenches), tuple(controllers.ask(spin)))
+
+
+def _wait_until_known(node: Node, spin: Callable[..., None]) -> None:
+    """Spin until the topics of the graph are the same as a while ago."""
+    before = None
+    for _ in range(int(LATE_S / QUIET_S)):
+        spin(QUIET_S)
+        now = node.get_topic_names_and_types()
+        if now == before:
+            return
+        before = now
 
 
 def _is_there(node: Node, namespace: str, joint_states: str) -> bool:

@@ -35,6 +35,9 @@ from tinyvla_ros.policy.config import PolicyConfig
 
 # A measured rate may differ from the declared one by this share.
 RATE_TOLERANCE = 0.2
+# Longest wait for the nodes of the graph to be discovered, s: some hundredths, on a busy machine
+# or network seconds.
+DISCOVERY_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,19 @@ class TopicFinding:
 
 def check_graph(contract: RobotContract, config: PolicyConfig, seconds: float
                 ) -> list[TopicFinding]:
-    """Listen to the graph for some seconds and judge every topic of the contract."""
+    """Judge every topic of the contract.
+
+    Args:
+        contract: names the topics.
+        config: of the policy, which may not need them all.
+        seconds: how long to listen, once every topic is found or enough was waited for them.
+    """
     with listening_node("robot_check") as (node, spin):
         listeners = [_Listener(node, stream, contract.stamps.max_age)
                      for stream in policy_streams(contract, config)]
+        commanded = [node.resolve_topic_name(output.topic) for output in contract.outputs]
+        spin(DISCOVERY_S, lambda: all(listener.is_published for listener in listeners)
+             and all(map(node.count_subscribers, commanded)))
         spin(seconds)
         return [*(listener.row() for listener in listeners),
                 *(_check_output(node, output) for output in contract.outputs)]
@@ -87,6 +99,11 @@ class _Listener:
         self._joints: set[str] = set()  # names in joint states
         self._meter = StreamMeter(node, stream.type, stream.settings.topic, self._qos,
                                   self._decode)
+
+    @property
+    def is_published(self) -> bool:
+        """Whether a publisher has been discovered."""
+        return self._node.count_publishers(self._meter.topic) > 0
 
     def row(self) -> TopicFinding:
         """Judge the stream."""
