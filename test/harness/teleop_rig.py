@@ -90,6 +90,8 @@ class TeleopRig:
         wrong: what was wrong with commands.
         statuses: messages of the node on /diagnostics.
         values: its newest values there.
+        checkpoint: an untrained policy of the arm.
+        driver: the node that drives the arm: teleop_node, or policy_node with a takeover.
         path: of the robot contract.
         namespace: of the nodes.
         events: episode events so far.
@@ -98,7 +100,8 @@ class TeleopRig:
         states: joint states so far.
     """
 
-    def __init__(self, place: Path, robot: str = "so101", starts_node: bool = True, **parameters):
+    def __init__(self, place: Path, robot: str = "so101", starts_node: bool = True,
+                 driver: str = "teleop_node", **parameters):
         path = share_directory() / "config" / "robots" / f"{robot}.yaml"
         self.contract = RobotContract.load(path)
         self._output = self.contract.outputs[0]
@@ -107,10 +110,10 @@ class TeleopRig:
         self.low, self.high = (np.array([getattr(c, k) for c in limits]) for k in ("low", "high"))
         self._velocity = np.array([c.velocity for c in limits])
         self._place, self.path, self._parameters = place, path, parameters
-        self._starts_node = starts_node
-        checkpoint = place / "checkpoint"
-        if not checkpoint.exists():
-            write_untrained_checkpoint(self.contract, checkpoint)
+        self._starts_node, self.driver = starts_node, driver
+        self.checkpoint = place / "checkpoint"
+        if not self.checkpoint.exists():
+            write_untrained_checkpoint(self.contract, self.checkpoint)
         self.axes, self.buttons = [0.0] * AXES, [0] * BUTTONS
         self.joy: Callable[[Joy], Iterable[Joy]] = lambda msg: [msg]
         self.leader: dict[str, float] = {}
@@ -137,7 +140,7 @@ class TeleopRig:
                 (DiagnosticArray, "/diagnostics", self._on_status, 50),
                 (DiagnosticStatus, "episode", lambda m: self.events.append(EpisodeEvent.read(m)),
                  EPISODE_QOS),
-                (String, "teleop_node/commander", lambda m: self.commanders.append(m.data),
+                (String, f"{driver}/commander", lambda m: self.commanders.append(m.data),
                  LATCHED)):
             self.node.create_subscription(kind, topic, callback, qos)
         for output in self.contract.outputs[1:]:
@@ -158,12 +161,14 @@ class TeleopRig:
 
     def __enter__(self) -> TeleopRig:
         self.start("dry_run_arm_node", robot=str(self.path),
-                   checkpoint=str(self._place / "checkpoint"))
+                   checkpoint=str(self.checkpoint))
         if not self._starts_node:
             return self
         # Longer than this process may be held up on a busy machine.
-        self.start("teleop_node", robot=str(self.path),
-                   **{"input_timeout": 0.4, **self._parameters})
+        checkpoint = {"checkpoint": str(self.checkpoint)} \
+            if self.driver == "policy_node" else {}
+        self.start(self.driver, robot=str(self.path),
+                   **{"input_timeout": 0.4, **checkpoint, **self._parameters})
         self.wait(lambda: self.statuses and self.state, "the node and the arm")
         return self
 
@@ -193,9 +198,9 @@ class TeleopRig:
         """Send a node a signal."""
         self.processes[executable].send_signal(number)
 
-    def log(self, executable: str = "teleop_node") -> str:
-        """Return what a node printed."""
-        path = self._place / f"{executable}.log"
+    def log(self, executable: str = "") -> str:
+        """Return what a node printed, by default the one that drives."""
+        path = self._place / f"{executable or self.driver}.log"
         return path.read_text() if path.exists() else ""
 
     @staticmethod
@@ -309,7 +314,7 @@ class TeleopRig:
     def call(self, name: str, request):
         """Call a service of the node."""
         kind = {SetBool.Request: SetBool, Trigger.Request: Trigger}[type(request)]
-        client = self.node.create_client(kind, f"teleop_node/{name}")
+        client = self.node.create_client(kind, f"{self.driver}/{name}")
         try:
             assert client.wait_for_service(LIMIT_S), name
             done = threading.Event()
@@ -348,7 +353,7 @@ class TeleopRig:
         self.state |= {names.get(n, n): p for n, p in zip(msg.name, msg.position, strict=True)}
 
     def _on_status(self, msg: DiagnosticArray) -> None:
-        name = f"{self.namespace}/teleop_node: teleop"
+        name = f"{self.namespace}/{self.driver}: {self.driver.removesuffix('_node')}"
         for status in (s for s in msg.status if s.name == name):
             self.values |= {v.key: v.value for v in status.values}
             self.statuses.append(status.message)

@@ -161,6 +161,17 @@ class ChunkBlender:
         self.current = self._after(old, self.current, now_ns, pace)
         return self._seam(old, self.current, now_ns)
 
+    def hand_over(self, chunk: ActionChunk, now_ns: int) -> None:
+        """Execute a chunk of another driver as it is, from ``now_ns`` on."""
+        old, first = self.current, min(chunk.index_at(now_ns), len(chunk.actions))
+        self.reset()
+        if old is not None and first > 0:
+            before, known = resample(old, chunk.stamp_ns, first)
+            actions = chunk.actions.copy()
+            actions[:first][known] = before[known]
+            chunk = replace(chunk, actions=actions)
+        self.current = chunk
+
     def _after(self, old: ActionChunk, new: ActionChunk, now_ns: int, pace: float) -> ActionChunk:
         """Return a chunk with what was executed of the old one, and with what that left undone."""
         first = min(new.index_at(now_ns), len(new.actions))

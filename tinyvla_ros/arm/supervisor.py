@@ -196,7 +196,7 @@ class Supervisor:
         return None
 
     def accept(self, chunk: ActionChunk, instruction: str, measured: Mapping[str, float],
-               now_ns: int) -> Plan | None:
+               now_ns: int, is_blended: bool = True) -> Plan | None:
         """Blend, cut and check a chunk; call ``tick`` with the current problem first.
 
         Args:
@@ -204,6 +204,8 @@ class Supervisor:
             instruction: the instruction it was computed for.
             measured: the newest state by name.
             now_ns: ROS time.
+            is_blended: whether it is a policy's, at the pace that was chosen for it; a person's
+                is executed as it is.
 
         Returns:
             The plan to send; None if there is none.
@@ -229,7 +231,8 @@ class Supervisor:
         if np.isfinite(chunk.actions).all():
             chunk = shortest_way(chunk, start_ns, values if motion is None else motion.value,
                                  self._turn)
-            seam = self._blender.blend(chunk, start_ns, self.pacing.pace)
+            seam = self._blender.blend(chunk, start_ns, self.pacing.pace) if is_blended \
+                else self._blender.hand_over(chunk, start_ns)
             # The plan's rows start now, whatever the phase of the chunk's rows: in less than a
             # whole period the first one could not be reached within the limits.
             commands, _ = resample(self._blender.current, start_ns, rows)
@@ -244,7 +247,7 @@ class Supervisor:
             return self.stop(verdict.reason, now_ns)
         if verdict.action == "hold":
             return self._hold(verdict.reason, now_ns)
-        if seam is not None and self.state == "running":
+        if seam is not None and self.state == "running" and is_blended:
             self.seams.append(seam)
         return self._begin_plan(self._blender.current, instruction, verdict, now_ns, start_ns,
                                 np.where(self._turn, near - values, 0.0))

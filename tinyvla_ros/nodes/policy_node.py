@@ -40,9 +40,12 @@ from tinyvla_ros.core.ros.commander import POLICY
 from tinyvla_ros.core.ros.messages import fill_prefix, fill_trajectory
 from tinyvla_ros.core.types import ActionChunk, Prefix
 from tinyvla_ros.core.worker import Worker
+from tinyvla_ros.nodes.inference import INFERENCE
 from tinyvla_ros.nodes.outputs import OutputPublisher, make_outputs
+from tinyvla_ros.nodes.person import commanded_of
+from tinyvla_ros.nodes.person_takeover import PersonTakeover
 from tinyvla_ros.nodes.policy_inputs import PolicyInputs
-from tinyvla_ros.nodes.policy_loop import INFERENCE, PolicyLoop
+from tinyvla_ros.nodes.policy_loop import PolicyLoop
 from tinyvla_ros.nodes.policy_parameters import DriverParameters, PolicyNodeParameters
 from tinyvla_ros.nodes.policy_warm_up import warm_up
 from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
@@ -111,7 +114,8 @@ class PolicyNode(LifecycleNode):
         self._outputs: list[OutputPublisher] = []
         self._supervisor: Supervisor | None = None
         self._loop: PolicyLoop | None = None
-        self._workers = (Worker("inference"), Worker("control"))
+        self._workers = [Worker("inference"), Worker("control")]
+        self._takeover: PersonTakeover | None = None
         self._active = False
         # What failed in the inference thread, and the number of plans then: the next clears it.
         self._problem, self._plans_before = "", 0
@@ -126,7 +130,7 @@ class PolicyNode(LifecycleNode):
         self._raw_chunk_publisher = self.create_publisher(JointTrajectory, "~/chunk", 10)
         self._prefix_publisher = self.create_publisher(JointTrajectory, "~/prefix", 10)
         self._commander_publisher = self.create_publisher(String, "~/commander", LATCHED)
-        self._publish_commander(False)
+        self._publish_commander("")
         self._diagnostics = Diagnostics(self, self.PART, "", self._describe)
         if self._is_starting and not (self.trigger_configure() == _SUCCESS
                                       and self.trigger_activate() == _SUCCESS):
@@ -149,11 +153,13 @@ class PolicyNode(LifecycleNode):
         self._supervisor = Supervisor(contract, config, self.SAG)
         self._outputs = make_outputs(self, contract.outputs, config.action.channels)
         self._inputs = self._make_inputs(contract)
+        self._takeover = self._make_takeover(contract)
         self._loop = PolicyLoop(
             self._policy, contract, self._inputs, self._outputs, self._supervisor,
             self.get_clock(), self._workers, self._on_state, self._report,
             self._publish_raw_chunk, self._run_problem,
-            getattr(self._options, "extra_latency", 0.0), self._publish_commander)
+            getattr(self._options, "extra_latency", 0.0), self._publish_commander,
+            self.COMMANDER, self._takeover)
         # A full collection among all that was loaded would stop the arm's threads for tens of ms.
         gc.collect()
         gc.freeze()
@@ -182,11 +188,26 @@ class PolicyNode(LifecycleNode):
         return PolicyInputs(self, contract, self._policy.config, self._report,
                             self._policy.match_instruction)
 
+    def _make_takeover(self, contract: RobotContract) -> PersonTakeover | None:
+        """Return who may take over from the policy; None if nobody may."""
+        if not self._options.takeover:
+            return None
+        if len(self._workers) < 3:
+            self._workers.append(Worker("person"))
+        return PersonTakeover(self, contract, self._policy.config.action, self._options,
+                              lambda now_ns: commanded_of(self._supervisor, now_ns),
+                              self._on_person, self._report)
+
+    def _on_person(self) -> None:
+        if self._active:
+            self._loop.replan()
+
     @_transition(_FAILURE)
     def on_activate(self, state: LifecycleState) -> None:
         """Start the policy loop; it commands the arm if enabled."""
         self._problem, self._active = "", True
-        self._inputs.activate(True)
+        for inputs in self._all_inputs():
+            inputs.activate(True)
         self._loop.start(self._options.enabled)
         self.get_logger().info("ready, " + (
             "enabled" if self._options.enabled else "disabled until ~/enable is called"))
@@ -243,15 +264,19 @@ class PolicyNode(LifecycleNode):
         if self._active:
             self._active = False
             self._loop.stop()
-            self._inputs.activate(False)
+            for inputs in self._all_inputs():
+                inputs.activate(False)
 
     def _release(self) -> None:
-        for part in (self._inputs, *self._outputs):
+        for part in (self._inputs, self._takeover, *self._outputs):
             if part is not None:
                 part.close()
-        self._policy = self._inputs = self._supervisor = self._loop = None
+        self._policy = self._inputs = self._takeover = self._supervisor = self._loop = None
         self._outputs = []
         gc.unfreeze()
+
+    def _all_inputs(self) -> list[PolicyInputs]:
+        return [self._inputs, *([self._takeover.inputs] if self._takeover else [])]
 
     def _load_contract(self) -> RobotContract:
         contract = RobotContract.load(self._options.robot or default_robot())
@@ -275,8 +300,8 @@ class PolicyNode(LifecycleNode):
         wanted = self._options.wait_for
         return f"waiting for {wanted}" if wanted and not self._guard.has_begun(wanted) else ""
 
-    def _publish_commander(self, commands: bool) -> None:
-        self._commander_publisher.publish(String(data=self.COMMANDER if commands else ""))
+    def _publish_commander(self, name: str) -> None:
+        self._commander_publisher.publish(String(data=name))
 
     def _publish_raw_chunk(self, chunk: ActionChunk, instruction: str,
                            prefix: Prefix | None) -> None:
@@ -295,6 +320,8 @@ class PolicyNode(LifecycleNode):
             response.success, response.message = False, why
             self.get_logger().warning(f"not enabled: {why}")
             return response
+        if self._takeover is not None:
+            self._takeover.forget()
         return self._serve(response, "enabled" if request.data else "disabled",
                            lambda: self._loop.enable(request.data))
 
@@ -350,7 +377,9 @@ class PolicyNode(LifecycleNode):
                              ("hold", supervisor.holds), ("missed", loop.unused)):
             # dict() copies at once; another thread may add a key during the loop.
             values |= {f"{kind} {k}": n for k, n in dict(counts).items()}
-        values |= {"images": self._inputs.images}
+        values |= {"images": self._inputs.images, "driver": loop.driver}
+        if self._takeover is not None:
+            values |= self._takeover.describe()
         publishers = [*(o.publisher for o in self._outputs), self._raw_chunk_publisher]
         values |= {f"{SUBSCRIBERS}{p.topic_name}": p.get_subscription_count() for p in publishers}
         values |= self._inputs.describe(time.monotonic())
@@ -364,7 +393,8 @@ class PolicyNode(LifecycleNode):
             return ERROR, refused if state == "running" else f"{reason}; {refused}", values
         stuck = loop.following.problem
         if state == "running":
-            return (WARN, stuck, values) if stuck else (OK, "running", values)
+            running = "running" if loop.driver == self.COMMANDER else "a person drives"
+            return (WARN, stuck, values) if stuck else (OK, running, values)
         return WARN, f"{reason}; {stuck}" if stuck and state == "holding" else reason, values
 
     def _describe_policy(self) -> dict[str, object]:

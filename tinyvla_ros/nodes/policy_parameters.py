@@ -23,6 +23,7 @@ from pydantic import Field
 
 from tinyvla_ros.arm.blending import ChunkBlending
 from tinyvla_ros.arm.pace import PaceOption
+from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.options import Settable, settable
 from tinyvla_ros.core.ros.run_claims import RunMember
@@ -59,7 +60,50 @@ class DriverParameters(RunMember):
                                  "call ~/enable, or deactivate the node first.")
 
 
-class PolicyNodeParameters(DriverParameters):
+OperatorInput = Literal["joy", "leader"]
+
+
+class PersonParameters(Config):
+    """Parameters of a node that a person drives an arm with."""
+
+    mapping: Annotated[str, LOADED] = Field(
+        "game_controller", description="What axes and buttons mean: game_controller, xbox, "
+        "spacenav, keyboard, or a file like those in config/teleop. With a leader it has the "
+        "dead man and the episode buttons; empty for a leader that ~/enable engages.")
+    leader: Annotated[str, LOADED] = Field(
+        "", description="File that says which joint of the leader leads which channel; empty for "
+        "equal names.")
+    input_timeout: Annotated[float, LOADED] = Field(
+        0.2, ge=0.02, le=5.0, description="Seconds without a message of the person's device, or "
+        "of the leader, after which the arm holds.")
+    mode: Annotated[Literal["", "joints", "end_effector"], LOADED] = Field(
+        "", description="What the controls move at the start; empty for joints where there are "
+        "some.")
+    description: Annotated[str, LOADED] = Field(
+        "", description="URDF or MJCF file with the arm's kinematics; empty for topic "
+        "robot_description.")
+    ee_frame: Annotated[str, LOADED] = Field(
+        "", description="Link or site that is moved as the end effector; empty for a usual name "
+        "such as gripperframe or tool0, else the last link.")
+    gripper: Annotated[str, LOADED] = Field(
+        "", description="Channel that opens and closes; empty for one with gripper in its name.")
+    gripper_opens: Annotated[Literal["high", "low"], LOADED] = Field(
+        "high", description="Which end of the gripper's range is open.")
+    speed: Annotated[float, LOADED] = Field(
+        0.25, gt=0.0, le=1.0, description="A person's speed of joints, and of end effectors that "
+        "are channels, at full deflection, as a share of the contract's limits.")
+    linear_speed: Annotated[float, LOADED] = Field(
+        0.1, gt=0.0, le=2.0, description="Speed of an end effector that is moved by its joints, "
+        "m/s.")
+    angular_speed: Annotated[float, LOADED] = Field(
+        0.5, gt=0.0, le=6.0, description="The same for turning, rad/s.")
+    gripper_speed: Annotated[float, LOADED] = Field(
+        0.5, gt=0.0, le=1.0, description="Speed of the gripper, as a share of its limit.")
+    align_speed: Annotated[float, LOADED] = Field(
+        0.15, gt=0.0, le=1.0, description="Speed at which the arm moves to where its leader is, "
+        "as a share of the contract's limits.")
+
+class PolicyNodeParameters(DriverParameters, PersonParameters):
     """Parameters of ``policy_node``."""
 
     checkpoint: Annotated[str, LOADED] = Field(
@@ -76,5 +120,9 @@ class PolicyNodeParameters(DriverParameters):
     join: Annotated[Literal["", ChunkBlending], LOADED] = Field(
         "", description="How chunks are blended; empty for the contract's execution.join.")
     pace: Annotated[PaceOption, LOADED] = 0.0
+    takeover: Annotated[Literal["", OperatorInput], LOADED] = Field(
+        "", description="What a person may take the arm over with, by a dead man: joy, a device "
+        "with axes and buttons on topic joy; leader, an arm on topic leader/joint_states; empty "
+        "for nobody.")
     extra_latency: Annotated[float, Settable("at any time; the next inference has it")] = Field(
         0.0, ge=0.0, le=10.0, description="Seconds added to every inference, for experiments.")

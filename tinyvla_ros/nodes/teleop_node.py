@@ -27,29 +27,21 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from tinyvla_ros.arm.contract import RobotContract
-from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.extras import EXTRAS, is_installed
 from tinyvla_ros.core.resources import default_robot
 from tinyvla_ros.core.ros.commander import HUMAN
 from tinyvla_ros.core.ros.episode_event import EpisodeEvent
+from tinyvla_ros.nodes.person import Person, commanded_of
 from tinyvla_ros.nodes.policy_inputs import PolicyInputs
 from tinyvla_ros.nodes.policy_node import PolicyNode
 from tinyvla_ros.nodes.policy_parameters import DriverParameters
 from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, LATCHED, run_node
-from tinyvla_ros.nodes.teleop_inputs import JOY, LEADER, TeleopInputs
 from tinyvla_ros.nodes.teleop_parameters import TeleopParameters
-from tinyvla_ros.teleop.joystick import Joystick
-from tinyvla_ros.teleop.kinematics import Kinematics, model_text, prepare
-from tinyvla_ros.teleop.leader import Leader, LeaderMapping
-from tinyvla_ros.teleop.mapping import Mapping
-from tinyvla_ros.teleop.operator import NO_INSTRUCTION, SAG, Commanded, Operator, Speeds
+from tinyvla_ros.teleop.operator import NO_INSTRUCTION, SAG, Operator
 from tinyvla_ros.teleop.session import DemonstrationSession
 
 # A new scene that was asked for and has not come by then is no reason to wait, s.
 RESET_LIMIT_S = 30.0
 TICK_S = 0.05
-# Shortest time between two chunks that nothing but another deflection asks for, s.
-REPLAN_S = 0.01
 
 
 class TeleopNode(PolicyNode):
@@ -62,16 +54,13 @@ class TeleopNode(PolicyNode):
     SAG: ClassVar[float] = SAG
 
     def __init__(self):
-        self._joystick: Joystick | None = None
-        self._leader: Leader | None = None
-        self._person: TeleopInputs | None = None
+        self._person: Person | None = None
+        self._event_publisher = self._instruction_publisher = None
         self._session: DemonstrationSession | None = None
         self._reset_client = None
         self._reset_asked_s = 0.0
         self._reset_future = None  # the answer that is waited for
         self._text = ""  # the newest sentence for the person
-        self._described = ""  # the robot description that is in use
-        self._replanned_s = 0.0
         super().__init__()
         self.create_timer(TICK_S, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -84,37 +73,20 @@ class TeleopNode(PolicyNode):
             "replan_every=1", "catch_up=0", "takeover=1"))
 
     def _load_policy(self, contract: RobotContract) -> Operator:
-        options = self._options
-        if options.input == "joy" and not options.mapping:
-            raise InputError("Parameter 'mapping' is empty; give game_controller, xbox, spacenav, "
-                             "keyboard or a file, or set 'input' to leader.")
-        mapping = Mapping.load(options.mapping) if options.mapping else None
-        topics = {name: self.resolve_topic_name(name) for name in (JOY, LEADER)}
-        self._joystick = mapping and Joystick(mapping, topics[JOY], options.input_timeout)
-        self._leader = Leader(contract, LeaderMapping.load(options.leader), topics[LEADER],
-                              options.input_timeout) if options.input == "leader" else None
-        operator = Operator(
-            contract, mapping, self._joystick, self._leader, options.gripper,
-            options.gripper_opens, Speeds(options.speed, options.linear_speed,
-                                          options.angular_speed, options.gripper_speed,
-                                          options.align_speed), self._commanded,
-            lambda: self.get_clock().now().nanoseconds)
-        if operator.needs_kinematics and options.description:
-            text, folder = model_text(options.description)
-            operator.use_kinematics(lambda joints: Kinematics(text, joints, options.ee_frame,
-                                                              folder))
-        if options.mode:
-            operator.set_mode(options.mode)
-        return operator
+        self._person = Person(self, contract, self._options, self._options.input,
+                              lambda now_ns: commanded_of(self._supervisor, now_ns))
+        return self._person.operator
+
+    def _make_takeover(self, contract: RobotContract) -> None:
+        return None  # nobody takes over from a person
 
     def _note(self, sentence: str) -> None:
         self.get_logger().debug(sentence)  # about cameras and checkpoints, which nobody needs here
 
     def _prepare(self) -> str:
         self._diagnostics.hardware_id = self._options.input
-        if self._policy.needs_kinematics and all(map(is_installed, EXTRAS["teleop"])):
-            prepare()  # half a second, which no arm that moves should wait
-        driver = "a leader arm" if self._leader else "a person"
+        self._person.prepare()
+        driver = "a leader arm" if self._person.leader else "a person"
         return f"{driver} with mapping {self._options.mapping or 'none'}"
 
     def _make_inputs(self, contract: RobotContract) -> PolicyInputs:
@@ -122,14 +94,9 @@ class TeleopNode(PolicyNode):
         inputs = PolicyInputs(self, contract, self._policy.config, self._report,
                               lambda text: text, options.instruction or NO_INSTRUCTION,
                               listens=not options.instruction)
-        self._person = TeleopInputs(self, self._policy.lock, self._joystick, self._leader,
-                                    inputs.checked_stamp, self._on_input, self._on_press,
-                                    self._report)
-        if self._policy.needs_kinematics and not options.description and \
-                self._leader is None and all(map(is_installed, EXTRAS["teleop"])):
-            self._person.listen_for_description(self._on_description)
+        self._person.listen(inputs.checked_stamp, self._on_input, self._on_press, self._report,
+                            self._say)
         self._event_publisher = self.create_publisher(DiagnosticStatus, "episode", EPISODE_QOS)
-        self._instruction_publisher = None
         if options.instruction:
             self._instruction_publisher = self.create_publisher(String, contract.instruction,
                                                                 LATCHED)
@@ -159,18 +126,24 @@ class TeleopNode(PolicyNode):
         if self._reset_client is not None:
             self.destroy_client(self._reset_client)
         self._person = self._session = self._reset_client = None
+        self._event_publisher = self._instruction_publisher = None
+
+    @property
+    def _waits_for_enable(self) -> bool:
+        """Whether a leader has no dead man."""
+        return self._person.leader is not None and self._person.joystick is None
 
     def on_activate(self, state):
         """Start; a leader without a dead man waits for ~/enable."""
-        if self._leader is not None and self._joystick is None:
+        if self._waits_for_enable:
             self._options = self._options.model_copy(update={"enabled": False})
         return super().on_activate(state)
 
     def _on_enable(self, request, response):
         response = super()._on_enable(request, response)
-        if response.success and self._leader is not None and self._joystick is None:
+        if response.success and self._waits_for_enable:
             with self._policy.lock:
-                self._leader.engage(request.data)
+                self._person.leader.engage(request.data)
         return response
 
     def _run_problem(self) -> str:
@@ -180,22 +153,10 @@ class TeleopNode(PolicyNode):
             return f"waiting for a new scene from {self._options.reset_service}"
         return self._person.problem(time.monotonic()) if self._person is not None else ""
 
-    def _commanded(self, now_ns: int) -> Commanded | None:
-        supervisor = self._supervisor
-        plan = supervisor and supervisor.plan
-        if plan is None:
-            return None
-        motion = plan.motion(now_ns)
-        return Commanded(motion.value, motion.step / (plan.dt_ns / 1e9),
-                         supervisor.state == "running", now_ns >= plan.end_ns)
-
     # ---- the person -----------------------------------------------------------------------
 
-    def _on_input(self, matters: bool) -> None:
-        # What holds or releases the arm counts at once; devices may send more often than that.
-        now_s = time.monotonic()
-        if self._active and (matters or now_s - self._replanned_s >= REPLAN_S):
-            self._replanned_s = now_s
+    def _on_input(self) -> None:
+        if self._active:
             self._loop.replan()
 
     def _on_press(self, buttons: Sequence[str]) -> None:
@@ -213,20 +174,6 @@ class TeleopNode(PolicyNode):
         if not supervisor.may_infer:
             return supervisor.reason
         return self._inputs.problem(time.monotonic(), self.get_clock().now().nanoseconds)
-
-    def _on_description(self, text: str) -> None:
-        operator = self._policy
-        if operator is None or text == self._described:
-            return
-        is_first, self._described = not self._described, text
-        try:
-            operator.use_kinematics(lambda joints: Kinematics(text, joints,
-                                                              self._options.ee_frame))
-            if self._options.mode and is_first:  # later the person has chosen
-                operator.set_mode(self._options.mode)
-            self._say("robot_description has come: the end effector can be moved.")
-        except InputError as err:
-            self._report("robot_description", err)
 
     def _say(self, sentence: str) -> None:
         if sentence:
@@ -288,16 +235,8 @@ class TeleopNode(PolicyNode):
     # ---- diagnostics ----------------------------------------------------------------------
 
     def _describe_policy(self) -> dict[str, object]:
-        operator, session = self._policy, self._session
-        values: dict[str, object] = {
-            "input": self._options.input, "mapping": self._options.mapping,
-            "mode": operator.mode, "modes": " ".join(operator.modes),
-            "message": self._text}
-        if self._joystick is not None:
-            with operator.lock:
-                values["stuck"] = self._joystick.stuck()
-        if self._leader is not None:
-            values["aligned"] = str(operator.aligned).lower()
+        session = self._session
+        values = {"input": self._options.input, **self._person.describe(), "message": self._text}
         if session is not None:
             values |= {"session": session.state, "kept": session.kept,
                        "successes": session.successes, "discarded": session.discarded}

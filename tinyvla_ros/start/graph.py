@@ -35,6 +35,7 @@ from tinyvla_ros.policy.backends.backend import BACKEND_HELP, BackendName
 from tinyvla_ros.policy.backends.choose import choose_backend
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.saved_checkpoint import SavedCheckpoint
+from tinyvla_ros.start.device_options import DeviceOptions, device_parameters
 from tinyvla_ros.start.node_description import (
     NodeDescription,
     NodeSettings,
@@ -137,7 +138,7 @@ def sim_eval_graph(options: SimEvalOptions, robot: str = "metaworld") -> list[No
                         remappings={"/clock": "clock"}))
 
 
-class PolicyOptions(ExecutionSettings):
+class PolicyOptions(ExecutionSettings, DeviceOptions):
     """Arguments of ``policy.launch.py``."""
 
     robot: str = Field(description="Robot contract, a file like those in config/robots.")
@@ -154,6 +155,10 @@ class PolicyOptions(ExecutionSettings):
                                             "event or its service ~/begin begins an episode.")
     out: str = Field("", description="Directory for recorded episodes; empty for "
                                      "results/episodes-TIME.")
+    takeover: Literal["", "joy", "leader"] = Field(
+        "", description="What a person may take the arm over with, by a dead man: joy, a gamepad "
+        "or space mouse on topic joy; leader, an arm on topic leader/joint_states; empty for "
+        "nobody.")
     on_exit: Literal["stop", "shutdown", "respawn"] = Field(
         "stop", description="When a node ends. stop: the other nodes of this file stop, too; "
         "shutdown: the whole launch ends; respawn: it is started again after 2 s.")
@@ -177,7 +182,8 @@ def policy_graph(options: PolicyOptions) -> list[NodeDescription]:
         })] if options.record else []
     return describe_nodes(options, *recorder, NodeDescription("policy_node", {
         **files, **given_options(options, "backend", "device", "threads", "sample_steps", "join",
-                                 "pace", "enabled", "autostart", "use_sim_time")}))
+                                 "pace", "enabled", "autostart", "use_sim_time", "takeover"),
+        **(device_parameters(options) if options.takeover else {})}))
 
 
 class DryRunOptions(ExecutionSettings):

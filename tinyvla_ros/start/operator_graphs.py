@@ -24,6 +24,7 @@ from pydantic import Field
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.start.device_options import DeviceOptions, device_parameters
 from tinyvla_ros.start.node_description import (
     NodeDescription,
     NodeSettings,
@@ -36,30 +37,13 @@ from tinyvla_ros.teleop.mapping import Mapping
 from tinyvla_ros.teleop.operator import Operator
 
 
-class TeleopOptions(NodeSettings):
+class TeleopOptions(NodeSettings, DeviceOptions):
     """Arguments of ``teleop.launch.py`` and ``tinyvla teleop``."""
 
     robot: str = Field(description="Robot contract, a file like those in config/robots.")
     input: Literal["keyboard", "joy", "leader"] = Field(
         "joy", description="What moves the arm: keyboard, the keys of 'tinyvla teleop'; joy, a "
         "gamepad or space mouse on topic joy; leader, an arm on topic leader/joint_states.")
-    mapping: str = Field("", description="What axes and buttons mean: game_controller, xbox, "
-                         "spacenav, keyboard, or a file like those in config/teleop; none for a "
-                         "leader that ~/enable engages. Empty for keyboard with the keyboard, "
-                         "game_controller with joy and a leader.")
-    leader: str = Field("", description="File that says which joint of the leader leads which "
-                        "channel; empty for equal names.")
-    mode: Literal["", "joints", "end_effector"] = Field(
-        "", description="What the controls move at the start; empty for joints where there are "
-        "some.")
-    description: str = Field("", description="URDF or MJCF file with the arm's kinematics; empty "
-                             "for topic robot_description.")
-    ee_frame: str = Field("", description="Link or site that is moved as the end effector; empty "
-                          "for a usual name such as gripperframe or tool0, else the last link.")
-    gripper_opens: Literal["high", "low"] = Field(
-        "high", description="Which end of the gripper's range is open.")
-    speed: float = Field(0.25, gt=0.0, le=1.0, description="Speed at full deflection, as a share "
-                         "of the contract's limits.")
     instruction: str = Field("", description="What is demonstrated, in words.")
     task: str = Field("", description="Name of the task in episode events; empty for the "
                                       "instruction.")
@@ -92,31 +76,27 @@ def teleop_graph(options: TeleopOptions) -> list[NodeDescription]:
         InputError: contract, mapping or leader cannot be read or do not fit each other.
     """
     contract = RobotContract.load(options.robot)
-    is_leader, mapping = options.input == "leader", options.mapping
-    if not mapping:
-        mapping = "keyboard" if options.input == "keyboard" else "game_controller"
-    if mapping == "none":
-        if not is_leader:
-            raise InputError(f"mapping none leaves input {options.input} without a dead man; give "
-                             "game_controller, xbox, spacenav, keyboard or a file.")
-        mapping = ""
+    is_leader = options.input == "leader"
+    if options.mapping == "none" and not is_leader:
+        raise InputError(f"mapping none leaves input {options.input} without a dead man; give "
+                         "game_controller, xbox, spacenav, keyboard or a file.")
+    if not options.mapping and options.input == "keyboard":
+        options = options.model_copy(update={"mapping": "keyboard"})
+    devices = device_parameters(options)
+    mapping = devices["mapping"]
     # The checks of the node, before anything starts.
     leader = Leader(contract, LeaderMapping.load(options.leader), "leader/joint_states",
                     1.0) if is_leader else None
     Operator(contract, Mapping.load(mapping) if mapping else None, leader=leader)
-    files = {name: str(Path(value).resolve()) for name in ("leader", "description")
-             if (value := getattr(options, name))}
-    if mapping and Path(mapping).suffix:
-        mapping = str(Path(mapping).resolve())
     robot = str(Path(options.robot).resolve())
     recorder = [NodeDescription("episode_recorder_node", {
         "robot": robot, "out": str(Path(options.out or directory_of_now("demonstrations"))
                                    .resolve())})] if options.record else []
     return describe_nodes(options, *recorder, NodeDescription(
         "teleop_node", {
-            "robot": robot, "input": "leader" if is_leader else "joy", "mapping": mapping, **files,
-            **given_options(options, "mode", "ee_frame", "gripper_opens", "speed", "instruction",
-                            "task", "episodes", "reset_s", "reset_service", "use_sim_time")},
+            "robot": robot, "input": "leader" if is_leader else "joy", **devices,
+            **given_options(options, "instruction", "task", "episodes", "reset_s",
+                            "reset_service", "use_sim_time")},
         remappings={"joy": KEYS_TOPIC} if options.uses_keys else {}))
 
 

@@ -135,6 +135,11 @@ class Joystick:
                     "release it first")
         return f"the dead man is released: hold {self._dead_man}"
 
+    def is_released(self, now_s: float) -> bool:
+        """Return whether the device works and says that the dead man is released."""
+        return not self._refusal and self._arrived is not None and \
+            now_s - self._arrived <= self._timeout and not self._buttons[self._mapping.dead_man]
+
     def stuck(self) -> str:
         """Return which controls do not count until they were at rest, empty if all count."""
         if self.held_since is None:

@@ -125,6 +125,7 @@ class Operator:
         opens: which end of its range is open.
         commanded: returns what the arm is commanded at a time in ns; None if nothing was.
         now_ns: returns ROS time, ns.
+        period: of the rows of the chunks, s; None for one that fits the arm.
     """
 
     def __init__(self, contract: RobotContract, mapping: Mapping | None = None,
@@ -132,8 +133,8 @@ class Operator:
                  gripper: str = "", opens: Literal["high", "low"] = "high",
                  speeds: Speeds = Speeds(),
                  commanded: Callable[[int], Commanded | None] = lambda now_ns: None,
-                 now_ns: Callable[[], int] = lambda: 0):
-        self.config = operator_config(contract)
+                 now_ns: Callable[[], int] = lambda: 0, period: float | None = None):
+        self.config = operator_config(contract, period)
         self._contract, self._mapping, self._joystick = contract, mapping, joystick
         self._leader, self._speeds, self._commanded = leader, speeds, commanded
         self._now_ns = now_ns

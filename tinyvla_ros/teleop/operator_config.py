@@ -49,8 +49,12 @@ class OperatorConfig:
         return ()
 
 
-def operator_config(contract: RobotContract) -> OperatorConfig:
+def operator_config(contract: RobotContract, period: float | None = None) -> OperatorConfig:
     """Return states and actions that fit a robot, without cameras.
+
+    Args:
+        contract: of the robot.
+        period: of the rows, s; None for one that fits it.
 
     Raises:
         InputError: nothing measures the arm.
@@ -66,8 +70,9 @@ def operator_config(contract: RobotContract) -> OperatorConfig:
                          "arm is there; set 'state' of the channels that are positions, or "
                          "ee_pose.")
     channels = contract.actions
-    has_chunk = any(isinstance(o, ChunkOutput) for o in contract.outputs)
-    period = SIMULATION_PERIOD_S if has_chunk else PERIOD_S
+    if period is None:
+        has_chunk = any(isinstance(o, ChunkOutput) for o in contract.outputs)
+        period = SIMULATION_PERIOD_S if has_chunk else PERIOD_S
     rows = round(CHUNK_S / period)
     return OperatorConfig(tuple(dict.fromkeys(state)), ActionSpec(
         channels=tuple(channels), units=tuple(c.unit for c in channels.values()),

@@ -165,16 +165,16 @@ def test_commands_are_announced_before_the_first_and_until_the_last_has_been_exe
     sent = [chunk((begun - chunk().stamp_ns) / 1e6, turn=0.5, rows=1000)]
     inputs = make_inputs(lambda: SimpleNamespace(stamp_ns=begun, instruction="do it"))
     loop = make_loop(supervisor, Output(), clock, inputs, lambda *_: sent[0],
-                     on_commands=events.append)
+                     on_commander=events.append)
     loop.start(enabled=True)
     deadline = time.monotonic() + 20.0
     while "row" not in events:
         assert time.monotonic() < deadline, supervisor.reason
         time.sleep(DT)
     loop.enable(False)
-    while False not in events:
+    while "" not in events:
         assert time.monotonic() < deadline, "the end was never announced"
         time.sleep(DT)
     loop.stop()
-    assert [e for e in events if e != "row"] == [True, "plan", "rest", False]
-    assert events[-2:] == ["row", False], "the rows that brake are the policy's too"
+    assert [e for e in events if e != "row"] == ["policy", "plan", "rest", ""]
+    assert events[-2:] == ["row", ""], "the rows that brake are the policy's too"

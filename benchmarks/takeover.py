@@ -1,0 +1,189 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""How soon a person has the arm that a policy drives, and how smoothly it changes hands.
+
+A real policy node with an untrained policy and the dry-run arm, each in its own process; the
+gamepad's messages and the commands are in this process. Take: from the first message with the dead
+man to the first command of the person. Give back: from the first message without it to the first
+command of the policy. Lost: from the last message of a gamepad that falls silent to the hold, of
+which the parameter input_timeout is a part. Jump: how position and velocity of a
+joint_trajectory_controller change in the moment it takes a command, in the quarter of a second
+about a change of hands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import _harness  # noqa: F401
+import numpy as np
+from _figures import print_heading
+from std_msgs.msg import String
+from std_srvs.srv import SetBool
+from trajectory_msgs.msg import JointTrajectory
+
+from harness.controller import Controller
+from harness.teleop_moves import PAN
+from harness.teleop_rig import DEAD_MAN, TeleopRig
+from tinyvla_ros.core.tables import markdown_table
+from tinyvla_ros.nodes.shared.runner import LATCHED
+
+WAIT_S, ABOUT_S = 1.0, 0.25
+DRIVES = "a person drives"
+
+
+class Follower:
+    """A controller that takes every trajectory, and how far it jumped at each."""
+
+    def __init__(self, rig: TeleopRig):
+        self._rig, self._controller = rig, None
+        self.jumps: list[tuple[float, float, float]] = []  # steady s, rad, rad/s
+        self.first: list[tuple[str, float]] = []  # who commands, and when the first command came
+        self._said = ""
+        rig.node.create_subscription(String, f"{rig.driver}/commander", self._hear, LATCHED)
+        rig.node.create_subscription(JointTrajectory, rig.contract.outputs[0].topic, self._take,
+                                     50)
+
+    def _hear(self, msg: String) -> None:
+        self._said = msg.data
+
+    def _take(self, msg: JointTrajectory) -> None:
+        if self._said:
+            self.first.append((self._said, time.monotonic()))
+            self._said = ""
+        now_ns = self._rig.now_ns()
+        if self._controller is None:
+            self._controller = Controller(msg.joint_names, msg.points[0].positions)
+        before = self._controller.state(now_ns)
+        self._controller.accept(msg, now_ns)
+        after = self._controller.state(now_ns)
+        self.jumps.append((time.monotonic(), *(float(np.abs(a - b).max())
+                                               for a, b in zip(before[:2], after[:2],
+                                                               strict=True))))
+
+    def until_first(self, name: str, since_s: float) -> float:
+        """Return seconds until the first command of somebody; infinite if none comes."""
+        deadline = since_s + WAIT_S
+        while time.monotonic() < deadline:
+            for who, moment in self.first[-3:]:
+                if who == name and moment > since_s:
+                    return moment - since_s
+            time.sleep(0.0005)
+        return float("inf")
+
+    def about(self, moments: list[float]) -> np.ndarray:
+        """Return (n, 2) largest jumps in rad and rad/s about each of some steady times."""
+        return np.array([np.max([j[1:] for j in self.jumps if abs(j[0] - m) < ABOUT_S], axis=0)
+                         for m in moments])
+
+
+def main() -> int:
+    """Measure and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--robot", default="so101")
+    parser.add_argument("--times", type=int, default=200)
+    parser.add_argument("--losses", type=int, default=50)
+    options = parser.parse_args()
+    print_heading("A person takes over", ["ros-jazzy-rclpy", "numpy"], robot=options.robot,
+                  times=options.times, losses=options.losses)
+    random.seed(0)
+    with tempfile.TemporaryDirectory() as place, TeleopRig(
+            Path(place), options.robot, driver="policy_node", takeover="joy", enabled=True) as rig:
+        rig.wait(lambda: rig.status == "running", "the policy")
+        follower = Follower(rig)
+        takes, returns, moments = change_hands(rig, follower, options.times)
+        time.sleep(ABOUT_S)
+        jumps = follower.about(moments)
+        losses = lose(rig, options.losses)
+        if rig.wrong:
+            print(f"error: commands outside of the limits: {rig.wrong[:3]}", file=sys.stderr)
+            return 1
+    print(markdown_table(("", "n", "answered", "p50 ms", "p99 ms", "max ms"), [
+        row("dead man to the person's command", takes),
+        row("release to the policy's command", returns),
+        row("gamepad silent to the hold", losses)]))
+    print(markdown_table(("jump as a hand changes", "n", "p50", "p99", "max"), [
+        [name, len(jumps), *(f"{v:.5f}" for v in np.percentile(column, [50, 99, 100]))]
+        for name, column in zip(("position, rad", "velocity, rad/s"), jumps.T, strict=True)]))
+    return 0
+
+
+def change_hands(rig: TeleopRig, follower: Follower, count: int
+                 ) -> tuple[list[float], list[float], list[float]]:
+    """Return seconds until the person's and the policy's command, and when hands changed."""
+    takes, returns, moments = [], [], []
+    while len(returns) < count:
+        give_back(rig)
+        time.sleep(random.uniform(0.3, 0.6))
+        value = -1.0 if rig.position[0] > 0 else 1.0
+        pressed_s = time.monotonic()
+        rig.press(DEAD_MAN)
+        seconds = follower.until_first("human", pressed_s)
+        rig.push(PAN, value)
+        time.sleep(random.uniform(0.4, 0.7))
+        if rig.status != DRIVES:  # a pause of the machine was taken for an unplugged device
+            continue
+        released_s = time.monotonic()
+        rig.release(DEAD_MAN)
+        takes.append(seconds)
+        returns.append(follower.until_first("policy", released_s))
+        moments += [pressed_s, released_s]
+    return takes, returns, moments
+
+
+def lose(rig: TeleopRig, count: int) -> list[float]:
+    """Return seconds from the last message of the gamepad, in the middle of motion, to the hold."""
+    seconds = []
+    while len(seconds) < count:
+        give_back(rig)
+        rig.press(DEAD_MAN)
+        rig.wait(lambda: rig.status == DRIVES or rig.must_release, "the person")
+        rig.push(PAN, -1.0 if rig.position[0] > 0 else 1.0)
+        time.sleep(random.uniform(0.3, 0.5))
+        if rig.status != DRIVES:
+            continue
+        silent_s = time.monotonic()
+        rig.joy = lambda msg: []
+        deadline = silent_s + 2 * WAIT_S
+        while not rig.commands[-1].is_hold and time.monotonic() < deadline:
+            time.sleep(0.0005)
+        seconds.append(rig.commands[-1].time_s - silent_s if rig.commands[-1].is_hold
+                       else float("inf"))
+    return seconds
+
+
+def give_back(rig: TeleopRig) -> None:
+    """The policy drives, whatever was before."""
+    rig.let_go()
+    if "was lost" in rig.status:
+        rig.call("enable", SetBool.Request(data=True))
+    rig.wait(lambda: rig.status == "running", "the policy")
+
+
+def row(name: str, seconds: list[float]) -> list[object]:
+    """Return a row of the table."""
+    got = [s for s in seconds if np.isfinite(s)]
+    p50, p99 = np.percentile(got, [50, 99]) if got else (np.nan, np.nan)
+    return [name, len(seconds), len(got), *(f"{1e3 * v:.1f}" for v in (p50, p99, max(got)))]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
