@@ -150,14 +150,15 @@ def change_hands(rig: TeleopRig, follower: Follower, count: int
 
 
 def lose(rig: TeleopRig, count: int) -> list[float]:
-    """Return seconds from the last message of the gamepad, in the middle of motion, to the hold."""
+    """Return seconds from the last message of a gamepad that moves the arm to the hold."""
     seconds = []
     while len(seconds) < count:
         give_back(rig)
         rig.press(DEAD_MAN)
         rig.wait(lambda: rig.status == DRIVES or rig.must_release, "the person")
         rig.push(PAN, -1.0 if rig.position[0] > 0 else 1.0)
-        time.sleep(random.uniform(0.3, 0.5))
+        # Not so far that the contract's jump forbids the policy to begin there.
+        time.sleep(random.uniform(0.1, 0.2))
         if rig.status != DRIVES:
             continue
         silent_s = time.monotonic()
