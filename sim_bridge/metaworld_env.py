@@ -108,8 +108,10 @@ class MetaWorldEnv(ArmEnvironment):
         """
         action = clipped(self.arm, action)
         self._effort = action[3]
+        if self._truncated:  # a robot that stands there, without episodes, goes on
+            self._env.curr_path_length = 0
         self._metaworld_observation, reward, _, truncated, info = self._env.step(action)
-        self._truncated = bool(truncated)
+        self._truncated |= bool(truncated)
         return float(reward), bool(info["success"])
 
     @property

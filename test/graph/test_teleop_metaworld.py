@@ -21,23 +21,30 @@ import numpy as np
 import pytest
 from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import Joy
+from std_msgs.msg import String
 
 from harness.processes import Listener, Output, start_node, stop
 from harness.teleop_rig import AXES, BUTTONS, DEAD_MAN
 from tinyvla_ros.core.resources import default_robot
 from tinyvla_ros.core.ros.messages import set_stamp
+from tinyvla_ros.nodes.shared.runner import LATCHED
 
 pytestmark = pytest.mark.simulator
 FORWARD = 1  # axis: left stick up
 
 
 class Person:
-    """A gamepad in front of a simulated arm."""
+    """A gamepad in front of a simulated arm.
 
-    def __init__(self):
+    Args:
+        driver: the node that drives the arm.
+    """
+
+    def __init__(self, driver: str, **parameters):
+        self.driver = driver
         self.processes = [
             start_node("sim_robot_node", task="reach-v3", seed=7),
-            start_node("teleop_node", robot=str(default_robot()), input="joy", speed=0.5,
+            start_node(driver, robot=str(default_robot()), speed=0.5, **parameters,
                        input_timeout=5.0)]  # longer than a busy machine holds this process up
         self.outputs = [Output(p) for p in self.processes]
         self.probe = Listener()
@@ -59,13 +66,15 @@ class Person:
         self.probe.until(condition, what)
 
     def status(self) -> str:
-        found = [s.message for s in self.probe.diagnostics if s.name == "teleop_node: teleop"]
+        name = f"{self.driver}: {self.driver.removesuffix('_node')}"
+        found = [s.message for s in self.probe.diagnostics if s.name == name]
         return found[-1] if found else ""
 
-    def hold_still(self) -> np.ndarray:
-        """Wait until the hand rests and return where."""
-        self.wait(lambda: len(self.places) > 40 and
-                  np.ptp(self.places[-40:], axis=0).max() < 1e-4, "a hand at rest")
+    def hold_still(self, within: float = 1e-4) -> np.ndarray:
+        """Wait until the hand rests, within so many meters, and return where."""
+        count = len(self.places)
+        self.wait(lambda: len(self.places) > count + 40 and
+                  np.ptp(self.places[-40:], axis=0).max() < within, "a hand at rest")
         return self.places[-1]
 
     def close(self) -> None:
@@ -77,7 +86,17 @@ class Person:
 
 @pytest.fixture
 def person():
-    person = Person()
+    person = Person("teleop_node", input="joy")
+    yield person
+    person.close()
+
+
+@pytest.fixture
+def guest():
+    """Somebody who may take over from the shipped policy."""
+    person = Person("policy_node", takeover="joy", enabled=True)
+    publisher = person.probe.node.create_publisher(String, "instruction", LATCHED)
+    publisher.publish(String(data="reach the red target"))
     yield person
     person.close()
 
@@ -101,3 +120,18 @@ def test_a_stick_moves_the_hand_and_a_release_holds_it(person):
     person.buttons[DEAD_MAN] = 0
     rest = person.hold_still()
     assert np.linalg.norm(rest - begin) > 0.05
+
+
+def test_who_pushes_the_hand_away_finds_the_policy_bring_it_back(guest):
+    guest.wait(lambda: guest.status() == "running", "the policy")
+    goal = guest.hold_still(5e-3)
+    guest.buttons[DEAD_MAN] = 1
+    guest.wait(lambda: guest.status() == "a person drives", "the person")
+    guest.axes[FORWARD] = -1.0
+    guest.wait(lambda: np.linalg.norm(guest.places[-1] - goal) > 0.08, "motion")
+    guest.axes[FORWARD] = 0.0
+    away = guest.hold_still(5e-3)
+    assert np.linalg.norm(away - goal) > 0.08, "the policy does not pull meanwhile"
+    guest.buttons[DEAD_MAN] = 0
+    guest.wait(lambda: guest.status() == "running", "the policy")
+    guest.wait(lambda: np.linalg.norm(guest.places[-1] - goal) < 0.03, "the hand at the goal")

@@ -68,6 +68,21 @@ def test_a_seed_fixes_the_episode_whatever_came_before(envs, task):
         assert all(np.array_equal(other.images[n], first.images[n]) for n in first.images)
 
 
+def test_a_robot_that_stands_there_moves_on_after_the_horizon(envs):
+    env = envs["reach-v3"]
+    env.reset_unseen(3)
+    for _ in range(2 * 500):
+        env.control(np.array([0.0, 0.0, -0.2, 0.0]))
+    assert env.is_over
+    low = env.ee_position()[2]
+    for _ in range(20):
+        env.control(np.array([0.0, 0.0, 1.0, 0.0]))
+    assert env.ee_position()[2] > low + 0.03
+    assert env.is_over
+    env.reset_unseen(3)
+    assert not env.is_over
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_seeds_give_different_goals(envs, task):
     env = envs[task]
