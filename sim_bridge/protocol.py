@@ -23,7 +23,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
-from sim_bridge.arms import HORIZON
+from sim_bridge.arms import HORIZON, checked_horizon
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from sim_bridge.task_suites import expand_tasks
 from tinyvla_ros.core.configuration import Config, parse, read_json, read_yaml
@@ -221,7 +221,8 @@ def under_protocol(options: OptionsT) -> tuple[OptionsT, Protocol | None]:
         options: with ``protocol``, ``tasks``, ``episodes`` and ``horizon``.
 
     Returns:
-        The options, their tasks expanded, and the protocol; None without one.
+        The options with tasks expanded and the horizon in steps, and the protocol; None without
+        one.
 
     Raises:
         InputError: the protocol cannot be read, or an option contradicts it.
@@ -231,7 +232,9 @@ def under_protocol(options: OptionsT) -> tuple[OptionsT, Protocol | None]:
         name: getattr(protocol, name) for name in ("tasks", "episodes", "horizon")
         if name not in options.model_fields_set}
     options = options.model_copy(update=said)
-    options = options.model_copy(update={"tasks": expand_tasks(options.tasks)})
+    tasks = expand_tasks(options.tasks)
+    options = options.model_copy(update={
+        "tasks": tasks, "horizon": checked_horizon(tasks, options.horizon)})
     if protocol is not None:
         protocol.check_run(options.tasks, options.episodes, options.horizon)
     return options, protocol

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sim_bridge.arms import HORIZON
+from sim_bridge.arms import checked_horizon
 from sim_bridge.commands import control_actions
 from sim_bridge.episodes import EpisodeSpec
 from tinyvla_ros.core.types import ActionChunk, Observation
@@ -63,12 +63,13 @@ class Episode:
         env: of the episode's task.
         spec: which episode.
         instruction: for the policy, None for the task's own.
-        horizon: control steps after which it ends without success.
+        horizon: control steps after which it ends without success; 0 for the task's own.
     """
 
     def __init__(self, env: ArmEnvironment, spec: EpisodeSpec, instruction: str | None = None,
-                 horizon: int = HORIZON):
-        self.env, self.spec, self.horizon = env, spec, horizon
+                 horizon: int = 0):
+        self.env, self.spec = env, spec
+        self.horizon = checked_horizon([spec.task], horizon)
         self.dt_ns = env.arm.dt_ns
         self.instruction = instruction or env.config.instruction(spec.task)
         self.steps, self.episode_return = 0, 0.0

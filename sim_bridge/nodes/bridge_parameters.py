@@ -105,7 +105,7 @@ class OperatorParameters(RunMember):
                           "it ends.")
     seed: int = Field(0, ge=0, le=999999999, description="How its demonstrations differ from "
                       "each other.")
-    astray: float = Field(0.6, ge=0.0, le=1.0, description="Share of the demonstrations that "
+    astray: float = Field(0.5, ge=0.0, le=1.0, description="Share of the demonstrations that "
                           "begin after an error: the arm is astray, near the cube or the "
                           "mark, or the cube lies beside the mark.")
     mapping: str = Field("game_controller", description="Mapping of teleop_node, whose buttons "

@@ -211,7 +211,7 @@ class EvalNode(Node):
         expected = {
             "task": planned.task, "seed": planned.seed,
             **self._robot.described(planned.task, self._cameras),
-            "mode": options.mode, "horizon": options.horizon,
+            "mode": options.mode, "horizon": options.most_steps,
             "n_action_steps": self._config.action.n_action_steps}
         found = {**conditions, "task": record.task, "seed": record.seed}
         if isinstance(cameras, dict):  # the bridge may show more
@@ -245,7 +245,7 @@ class EvalNode(Node):
             more |= real_time_protocol(self._real_time)
         results = self._writer.finish(protocol(
             self._config, self._digest, self._robot, tasks=options.tasks,
-            episodes=options.episodes, seed=options.seed, horizon=options.horizon,
+            episodes=options.episodes, seed=options.seed, horizon=options.most_steps,
             under=self._protocol, demonstrations=self._demonstrations,
             mode=f"ROS 2 topics, {options.mode}", policy_seed=options.policy_seed,
             backend=options.policy_backend, sample_steps=options.policy_sample_steps

@@ -60,7 +60,7 @@ LOOK_S, HOPE_S = 0.3, 1.0
 BEHIND, BEHIND_S = 0.3, 1.0
 # Of the errors with which a demonstration of pick-and-place begins, so many are a cube beside the
 # mark; the others are an arm astray.
-MISPLACED = 0.4
+MISPLACED = 0.3
 # A button that had no effect by then is pressed again, s.
 AGAIN_S = 1.0
 

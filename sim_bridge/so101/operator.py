@@ -109,8 +109,8 @@ class ScriptedOperator:
         if task == "so101-touch":
             yield from self._touch(joints, rng, feel)
             return
-        steps = _pick_and_place(cube, mark[0][:2], rng) if task == "so101-pick-place" \
-            else _push(cube, mark, rng)
+        steps = _push(cube, mark, rng) if task == "so101-push" else \
+            _pick_and_place(cube, mark[0][:2], self._turn(joints), rng)
         yield from self._through(steps, joints, rng.uniform(0.85, 1.2), _Hand(rng, self._dt),
                                  measured)
 
@@ -156,7 +156,8 @@ class ScriptedOperator:
         Yields:
             (6,) joints to command in each tick, rad.
         """
-        *steps, last = _pick_and_place(cube, _beside(mark, rng.uniform(*MISPLACED_M), rng), rng)
+        *steps, last = _pick_and_place(cube, _beside(mark, rng.uniform(*MISPLACED_M), rng),
+                                       self._turn(joints), rng)
         last = replace(last, to=np.array([*last.to[:2], rng.uniform(PLACE_M, TRAVEL_M)]),
                        pause=0.0)
         yield from self._through([*steps, last], joints, HASTE, _Hand(rng, self._dt, 0.0),
@@ -175,6 +176,12 @@ class ScriptedOperator:
             if step.waits and measured is not None:
                 yield from self._wait(step, measured)
             place, yaw, jaw = step.to, step.yaw, step.jaw
+
+    def _turn(self, joints: np.ndarray) -> float:
+        """Return how far the hand is turned from the direction from the shoulder, rad."""
+        self._kinematics.restart()
+        place, yaw = self._kinematics.where(joints)
+        return yaw - _direction(place)
 
     def _touch(self, joints: np.ndarray, rng: np.random.Generator,
                feel: Callable[[], float]) -> Iterator[np.ndarray]:
@@ -253,9 +260,9 @@ def _smooth(seconds: float, dt: float) -> Iterator[float]:
         yield s * s * s * (10 + s * (6 * s - 15))
 
 
-def _pick_and_place(cube: tuple[np.ndarray, np.ndarray], mark: np.ndarray,
+def _pick_and_place(cube: tuple[np.ndarray, np.ndarray], mark: np.ndarray, turn: float,
                     rng: np.random.Generator) -> list[Move]:
-    yaw = _grip_yaw(*cube)
+    yaw = _grip_yaw(*cube, turn)
     across = np.array([np.cos(yaw), np.sin(yaw), 0.0])
     travel = TRAVEL_M + rng.uniform(-0.01, 0.02)
     # The tool is on the fixed jaw's face: beside the cube, with room on both sides.
@@ -277,6 +284,8 @@ def _pick_and_place(cube: tuple[np.ndarray, np.ndarray], mark: np.ndarray,
         Move(at(beside + guess, travel), yaw + turned, OPEN),
         Move(at(beside + guess / 2, 0.05), yaw + turned / 2, OPEN),
         Move(at(beside + _error(rng, NEAR_M), 0.04), yaw + rng.normal(0.0, NEAR_TURN), OPEN),
+        Move(at(beside + _error(rng, NEAR_M / 2), 0.038), yaw + rng.normal(0.0, NEAR_TURN / 2),
+             OPEN, is_fine=True),
         Move(at(beside, 0.036), yaw, OPEN, is_fine=True, waits=True),
         Move(at(beside, GRASP_M), yaw, OPEN, is_fine=True, waits=True),
         Move(at(cube[0][:2] + held, GRASP_M), yaw, CLOSED, 0.25, is_fine=True),
@@ -331,9 +340,13 @@ def _error(rng: np.random.Generator, size: float) -> np.ndarray:
     return np.clip(rng.normal(0.0, size, 2), -2 * size, 2 * size)
 
 
-def _grip_yaw(position: np.ndarray, orientation: np.ndarray) -> float:
-    """Return the yaw that grips a cube by two of its faces and turns the wrist least."""
+def _grip_yaw(position: np.ndarray, orientation: np.ndarray, turn: float) -> float:
+    """Return the yaw that grips a cube by two of its faces and turns the wrist least.
+
+    The hand is turned by ``turn`` from the direction from the shoulder. Whichever faces it was
+    turned to stay those that it grips: else a policy would waver between two pairs of them.
+    """
     x, y, z, w = orientation
     cube = np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
-    outward = _direction(position)
-    return float(outward + (cube - outward + np.pi / 4) % (np.pi / 2) - np.pi / 4)
+    now = _direction(position) + turn
+    return float(now + (cube - now + np.pi / 4) % (np.pi / 2) - np.pi / 4)

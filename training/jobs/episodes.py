@@ -27,7 +27,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sim_bridge.arms import HORIZON
 from sim_bridge.episodes import POLICY_SEED, EpisodeSpec
 from sim_bridge.make_environment import make_environment
 from sim_bridge.results.film_strip import film_strip
@@ -78,7 +77,7 @@ class EpisodeRun:
         instruction: for the policy, None for the task's own.
         real_time: delays, in simulated time; None for lock-step.
         film_strip: whether a film strip is wanted, in lock-step only.
-        horizon: control steps after which it ends without success.
+        horizon: control steps after which it ends without success; 0 for the task's own.
     """
 
     policy: PolicySource
@@ -88,7 +87,7 @@ class EpisodeRun:
     instruction: str | None = None
     real_time: RealTime | None = None
     film_strip: bool = False
-    horizon: int = HORIZON
+    horizon: int = 0
 
     def __str__(self) -> str:
         return f"{self.spec.task} seed {self.spec.seed}"

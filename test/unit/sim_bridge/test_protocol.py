@@ -119,7 +119,7 @@ def test_a_damaged_file_is_one_sentence(text, tmp_path, capfd):
     (["--protocol", "ours", "--episodes", "51"], ("51", "ours", "50")),
     (["--protocol", "ours", "--horizon", "400"], ("400", "ours", "500")),
     (["--protocol", "ours", "--tasks", "reach-v3"], ("camera corner2", "side, front, wrist")),
-    (["--horizon", "501"], ("--horizon", "501", "500"))])
+    (["--horizon", "501"], ("horizon", "501", "500"))])
 @pytest.mark.parametrize("command", ["sim-eval", "evaluate"])
 def test_what_contradicts_the_protocol_is_refused(command, arguments, words, corner2, tmp_path,
                                                   capfd):
