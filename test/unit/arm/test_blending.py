@@ -72,6 +72,16 @@ def test_an_ensemble_is_the_weighted_mean_of_all_chunks_that_cover_a_time():
     assert blender.current.actions.dtype == np.float32
 
 
+def test_what_somebody_else_does_is_executed_as_it_is_and_ends_an_ensemble():
+    blender = ChunkBlender("ensemble", SCALE)
+    blender.blend(chunk(0, np.full((8, 2), 3.0)), 0)
+    blender.hand_over(chunk(20, np.full((8, 2), 9.0)), 40 * MS)
+    # Before it took over, the arm did what it did before.
+    assert blender.current.actions[:, 0].tolist() == [3.0] * 2 + [9.0] * 6
+    blender.blend(chunk(60, np.full((8, 2), 5.0)), 60 * MS)
+    assert blender.current.actions[:, 0].tolist() == [5.0] * 8
+
+
 def test_the_first_chunk_of_an_ensemble_is_unchanged():
     blender = ChunkBlender("ensemble", SCALE)
     first = chunk(0, np.random.default_rng(0).normal(size=(16, 2)))

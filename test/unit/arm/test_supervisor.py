@@ -18,8 +18,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from harness.supervised import (
+    ACCELERATION,
     CHANNELS,
     DT,
     MS,
@@ -35,6 +37,7 @@ from harness.supervised import (
     moves,
     running,
 )
+from tinyvla_ros.arm.plan import Plan
 from tinyvla_ros.core.types import ActionChunk
 
 # ---- enabling -------------------------------------------------------------------------------
@@ -261,3 +264,41 @@ def test_an_observation_ahead_of_the_clock_starts_at_its_own_time():
     plan = accept(supervisor, chunk(12.5), 0)
     assert plan.start_ns == at(12.5)
     assert np.allclose(plan.commands[:ROWS, 1], 0.04)
+
+
+def assert_continues(plan: Plan, before: Plan, at_ms: float) -> None:
+    """A plan goes on from where the one before would be, within the acceleration."""
+    old, new = before.motion(at(at_ms)), plan.motion(at(at_ms))
+    assert np.abs(old.value - new.value)[:2].max() < 1e-9
+    assert np.abs(old.step - new.step)[0] < 1e-9
+    steps = np.diff(np.concatenate([[new.value[0] - new.step[0], new.value[0]],
+                                    plan.commands[:, 0]]), n=2)
+    assert np.abs(steps).max() <= ACCELERATION * DT * DT * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("join", ["replace", "ensemble", "rtc"])
+def test_a_person_and_the_policy_go_on_from_what_the_other_commanded(join):
+    supervisor = running(join=join)
+    for at_ms in (40, 60, 80):
+        assert accept(supervisor, chunk(at_ms, joint=gentle(begin=0.01)), at_ms)
+    policy = supervisor.plan
+    # The person wants to go back, at once.
+    back = chunk(90, joint=-0.2 - gentle())
+    now_ns = at(100)
+    supervisor.tick(now_ns, "")
+    measured = {"joint": float(policy.motion(now_ns).value[0])}
+    person = supervisor.accept(back, "", measured, now_ns, is_blended=False)
+    assert_continues(person, policy, 100)
+    assert person.commands[:, 0].min() < -0.1
+    again = accept(supervisor, chunk(190, joint=gentle(begin=-0.05)), 200)
+    assert_continues(again, person, 200)
+    assert again.chunk.actions[-1, 0] > person.motion(at(200)).value[0]
+
+
+def test_a_pace_is_the_policys_alone():
+    supervisor = running()
+    supervisor.pacing.pace = 0.5
+    rows = chunk(20, turn=0.4)
+    supervisor.tick(at(20), "")
+    plan = supervisor.accept(rows, "", STILL, at(20), is_blended=False)
+    assert plan.chunk.actions[-1, 2] == pytest.approx(0.4)
