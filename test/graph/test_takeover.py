@@ -126,6 +126,21 @@ def test_a_person_moves_neither_a_disabled_nor_a_stopped_arm(rig):
     policy_drives(rig)
 
 
+def test_a_leader_arm_takes_over_and_leads(tmp_path):
+    with TeleopRig(tmp_path, driver="policy_node", takeover="leader", enabled=True) as rig:
+        rig.wait(lambda: rig.status == "running", "the policy")
+        rig.leader = dict(rig.state)
+        rig.leader["elbow_flex"] += 0.4 if rig.state["elbow_flex"] < 0 else -0.4
+        take(rig)
+        rig.wait(lambda: rig.values["person aligned"] == "true", "the arm at its leader")
+        rig.wait(lambda: abs(rig.state["elbow_flex"] - rig.leader["elbow_flex"]) < 0.05,
+                 "the leader's place")
+        rig.leader = {}  # it falls silent
+        rig.wait(lambda: LOST in rig.status and "leader/joint_states" in rig.status, "the loss")
+        assert not rig.wrong
+        assert "Traceback" not in rig.log()
+
+
 @pytest.mark.parametrize(("parameters", "words"), [
     ({"takeover": "mouse"}, "'takeover' is mouse"),
     ({"takeover": "joy", "mapping": ""}, "'mapping' is empty"),

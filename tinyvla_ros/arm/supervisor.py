@@ -56,7 +56,7 @@ class Supervisor:
         state: ``inactive``, ``disabled``, ``waiting``, ``running``, ``holding`` or ``stopped``.
         reason: why it is in that state, for the operator.
         plan: the newest plan; None before the first and after ``forget``.
-        plans: number of plans made from chunks.
+        plans: number of plans made from chunks of the policy, or of the person in its place.
         interventions: number of limit violations by ``<kind> <channel>``.
         holds: how often the arm was brought to rest while running, by cause; a chunk that came
             too late counts too.
@@ -249,6 +249,7 @@ class Supervisor:
             return self._hold(verdict.reason, now_ns)
         if seam is not None and self.state == "running" and is_blended:
             self.seams.append(seam)
+        self.plans += is_blended
         return self._begin_plan(self._blender.current, instruction, verdict, now_ns, start_ns,
                                 np.where(self._turn, near - values, 0.0))
 
@@ -300,7 +301,6 @@ class Supervisor:
             sent = replace(sent, actions=(sent.actions - offset).astype(np.float32))
         self.plan = replace(plan, chunk=sent)
         self.state, self.reason = "running", ""
-        self.plans += 1
         return self.plan
 
     def _rest(self, now_ns: int, reason: str) -> Plan | None:

@@ -69,6 +69,11 @@ class PersonTakeover(TakeoverSwitch):
         self._person.listen(self.inputs.checked_stamp, on_change, self._on_press, report,
                             self._log.info)
 
+    def disconnect(self) -> None:
+        """Give the arm back; what is pressed must be released before it counts again."""
+        self._person.disconnect()
+        self.end()
+
     def close(self) -> None:
         """Take the subscriptions from the graph."""
         self._person.close()

@@ -266,6 +266,8 @@ class PolicyNode(LifecycleNode):
             self._loop.stop()
             for inputs in self._all_inputs():
                 inputs.activate(False)
+            if self._takeover is not None:
+                self._takeover.disconnect()
 
     def _release(self) -> None:
         for part in (self._inputs, self._takeover, *self._outputs):

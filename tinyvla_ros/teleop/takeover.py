@@ -64,6 +64,10 @@ class TakeoverSwitch:
         self.problem = problem
 
     def forget(self) -> None:
-        """Give the arm back to the policy, whoever was lost."""
+        """Give the arm of a person who was lost back to the policy."""
         if self._is_lost:
-            self.drives = self._is_lost = False
+            self.end()
+
+    def end(self) -> None:
+        """Give the arm back to the policy."""
+        self.drives = self._is_lost = False
