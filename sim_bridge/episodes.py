@@ -22,7 +22,13 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from sim_bridge.arms import METAWORLD, SimulatedArm, arm_of, checked_horizon
+from sim_bridge.arms import (
+    LONGEST_HORIZON,
+    METAWORLD,
+    SimulatedArm,
+    arm_of,
+    checked_horizon,
+)
 from sim_bridge.protocol import Protocol
 from sim_bridge.simulated_robot import check_camera_rate
 from sim_bridge.task_suites import expand_tasks
@@ -88,8 +94,9 @@ class RunParameters(RunMember):
                                "in real time, 80 divided by a whole number; 0 for the "
                                "configuration's, which is 20.")
 
-    horizon: int = Field(0, ge=0, description="Control steps after which an episode ends without "
-                         "success; 0 for the tasks' own: 500, of so101-pick-place 1500.")
+    horizon: int = Field(0, ge=0, le=LONGEST_HORIZON, description="Control steps after which an "
+                         "episode ends without success; 0 for the tasks' own: 500, of "
+                         "so101-pick-place 1500.")
     protocol: str = Field("", description="Protocol that the run is of, wholly or in part: a name "
                           "in config/protocols or a file; empty for none.")
 

@@ -27,11 +27,12 @@ from tinyvla_ros.nodes.dry_run_arm_node import DryRunArmParameters
 from tinyvla_ros.nodes.dry_run_report_node import DryRunReportParameters
 from tinyvla_ros.nodes.episode_recorder_node import RecorderParameters
 from tinyvla_ros.nodes.policy_parameters import PolicyNodeParameters
+from tinyvla_ros.nodes.teleop_parameters import TeleopParameters
 
 MODELS = {"policy_node": PolicyNodeParameters, "dry_run_arm_node": DryRunArmParameters,
           "dry_run_report_node": DryRunReportParameters,
           "episode_recorder_node": RecorderParameters, "sim_bridge_node": BridgeParameters,
           "sim_robot_node": SimRobotParameters,
           "scripted_operator_node": OperatorParameters,
-          "eval_node": EvaluationParameters}
+          "eval_node": EvaluationParameters, "teleop_node": TeleopParameters}
 OF_RCLPY = ("use_sim_time", "start_type_description_service")

@@ -90,17 +90,17 @@ class PersonParameters(Config):
     gripper_opens: Annotated[Literal["high", "low"], LOADED] = Field(
         "high", description="Which end of the gripper's range is open.")
     speed: Annotated[float, LOADED] = Field(
-        0.25, gt=0.0, le=1.0, description="A person's speed of joints, and of end effectors that "
-        "are channels, at full deflection, as a share of the contract's limits.")
+        0.25, ge=0.001, le=1.0, description="A person's speed of joints, and of end effectors "
+        "that are channels, at full deflection, as a share of the contract's limits.")
     linear_speed: Annotated[float, LOADED] = Field(
-        0.1, gt=0.0, le=2.0, description="Speed of an end effector that is moved by its joints, "
+        0.1, ge=0.001, le=2.0, description="Speed of an end effector that is moved by its joints, "
         "m/s.")
     angular_speed: Annotated[float, LOADED] = Field(
-        0.5, gt=0.0, le=6.0, description="The same for turning, rad/s.")
+        0.5, ge=0.001, le=6.0, description="The same for turning, rad/s.")
     gripper_speed: Annotated[float, LOADED] = Field(
-        0.5, gt=0.0, le=1.0, description="Speed of the gripper, as a share of its limit.")
+        0.5, ge=0.001, le=1.0, description="Speed of the gripper, as a share of its limit.")
     align_speed: Annotated[float, LOADED] = Field(
-        0.15, gt=0.0, le=1.0, description="Speed at which the arm moves to where its leader is, "
+        0.15, ge=0.001, le=1.0, description="Speed at which the arm moves to where its leader is, "
         "as a share of the contract's limits.")
 
 class PolicyNodeParameters(DriverParameters, PersonParameters):

@@ -83,8 +83,8 @@ class SimEvalOptions(ExecutionSettings):
         "realtime: on the wall clock, latency counts.")
     camera_rate: float = Field(0.0, ge=0.0, le=80.0, description="Images a second of each camera "
                                "in real time, 80 divided by a whole number; 0 for 20.")
-    horizon: int = Field(0, ge=0, description="Control steps after which an episode ends without "
-                         "success; 0 for the tasks' own: 500, of so101-pick-place 1500.")
+    horizon: int = Field(0, ge=0, le=1500, description="Control steps after which an episode ends "
+                         "without success; 0 for the tasks' own: 500, of so101-pick-place 1500.")
     protocol: str = Field("", description="Evaluate by this protocol, a name in config/protocols "
                           "or a file: it says tasks, episodes and horizon, and what a policy may "
                           "use; fewer tasks and episodes may be given.")
