@@ -106,7 +106,8 @@ def main() -> int:
                   times=options.times, losses=options.losses)
     random.seed(0)
     with tempfile.TemporaryDirectory() as place, TeleopRig(
-            Path(place), options.robot, driver="policy_node", takeover="joy", enabled=True) as rig:
+            Path(place), options.robot, driver="policy_node", takeover="joy", enabled=True,
+            input_timeout=0.2) as rig:
         rig.wait(lambda: rig.status == "running", "the policy")
         follower = Follower(rig)
         takes, returns, moments = change_hands(rig, follower, options.times)

@@ -40,17 +40,20 @@ def move(rig: TeleopRig, axis: int = PAN, value: float = 1.0, amount: float = 0.
 
 
 def lead(rig: TeleopRig, joint: str = "shoulder_pan") -> None:
-    """Move a joint by a good leader."""
-    rig.let_go()
-    rig.leader = dict(rig.state)
-    rig.engage()
-    rig.wait(lambda: rig.values.get("aligned") == "true", "alignment")
+    """Move a joint by a good leader, who engages again after a pause of the machine."""
     before = rig.state[joint]
     sign = -1.0 if before > 0 else 1.0
-    for _ in range(30):
-        rig.leader[joint] += sign * 0.01
-        rig.until_sent(1)
-    rig.wait(lambda: abs(rig.state[joint] - before) > 0.1, "motion")
+    while abs(rig.state[joint] - before) <= 0.1:
+        rig.let_go()
+        rig.leader = dict(rig.state)
+        rig.engage()
+        rig.wait(lambda: rig.values.get("aligned") == "true" or rig.status != "running",
+                 "alignment")
+        for _ in range(30):
+            rig.leader[joint] += sign * 0.01
+            rig.until_sent(1)
+        rig.wait(lambda: abs(rig.state[joint] - before) > 0.1 or rig.status != "running",
+                 "motion")
     assert not rig.wrong
 
 

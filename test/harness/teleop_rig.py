@@ -33,6 +33,7 @@ from pathlib import Path
 
 import numpy as np
 import rclpy
+import yaml
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import JointState, Joy
@@ -58,6 +59,8 @@ RATE_HZ = 50.0
 HOLD_S = 0.15
 TOLERANCE = 1e-6
 LIMIT_S = 60.0
+# Longer than a process may be held up on a busy machine, s.
+PAUSE_S = 1.0
 _NUMBERS = itertools.count(1)
 
 
@@ -102,7 +105,12 @@ class TeleopRig:
 
     def __init__(self, place: Path, robot: str = "so101", starts_node: bool = True,
                  driver: str = "teleop_node", **parameters):
-        path = share_directory() / "config" / "robots" / f"{robot}.yaml"
+        contract = yaml.safe_load(
+            (share_directory() / "config" / "robots" / f"{robot}.yaml").read_text())
+        # A busy machine may hold this process, or the node, up for longer than it allows.
+        contract["stamps"] = {**contract.get("stamps", {}), "max_age": PAUSE_S}
+        path = place / "robot.yaml"
+        path.write_text(yaml.safe_dump(contract, sort_keys=False))
         self.contract = RobotContract.load(path)
         self._output = self.contract.outputs[0]
         self.channels = tuple(self._output.channels)
@@ -164,11 +172,10 @@ class TeleopRig:
                    checkpoint=str(self.checkpoint))
         if not self._starts_node:
             return self
-        # Longer than this process may be held up on a busy machine.
         checkpoint = {"checkpoint": str(self.checkpoint)} \
             if self.driver == "policy_node" else {}
         self.start(self.driver, robot=str(self.path),
-                   **{"input_timeout": 0.4, **checkpoint, **self._parameters})
+                   **{"input_timeout": PAUSE_S, **checkpoint, **self._parameters})
         self.wait(lambda: self.statuses and self.state, "the node and the arm")
         return self
 
