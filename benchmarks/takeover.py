@@ -139,7 +139,8 @@ def change_hands(rig: TeleopRig, follower: Follower, count: int
         rig.press(DEAD_MAN)
         seconds = follower.until_first("human", pressed_s)
         rig.push(PAN, value)
-        time.sleep(random.uniform(0.4, 0.7))
+        # Not so far that the contract's jump forbids the policy to begin there after a hold.
+        time.sleep(random.uniform(0.2, 0.35))
         if rig.status != DRIVES:  # a pause of the machine was taken for an unplugged device
             continue
         released_s = time.monotonic()
@@ -158,7 +159,6 @@ def lose(rig: TeleopRig, count: int) -> list[float]:
         rig.press(DEAD_MAN)
         rig.wait(lambda: rig.status == DRIVES or rig.must_release, "the person")
         rig.push(PAN, -1.0 if rig.position[0] > 0 else 1.0)
-        # Not so far that the contract's jump forbids the policy to begin there.
         time.sleep(random.uniform(0.1, 0.2))
         if rig.status != DRIVES:
             continue
