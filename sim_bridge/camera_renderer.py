@@ -21,6 +21,7 @@ first.
 
 from __future__ import annotations
 
+import gc
 import os
 
 from sim_bridge.opengl import choose_opengl, did_not_start
@@ -121,10 +122,16 @@ class CameraRenderer:
 
     def _renderer(self, height: int, width: int) -> mujoco.Renderer:
         if (height, width) not in self._renderers:
+            # A context that is collected meanwhile would leave this one without its own.
+            collects = gc.isenabled()
+            gc.disable()
             try:
                 renderer = mujoco.Renderer(self._model, height, width)
             except Exception as err:  # EGL and OSMesa raise types of their own
                 raise InputError(did_not_start(os.environ["MUJOCO_GL"], repr(err))) from err
+            finally:
+                if collects:
+                    gc.enable()
             renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
             renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
             self._renderers[height, width] = renderer
