@@ -116,3 +116,13 @@ def _cpu_model() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()  # ARM names no model there
+
+
+def latency_row(name: str, seconds: list[float]) -> list[object]:
+    """Return a row of a table: name, tries, answers, and p50, p99 and maximum in ms.
+
+    ``seconds`` are infinite where no answer came.
+    """
+    got = [s for s in seconds if np.isfinite(s)]
+    p50, p99 = np.percentile(got, [50, 99]) if got else (np.nan, np.nan)
+    return [name, len(seconds), len(got), *(f"{1e3 * v:.1f}" for v in (p50, p99, max(got)))]

@@ -35,7 +35,7 @@ from pathlib import Path
 
 import _harness  # noqa: F401
 import numpy as np
-from _figures import print_heading
+from _figures import latency_row, print_heading
 from std_msgs.msg import String
 from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
@@ -118,9 +118,9 @@ def main() -> int:
             print(f"error: commands outside of the limits: {rig.wrong[:3]}", file=sys.stderr)
             return 1
     print(markdown_table(("", "n", "answered", "p50 ms", "p99 ms", "max ms"), [
-        row("dead man to the person's command", takes),
-        row("release to the policy's command", returns),
-        row("gamepad silent to the hold", losses)]))
+        latency_row("dead man to the person's command", takes),
+        latency_row("release to the policy's command", returns),
+        latency_row("gamepad silent to the hold", losses)]))
     print(markdown_table(("jump as a hand changes", "n", "p50", "p99", "max"), [
         [name, len(jumps), *(f"{v:.5f}" for v in np.percentile(column, [50, 99, 100]))]
         for name, column in zip(("position, rad", "velocity, rad/s"), jumps.T, strict=True)]))
@@ -178,13 +178,6 @@ def give_back(rig: TeleopRig) -> None:
     if "was lost" in rig.status:
         rig.call("enable", SetBool.Request(data=True))
     rig.wait(lambda: rig.status == "running", "the policy")
-
-
-def row(name: str, seconds: list[float]) -> list[object]:
-    """Return a row of the table."""
-    got = [s for s in seconds if np.isfinite(s)]
-    p50, p99 = np.percentile(got, [50, 99]) if got else (np.nan, np.nan)
-    return [name, len(seconds), len(got), *(f"{1e3 * v:.1f}" for v in (p50, p99, max(got)))]
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from pathlib import Path
 
 import _harness  # noqa: F401
 import numpy as np
-from _figures import print_heading
+from _figures import latency_row, print_heading
 
 from harness.teleop_rig import DEAD_MAN, TeleopRig
 from tinyvla_ros.core.tables import markdown_table
@@ -57,7 +57,7 @@ def main() -> int:
             print(f"error: commands outside of the limits: {rig.wrong[:3]}", file=sys.stderr)
             return 1
     print(markdown_table(("", "n", "answered", "p50 ms", "p99 ms", "max ms"), [
-        row("input to command", inputs), row("release to hold", releases)]))
+        latency_row("input to command", inputs), latency_row("release to hold", releases)]))
     return 0
 
 
@@ -107,13 +107,6 @@ def until(rig: TeleopRig, since_s: float, fits) -> float:
                 return command.time_s - since_s
         time.sleep(0.0005)
     return float("inf")
-
-
-def row(name: str, seconds: list[float]) -> list[object]:
-    """Return a row of the table."""
-    got = [s for s in seconds if np.isfinite(s)]
-    p50, p99 = np.percentile(got, [50, 99]) if got else (np.nan, np.nan)
-    return [name, len(seconds), len(got), *(f"{1e3 * v:.1f}" for v in (p50, p99, max(got)))]
 
 
 if __name__ == "__main__":

@@ -129,10 +129,6 @@ class Inference:
             self._policy.reset()
             self._inferred = None
 
-    def has_ready(self) -> bool:
-        """Whether a chunk waits for the control thread."""
-        return self._ready is not None
-
     def pop(self) -> ReadyChunk | None:
         """Return the chunk that is ready and forget it; None if none is."""
         ready, self._ready = self._ready, None
