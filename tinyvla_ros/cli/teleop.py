@@ -40,7 +40,7 @@ def teleop(options: TeleopOptions) -> int:
     if not options.uses_keys:
         return run_graph(nodes)
     require_rclpy()
-    from tinyvla_ros.nodes.key_publisher import published_keys
+    from tinyvla_ros.nodes.teleop.key_publisher import published_keys
     # As the nodes that run_graph starts.
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     use_middleware_profile()

@@ -40,9 +40,9 @@ from tinyvla_ros.core.types import ActionChunk, Prefix
 from tinyvla_ros.core.worker import Worker
 from tinyvla_ros.nodes.inference import Inference, ReadyChunk
 from tinyvla_ros.nodes.outputs import OutputPublisher
-from tinyvla_ros.nodes.person_takeover import PersonTakeover
 from tinyvla_ros.nodes.policy_inputs import PolicyInputs
 from tinyvla_ros.nodes.stage_latencies import StageLatencies
+from tinyvla_ros.nodes.teleop.person_takeover import PersonTakeover
 from tinyvla_ros.policy.policy import Policy
 
 # Bounds of the control thread's period, s.

@@ -42,8 +42,6 @@ from tinyvla_ros.core.types import ActionChunk, Prefix
 from tinyvla_ros.core.worker import Worker
 from tinyvla_ros.nodes.inference import INFERENCE
 from tinyvla_ros.nodes.outputs import OutputPublisher, make_outputs
-from tinyvla_ros.nodes.person import commanded_of
-from tinyvla_ros.nodes.person_takeover import PersonTakeover
 from tinyvla_ros.nodes.policy_inputs import PolicyInputs
 from tinyvla_ros.nodes.policy_loop import PolicyLoop
 from tinyvla_ros.nodes.policy_parameters import DriverParameters, PolicyNodeParameters
@@ -59,6 +57,8 @@ from tinyvla_ros.nodes.shared.runner import (
     Diagnostics,
     run_node,
 )
+from tinyvla_ros.nodes.teleop.person import commanded_of
+from tinyvla_ros.nodes.teleop.person_takeover import PersonTakeover
 from tinyvla_ros.policy.policy import Policy
 
 _SUCCESS, _FAILURE, _ERROR = (TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE,
