@@ -69,6 +69,8 @@ def test_a_person_takes_the_arm_and_gives_it_back(rig):
     direction = -1.0 if start[0] > 0 else 1.0
     rig.push(PAN, direction)
     rig.wait(lambda: direction * (rig.position[0] - start[0]) > 0.1, "motion")
+    # Further away the contract's jump would forbid the policy to begin there after a hold.
+    rig.push(PAN, 0.0)
     assert np.abs((rig.position - start)[1:]).max() < 1e-3, "the policy does not move the others"
     assert rig.values["driver"] == "human"
     rig.wait(lambda: len(rig.proposals) > proposed + 5, "what the policy would do")
