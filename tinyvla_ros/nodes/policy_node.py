@@ -30,7 +30,6 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from tinyvla_ros.arm.blending import seam_summary
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
 from tinyvla_ros.arm.supervisor import Supervisor
@@ -45,14 +44,12 @@ from tinyvla_ros.nodes.outputs import OutputPublisher, make_outputs
 from tinyvla_ros.nodes.policy_inputs import PolicyInputs
 from tinyvla_ros.nodes.policy_loop import PolicyLoop
 from tinyvla_ros.nodes.policy_parameters import DriverParameters, PolicyNodeParameters
+from tinyvla_ros.nodes.policy_status import driving_message, driving_values
 from tinyvla_ros.nodes.policy_warm_up import warm_up
 from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.shared.run_guard import RunGuard
 from tinyvla_ros.nodes.shared.runner import (
-    ERROR,
     LATCHED,
-    OK,
-    SUBSCRIBERS,
     WARN,
     Diagnostics,
     run_node,
@@ -368,36 +365,20 @@ class PolicyNode(LifecycleNode):
     def _describe(self):
         if self._supervisor is None:
             return WARN, f"inactive: {self.failure or 'not configured'}", {}
-        supervisor, loop = self._supervisor, self._loop
-        state, reason, plans = supervisor.state, supervisor.reason, supervisor.plans
-        values = {**self._describe_policy(), "state": state,
-                  "join": supervisor.join, "pace": f"{supervisor.pacing.pace:.3g}",
-                  "instruction": self._inputs.instruction, "plans": plans}
-        values |= {k: f"{v:.2f}" for k, v in loop.latencies.summary().items()}
-        values |= {k: f"{v:.5f}" for k, v in seam_summary(supervisor.seams).items()}
-        for kind, counts in (("intervention", supervisor.interventions),
-                             ("hold", supervisor.holds), ("missed", loop.unused)):
-            # dict() copies at once; another thread may add a key during the loop.
-            values |= {f"{kind} {k}": n for k, n in dict(counts).items()}
-        values |= {"images": self._inputs.images, "driver": loop.driver}
+        supervisor, loop, inputs = self._supervisor, self._loop, self._inputs
+        # Together: the control thread changes both.
+        state, reason = supervisor.state, supervisor.reason
+        publishers = [*(o.publisher for o in self._outputs), self._raw_chunk_publisher]
+        values = self._describe_policy() | driving_values(supervisor, loop, inputs, publishers)
+        values["state"] = state
         if self._takeover is not None:
             values |= self._takeover.describe()
-        publishers = [*(o.publisher for o in self._outputs), self._raw_chunk_publisher]
-        values |= {f"{SUBSCRIBERS}{p.topic_name}": p.get_subscription_count() for p in publishers}
-        values |= self._inputs.describe(time.monotonic())
-        if plans > self._plans_before or not supervisor.may_infer:
+        if supervisor.plans > self._plans_before or not supervisor.may_infer:
             self._problem = ""
-        refused = self._problem or self._inputs.refusal(time.monotonic())
-        if state == "stopped":
-            return ERROR, reason, values
-        if refused:
-            # Not instead of the reason: what was refused need not be the cause.
-            return ERROR, refused if state == "running" else f"{reason}; {refused}", values
-        stuck = loop.following.problem
-        if state == "running":
-            running = "running" if loop.driver == self.COMMANDER else "a person drives"
-            return (WARN, stuck, values) if stuck else (OK, running, values)
-        return WARN, f"{reason}; {stuck}" if stuck and state == "holding" else reason, values
+        return *driving_message(
+            state, reason, self._problem or inputs.refusal(time.monotonic()),
+            loop.following.problem,
+            "running" if loop.driver == self.COMMANDER else "a person drives"), values
 
     def _describe_policy(self) -> dict[str, object]:
         return {"checkpoint_digest": self._policy.digest, "backend": self._policy.backend,
