@@ -60,19 +60,27 @@ def take(rig: TeleopRig) -> None:
     rig.wait(lambda: rig.commanders[-1] == "human", "the person's command")
 
 
+def steer(rig: TeleopRig) -> np.ndarray:
+    """The person takes the arm and moves its first joint; returns (channels,) where it began."""
+    while True:
+        take(rig)
+        rig.wait_still()
+        start = rig.position
+        rig.push(PAN, -1.0 if start[0] > 0 else 1.0)
+        rig.wait(lambda begun=start[0]: abs(rig.position[0] - begun) > 0.1
+                 or rig.status != DRIVES, "motion")
+        # Further away the contract's jump would forbid the policy to begin there after a hold.
+        rig.push(PAN, 0.0)
+        if rig.status == DRIVES:
+            return start
+
+
 def test_a_person_takes_the_arm_and_gives_it_back(rig):
     policy_drives(rig)
-    take(rig)
-    rig.wait_still()
-    start = rig.position
-    proposed = len(rig.proposals)
-    direction = -1.0 if start[0] > 0 else 1.0
-    rig.push(PAN, direction)
-    rig.wait(lambda: direction * (rig.position[0] - start[0]) > 0.1, "motion")
-    # Further away the contract's jump would forbid the policy to begin there after a hold.
-    rig.push(PAN, 0.0)
+    start = steer(rig)
     assert np.abs((rig.position - start)[1:]).max() < 1e-3, "the policy does not move the others"
     assert rig.values["driver"] == "human"
+    proposed = len(rig.proposals)
     rig.wait(lambda: len(rig.proposals) > proposed + 5, "what the policy would do")
     taken = int(rig.values["takeovers"])
     rig.release(DEAD_MAN)

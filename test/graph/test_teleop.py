@@ -113,8 +113,7 @@ def test_the_end_effector_moves_when_the_description_has_come(rig):
     try:
         publisher.publish(String(data=urdf()))
         rig.wait(lambda: "end_effector" in rig.values.get("modes", ""), "the kinematics")
-        rig.tap(MODE)
-        rig.wait(lambda: rig.values["mode"] == "end_effector", "the mode")
+        rig.tap(MODE, lambda: rig.values["mode"] == "end_effector", "the mode")
         rig.engage()
         start = rig.position
         rig.push(0, 1.0)  # left
@@ -123,9 +122,8 @@ def test_the_end_effector_moves_when_the_description_has_come(rig):
         settled(rig)
     finally:
         if rig.values["mode"] != "joints":
-            rig.tap(MODE)
+            rig.tap(MODE, lambda: rig.values["mode"] == "joints", "the mode")
         rig.node.destroy_publisher(publisher)
-    rig.wait(lambda: rig.values["mode"] == "joints", "the mode")
 
 
 @pytest.mark.alone
@@ -174,11 +172,21 @@ def terminal(tmp_path):
     os.close(its)
 
 
+def press_space(rig: TeleopRig, terminal: int) -> None:
+    """Switch the dead man on, again where a pause of the machine swallowed the key."""
+    while rig.status != "running":
+        os.write(terminal, b" ")
+        again_s = time.monotonic() + 3.0
+        rig.wait(lambda end_s=again_s: rig.status == "running" or time.monotonic() > end_s,
+                 "running")
+
+
 def hold_key(rig: TeleopRig, terminal: int, key: bytes, until: Callable[[], object]) -> None:
     """Hold a key down, as a terminal repeats it."""
     deadline = time.monotonic() + 60.0
     while not until():
         assert time.monotonic() < deadline, rig.status
+        press_space(rig, terminal)
         os.write(terminal, key)
         time.sleep(0.03)
 
@@ -191,8 +199,7 @@ def test_keys_of_a_terminal_move_the_arm_while_they_are_held(terminal):
     os.write(keys, b"qqq")
     rig.until_sent(20)
     assert np.abs(rig.position - place).max() < 1e-3  # the dead man is off
-    os.write(keys, b" ")
-    rig.wait_status("running")
+    press_space(rig, keys)
     hold_key(rig, keys, b"q", lambda: rig.position[0] - place[0] > 0.1)
     rig.wait_still()  # let go of: it stops although the dead man is on
     place = rig.position
@@ -211,8 +218,7 @@ def test_keys_of_a_terminal_move_the_arm_while_they_are_held(terminal):
 
 def test_a_terminal_that_is_gone_holds_the_arm(terminal):
     rig, keys, process = terminal
-    os.write(keys, b" ")
-    rig.wait_status("running")
+    press_space(rig, keys)
     killed_s = time.monotonic()
     del rig.processes["tinyvla teleop"]
     process.send_signal(signal.SIGKILL)  # its node ends with it, and brings the arm to rest
@@ -224,8 +230,7 @@ def test_demonstrations_are_recorded_one_after_the_other(rig):
     rig.events.clear()
 
     def tap(button: int, text: str) -> None:
-        rig.tap(button)
-        rig.wait(lambda: text in rig.values["message"], text)
+        rig.tap(button, lambda: text in rig.values["message"], text)
 
     def ready(number: int) -> None:
         rig.wait(lambda: f"Ready for demonstration {number} of 3" in rig.values["message"],
@@ -261,7 +266,8 @@ def test_demonstrations_are_recorded_one_after_the_other(rig):
 @pytest.mark.alone
 def test_the_dead_man_must_be_pressed_again_for_a_new_scene(tmp_path):
     with TeleopRig(tmp_path, reset_service="new_scene", reset_s=0.1) as rig:
-        rig.tap(START)
+        rig.wait_status("the dead man is released")  # it hears the gamepad
+        rig.tap(START, lambda: "being recorded" in rig.values["message"], "the demonstration")
         move(rig)
         rig.press(SUCCESS)
         rig.wait(lambda: rig.resets == 1, "the new scene")

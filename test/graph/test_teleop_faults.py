@@ -200,7 +200,7 @@ def check(rig: TeleopRig, wrong: Wrong, go: Callable[[TeleopRig], None]) -> None
         # Some are true for one message alone.
         rig.wait(lambda: any(re.search(wrong.says, s) for s in rig.statuses[before:]), wrong.says)
         if wrong.begin is stopped_arm:  # its place cannot be seen
-            rig.wait(lambda: rig.commands[-1].is_hold, "a hold")
+            rig.wait(lambda: rig.is_held, "a hold")
         else:
             wait_held(rig, begun_s)
     finally:
@@ -235,14 +235,29 @@ def test_a_gamepad_that_is_plugged_in_again_with_everything_pressed_moves_nothin
     settled(rig)
 
 
-def test_an_axis_that_is_deflected_at_engagement_moves_nothing(rig):
+def press_again(rig: TeleopRig) -> None:
+    """Press the dead man, whatever else is pressed; again after a pause of the machine."""
+    while rig.status != "running":
+        rig.release(DEAD_MAN)
+        rig.until_sent(5)
+        rig.press(DEAD_MAN)
+        rig.wait(lambda: rig.status == "running" or rig.must_release, "running")
+
+
+def settled_as_commanded(rig: TeleopRig) -> None:
+    """Let the arm come to rest where it is commanded to be, even if it missed the last command."""
     settled(rig)
+    rig.engage()
+    settled(rig)
+
+
+def test_an_axis_that_is_deflected_at_engagement_moves_nothing(rig):
+    settled_as_commanded(rig)
     rig.push(PAN, 0.9)
     rig.until_sent(5)
 
     def press():
-        rig.press(DEAD_MAN)
-        rig.wait_status("running")
+        press_again(rig)
         rig.wait(lambda: "axis 0" in rig.values["stuck"], "the hint")
     still(rig, press)
     rig.push(PAN, 0.0)
@@ -254,10 +269,10 @@ def test_an_axis_that_is_deflected_at_engagement_moves_nothing(rig):
 
 
 def test_a_button_that_is_stuck_at_engagement_moves_nothing(rig):
-    settled(rig)
+    settled_as_commanded(rig)
     rig.press(0)  # opens the gripper
     rig.until_sent(5)
-    still(rig, lambda: (rig.press(DEAD_MAN), rig.wait_status("running")))
+    still(rig, lambda: press_again(rig))
     settled(rig)
 
 
@@ -268,8 +283,7 @@ def test_switching_the_mode_during_motion_stops_it_until_the_stick_was_at_rest(r
         publisher.publish(String(data=urdf()))
         rig.wait(lambda: "end_effector" in rig.values.get("modes", ""), "the kinematics")
         move(rig)
-        rig.tap(MODE)
-        rig.wait(lambda: rig.values["mode"] == "end_effector", "the mode")
+        rig.tap(MODE, lambda: rig.values["mode"] == "end_effector", "the mode")
         rig.wait_still()
         place = rig.position
         rig.until_sent(15)
@@ -278,8 +292,7 @@ def test_switching_the_mode_during_motion_stops_it_until_the_stick_was_at_rest(r
     finally:
         settled(rig)
         if rig.values["mode"] != "joints":
-            rig.tap(MODE)
-            rig.wait(lambda: rig.values["mode"] == "joints", "the mode")
+            rig.tap(MODE, lambda: rig.values["mode"] == "joints", "the mode")
         rig.node.destroy_publisher(publisher)
 
 

@@ -62,8 +62,8 @@ def wait_held(rig: TeleopRig, since_s: float) -> None:
 
     After a pause of the machine the arm may have been held before, and there is no other hold.
     """
-    rig.wait(lambda: rig.commands[-1].is_hold and (rig.commands[-1].time_s > since_s
-                                                   or "running" not in rig.status), "a hold")
+    rig.wait(lambda: rig.is_held and (rig.commands[-1].time_s > since_s
+                                      or "running" not in rig.status), "a hold")
     rig.wait_rest()
     place, count = rig.position, len(rig.commands)
     rig.until_sent(15)

@@ -60,7 +60,9 @@ HOLD_S = 0.15
 TOLERANCE = 1e-6
 LIMIT_S = 60.0
 # Longer than a process may be held up on a busy machine, s.
-PAUSE_S = 1.0
+PAUSE_S = 3.0
+# An arm whose place does not change for so long stands still, s.
+STILL_S = 0.2
 _NUMBERS = itertools.count(1)
 
 
@@ -235,12 +237,12 @@ class TeleopRig:
             self.buttons[button] = 0
         self._wake.set()
 
-    def tap(self, button: int) -> None:
-        """Press a button for some messages."""
+    def tap(self, button: int, condition: Callable[[], object], what: str) -> None:
+        """Press a button until something comes of it, so that no pause swallows it."""
         self.press(button)
-        self.until_sent(3)
+        self.wait(condition, what)
         self.release(button)
-        self.until_sent(3)
+        self.until_sent(5)
 
     def push(self, axis: int, value: float) -> None:
         """Deflect an axis, from the next message on."""
@@ -273,6 +275,11 @@ class TeleopRig:
                 return
 
     @property
+    def is_held(self) -> bool:
+        """Whether the last command is a hold, or had ended before one was needed."""
+        return self.commands[-1].is_hold or self.commanders[-1] == ""
+
+    @property
     def must_release(self) -> bool:
         """Whether the dead man must be released before it counts again."""
         return "release it first" in self.status
@@ -299,16 +306,18 @@ class TeleopRig:
         self.wait(lambda: text in self.status, f"status {text!r}")
 
     def wait_rest(self) -> None:
-        """Wait until the last command is a hold, and the arm stands still."""
-        self.wait(lambda: not self.commands or self.commands[-1].is_hold, "a hold")
+        """Wait until nothing moves the arm any more, and it stands still."""
+        self.wait(lambda: not self.commands or self.is_held, "a hold")
         self.wait_still()
 
     def wait_still(self) -> None:
         """Wait until the arm stands still, held or not."""
         deadline = time.monotonic() + LIMIT_S
         while True:
-            place, states = self.position, self.states
-            self.wait(lambda since=states: self.states > since + 10, "joint states")
+            place, states, since_s = self.position, self.states, time.monotonic()
+            # What queued up during a pause comes all at once.
+            self.wait(lambda since=states, then=since_s + STILL_S: self.states > since + 10
+                      and time.monotonic() > then, "joint states")
             if np.abs(self.position - place).max() < 1e-4:
                 return
             assert time.monotonic() < deadline, "the arm never came to rest"

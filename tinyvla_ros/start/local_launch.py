@@ -54,19 +54,21 @@ def run_graph(nodes: Sequence[NodeDescription]) -> int:
         raise InputError("ROS_AUTOMATIC_DISCOVERY_RANGE is OFF, and the nodes of this run would "
                          "not find each other; give LOCALHOST, or unset it.")
     environment |= {"PYTHONUNBUFFERED": "1", PARENT: str(os.getpid())}
-    stop = threading.Event()
-    previous = {s: signal.signal(s, lambda *_: stop.set())
+    # Not an Event: it has a lock, which the handler would wait for forever where it interrupts
+    # the wait that holds it.
+    received: list[int] = []
+    previous = {s: signal.signal(s, lambda number, _: received.append(number))
                 for s in (signal.SIGINT, signal.SIGTERM)}
     running: dict[NodeDescription, subprocess.Popen] = {}
     try:
         for node in nodes:
             running[node] = _start(node, environment)
-        while not stop.is_set():
+        while not received:
             for node, process in running.items():
                 code = process.poll()
                 if code is not None:
                     return _ended(node, code, any(n.ends_run for n in nodes))
-            stop.wait(0.05)
+            time.sleep(0.05)
         print("stopping", file=sys.stderr, flush=True)
         return 130
     finally:
