@@ -37,6 +37,7 @@ from tinyvla_ros.core.errors import InputError
 
 WALL_NS = 1_790_000_000_000_000_000
 SIM_NS = 10_000_000_000  # simulation time at the begin
+STRING = "std_msgs/msg/String"
 SIZE = 32
 CHANNELS = ("dx", "gripper")
 WORDS = "push the block"
@@ -158,6 +159,12 @@ def realtime(seconds: float = 1.5, latency_ns: int = 60_000_000, pause: tuple = 
             sent.append(trajectory("/action_chunk", stamp, chunk_rows(step // 16, 16), dt_ns,
                                    log + latency_ns + 5_000_000))
     return sent
+
+
+def claims(*said) -> list[Sent]:
+    """Return messages of commanders: (second, node, text)."""
+    return [Sent(f"/{node}/commander", STRING, WALL_NS + round(at * 1e9) + 1_000_000,
+                      make(STRING, data=text)) for at, node, text in said]
 
 
 def write(path: Path, sent: Iterable[Sent], about: Mapping[str, str] | None = None,

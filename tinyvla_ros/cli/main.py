@@ -39,7 +39,7 @@ _GROUPS = {"robot": "Write and check robot contracts.", "data": "Check datasets.
 # by those who start nodes.
 EXTRAS = {
     "import": ["train"], "export": ["train"], "recipe": ["train"], "train": ["train"],
-    "diagnose": ["train"],
+    "diagnose": ["train"], "improve": ["data", "train"],
     "bag report": ["data"], "bag export": ["data"], "data check": ["data"],
     "sim-eval": ["sim"], "sim-robot": ["sim"], "evaluate": ["sim"], "collect": ["sim", "data"],
     "ablate": ["sim", "train"], "loss-vs-success": ["sim", "train"],
@@ -77,6 +77,8 @@ COMMANDS = {
     "recipe": ("train:recipe", "Write a training recipe for your own data, and check it against "
                "them and the robot."),
     "train": ("train:train", "Train a policy on LeRobotDatasets, or go on with a run."),
+    "improve": ("improve:improve", "Make a better checkpoint of one and of what it and people did "
+                "on the arm."),
     "diagnose": ("train:diagnose", "Find problems before a long training: output scale, dead "
                  "blocks, bad data, memory."),
     "ablate": ("studies:ablate", "Measure what each part of a recipe does."),

@@ -83,16 +83,23 @@ def _one_of(names: Sequence[str]) -> str:
     return str(next(iter(found))) if len(found) == 1 else SEVERAL
 
 
-def parts_of(names: np.ndarray, wanted: str) -> list[tuple[int, int]]:
+def parts_of(names: np.ndarray, wanted: str, lead_up: int = 0) -> list[tuple[int, int]]:
     """Return first and one past the last frame of every part that ``wanted`` commanded.
 
     Pauses in which nobody did are in it, but not at its ends. Parts of a few frames are left out.
+
+    Args:
+        names: (frames,) of who commanded.
+        wanted: one of them.
+        lead_up: frames to leave out before somebody else takes over.
     """
     parts, begin = [], None
     for i, name in enumerate([*names.tolist(), SEVERAL]):
         if name == wanted:
             begin, end = (i if begin is None else begin), i + 1
         elif name != NOBODY and begin is not None:
+            if i < len(names):
+                end -= lead_up
             if end - begin >= LEAST_FRAMES:
                 parts.append((begin, end))
             begin = None

@@ -173,8 +173,8 @@ def _make(bag: Bag, place: Path, job: BagJob) -> None:
     if options.commander != "all":
         if commanders is None:
             raise _LeftOut(f"{why}; --commander all takes it too", "commander unknown")
-        parts = [(first + a, first + b) for a, b in parts_of(commanders[first:last],
-                                                             options.commander)]
+        parts = [(first + a, first + b) for a, b in parts_of(
+            commanders[first:last], options.commander, round(options.lead_up * fps))]
         if not parts:
             raise _LeftOut(f"no {options.commander} commanded in it", "another commander")
     for number, (first, last) in enumerate(parts):

@@ -158,7 +158,8 @@ def _prepare(work: Path, options: ExportOptions, cameras: Mapping[str, ImageForm
             raise InputError(f"{work} holds an export that was interrupted; continue it with "
                              "--resume, or delete it.")
         # New since 0.1.0.
-        begun = {"states": [], "namespace": "", "commander": "all"} | read_json(work / SETTINGS)
+        begun = {"states": [], "namespace": "", "commander": "all", "lead_up": 0.0} | read_json(
+            work / SETTINGS)
         for name, value in wanted.items():
             if begun.get(name) != value:
                 raise InputError(f"{work} was begun with another {name} ({begun.get(name)!r}, now "

@@ -65,6 +65,9 @@ class ExportOptions(Config):
     commander: Literal["human", "policy", "all"] = Field(
         "all", description="take what a person commanded, or what a policy did: whole episodes, "
         "and of those in which both did the parts, each as an episode")
+    lead_up: Annotated[float, Flag(metavar="S")] = Field(
+        0.0, ge=0, le=60, allow_inf_nan=False, description="with --commander policy: leave out so "
+        "much of what it did before each takeover by a person, s")
     tasks: Annotated[tuple[str, ...], Flag(metavar="TASK")] = Field(
         (), description="tasks or instructions to take")
     workers: WorkerCount = None
@@ -88,6 +91,13 @@ class ExportOptions(Config):
         if self.size and self.config:
             raise ValueError(f"--size {self.size} and --config {self.config} both give a size; "
                              "leave one out")
+        return self
+
+    @model_validator(mode="after")
+    def _lead_up_of_a_policy(self):
+        if self.lead_up and self.commander != "policy":
+            raise ValueError(f"--lead-up is {self.lead_up:g}, and --commander is "
+                             f"{self.commander}; give --commander policy, or leave it out")
         return self
 
     @property

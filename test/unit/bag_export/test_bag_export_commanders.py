@@ -24,24 +24,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from harness import bags
-from harness.bags import WALL_NS
 from training.data.lerobot.reader import read_tables
 from training.data_check.check import check
 
-STRING = "std_msgs/msg/String"
 S = 1_000_000_000
 SECONDS = 3.0
 
 
-def claims(*said) -> list[bags.Sent]:
-    """Return messages of commanders: (second, node, text)."""
-    return [bags.Sent(f"/{node}/commander", STRING, WALL_NS + round(at * S) + 1_000_000,
-                      bags.make(STRING, data=text)) for at, node, text in said]
-
-
 def handover(clock: bool = True) -> list[bags.Sent]:
     """A policy until 1 s, a person until 2 s with a pause, the policy again."""
-    return [*bags.realtime(SECONDS), *claims(
+    return [*bags.realtime(SECONDS), *bags.claims(
         (0.0, "policy_node", "policy"), (0.0, "teleop_node", ""), (1.0, "policy_node", ""),
         (1.0, "teleop_node", "human"), (1.4, "teleop_node", ""), (1.5, "teleop_node", "human"),
         (2.0, "teleop_node", ""), (2.0, "policy_node", "policy"))]
@@ -61,7 +53,7 @@ def folder(tmp_path):
     folder = tmp_path / "bags"
     bags.write(folder / "a_human", bags.realtime(SECONDS), bags.custom(commander="human"))
     bags.write(folder / "b_policy", [*bags.realtime(SECONDS),
-                                     *claims((0.0, "policy_node", "policy"))])
+                                     *bags.claims((0.0, "policy_node", "policy"))])
     bags.write(folder / "c_both", handover(), bags.custom(commander="policy"))
     return folder
 
@@ -133,7 +125,7 @@ def test_demonstrations_alone_are_no_mix(tmp_path, folder, capsys):
 
 def test_a_bag_that_contradicts_itself_is_refused(tmp_path, capsys):
     bag = bags.write(tmp_path / "bag", [*bags.realtime(SECONDS),
-                                        *claims((0.0, "policy_node", "policy"))],
+                                        *bags.claims((0.0, "policy_node", "policy"))],
                      bags.custom(commander="human"))
     line = bags.refusal(bag, tmp_path, capsys)
     assert "'human'" in line

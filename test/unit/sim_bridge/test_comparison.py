@@ -18,30 +18,16 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.saved_results import write_results as write
 from sim_bridge.results.comparison import mcnemar
-from sim_bridge.results.writing import EpisodeRecord, ResultsWriter
 from sim_bridge.task_suites import MT50, MT50_GROUPS
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.intervals import mean_interval, wilson_interval
-
-PROTOCOL = {"mode": "lockstep", "horizon": 500, "state": ["ee_x"], "seeds": [0, 3],
-            "demonstrations": 50, "cameras": {"side": {"width": 96}},
-            "versions": {"mujoco": "3.3.0"}}
-
-
-def write(path: Path, successes: dict[str, list[bool]], **changes) -> Path:
-    writer = ResultsWriter(path)
-    for task, outcomes in successes.items():
-        for seed, success in enumerate(outcomes):
-            writer.add(EpisodeRecord(task, seed, success, 50, 1.0, 1, (3.0,)))
-    writer.finish(PROTOCOL | changes)
-    return path
 
 
 def compared(capsys, *arguments) -> str:

@@ -1,0 +1,275 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""``tinyvla improve``: a better checkpoint of recorded episodes, takeovers and the original data.
+
+::
+
+    OUT/settings.json       what it was asked for, to go on with the same
+    OUT/data/human          datasets of the parts of the episodes, by the rule
+    OUT/recipe.yaml         the checkpoint's recipe with these steps and this learning rate
+    OUT/run                 the training; its checkpoint names the one before in training.json
+    OUT/evaluation/before   both on the same episodes
+    OUT/evaluation/after
+    OUT/checkpoint          the new checkpoint, if it is better
+
+Every step is one that a command of its own does, is printed as such, and is not repeated where it
+was finished.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from tinyvla_ros.core.configuration import override, parse, read_json
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.files import CONFIG, checkpoint_digest, create_directory, write_json
+from tinyvla_ros.policy.config import PolicyConfig
+from training.bag_export.export import export_bags
+from training.bag_export.options import ExportOptions
+from training.data.lerobot.reader import read_info
+from training.improve.judgement import Judgement, judge
+from training.improve.options import ImproveOptions
+from training.improve.rules import RULES, Part, shares
+from training.learning.mixture import parse_sources
+from training.learning.recipe import Recipe
+
+SETTINGS, DATA, RECIPE, RUN, CHECKPOINT = ("settings.json", "data", "recipe.yaml", "run",
+                                           "checkpoint")
+STATE = "state.safetensors"  # of the training, no part of a policy
+# Of what may differ when the same command goes on.
+FREE = {"out", "processes", "threads", "device", "workers", "cache"}
+
+
+class TrainingEndedError(Exception):
+    """The training was stopped or failed, and has said why; holds its exit code."""
+
+
+def improve(options: ImproveOptions) -> Judgement | None:
+    """Make the new checkpoint, and judge it where there are tasks to judge it on.
+
+    Returns:
+        The judgement; None without tasks.
+
+    Raises:
+        InputError: the checkpoint, the episodes, the data or the options cannot be used.
+        TrainingEndedError: see there.
+    """
+    recipe = _recipe(options)
+    infos = [read_info(path) for path, _ in parse_sources(options.data)]
+    _begin(options)
+    new = _export(options, recipe, infos[0])
+    run = _train(options, recipe, new)
+    if not options.tasks:
+        _offer(run, options.out / CHECKPOINT)
+        return None
+    found = _evaluate(options, run)
+    if found.is_better:
+        _offer(run, options.out / CHECKPOINT)
+    return found
+
+
+def _recipe(options: ImproveOptions) -> Recipe:
+    """Return the checkpoint's recipe with the steps and the learning rate of this training."""
+    PolicyConfig.load(options.checkpoint)
+    file = options.checkpoint / "training.json"
+    report = read_json(file) if file.is_file() else {}
+    if not isinstance(report, dict) or "recipe" not in report:
+        raise InputError(f"{options.checkpoint} does not hold the recipe it was trained with "
+                         f"({file.name}); give a checkpoint that 'tinyvla train' made.")
+    recipe = parse(Recipe, report["recipe"], f"{file}, recipe")
+    changes = {"steps": options.steps, "learning_rate": options.learning_rate,
+               "warmup_steps": min(recipe.optimization.warmup_steps, options.steps // 10),
+               "save_every": min(recipe.optimization.save_every, max(1, options.steps // 4)),
+               "snapshot_every": 0}
+    data = recipe.model_dump(mode="json")
+    data["optimization"] |= changes
+
+    return parse(Recipe, override(data, options.settings, Recipe), "the checkpoint's recipe "
+                 + " ".join(f"--set {s}" for s in options.settings))
+
+
+def _begin(options: ImproveOptions) -> None:
+    """Make the directory, or check that it is of the same work."""
+    wanted = options.model_dump(mode="json", exclude=FREE) | {
+        "checkpoint": checkpoint_digest(options.checkpoint),
+        "bags": [str(p.resolve()) for p in options.bags],
+        "data": [[str(p.resolve()), w] for p, w in parse_sources(options.data)]}
+    file = options.out / SETTINGS
+    if file.is_file():
+        begun = read_json(file)
+        for name, value in wanted.items():
+            if begun.get(name) != value:
+                raise InputError(
+                    f"{options.out} was begun with another {name} ({_short(begun.get(name))}, now "
+                    f"{_short(value)}); give the same to go on, or another --out.")
+        return
+    create_directory(options.out)
+    write_json(file, wanted)
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+# ---- data --------------------------------------------------------------------------------------
+
+def _export(options: ImproveOptions, recipe: Recipe, info: dict) -> dict[str, Path]:
+    """Return name -> dataset of the parts that the episodes have."""
+    made = {}
+    for part in RULES[options.rule]:
+        out = options.out / DATA / part.name
+        empty = out.with_name(out.name + ".empty")
+        if (out / "meta/info.json").is_file():
+            made[part.name] = out
+        elif not empty.exists():
+            _print_step(f"what the rule {options.rule} takes of the episodes: {part.name}")
+            if _export_part(options, part, recipe, info, out):
+                made[part.name] = out
+            elif part.required:
+                raise InputError(f"The episodes have nothing for the rule {options.rule}; the "
+                                 "lines above say why. Give others, or another --rule.")
+            else:
+                empty.touch()
+    return made
+
+
+def _export_part(options: ImproveOptions, part: Part, recipe: Recipe, info: dict, out: Path
+                 ) -> bool:
+    """Make the dataset of a part; return whether there is anything in it."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    exported = export_bags(ExportOptions(
+        bags=options.bags, out=out, robot=options.robot, fps=info["fps"],
+        tolerance=_tolerance(options), config=options.checkpoint, dt=recipe.action.dt,
+        outcome=part.outcome, commander=part.commander,
+        lead_up=options.lead_up if part.skips_lead_up else 0.0, workers=options.workers,
+        resume=out.with_name(out.name + ".export").exists()),
+        recipe.cameras, recipe.state)
+    for note in exported.notes:
+        print(note)
+    print(f"{exported.episodes} episodes, {exported.frames} frames")
+    return bool(exported.episodes)
+
+
+def _tolerance(options: ImproveOptions) -> float | None:
+    """Return that of the original data, where these were bags, if none is given."""
+    if options.tolerance is not None:
+        return options.tolerance
+    files = [path / "meta/bags.json" for path, _ in parse_sources(options.data)]
+    known = [read_json(f).get("tolerance_s") for f in files if f.is_file()]
+    return max((t for t in known if isinstance(t, int | float)), default=None)
+
+
+# ---- training ----------------------------------------------------------------------------------
+
+def _train(options: ImproveOptions, recipe: Recipe, new: dict[str, Path]) -> Path:
+    """Train, or go on with it; return the new checkpoint."""
+    run = options.out / RUN
+    last = run / "last"
+    if not _is_trained(run, options.steps):
+        file = options.out / RECIPE
+        file.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False,
+                                       allow_unicode=True), encoding="utf-8")
+        parts = tuple(p for p in RULES[options.rule] if p.name in new)
+        more = ["--device", options.device] if options.device != "cpu" else []
+        more += ["--threads", str(options.threads)] if options.threads else []
+        more += ["--cache", str(options.cache)] if options.cache else []
+        more += ["--processes", str(options.processes)] if options.processes > 1 else []
+        if (last / STATE).is_file():
+            begin = ["--resume", str(run)]
+        else:
+            shutil.rmtree(run, ignore_errors=True)  # nothing was saved
+            old = parse_sources(options.data)
+            total = sum(weight for _, weight in old)
+            weights = [(path, (1.0 - options.share) * weight / total) for path, weight in old]
+            weights += [(new[name], share) for name, share in
+                        shares(parts, options.share).items()]
+            begin = ["--config", str(file), "--init", str(options.checkpoint), "--out", str(run),
+                     "--data", *(f"{path}={weight:.6g}" for path, weight in weights)]
+        _command("train", *begin, *more)
+    if not (last / "policy.onnx").is_file():
+        _command("export", str(last))
+    return last
+
+
+def _is_trained(run: Path, steps: int) -> bool:
+    file = run / "train.json"
+    return file.is_file() and read_json(file).get("step") == steps
+
+
+def _command(*arguments: str) -> None:
+    """Run a command of ours; SIGINT and SIGTERM reach it once, and it saves what it has."""
+    _print_step("tinyvla " + " ".join(arguments))
+    received: list[int] = []
+    previous = {s: signal.signal(s, lambda number, _: received.append(number))
+                for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        # In a session of its own: else Ctrl-C would reach it twice.
+        process = subprocess.Popen([sys.executable, "-m", "tinyvla_ros.cli", *arguments],
+                                   start_new_session=True)
+        while True:
+            try:
+                code = process.wait(0.1)
+                break
+            except subprocess.TimeoutExpired:
+                if received:
+                    os.killpg(process.pid, received.pop(0))
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    if code:
+        raise TrainingEndedError(code)
+
+
+# ---- judgement ---------------------------------------------------------------------------------
+
+def _evaluate(options: ImproveOptions, run: Path) -> Judgement:
+    # Needs a simulator, which an arm has not.
+    from training.experiments.evaluate import evaluate
+    from training.experiments.options import EvaluationOptions
+
+    places = [options.out / "evaluation" / name for name in ("before", "after")]
+    for checkpoint, place in zip((options.checkpoint, run), places, strict=True):
+        if not (place / "results.json").is_file():
+            _print_step(f"evaluation of {checkpoint}")
+            shutil.rmtree(place, ignore_errors=True)  # one that was cut off
+            evaluate(EvaluationOptions(
+                tasks=options.tasks, episodes=options.episodes, seed=options.seed,
+                horizon=options.horizon, checkpoint=str(checkpoint), out=place,
+                workers=options.workers))
+    return judge(*places)
+
+
+def _offer(run: Path, out: Path) -> None:
+    """Put the new checkpoint where it is looked for; it appears whole or not at all."""
+    if (out / CONFIG).is_file():
+        return
+    part = out.with_name(out.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(run.resolve(), part, ignore=shutil.ignore_patterns(STATE))
+    os.replace(part, out)
+
+
+def _print_step(text: str) -> None:
+    print(f"\n== {text}", flush=True)
