@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -31,6 +31,8 @@ from sim_bridge.arms import ARMS, METAWORLD, ArmName, SimulatedArm, arm_of
 from tinyvla_ros.core.configuration import Config, parse, read_yaml
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.core.resources import share_directory
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 def check_camera_rate(rate: float, mode: str, arm: SimulatedArm = METAWORLD) -> None:
@@ -92,6 +94,18 @@ class CameraPose(Config):
         return self
 
 
+class Surroundings(Config):
+    """What is around the arm; None for what the model has. Of the SO-101 alone.
+
+    Attributes:
+        table_color: red, green and blue of the table, 0 to 1.
+        cube_mass: kg.
+    """
+
+    table_color: tuple[Share, Share, Share] | None = None
+    cube_mass: float | None = Field(None, gt=0.0, le=1.0)
+
+
 class SimulatedRobotConfig(Config):
     """Cameras and instructions of the simulated robot; its joints are those of the model.
 
@@ -103,6 +117,7 @@ class SimulatedRobotConfig(Config):
         more_cameras: the same, of those that are rendered for who asks for them by name.
         instructions: task -> instruction.
         shared_instructions: task -> instruction in shared scenes.
+        surroundings: table and objects, where they are not those of the model.
         scenes: ``shared`` for scenes in which only the instruction distinguishes two tasks
             (``sim_bridge.shared_scenes``).
     """
@@ -114,7 +129,14 @@ class SimulatedRobotConfig(Config):
     more_cameras: dict[str, CameraPose] = {}
     instructions: dict[str, str] = Field(min_length=1)
     shared_instructions: dict[str, str] = {}
+    surroundings: Surroundings = Surroundings()
     scenes: Literal["standard", "shared"] = "standard"
+
+    @model_validator(mode="after")
+    def _surroundings_of_an_arm_that_has_them(self):
+        if self.name == "metaworld" and self.surroundings != Surroundings():
+            raise ValueError("surroundings are of the SO-101; leave them out for metaworld")
+        return self
 
     @classmethod
     def load(cls, path: str | Path | None = None, scenes: str | None = None
@@ -136,6 +158,22 @@ class SimulatedRobotConfig(Config):
         """Read the file shipped for the arm of some tasks; raises as ``arm_of``."""
         name = arm_of(tasks).name
         return cls.load(share_directory() / "config" / f"{name}.yaml", scenes)
+
+    @classmethod
+    def for_tasks(cls, tasks: Iterable[str], path: str | Path = "", scenes: str | None = None
+                  ) -> SimulatedRobotConfig:
+        """Read a file, or without one that of the tasks' arm.
+
+        Raises:
+            InputError: it cannot be read, or is of another arm.
+        """
+        if not path:
+            return cls.of(tasks, scenes)
+        robot, arm = cls.load(path, scenes), arm_of(tasks)
+        if robot.arm is not arm:
+            raise InputError(f"{path} describes the arm {robot.name}, and the tasks are of "
+                             f"{arm.name}; give tasks of one arm and its configuration.")
+        return robot
 
     @property
     def arm(self) -> SimulatedArm:
@@ -166,7 +204,8 @@ class SimulatedRobotConfig(Config):
     def described(self, task: str, cameras: Sequence[str]) -> dict[str, object]:
         """Return what a policy is shown and told, as JSON has it; raises as ``with_cameras``."""
         shown = self.with_cameras(cameras)
-        return {**shown.model_dump(mode="json", include={"fovy", "camera_every", "scenes"}),
+        return {**shown.model_dump(mode="json", include={
+            "fovy", "camera_every", "scenes", "surroundings"}),
                 "instruction": self.instruction(task),
                 "cameras": {name: pose.model_dump(mode="json", exclude={"recorded"})
                             for name, pose in shown.cameras.items()}}

@@ -17,16 +17,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
-from sim_bridge.arms import arm_of
 from sim_bridge.episodes import RunParameters
 from sim_bridge.protocol import Protocol
 from sim_bridge.simulated_robot import SimulatedRobotConfig, check_camera_rate
-from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.options import Settable
 from tinyvla_ros.core.ros.run_claims import RunMember
 
@@ -57,7 +55,7 @@ class BridgeParameters(RunParameters):
         Raises:
             InputError: the configuration cannot be read, it lacks a camera, or the protocol does.
         """
-        robot = _configuration(self.config, self.tasks)
+        robot = SimulatedRobotConfig.for_tasks(self.tasks, self.config)
         protocol = Protocol.load(self.protocol) if self.protocol else None
         cameras = [name for name in self.cameras if name]
         if protocol is not None:
@@ -91,7 +89,7 @@ class SimRobotParameters(RunMember):
             InputError: the configuration cannot be read or is of another arm, the task is unknown,
                 or the camera rate is none that control steps give.
         """
-        robot = _configuration(self.config, [self.task])
+        robot = SimulatedRobotConfig.for_tasks([self.task], self.config)
         robot.instruction(self.task)
         check_camera_rate(self.camera_rate, "realtime", robot.arm)
         return robot
@@ -108,6 +106,9 @@ class OperatorParameters(RunMember):
     astray: float = Field(0.5, ge=0.0, le=1.0, description="Share of the demonstrations that "
                           "begin after an error: the arm is astray, near the cube or the "
                           "mark, or the cube lies beside the mark.")
+    takeover_after: float = Field(
+        0.0, ge=0.0, le=600.0, description="Seconds that policy_node has in each scene before it "
+        "takes the arm over with its leader and finishes; 0 for demonstrations without a policy.")
     mapping: str = Field("game_controller", description="Mapping of teleop_node, whose buttons "
                          "it presses.")
 
@@ -116,13 +117,3 @@ class OperatorParameters(RunMember):
     def _can_be_shown(cls, task: str) -> str:
         SimulatedRobotConfig.of(["so101-"]).instruction(task)
         return task
-
-
-def _configuration(path: str, tasks: Sequence[str]) -> SimulatedRobotConfig:
-    """Return a configuration that is of the arm of the tasks."""
-    arm = arm_of(tasks)
-    robot = SimulatedRobotConfig.load(path) if path else SimulatedRobotConfig.of(tasks)
-    if robot.arm is not arm:
-        raise InputError(f"{path} describes the arm {robot.name}, and the tasks are of "
-                         f"{arm.name}; give tasks of one arm and its configuration.")
-    return robot

@@ -17,7 +17,8 @@
 
 It sees the arm and the objects on topics, and sends what a leader arm and a gamepad would send:
 ``leader/joint_states`` and ``joy``. ``teleop_node`` cannot tell it from a person, so it shows the
-whole way to a policy without hardware, and tests it.
+whole way to a policy without hardware, and tests it. With ``takeover_after`` it watches a policy
+instead, which ``policy_node`` runs with a leader arm, and takes over where that does not succeed.
 """
 
 from __future__ import annotations
@@ -26,15 +27,17 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from sensor_msgs.msg import JointState, Joy
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, String
+from std_srvs.srv import SetBool, Trigger
 
 from sim_bridge.arms import SO101
 from sim_bridge.nodes.bridge_parameters import OperatorParameters
+from sim_bridge.simulated_robot import SimulatedRobotConfig
 from sim_bridge.so101.operator import ScriptedOperator
 from tinyvla_ros.core.ros.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.core.ros.messages import set_stamp
@@ -81,7 +84,7 @@ class ScriptedOperatorNode(Node):
         self._event = ""  # the last one of teleop_node
         self._leader: np.ndarray | None = None  # where the leader arm is
         self._buttons: dict[int, float] = {}  # held until, steady s
-        self._kept = self._discarded = 0
+        self._kept = self._discarded = self._takeovers = 0
         self._doing = self._wait_for_scene()
         self._leader_publisher = self.create_publisher(JointState, "leader/joint_states",
                                                        SENSOR_QOS)
@@ -96,6 +99,12 @@ class ScriptedOperatorNode(Node):
             self.create_subscription(WrenchStamped, "wrench", self._on_wrench, SENSOR_QOS)
         self.create_subscription(Bool, "simulation/success", self._on_success, LATCHED)
         self.create_subscription(DiagnosticStatus, "episode", self._on_episode, EPISODE_QOS)
+        if options.takeover_after:
+            self._events = self.create_publisher(DiagnosticStatus, "episode", EPISODE_QOS)
+            self._words = self.create_publisher(String, "instruction", LATCHED)
+            self._words.publish(String(data=self._instruction))
+            self._enable = self.create_client(SetBool, "policy_node/enable")
+            self._new_scene = self.create_client(Trigger, "sim_robot_node/reset")
         self._diagnostics = Diagnostics(self, "operator", "", self._describe)
         self.create_timer(SO101.control_dt, self._tick,
                           clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -143,11 +152,10 @@ class ScriptedOperatorNode(Node):
             next(self._doing)
         except StopIteration:
             if self._kept >= self._options.episodes:
-                self.get_logger().info(f"{self._kept} demonstrations are shown, "
-                                       f"{self._discarded} were thrown away")
+                self.get_logger().info(self._summary)
                 self.exit_code = 0
                 return
-            self._doing = self._demonstrate()
+            self._doing = self._attend() if self._options.takeover_after else self._demonstrate()
         self._publish()
 
     def _publish(self) -> None:
@@ -185,12 +193,21 @@ class ScriptedOperatorNode(Node):
                 yield
         was_done = self._success  # by mistake, which shows nothing
         yield from self._press_until(buttons.start, dead_man, (BEGIN,))
+        yield from self._show(rng)
+        succeeded = self._success and not was_done
+        self._discarded += not succeeded
+        yield from self._press_until(buttons.success if succeeded else buttons.discard, None,
+                                     (END, ABORT))
+        yield from self._wait_for_scene()
+
+    def _show(self, rng: np.random.Generator) -> Iterator[None]:
+        """Lead through the task from where the arm is, and look at what came of it."""
         followed = time.monotonic()
         for joints in self._operator.demonstrate(
                 self._options.task, self._poses["cube"], self._poses["mark"], self._leader, rng,
                 lambda: self._force, lambda: self._joints):
             self._leader = joints
-            self._press(dead_man)
+            self._press(self._mapping.dead_man)
             yield
             if np.abs(self._joints - joints)[:5].max() < BEHIND:
                 followed = time.monotonic()
@@ -198,13 +215,54 @@ class ScriptedOperatorNode(Node):
                 break
         since = time.monotonic()
         while time.monotonic() - since < (LOOK_S if self._success else HOPE_S):
-            self._press(dead_man)
+            self._press(self._mapping.dead_man)
             yield
-        succeeded = self._success and not was_done
-        self._discarded += not succeeded
-        yield from self._press_until(buttons.success if succeeded else buttons.discard, None,
-                                     (END, ABORT))
+
+    def _attend(self) -> Iterator[None]:
+        """Watch the policy in a new scene; take the arm if it has not succeeded in time."""
+        rng = np.random.default_rng([self._options.seed, self._kept])
+        yield from self._ask(self._enable, SetBool.Request(data=False))
+        yield from self._ask(self._new_scene, Trigger.Request())
         yield from self._wait_for_scene()
+        self._publish_event(BEGIN)
+        yield from self._ask(self._enable, SetBool.Request(data=True))
+        until_s = time.monotonic() + self._options.takeover_after
+        while not self._success and time.monotonic() < until_s:
+            self._leader = self._joints.copy()  # near the arm, to follow at once
+            yield
+        if not self._success:
+            self._takeovers += 1
+            yield from self._show(rng)
+        self._publish_event(END, success=str(self._success).lower())
+        self._buttons.clear()
+        yield from self._ask(self._enable, SetBool.Request(data=False))
+
+    def _ask(self, client, request) -> Iterator[None]:
+        """Call a service, again until the answer is yes."""
+        while True:
+            while not client.service_is_ready():
+                yield
+            future = client.call_async(request)
+            while not future.done():
+                yield
+            if future.result().success:
+                return
+            since = time.monotonic()
+            while time.monotonic() - since < AGAIN_S:
+                yield
+
+    def _publish_event(self, kind: str, **values: str) -> None:
+        """Tell the recorder of an episode, as a person would by its services."""
+        msg = DiagnosticStatus()
+        EpisodeEvent.make(kind, {
+            "index": self._kept, "total": self._options.episodes, "task": self._options.task,
+            "instruction": self._instruction, **values}).fill(
+            msg, KeyValue, f"{self.get_name()}: episode")
+        self._events.publish(msg)
+
+    @property
+    def _instruction(self) -> str:
+        return SimulatedRobotConfig.of(["so101-"]).instruction(self._options.task)
 
     def _err(self, rng: np.random.Generator) -> Iterator[np.ndarray]:
         """Bring arm or cube to where a policy's errors bring them; not recorded."""
@@ -226,9 +284,16 @@ class ScriptedOperatorNode(Node):
                 again = time.monotonic() + AGAIN_S
             yield
 
+    @property
+    def _summary(self) -> str:
+        if self._options.takeover_after:
+            return f"{self._kept} episodes, {self._takeovers} of them with a takeover"
+        return f"{self._kept} demonstrations are shown, {self._discarded} were thrown away"
+
     def _describe(self):
-        return OK, f"{self._kept} of {self._options.episodes} demonstrations are shown", {
-            "kept": self._kept, "discarded": self._discarded, "success": self._success}
+        return OK, self._summary, {
+            "wanted": self._options.episodes, "kept": self._kept, "discarded": self._discarded,
+            "takeovers": self._takeovers, "success": self._success}
 
 
 def main() -> int:

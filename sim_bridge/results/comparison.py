@@ -29,11 +29,11 @@ from tinyvla_ros.core.tables import markdown_table
 
 # What must be the same for figures to rank anything, and what a result that does not say it was.
 CONDITIONS = {"mode": None, "horizon": None, "success": None, "control_dt": None, "cameras": None,
-              "state": None, "demonstrations": None, "scenes": "standard", "camera_rate": None,
-              "extra_latency_s": 0.0}
+              "state": None, "demonstrations": None, "scenes": "standard", "surroundings": {},
+              "camera_rate": None, "extra_latency_s": 0.0}
 SIMULATORS = ("metaworld", "mujoco")
 # What an episode begins with, beside its seed.
-BEGINNING = ("scenes", *SIMULATORS)
+BEGINNING = ("scenes", "surroundings", *SIMULATORS)
 # What is compared: said of each result.
 SUBJECT = ("checkpoint_digest", "backend", "sample_steps", "join", "pace")
 # Of what a policy may use, what it uses.

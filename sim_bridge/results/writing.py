@@ -177,6 +177,7 @@ def protocol(config: PolicyConfig, digest: str, robot: SimulatedRobotConfig, *,
         "cameras": {name: pose.model_dump(exclude={"recorded"})
                     for name, pose in allowed.cameras.items()},
         "state": list(under.state if under else config.state), "scenes": robot.scenes,
+        "surroundings": robot.surroundings.model_dump(mode="json", exclude_none=True),
         "demonstrations": under.demonstrations if under else demonstrations,
         "policy": {"cameras": list(config.cameras), "state": list(config.state),
                    "demonstrations": demonstrations},

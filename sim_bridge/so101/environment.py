@@ -28,7 +28,7 @@ import numpy as np  # noqa: E402
 
 from sim_bridge.arms import SO101, clipped  # noqa: E402
 from sim_bridge.environment import ArmEnvironment  # noqa: E402
-from sim_bridge.simulated_robot import SimulatedRobotConfig  # noqa: E402
+from sim_bridge.simulated_robot import SimulatedRobotConfig, Surroundings  # noqa: E402
 from sim_bridge.so101.model import (  # noqa: E402
     AWAY,
     CUBE_HALF_M,
@@ -93,6 +93,7 @@ class SO101Env(ArmEnvironment):
         super().__init__(task, config or SimulatedRobotConfig.of([task]), model,
                          mujoco.MjData(model), render_mode)
         self._rules = TASKS[task]
+        self._change(self.config.surroundings)
         self._tool, self._cube = model.site(TOOL).id, model.body("cube").id
         self._speed = model.joint("cube").dofadr[0]
         self._mark, self._wall = (model.body(n).mocapid[0] for n in ("mark", "wall"))
@@ -100,6 +101,15 @@ class SO101Env(ArmEnvironment):
         self._hand = [b for b in range(model.nbody) if self._is_below(b, gripper)]
         self._was_lifted = self._has_touched = False
         self._hardest = 0.0
+
+    def _change(self, surroundings: Surroundings) -> None:
+        model, cube = self.model, self.model.body("cube").id
+        if surroundings.table_color is not None:
+            model.geom("table").rgba[:3] = surroundings.table_color
+        if surroundings.cube_mass is not None:
+            model.body_inertia[cube] *= surroundings.cube_mass / model.body_mass[cube]
+            model.body_mass[cube] = surroundings.cube_mass
+            mujoco.mj_setConst(model, self.data)
 
     def begin(self, seed: int) -> None:
         """Start an episode: colors and places follow from the seed, the arm's posture nearly."""

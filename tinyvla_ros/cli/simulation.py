@@ -87,7 +87,7 @@ def sim_robot_nodes(options: SimRobotOptions) -> list[NodeDescription]:
     from tinyvla_ros.start.local_launch import require_rclpy
 
     require_rclpy()
-    robot = SimulatedRobotConfig.of([options.task])
+    robot = SimulatedRobotConfig.for_tasks([options.task], options.config)
     robot.instruction(options.task)
     if options.demonstrate and robot.arm is not SO101:
         raise InputError(f"The task is {options.task}, and demonstrations are shown on the SO-101 "

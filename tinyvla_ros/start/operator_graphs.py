@@ -20,7 +20,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.errors import InputError
@@ -107,15 +107,32 @@ class SimRobotOptions(NodeSettings):
                       "the table.")
     seed: int = Field(0, ge=0, le=999999999, description="Seed of the first scene; every "
                       "/sim_robot_node/reset takes the next one.")
+    config: str = Field("", description="Configuration of the simulated robot, a file like "
+                        "config/so101.yaml, for other cameras or another table; empty for that of "
+                        "the task's arm.")
     demonstrate: int = Field(0, ge=0, le=100000, description="Let a scripted operator show so "
                              "many demonstrations, as a person with a leader arm and a gamepad "
                              "would; the run ends with the last one. 0 for none.")
+    takeover_after: float = Field(
+        0.0, ge=0.0, le=600.0, description="With demonstrate: let it watch a policy, which runs "
+        "with takeover leader, in so many scenes, and take over where that has not succeeded by "
+        "then, s. 0 for demonstrations without a policy.")
+
+    @model_validator(mode="after")
+    def _somebody_takes_over(self):
+        if self.takeover_after and not self.demonstrate:
+            raise ValueError(f"takeover_after is {self.takeover_after:g} s, and demonstrate is 0: "
+                             "nobody takes over; give demonstrate as well")
+        return self
 
 
 def sim_robot_graph(options: SimRobotOptions) -> list[NodeDescription]:
     """Return a simulated arm that stands there like a real one."""
     operator = [NodeDescription("scripted_operator_node", {
-        "task": options.task, "episodes": options.demonstrate, "seed": options.seed},
+        "task": options.task, "episodes": options.demonstrate, "seed": options.seed,
+        "takeover_after": options.takeover_after},
         ends_run=True)] if options.demonstrate else []
     return describe_nodes(options, *operator, NodeDescription(
-        "sim_robot_node", {"task": options.task, "seed": options.seed}), one_run=False)
+        "sim_robot_node", {
+            "task": options.task, "seed": options.seed,
+            "config": options.config and str(Path(options.config).resolve())}), one_run=False)

@@ -53,7 +53,7 @@ def evaluate(options: EvaluationOptions) -> dict:
     options, under = under_protocol(options)
     tasks = options.tasks
     plan = plan_episodes(list(tasks), options.episodes, options.seed)
-    robot = SimulatedRobotConfig.of(tasks, options.scenes)
+    robot = SimulatedRobotConfig.for_tasks(tasks, options.config, options.scenes)
     require_opengl()
     source = PolicySource(Path(options.checkpoint or default_checkpoint()),
                           device=options.device, seed=POLICY_SEED, backend=options.backend)

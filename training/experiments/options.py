@@ -62,6 +62,9 @@ class EvaluationOptions(Config):
     device: str = SimEvalOptions.model_fields["device"]
     horizon: int = SimEvalOptions.model_fields["horizon"]
     protocol: str = SimEvalOptions.model_fields["protocol"]
+    config: str = Field("", description="Configuration of the simulated robot, a file like "
+                        "config/so101.yaml, for other cameras or another table; empty for that "
+                        "of the tasks' arm")
     workers: WorkerCount = None
     ray: RayAddress = None
     scenes: Scenes = "standard"
@@ -71,6 +74,13 @@ class EvaluationOptions(Config):
         if self.protocol and self.scenes != "standard":
             raise ValueError(f"--scenes {self.scenes} is given, and the protocol {self.protocol} "
                              "is of the standard ones; leave one of them out")
+        return self
+
+    @model_validator(mode="after")
+    def _protocols_have_their_robot(self):
+        if self.protocol and self.config:
+            raise ValueError(f"--config {self.config} is given, and the protocol {self.protocol} "
+                             "is of the robot that comes with the package; leave one of them out")
         return self
 
     @model_validator(mode="after")

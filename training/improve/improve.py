@@ -257,7 +257,7 @@ def _evaluate(options: ImproveOptions, run: Path) -> Judgement:
             evaluate(EvaluationOptions(
                 tasks=options.tasks, episodes=options.episodes, seed=options.seed,
                 horizon=options.horizon, checkpoint=str(checkpoint), out=place,
-                workers=options.workers))
+                workers=options.workers, config=options.config))
     return judge(*places)
 
 

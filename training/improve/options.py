@@ -24,7 +24,13 @@ from pydantic import Field, model_validator
 
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.options import Flag
-from training.experiments.options import DataSources, ImageCache, Settings, Tasks
+from training.experiments.options import (
+    DataSources,
+    EvaluationOptions,
+    ImageCache,
+    Settings,
+    Tasks,
+)
 from training.improve.rules import RuleName
 from training.jobs.options import WorkerCount
 
@@ -69,6 +75,7 @@ class ImproveOptions(Config):
                       "the episodes")
     horizon: int = Field(0, ge=0, description="control steps after which one ends; 0 for the "
                          "tasks' own")
+    config: str = EvaluationOptions.model_fields["config"]
     processes: int = Field(1, ge=1, description="processes that train, see 'tinyvla train'")
     threads: int | None = Field(None, ge=1, description="CPU threads of each; default: cores / "
                                 "processes")

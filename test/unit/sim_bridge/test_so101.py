@@ -23,11 +23,12 @@ import pytest
 from sim_bridge.arms import SO101, arm_of
 from sim_bridge.commands import control_actions
 from sim_bridge.episodes import plan_episodes
+from sim_bridge.make_environment import make_environment
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_states import fixed_states
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.resources import robot_file
+from tinyvla_ros.core.resources import robot_file, share_directory
 from tinyvla_ros.core.types import ActionChunk
 
 pytestmark = pytest.mark.simulator
@@ -217,6 +218,44 @@ def test_an_arm_has_contracts_that_name_its_joints():
         assert set(contract.cameras) == set(SimulatedRobotConfig.of([PICK]).cameras)
         for name, low, high in zip(SO101.channels, SO101.low, SO101.high, strict=True):
             assert low <= contract.actions[name].low < contract.actions[name].high <= high
+
+
+def test_the_surroundings_of_a_file_are_those_of_the_scene(tmp_path):
+    other = tmp_path / "so101.yaml"
+    text = (share_directory() / "config/so101.yaml").read_text()
+    other.write_text(text + "surroundings: {table_color: [0.1, 0.5, 0.2], cube_mass: 0.06}\n")
+    changed, usual = (make_environment(PICK, SimulatedRobotConfig.for_tasks([PICK], path))
+                      for path in (other, ""))
+    try:
+        images = [env.reset(seed=3)[0]["front"] for env in (changed, usual)]
+        assert np.abs(images[0].astype(int) - images[1]).max() > 50
+        assert changed.model.body("cube").mass == pytest.approx(0.06)
+        assert changed.model.body("cube").subtreemass == pytest.approx(0.06)
+        for name in ("cube", "mark"):
+            assert np.array_equal(changed.objects()[name][0][:2], usual.objects()[name][0][:2])
+    finally:
+        changed.close()
+        usual.close()
+
+
+@pytest.mark.parametrize(("words", "extra"), [
+    ("table_color", "surroundings: {table_color: [1.5, 0, 0]}"),
+    ("cube_mass", "surroundings: {cube_mass: 0}"),
+    ("describes the arm metaworld", None)])
+def test_a_file_that_does_not_fit_is_refused(tmp_path, words, extra):
+    file = tmp_path / "robot.yaml"
+    name = "metaworld" if extra is None else "so101"
+    file.write_text((share_directory() / f"config/{name}.yaml").read_text() + f"{extra or ''}\n")
+    with pytest.raises(InputError, match=words):
+        SimulatedRobotConfig.for_tasks([PICK], file)
+
+
+def test_metaworld_has_no_surroundings(tmp_path):
+    file = tmp_path / "robot.yaml"
+    file.write_text((share_directory() / "config/metaworld.yaml").read_text()
+                    + "surroundings: {cube_mass: 0.1}\n")
+    with pytest.raises(InputError, match="surroundings are of the SO-101"):
+        SimulatedRobotConfig.load(file)
 
 
 def test_tasks_of_two_arms_are_not_mixed():
