@@ -17,14 +17,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import combinations
 
 from sim_bridge.results.saved import SavedResults
 from sim_bridge.task_suites import MT50_GROUPS
 from tinyvla_ros.core.errors import InputError, unknown
-from tinyvla_ros.core.intervals import interval_text, mean_interval, wilson_interval
+from tinyvla_ros.core.intervals import (
+    interval_text,
+    mcnemar,
+    mean_interval,
+    wilson_interval,
+)
 from tinyvla_ros.core.tables import markdown_table
 
 # What must be the same for figures to rank anything, and what a result that does not say it was.
@@ -193,10 +197,3 @@ def _paired(first: SavedResults, second: SavedResults, name: str, other: str) ->
     return (f"{name} and {other} on {len(shared)} shared episodes: only {name} succeeds in "
             f"{only[0]}, only {other} in {only[1]}; McNemar's exact test p = "
             f"{mcnemar(*only):.3g}.")
-
-
-def mcnemar(only_first: int, only_second: int) -> float:
-    """Return the two-sided p of McNemar's exact test: a fair coin for every discordant pair."""
-    pairs, fewer = only_first + only_second, min(only_first, only_second)
-    tail = sum(math.comb(pairs, k) for k in range(fewer + 1)) / 2**pairs
-    return min(1.0, 2.0 * tail)

@@ -30,6 +30,7 @@ from tinyvla_ros.core.resources import robot_file
 from tinyvla_ros.dry_run.untrained import write_untrained_checkpoint
 
 pytestmark = pytest.mark.simulator
+WORDS = "pick up the cube and put it on the mark"
 
 
 def tinyvla(*arguments: object) -> Output:
@@ -41,7 +42,7 @@ def tinyvla(*arguments: object) -> Output:
 @pytest.mark.timeout(400)
 def test_a_person_finishes_what_a_policy_does_not(tmp_path):
     robot, checkpoint, out = robot_file("so101"), tmp_path / "checkpoint", tmp_path / "episodes"
-    write_untrained_checkpoint(RobotContract.load(robot), checkpoint)
+    write_untrained_checkpoint(RobotContract.load(robot), checkpoint, WORDS)
     policy = tinyvla("run", "--robot", robot, "--checkpoint", checkpoint, "--takeover", "leader",
                      "--record", "--out", out)
     operator = tinyvla("sim-robot", "--task", "so101-pick-place", "--demonstrate", 1,
@@ -55,7 +56,7 @@ def test_a_person_finishes_what_a_policy_does_not(tmp_path):
     (path,) = find_bags(out)
     with Bag(path) as bag:
         assert bag.custom["task"] == "so101-pick-place"
-        assert bag.custom["instruction"] == "pick up the cube and put it on the mark"
+        assert bag.custom["instruction"] == WORDS
         assert bag.custom["outcome"] in ("success", "failure")
     # Two commanded, and each part can be taken alone; the machine may be slow.
     for who in ("human", "policy"):

@@ -42,7 +42,8 @@ def improve(options: ImproveOptions) -> int:
         return STOPPED
     made = options.out / "checkpoint"
     if found is None:
-        print(f"\n{made}: not judged, no --tasks were given; compare both on the arm.")
+        print(f"\n{made}: not judged, no --tasks were given; compare both on the arm with "
+              "'tinyvla trial'.")
         return 0
     print(f"\n{found.table}\n\n{found.sentence}")
     if not found.is_better:

@@ -51,6 +51,7 @@ COMMANDS = {
     "dry-run": ("robot:dry_run", "Run a policy on a kinematic arm over ROS 2 topics, before "
                 "touching hardware."),
     "run": ("robot:run", "Run a policy on an arm that runs already, as policy.launch.py does."),
+    "trial": ("trial:trial", "Try policies on an arm by a protocol, blind, and judge each trial."),
     "sim-robot": ("simulation:sim_robot",
                   "Let a simulated arm stand there like a real one, on the wall clock."),
     "teleop": ("teleop:teleop", "Drive an arm by keyboard, gamepad, space mouse or leader arm, "

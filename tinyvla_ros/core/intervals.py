@@ -13,7 +13,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Success rates and their confidence intervals."""
+"""Success rates, their confidence intervals, and a test of two."""
 
 from __future__ import annotations
 
@@ -74,3 +74,10 @@ def mean_interval(counts: Sequence[tuple[float, int, int]]) -> tuple[float, floa
         below += (weight * (successes / trials - low)) ** 2
         above += (weight * (high - successes / trials)) ** 2
     return mean, max(0.0, mean - math.sqrt(below)), min(1.0, mean + math.sqrt(above))
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Return the two-sided p of McNemar's exact test: a fair coin for every discordant pair."""
+    pairs, fewer = only_first + only_second, min(only_first, only_second)
+    tail = sum(math.comb(pairs, k) for k in range(fewer + 1)) / 2**pairs
+    return min(1.0, 2.0 * tail)

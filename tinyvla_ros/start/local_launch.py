@@ -23,7 +23,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.extras import require
@@ -33,6 +34,55 @@ from tinyvla_ros.start.ros_environment import check_ros_environment
 
 # Time for a node to stop after SIGINT, and again after SIGTERM, before SIGKILL.
 STOP_TIMEOUT_S = 8.0
+
+
+class RunningGraph:
+    """Nodes as processes of this machine; they end with the body of ``with``.
+
+    Args:
+        nodes: to be started, in this order.
+        write: takes every line that they print, with the node's name before it.
+
+    Raises:
+        InputError: rclpy is not installed or cannot be imported.
+    """
+
+    def __init__(self, nodes: Sequence[NodeDescription],
+                 write: Callable[[str], None] = partial(print, flush=True)):
+        require_rclpy()
+        environment = dict(os.environ)
+        # A simulated robot stays off the network unless the user sets a range.
+        environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        if environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "OFF":
+            raise InputError("ROS_AUTOMATIC_DISCOVERY_RANGE is OFF, and the nodes of this run "
+                             "would not find each other; give LOCALHOST, or unset it.")
+        self._environment = environment | {"PYTHONUNBUFFERED": "1", PARENT: str(os.getpid())}
+        self._nodes, self._write = nodes, write
+        self._running: dict[NodeDescription, subprocess.Popen] = {}
+
+    def __enter__(self) -> RunningGraph:
+        try:
+            for node in self._nodes:
+                self._running[node] = _start(node, self._environment, self._write)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.stop()
+
+    def ended(self) -> tuple[NodeDescription, int] | None:
+        """Return a node that ended by itself and its exit code; None while all run."""
+        for node, process in self._running.items():
+            code = process.poll()
+            if code is not None:
+                return node, code
+        return None
+
+    def stop(self) -> None:
+        """End all nodes: they bring the arm to rest, and complete their files."""
+        _stop(list(self._running.values()))
 
 
 def run_graph(nodes: Sequence[NodeDescription]) -> int:
@@ -46,33 +96,21 @@ def run_graph(nodes: Sequence[NodeDescription]) -> int:
     Raises:
         InputError: rclpy is not installed or cannot be imported.
     """
-    require_rclpy()
-    environment = dict(os.environ)
-    # A simulated robot stays off the network unless the user sets a range.
-    environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    if environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "OFF":
-        raise InputError("ROS_AUTOMATIC_DISCOVERY_RANGE is OFF, and the nodes of this run would "
-                         "not find each other; give LOCALHOST, or unset it.")
-    environment |= {"PYTHONUNBUFFERED": "1", PARENT: str(os.getpid())}
+    graph = RunningGraph(nodes)
     # Not an Event: it has a lock, which the handler would wait for forever where it interrupts
     # the wait that holds it.
     received: list[int] = []
     previous = {s: signal.signal(s, lambda number, _: received.append(number))
                 for s in (signal.SIGINT, signal.SIGTERM)}
-    running: dict[NodeDescription, subprocess.Popen] = {}
     try:
-        for node in nodes:
-            running[node] = _start(node, environment)
-        while not received:
-            for node, process in running.items():
-                code = process.poll()
-                if code is not None:
-                    return _ended(node, code, any(n.ends_run for n in nodes))
-            time.sleep(0.05)
-        print("stopping", file=sys.stderr, flush=True)
-        return 130
+        with graph:
+            while not received:
+                if (ended := graph.ended()) is not None:
+                    return _ended(*ended, any(n.ends_run for n in nodes))
+                time.sleep(0.05)
+            print("stopping", file=sys.stderr, flush=True)
+            return 130
     finally:
-        _stop(list(running.values()))
         for number, handler in previous.items():
             signal.signal(number, handler)
 
@@ -99,7 +137,8 @@ def node_command(node: NodeDescription) -> list[str]:
             *(["-r", f"__ns:={namespace}"] if namespace else []), *node.ros_arguments()]
 
 
-def _start(node: NodeDescription, environment: dict[str, str]) -> subprocess.Popen:
+def _start(node: NodeDescription, environment: dict[str, str], write: Callable[[str], None]
+           ) -> subprocess.Popen:
     command = node_command(node)
     # In a session of its own: Ctrl-C reaches only this process, which then stops every node.
     # The node unblocks it when it has a handler; Python itself would print a traceback.
@@ -109,13 +148,13 @@ def _start(node: NodeDescription, environment: dict[str, str]) -> subprocess.Pop
                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    threading.Thread(target=_relay, args=(node.executable, process), daemon=True).start()
+    threading.Thread(target=_relay, args=(node.executable, process, write), daemon=True).start()
     return process
 
 
-def _relay(name: str, process: subprocess.Popen) -> None:
+def _relay(name: str, process: subprocess.Popen, write: Callable[[str], None]) -> None:
     for line in process.stdout:
-        print(f"[{name}] {line.decode(errors='replace').rstrip()}", flush=True)
+        write(f"[{name}] {line.decode(errors='replace').rstrip()}")
 
 
 def _ended(node: NodeDescription, code: int, is_run: bool) -> int:

@@ -21,8 +21,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sim_bridge.results.comparison import compare, mcnemar
+from sim_bridge.results.comparison import compare
 from sim_bridge.results.saved import SavedResults
+from tinyvla_ros.core.intervals import mcnemar
 
 # A smaller p says that so lopsided a result is no chance.
 SIGNIFICANT = 0.05

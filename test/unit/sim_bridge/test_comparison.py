@@ -24,10 +24,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.saved_results import write_results as write
-from sim_bridge.results.comparison import mcnemar
 from sim_bridge.task_suites import MT50, MT50_GROUPS
 from tinyvla_ros.cli.main import main
-from tinyvla_ros.core.intervals import mean_interval, wilson_interval
+from tinyvla_ros.core.intervals import mcnemar, mean_interval, wilson_interval
 
 
 def compared(capsys, *arguments) -> str:

@@ -35,12 +35,12 @@ from tinyvla_ros.nodes.shared.topics import QUIET, message_class
 
 
 @contextmanager
-def listening_node(name: str) -> Iterator[tuple[Node, Callable[..., None]]]:
+def listening_node(name: str, namespace: str = "") -> Iterator[tuple[Node, Callable[..., None]]]:
     """Create a node, and a function that spins it for some seconds, or until a condition holds."""
     context = rclpy.Context()
     start_ros(context=context)
     with node_creation():
-        node = rclpy.create_node(name, context=context)
+        node = rclpy.create_node(name, namespace=namespace or None, context=context)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
 
