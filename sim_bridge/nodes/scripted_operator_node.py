@@ -64,6 +64,8 @@ BEHIND, BEHIND_S = 0.3, 1.0
 # Of the errors with which a demonstration of pick-and-place begins, so many are a cube beside the
 # mark; the others are an arm astray.
 MISPLACED = 0.3
+# Whoever took over tries so often before the episode is a failure.
+TRIES = 3
 # A button that had no effect by then is pressed again, s.
 AGAIN_S = 1.0
 
@@ -230,8 +232,10 @@ class ScriptedOperatorNode(Node):
         while not self._success and time.monotonic() < until_s:
             self._leader = self._joints.copy()  # near the arm, to follow at once
             yield
-        if not self._success:
-            self._takeovers += 1
+        self._takeovers += not self._success
+        for _ in range(TRIES):
+            if self._success:
+                break
             yield from self._show(rng)
         self._publish_event(END, success=str(self._success).lower())
         self._buttons.clear()

@@ -57,6 +57,8 @@ from training.learning.recipe import Recipe
 SETTINGS, DATA, RECIPE, RUN, CHECKPOINT = ("settings.json", "data", "recipe.yaml", "run",
                                            "checkpoint")
 STATE = "state.safetensors"  # of the training, no part of a policy
+# What recipe and policy have in common.
+POLICY = {"cameras", "state", "action", "model", "diffusion", "language"}
 # Of what may differ when the same command goes on.
 FREE = {"out", "processes", "threads", "device", "workers", "cache"}
 
@@ -91,18 +93,22 @@ def improve(options: ImproveOptions) -> Judgement | None:
 
 def _recipe(options: ImproveOptions) -> Recipe:
     """Return the checkpoint's recipe with the steps and the learning rate of this training."""
-    PolicyConfig.load(options.checkpoint)
+    policy = PolicyConfig.load(options.checkpoint)
     file = options.checkpoint / "training.json"
     report = read_json(file) if file.is_file() else {}
     if not isinstance(report, dict) or "recipe" not in report:
         raise InputError(f"{options.checkpoint} does not hold the recipe it was trained with "
                          f"({file.name}); give a checkpoint that 'tinyvla train' made.")
     recipe = parse(Recipe, report["recipe"], f"{file}, recipe")
-    changes = {"steps": options.steps, "learning_rate": options.learning_rate,
+    rate = options.learning_rate or recipe.optimization.learning_rate / 3
+    changes = {"steps": options.steps, "learning_rate": rate,
                "warmup_steps": min(recipe.optimization.warmup_steps, options.steps // 10),
                "save_every": min(recipe.optimization.save_every, max(1, options.steps // 4)),
                "snapshot_every": 0}
     data = recipe.model_dump(mode="json")
+    # Somebody may have changed the policy since, such as how many rows of a chunk are executed.
+    data |= policy.model_dump(mode="json", include=POLICY)
+    data["action"]["continuous"] = {}  # data state that themselves
     data["optimization"] |= changes
 
     return parse(Recipe, override(data, options.settings, Recipe), "the checkpoint's recipe "

@@ -59,7 +59,8 @@ class ImproveOptions(Config):
         1.0, ge=0, le=60, allow_inf_nan=False, description="with rule mixed: so much of what the "
         "policy did before a takeover is left out, s")
     steps: int = Field(1000, ge=1, description="optimizer steps")
-    learning_rate: float = Field(3e-4, gt=0, le=1, description="its peak")
+    learning_rate: float | None = Field(
+        None, gt=0, le=1, description="its peak; default: a third of the recipe's own")
     settings: Settings = Field(
         (), description="replace a setting of the checkpoint's recipe, e.g. "
         "optimization.batch_size=32")

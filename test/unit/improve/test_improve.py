@@ -101,7 +101,8 @@ def test_a_persons_part_is_learned_and_the_checkpoint_names_its_parent(
     report = json.loads((out / "checkpoint/training.json").read_text())
     assert report["init"]["digest"] == checkpoint_digest(parent)
     assert {d["name"]: d["weight"] for d in report["data"]} == {"data": 0.5, "human": 0.5}
-    assert report["recipe"]["optimization"]["learning_rate"] == 3e-4
+    own = json.loads((parent / "training.json").read_text())["recipe"]["optimization"]
+    assert report["recipe"]["optimization"]["learning_rate"] == own["learning_rate"] / 3
     assert not (out / "checkpoint/state.safetensors").exists()
     assert (out / "checkpoint/policy.onnx").is_file(), "what a robot runs"
     assert bags.contents(parent.resolve()) == before
