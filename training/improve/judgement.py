@@ -79,7 +79,8 @@ def judge(before: Path, after: Path) -> Judgement:
         up, down = _changed(old, new, [task])
         if down > up and mcnemar(up, down) < SIGNIFICANT:
             worse.append(task)
-    return Judgement(compare([old, new]), gained, lost, mcnemar(gained, lost), tuple(worse))
+    # The new one has seen more, that is the point.
+    return Judgement(compare([old, new], ["demonstrations"]), gained, lost, mcnemar(gained, lost), tuple(worse))
 
 
 def _changed(old: SavedResults, new: SavedResults, tasks: Iterable[str]) -> tuple[int, int]:

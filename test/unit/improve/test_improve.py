@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -117,7 +118,15 @@ def test_a_persons_part_is_learned_and_the_checkpoint_names_its_parent(
 
 def test_what_led_to_a_takeover_is_left_out(trained, episodes, tmp_path):
     out = tmp_path / "out"
-    assert main(arguments(trained, episodes, out, rule="mixed", lead_up=0.5, share=0.4)) == 0
+    # Somebody has changed the policy since it was trained.
+    changed = shutil.copytree(trained / "run/last", tmp_path / "changed")
+    config = json.loads((changed / "config.json").read_text())
+    config["action"]["n_action_steps"] = 5
+    (changed / "config.json").write_text(json.dumps(config))
+    command = arguments(trained, episodes, out, rule="mixed", lead_up=0.5, share=0.4)
+    assert main([command[0], str(changed), *command[2:]]) == 0
+    made = json.loads((out / "checkpoint/config.json").read_text())
+    assert made["action"]["n_action_steps"] == 5
     whole, first, second = seconds(out / "data/policy")
     assert whole[1] > 2.5, "of the successful episode"
     assert first[1] == pytest.approx(0.5, abs=0.1)
@@ -172,8 +181,7 @@ def test_episodes_without_a_person_are_refused_where_one_is_needed(trained, epis
 
 
 def test_a_checkpoint_without_a_recipe_is_refused(trained, episodes, tmp_path, capfd):
-    from shutil import copytree
-    bare = copytree(trained / "run/last", tmp_path / "bare")
+    bare = shutil.copytree(trained / "run/last", tmp_path / "bare")
     (bare / "training.json").unlink()
     command = arguments(trained, episodes, tmp_path / "out")
     assert main([command[0], str(bare), *command[2:]]) == 2
@@ -189,7 +197,8 @@ def test_a_checkpoint_without_a_recipe_is_refused(trained, episodes, tmp_path, c
 def test_a_new_checkpoint_is_judged_by_the_episodes_that_changed(tmp_path, before, after,
                                                                  is_better, words):
     found = judge(write_results(tmp_path / "before", {"reach-v3": list(map(bool, before))}),
-                  write_results(tmp_path / "after", {"reach-v3": list(map(bool, after))}))
+                  write_results(tmp_path / "after", {"reach-v3": list(map(bool, after))},
+                                demonstrations=63))
     assert found.is_better == is_better
     assert words in found.sentence
     assert "McNemar" in found.table
