@@ -27,14 +27,10 @@ import argparse
 import json
 import os
 import re
-import shlex
-import signal
-import subprocess
 import sys
-import time
-from contextlib import contextmanager
 from pathlib import Path
 
+from _commands import Commands
 from _figures import print_heading
 
 from tinyvla_ros.core.intervals import wilson_interval
@@ -48,58 +44,6 @@ SMALL = ["optimization.steps=40", "optimization.warmup_steps=10", "optimization.
          "model.image_channels=8", "model.keypoints=8", "model.denoiser_channels=[16,16,16]"]
 # Scenes of demonstrations; those of evaluations are counted from 0.
 FIRST_SCENE = 400_000
-
-
-class Tutorial:
-    """Runs commands and notes how long they take.
-
-    Attributes:
-        rows: name and seconds of each step.
-    """
-
-    def __init__(self, out: Path):
-        self._out, self.rows = out, []
-        out.mkdir(parents=True, exist_ok=True)
-
-    @contextmanager
-    def step(self, name: str):
-        """Note how long something takes."""
-        print(f"\n== {name}", flush=True)
-        begin = time.perf_counter()
-        yield
-        self.rows.append([name, f"{time.perf_counter() - begin:.0f}"])
-
-    def tinyvla(self, *arguments: object, accepted: tuple[int, ...] = (0,)) -> str:
-        """Run a command to its end and return what it printed; other exit codes end the script."""
-        command = ["tinyvla", *map(str, arguments)]
-        print(f"$ {shlex.join(command)}", flush=True)
-        done = subprocess.run([sys.executable, "-m", "tinyvla_ros.cli", *command[1:]],
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              check=False)
-        if done.returncode not in accepted:
-            sys.exit(f"{done.stdout[-3000:]}\n{command[1]} ended with {done.returncode}")
-        return done.stdout
-
-    @contextmanager
-    def running(self, *arguments: object, until: str = ""):
-        """Run a command beside others, once it has printed a text; it gets Ctrl-C at the end."""
-        command = ["tinyvla", *map(str, arguments)]
-        print(f"$ {shlex.join(command)} &", flush=True)
-        path = self._out / f"{command[1]}.log"
-        log = path.open("w")
-        process = subprocess.Popen([sys.executable, "-m", "tinyvla_ros.cli", *command[1:]],
-                                   stdout=log, stderr=subprocess.STDOUT)
-        try:
-            while until not in path.read_text():
-                if process.poll() is not None:
-                    sys.exit(f"{path.read_text()}\n{command[1]} ended with {process.returncode}")
-                time.sleep(0.1)
-            yield process
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-            process.wait(60.0)
-            log.close()
 
 
 def fill_in(draft: Path) -> int:
@@ -131,7 +75,7 @@ def main() -> int:
     args = parser.parse_args()
     if args.small:
         args.demonstrations, args.episodes, args.set = 2, 1, SMALL
-    out, robot, tutorial = args.out, robot_file("so101"), Tutorial(args.out)
+    out, robot, tutorial = args.out, robot_file("so101"), Commands(args.out)
     draft, demos, data = out / "my_arm.yaml", out / "demonstrations", out / "data"
     recipe, run = out / "recipe.yaml", out / "run"
     if not args.small:

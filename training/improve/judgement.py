@@ -80,7 +80,8 @@ def judge(before: Path, after: Path) -> Judgement:
         if down > up and mcnemar(up, down) < SIGNIFICANT:
             worse.append(task)
     # The new one has seen more, that is the point.
-    return Judgement(compare([old, new], ["demonstrations"]), gained, lost, mcnemar(gained, lost), tuple(worse))
+    table = compare([old, new], ["demonstrations"])
+    return Judgement(table, gained, lost, mcnemar(gained, lost), tuple(worse))
 
 
 def _changed(old: SavedResults, new: SavedResults, tasks: Iterable[str]) -> tuple[int, int]:
