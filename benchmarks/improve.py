@@ -15,10 +15,10 @@
 
 """A policy in a changed world, before and after a person took over from it some times.
 
-The front camera is moved by 6 cm and turned, the table is dark, the cube has twice its weight. A
-scripted person watches the policy over topics, takes the leader arm where it has not succeeded
-after 6 s, and finishes. With the first N of these episodes the policy is improved and judged on the same
-unseen scenes, and in the world that it was trained in.
+The front camera is moved by 3 cm and turned by 8 degrees, the table is dark, the cube has twice
+its weight. A scripted person watches the policy over topics, takes the leader arm where it has not
+succeeded after 6 s, and finishes. With the first N of these episodes the policy is improved and
+judged on the same unseen scenes, and in the world that it was trained in.
 """
 
 from __future__ import annotations
