@@ -85,6 +85,10 @@ def main() -> int:
             commands.tinyvla("sim-robot", "--task", TASK, "--seed", TAKEOVER_SCENES,
                              "--demonstrate", most, "--takeover-after", PATIENCE_S,
                              "--config", world)
+    found = find_bags(episodes)
+    if len(found) < most:
+        sys.exit(f"{episodes} has {len(found)} episodes, {most} are wanted; delete it, or give "
+                 "fewer --takeovers")
     usual = ["evaluate", "--tasks", TASK, "--episodes", args.scenes, "--seed", EVALUATION_SCENES]
     rows, name = [], f"{args.rule}_{args.seed}"
     home = out / "before_at_home"
@@ -96,16 +100,17 @@ def main() -> int:
     for count in args.takeovers:
         place = out / f"improved_{name}_{count}"
         begin = time.perf_counter()
-        commands.tinyvla("improve", args.checkpoint, *find_bags(episodes)[:count], "--data",
+        commands.tinyvla("improve", args.checkpoint, *found[:count], "--data",
                          args.data, "--rule", args.rule, "--out", place, "--tasks", TASK,
                          "--episodes", args.scenes, "--seed", EVALUATION_SCENES, "--config", world,
                          "--set", f"seed={args.seed}", *more, accepted=(0, 1))
         seconds = time.perf_counter() - begin
         shutil.rmtree(place / "home", ignore_errors=True)
         commands.tinyvla(*usual, "--checkpoint", place / "run/last", "--out", place / "home")
-        rows.append([f"after {count} episodes", success(place / "evaluation/after"),
+        [judged] = (place / "evaluation").iterdir()
+        rows.append([f"after {count} episodes", success(judged / "after"),
                      success(place / "home"), f"{seconds / 60:.1f}"])
-        before = success(place / "evaluation/before")
+        before = success(judged / "before")
     rows.insert(0, ["before", before, success(home), "-"])
     print(f"\n{markdown_table(['', 'changed world', 'world of its data', 'min'], rows)}")
     print(markdown_table(["step", "s"], commands.rows))

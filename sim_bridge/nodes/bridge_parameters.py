@@ -106,6 +106,8 @@ class OperatorParameters(RunMember):
     astray: float = Field(0.5, ge=0.0, le=1.0, description="Share of the demonstrations that "
                           "begin after an error: the arm is astray, near the cube or the "
                           "mark, or the cube lies beside the mark.")
+    config: str = Field("", description="Configuration of the simulated robot, whose instruction "
+                        "the policy is told; empty for the one in config of the task's arm.")
     takeover_after: float = Field(
         0.0, ge=0.0, le=600.0, description="Seconds that policy_node has in each scene before it "
         "takes the arm over with its leader and finishes; 0 for demonstrations without a policy.")

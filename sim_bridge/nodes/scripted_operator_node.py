@@ -251,6 +251,8 @@ class ScriptedOperatorNode(Node):
                 yield
             if future.result().success:
                 return
+            self.get_logger().warning(f"{client.srv_name}: {future.result().message}",
+                                      throttle_duration_sec=10.0)
             since = time.monotonic()
             while time.monotonic() - since < AGAIN_S:
                 yield
@@ -266,7 +268,8 @@ class ScriptedOperatorNode(Node):
 
     @property
     def _instruction(self) -> str:
-        return SimulatedRobotConfig.of(["so101-"]).instruction(self._options.task)
+        task, config = self._options.task, self._options.config
+        return SimulatedRobotConfig.for_tasks([task], config).instruction(task)
 
     def _err(self, rng: np.random.Generator) -> Iterator[np.ndarray]:
         """Bring arm or cube to where a policy's errors bring them; not recorded."""

@@ -17,6 +17,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from tinyvla_ros.cli.common import STOPPED, wait_passively
 from tinyvla_ros.core.extras import require
 from training.improve.options import ImproveOptions
@@ -33,10 +35,13 @@ def improve(options: ImproveOptions) -> int:
     try:
         found = improve_checkpoint(options)
     except TrainingEndedError as ended:
-        code, = ended.args
-        if code == STOPPED:
-            print("the same command goes on with 'tinyvla improve'")
-        return code if code > 0 else 1
+        code, was_stopped = ended.args
+        if was_stopped or code == STOPPED:
+            print("stopped, what is finished is saved; the same command goes on")
+            return STOPPED
+        print(f"error: the command ended with exit code {code}, the lines above say why.",
+              file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("stopped, what is finished is saved; the same command goes on")
         return STOPPED

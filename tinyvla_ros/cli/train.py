@@ -18,7 +18,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -122,6 +121,7 @@ def train(options: TrainArguments) -> int:
     wait_passively()
     if options.resume is None:
         options.recipe()  # before anything heavy is imported
+    from training.jobs.child import run_to_its_end
     from training.learning.mixture import parse_sources
     from training.learning.run_directory import RunDirectory
     from training.learning.train import RunOptions, begun_run, check_run, resume
@@ -142,9 +142,10 @@ def train(options: TrainArguments) -> int:
         # Here once, so that what is wrong is said once, and the images are decoded once.
         check_run(recipe, run_options, options.processes)
         # This command again, once in every process.
-        return subprocess.call(
+        code, was_stopped = run_to_its_end(
             [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node",
              str(options.processes), "-m", "tinyvla_ros.cli", *sys.argv[1:]])
+        return STOPPED if was_stopped else code
     if options.resume is not None:
         complete = resume(run, options.device, options.threads, options.cache, places)
     else:

@@ -55,7 +55,8 @@ class TrialRobot:
         self._policy = status_name(node, "policy_node", "policy")
         self._recorder = status_name(node, "episode_recorder_node", "recording")
         self._messages: dict[str, str] = {}
-        self._bags = self._bags_before = 0  # of the recorder, kept and discarded
+        self._bags: int | None = None  # of the recorder, kept and discarded
+        self._bags_before = 0
         self._values: dict[str, object] = {}
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
         self._words = node.create_publisher(String, contract.instruction, LATCHED)
@@ -74,7 +75,7 @@ class TrialRobot:
             InputError: one of them is not there in time.
         """
         self._words.publish(String(data=instruction))
-        self._wait(lambda: self._policy in self._messages and self._recorder in self._messages
+        self._wait(lambda: self._policy in self._messages and self._bags is not None
                    and self._enable.service_is_ready() and self._events.get_subscription_count(),
                    READY_S, "policy_node and episode_recorder_node")
 
@@ -139,7 +140,8 @@ class TrialRobot:
         for status in msg.status:
             if status.name == self._recorder:
                 values = {v.key: v.value for v in status.values}
-                self._bags = int(values["kept"]) + int(values["discarded"])
+                if "kept" in values and "discarded" in values:  # not before all were counted
+                    self._bags = int(values["kept"]) + int(values["discarded"])
 
 
 @contextmanager

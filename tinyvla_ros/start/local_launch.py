@@ -34,6 +34,8 @@ from tinyvla_ros.start.ros_environment import check_ros_environment
 
 # Time for a node to stop after SIGINT, and again after SIGTERM, before SIGKILL.
 STOP_TIMEOUT_S = 8.0
+# Time for the last lines of a node that ended.
+RELAY_S = 1.0
 
 
 class RunningGraph:
@@ -59,11 +61,16 @@ class RunningGraph:
         self._environment = environment | {"PYTHONUNBUFFERED": "1", PARENT: str(os.getpid())}
         self._nodes, self._write = nodes, write
         self._running: dict[NodeDescription, subprocess.Popen] = {}
+        self._relays: list[threading.Thread] = []
 
     def __enter__(self) -> RunningGraph:
         try:
             for node in self._nodes:
-                self._running[node] = _start(node, self._environment, self._write)
+                self._running[node] = process = _start(node, self._environment)
+                relay = threading.Thread(
+                    target=_relay, args=(node.executable, process, self._write), daemon=True)
+                self._relays.append(relay)
+                relay.start()
         except BaseException:
             self.stop()
             raise
@@ -83,6 +90,8 @@ class RunningGraph:
     def stop(self) -> None:
         """End all nodes: they bring the arm to rest, and complete their files."""
         _stop(list(self._running.values()))
+        for relay in self._relays:  # a child of a node may keep its output open
+            relay.join(RELAY_S)
 
 
 def run_graph(nodes: Sequence[NodeDescription]) -> int:
@@ -137,8 +146,7 @@ def node_command(node: NodeDescription) -> list[str]:
             *(["-r", f"__ns:={namespace}"] if namespace else []), *node.ros_arguments()]
 
 
-def _start(node: NodeDescription, environment: dict[str, str], write: Callable[[str], None]
-           ) -> subprocess.Popen:
+def _start(node: NodeDescription, environment: dict[str, str]) -> subprocess.Popen:
     command = node_command(node)
     # In a session of its own: Ctrl-C reaches only this process, which then stops every node.
     # The node unblocks it when it has a handler; Python itself would print a traceback.
@@ -148,7 +156,6 @@ def _start(node: NodeDescription, environment: dict[str, str], write: Callable[[
                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    threading.Thread(target=_relay, args=(node.executable, process, write), daemon=True).start()
     return process
 
 

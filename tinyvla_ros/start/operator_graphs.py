@@ -128,11 +128,12 @@ class SimRobotOptions(NodeSettings):
 
 def sim_robot_graph(options: SimRobotOptions) -> list[NodeDescription]:
     """Return a simulated arm that stands there like a real one."""
+    config = options.config and str(Path(options.config).resolve())
     operator = [NodeDescription("scripted_operator_node", {
         "task": options.task, "episodes": options.demonstrate, "seed": options.seed,
-        "takeover_after": options.takeover_after},
+        "takeover_after": options.takeover_after, "config": config},
         ends_run=True)] if options.demonstrate else []
     return describe_nodes(options, *operator, NodeDescription(
         "sim_robot_node", {
             "task": options.task, "seed": options.seed,
-            "config": options.config and str(Path(options.config).resolve())}), one_run=False)
+            "config": config}), one_run=False)

@@ -97,10 +97,15 @@ class TrialLog:
 
     def add(self, trial: JudgedTrial) -> None:
         """Write a line; it is on the disk when this returns."""
-        with (self.out / TRIALS).open("a", encoding="utf-8") as file:
-            file.write(trial.model_dump_json() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with (self.out / TRIALS).open("a", encoding="utf-8") as file:
+                file.write(trial.model_dump_json() + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as err:
+            raise InputError(f"{self.out / TRIALS} cannot be written ({err.strerror}); make room "
+                             f"and go on with the same command: trial {trial.number} was "
+                             f"{trial.outcome!r}, and comes again.") from None
         self.trials[trial.number] = trial
 
     def _read(self) -> dict[int, JudgedTrial]:
@@ -108,8 +113,13 @@ class TrialLog:
         if not file.is_file():
             return {}
         text = file.read_text(encoding="utf-8")
-        if not text.endswith("\n"):  # killed while it was written: that trial comes again
-            text = text[:text.rfind("\n") + 1]
+        if text and not text.endswith("\n"):
+            last = text[text.rfind("\n") + 1:]
+            try:
+                JudgedTrial.model_validate_json(last)
+                text += "\n"  # as some editors leave it
+            except ValidationError:  # killed while it was written: that trial comes again
+                text = text.removesuffix(last)
             part = file.with_name(file.name + ".part")
             part.write_text(text, encoding="utf-8")
             os.replace(part, file)

@@ -21,8 +21,8 @@
     OUT/data/human          datasets of the parts of the episodes, by the rule
     OUT/recipe.yaml         the checkpoint's recipe with these steps and this learning rate
     OUT/run                 the training; its checkpoint names the one before in training.json
-    OUT/evaluation/before   both on the same episodes
-    OUT/evaluation/after
+    OUT/evaluation/*/before both on the same episodes, a folder for each choice of these
+    OUT/evaluation/*/after
     OUT/checkpoint          the new checkpoint, if it is better
 
 Every step is one that a command of its own does, is printed as such, and is not repeated where it
@@ -31,16 +31,16 @@ was finished.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import yaml
 
+from tinyvla_ros.bags.reader import find_bags
 from tinyvla_ros.core.configuration import override, parse, read_json
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import CONFIG, checkpoint_digest, create_directory, write_json
@@ -51,6 +51,7 @@ from training.data.lerobot.reader import read_info
 from training.improve.judgement import Judgement, judge
 from training.improve.options import ImproveOptions
 from training.improve.rules import RULES, Part, shares
+from training.jobs.child import run_to_its_end
 from training.learning.mixture import parse_sources
 from training.learning.recipe import Recipe
 
@@ -60,11 +61,12 @@ STATE = "state.safetensors"  # of the training, no part of a policy
 # What recipe and policy have in common.
 POLICY = {"cameras", "state", "action", "model", "diffusion", "language"}
 # Of what may differ when the same command goes on.
-FREE = {"out", "processes", "threads", "device", "workers", "cache"}
+FREE = {"out", "processes", "threads", "device", "workers", "cache", "tasks", "episodes", "seed",
+        "horizon", "config"}
 
 
 class TrainingEndedError(Exception):
-    """The training was stopped or failed, and has said why; holds its exit code."""
+    """The training was stopped or failed, and has said why; holds exit code and which."""
 
 
 def improve(options: ImproveOptions) -> Judgement | None:
@@ -77,7 +79,10 @@ def improve(options: ImproveOptions) -> Judgement | None:
         InputError: the checkpoint, the episodes, the data or the options cannot be used.
         TrainingEndedError: see there.
     """
-    recipe = _recipe(options)
+    policy = PolicyConfig.load(options.checkpoint)
+    recipe = _recipe(options, policy)
+    if options.tasks:
+        _check_evaluation(options, policy)  # what is wrong is said before hours of training
     infos = [read_info(path) for path, _ in parse_sources(options.data)]
     _begin(options)
     new = _export(options, recipe, infos[0])
@@ -91,9 +96,8 @@ def improve(options: ImproveOptions) -> Judgement | None:
     return found
 
 
-def _recipe(options: ImproveOptions) -> Recipe:
+def _recipe(options: ImproveOptions, policy: PolicyConfig) -> Recipe:
     """Return the checkpoint's recipe with the steps and the learning rate of this training."""
-    policy = PolicyConfig.load(options.checkpoint)
     file = options.checkpoint / "training.json"
     report = read_json(file) if file.is_file() else {}
     if not isinstance(report, dict) or "recipe" not in report:
@@ -119,7 +123,7 @@ def _begin(options: ImproveOptions) -> None:
     """Make the directory, or check that it is of the same work."""
     wanted = options.model_dump(mode="json", exclude=FREE) | {
         "checkpoint": checkpoint_digest(options.checkpoint),
-        "bags": [str(p.resolve()) for p in options.bags],
+        "bags": [str(p.resolve()) for p in find_bags(*options.bags)],
         "data": [[str(p.resolve()), w] for p, w in parse_sources(options.data)]}
     file = options.out / SETTINGS
     if file.is_file():
@@ -167,7 +171,7 @@ def _export_part(options: ImproveOptions, part: Part, recipe: Recipe, info: dict
     out.parent.mkdir(parents=True, exist_ok=True)
     exported = export_bags(ExportOptions(
         bags=options.bags, out=out, robot=options.robot, fps=info["fps"],
-        tolerance=_tolerance(options), config=options.checkpoint, dt=recipe.action.dt,
+        **_as_before(options), config=options.checkpoint, dt=recipe.action.dt,
         outcome=part.outcome, commander=part.commander,
         lead_up=options.lead_up if part.skips_lead_up else 0.0, workers=options.workers,
         resume=out.with_name(out.name + ".export").exists()),
@@ -178,13 +182,13 @@ def _export_part(options: ImproveOptions, part: Part, recipe: Recipe, info: dict
     return bool(exported.episodes)
 
 
-def _tolerance(options: ImproveOptions) -> float | None:
-    """Return that of the original data, where these were bags, if none is given."""
-    if options.tolerance is not None:
-        return options.tolerance
+def _as_before(options: ImproveOptions) -> dict[str, object]:
+    """Return how the original data were exported, where these were bags."""
     files = [path / "meta/bags.json" for path, _ in parse_sources(options.data)]
-    known = [read_json(f).get("tolerance_s") for f in files if f.is_file()]
-    return max((t for t in known if isinstance(t, int | float)), default=None)
+    known = next((read_json(f) for f in files if f.is_file()), {})
+    names = {"tolerance": "tolerance_s", "pick": "pick", "actions": "actions"}
+    before = {name: known[key] for name, key in names.items() if key in known}
+    return before | ({} if options.tolerance is None else {"tolerance": options.tolerance})
 
 
 # ---- training ----------------------------------------------------------------------------------
@@ -193,12 +197,12 @@ def _train(options: ImproveOptions, recipe: Recipe, new: dict[str, Path]) -> Pat
     """Train, or go on with it; return the new checkpoint."""
     run = options.out / RUN
     last = run / "last"
-    if not _is_trained(run, options.steps):
+    if not _is_trained(last, recipe.optimization.steps):
         file = options.out / RECIPE
         file.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False,
                                        allow_unicode=True), encoding="utf-8")
         parts = tuple(p for p in RULES[options.rule] if p.name in new)
-        more = ["--device", options.device] if options.device != "cpu" else []
+        more = ["--device", options.device]
         more += ["--threads", str(options.threads)] if options.threads else []
         more += ["--cache", str(options.cache)] if options.cache else []
         more += ["--processes", str(options.processes)] if options.processes > 1 else []
@@ -219,33 +223,16 @@ def _train(options: ImproveOptions, recipe: Recipe, new: dict[str, Path]) -> Pat
     return last
 
 
-def _is_trained(run: Path, steps: int) -> bool:
-    file = run / "train.json"
+def _is_trained(last: Path, steps: int) -> bool:
+    file = last / "training.json"
     return file.is_file() and read_json(file).get("step") == steps
 
 
 def _command(*arguments: str) -> None:
-    """Run a command of ours; SIGINT and SIGTERM reach it once, and it saves what it has."""
     _print_step("tinyvla " + " ".join(arguments))
-    received: list[int] = []
-    previous = {s: signal.signal(s, lambda number, _: received.append(number))
-                for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        # In a session of its own: else Ctrl-C would reach it twice.
-        process = subprocess.Popen([sys.executable, "-m", "tinyvla_ros.cli", *arguments],
-                                   start_new_session=True)
-        while True:
-            try:
-                code = process.wait(0.1)
-                break
-            except subprocess.TimeoutExpired:
-                if received:
-                    os.killpg(process.pid, received.pop(0))
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-    if code:
-        raise TrainingEndedError(code)
+    code, was_stopped = run_to_its_end([sys.executable, "-m", "tinyvla_ros.cli", *arguments])
+    if was_stopped or code:
+        raise TrainingEndedError(code, was_stopped)
 
 
 # ---- judgement ---------------------------------------------------------------------------------
@@ -255,7 +242,13 @@ def _evaluate(options: ImproveOptions, run: Path) -> Judgement:
     from training.experiments.evaluate import evaluate
     from training.experiments.options import EvaluationOptions
 
-    places = [options.out / "evaluation" / name for name in ("before", "after")]
+    # Another evaluation may be asked for later; none is repeated, and none is lost.
+    asked = {"tasks": options.tasks, "episodes": options.episodes, "seed": options.seed,
+             "horizon": options.horizon,
+             "config": options.config and Path(options.config).read_text(encoding="utf-8-sig")}
+    digest = hashlib.sha256(json.dumps(asked, default=str).encode()).hexdigest()[:8]
+    folder = options.out / "evaluation" / digest
+    places = [folder / name for name in ("before", "after")]
     for checkpoint, place in zip((options.checkpoint, run), places, strict=True):
         if not (place / "results.json").is_file():
             _print_step(f"evaluation of {checkpoint}")
@@ -265,6 +258,21 @@ def _evaluate(options: ImproveOptions, run: Path) -> Judgement:
                 horizon=options.horizon, checkpoint=str(checkpoint), out=place,
                 workers=options.workers, config=options.config))
     return judge(*places)
+
+
+def _check_evaluation(options: ImproveOptions, policy: PolicyConfig) -> None:
+    from sim_bridge.episodes import plan_episodes
+    from sim_bridge.opengl import require_opengl
+    from sim_bridge.simulated_robot import SimulatedRobotConfig
+    from sim_bridge.task_suites import expand_tasks
+
+    tasks = expand_tasks(options.tasks)
+    plan_episodes(list(tasks), options.episodes, options.seed)
+    robot = SimulatedRobotConfig.for_tasks(tasks, options.config)
+    robot.with_cameras(policy.cameras)
+    for task in tasks:
+        policy.check_instruction(robot.instruction(task))
+    require_opengl()
 
 
 def _offer(run: Path, out: Path) -> None:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.options import Flag
@@ -83,6 +83,15 @@ class ImproveOptions(Config):
     device: str = Field("cpu", description="torch device of the training")
     workers: WorkerCount = None
     cache: ImageCache = None
+
+    @field_validator("settings")
+    @classmethod
+    def _settings_without_an_option(cls, settings: tuple[str, ...]) -> tuple[str, ...]:
+        for name in ("steps", "learning_rate"):
+            if any(s.startswith(f"optimization.{name}=") for s in settings):
+                raise ValueError(f"give --{name.replace('_', '-')} in place of "
+                                 f"optimization.{name}")
+        return settings
 
     @model_validator(mode="after")
     def _lead_up_where_it_counts(self):
