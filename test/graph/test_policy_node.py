@@ -182,6 +182,7 @@ def test_the_commander_topic_says_when_the_policy_commands(probe):
     probe.publish(probe.observation(71))  # time goes on, and the arm has come to rest
     probe.until(lambda: said[-1] == "", "the end of its commands")
     probe.call(SetBool, "/policy_node/enable", SetBool.Request(data=True))
+    probe.until(lambda: 71 in probe.chunk_stamps(), "the chunk after enabling")
 
 
 def test_diagnostics_carry_digest_and_latency(probe, tiny_checkpoint):

@@ -220,4 +220,6 @@ class Probe(Listener):
             publisher.publish(message)
 
     def chunk_stamps(self) -> list[int]:
-        return [c.header.stamp.sec - self._epoch for c in self.chunks]
+        """Return the stamps of what came of this probe's observations, not of others before."""
+        stamps = [c.header.stamp.sec - self._epoch for c in self.chunks]
+        return [stamp for stamp in stamps if stamp >= 0]
