@@ -22,7 +22,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tinyvla_ros.core.errors import InputError
@@ -84,6 +84,38 @@ def _require_writable(path: Path) -> None:
         for made in absent:
             with contextlib.suppress(OSError):  # never made, or not empty: another run uses it
                 made.rmdir()
+
+
+def begin_or_go_on(directory: Path, settings: Mapping[str, object]) -> None:
+    """Create a directory for work that may be gone on with, or check that it is of the same work.
+
+    Args:
+        directory: new or empty, or begun with the same settings.
+        settings: what decides the result, plain data; kept in ``settings.json``.
+
+    Raises:
+        InputError: it was begun with others, holds something else, or cannot be created.
+    """
+    file, settings = directory / "settings.json", json.loads(json.dumps(settings))
+    if not file.is_file():
+        create_directory(directory)
+        write_json(file, settings)
+        return
+    try:
+        begun = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as err:
+        raise InputError(f"{file} is no JSON ({err}); restore it, or give another --out."
+                         ) from None
+    for name, value in settings.items():
+        if begun.get(name) != value:
+            raise InputError(f"{directory} was begun with another {name} "
+                             f"({_short(begun.get(name))}, now {_short(value)}); give the same "
+                             "to go on, or another --out.")
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def check_new_file(path: Path) -> None:

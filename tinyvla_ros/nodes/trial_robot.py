@@ -39,9 +39,6 @@ POLL_S = 0.05
 class TrialRobot:
     """One trial's policy and recorder, as seen from the operator's terminal.
 
-    Attributes:
-        status: newest message of the policy on /diagnostics, empty before the first one.
-
     Args:
         node: for topics and services.
         spin: handles messages for some seconds, or until a condition holds.
@@ -62,11 +59,6 @@ class TrialRobot:
         self._words = node.create_publisher(String, contract.instruction, LATCHED)
         self._events = node.create_publisher(DiagnosticStatus, "episode", EPISODE_QOS)
         self._enable = node.create_client(SetBool, "policy_node/enable")
-
-    @property
-    def status(self) -> str:
-        """See above."""
-        return self._messages.get(self._policy, "")
 
     def tell(self, instruction: str) -> None:
         """Publish the instruction, and wait until the policy and the recorder are there.

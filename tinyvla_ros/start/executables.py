@@ -75,12 +75,17 @@ def run(name: str) -> int:
     return module.main()
 
 
+def terminate_with_parent() -> None:
+    """Have the kernel send SIGTERM to this process when the one that started it ends."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 def _end_with_parent() -> None:
     """Have the kernel end this node with what started it; ``ros2 launch`` may be ended as well."""
     parent = os.environ.pop(PARENT, "")
     if not parent:
         return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    terminate_with_parent()
     try:
         os.kill(int(parent), 0)
     except ProcessLookupError:  # it ended before the line above

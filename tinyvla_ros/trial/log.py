@@ -25,18 +25,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from tinyvla_ros.core.configuration import Config, read_json
+from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.files import create_directory, write_json
+from tinyvla_ros.core.files import begin_or_go_on
 
-SETTINGS, TRIALS, EPISODES, LOGS = "settings.json", "trials.jsonl", "episodes", "logs"
+TRIALS, EPISODES, LOGS = "trials.jsonl", "episodes", "logs"
 Outcome = Literal["success", "partial", "failure"]
 
 
@@ -82,17 +81,7 @@ class TrialLog:
 
     def __init__(self, out: Path, settings: dict):
         self.out = out
-        settings = json.loads(json.dumps(settings))
-        if (out / SETTINGS).is_file():
-            begun = read_json(out / SETTINGS)
-            for name, value in settings.items():
-                if begun.get(name) != value:
-                    raise InputError(f"{out} holds trials with another {name} "
-                                     f"({_short(begun.get(name))}, now {_short(value)}); give "
-                                     "the same to go on, or another --out.")
-        else:
-            create_directory(out)
-            write_json(out / SETTINGS, settings)
+        begin_or_go_on(out, settings)
         self.trials = self._read()
 
     def add(self, trial: JudgedTrial) -> None:
@@ -134,8 +123,3 @@ class TrialLog:
                                  "to repeat that trial.") from None
             trials[trial.number] = trial
         return trials
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 80 else text[:77] + "..."

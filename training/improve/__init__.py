@@ -13,4 +13,4 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""``tinyvla bag export``: recorded episodes become a LeRobotDataset."""
+"""``tinyvla improve``: recorded episodes and takeovers make a checkpoint better."""

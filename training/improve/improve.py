@@ -43,20 +43,19 @@ import yaml
 from tinyvla_ros.bags.reader import find_bags
 from tinyvla_ros.core.configuration import override, parse, read_json
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.files import CONFIG, checkpoint_digest, create_directory, write_json
+from tinyvla_ros.core.files import CONFIG, begin_or_go_on, checkpoint_digest
 from tinyvla_ros.policy.config import PolicyConfig
 from training.bag_export.export import export_bags
 from training.bag_export.options import ExportOptions
 from training.data.lerobot.reader import read_info
-from training.improve.judgement import Judgement, judge
+from training.improve.judgment import Judgment, judge
 from training.improve.options import ImproveOptions
 from training.improve.rules import RULES, Part, shares
 from training.jobs.child import run_to_its_end
 from training.learning.mixture import parse_sources
 from training.learning.recipe import Recipe
 
-SETTINGS, DATA, RECIPE, RUN, CHECKPOINT = ("settings.json", "data", "recipe.yaml", "run",
-                                           "checkpoint")
+DATA, RECIPE, RUN, CHECKPOINT = "data", "recipe.yaml", "run", "checkpoint"
 STATE = "state.safetensors"  # of the training, no part of a policy
 # What recipe and policy have in common.
 POLICY = {"cameras", "state", "action", "model", "diffusion", "language"}
@@ -69,11 +68,11 @@ class TrainingEndedError(Exception):
     """The training was stopped or failed, and has said why; holds exit code and which."""
 
 
-def improve(options: ImproveOptions) -> Judgement | None:
+def improve(options: ImproveOptions) -> Judgment | None:
     """Make the new checkpoint, and judge it where there are tasks to judge it on.
 
     Returns:
-        The judgement; None without tasks.
+        The judgment; None without tasks.
 
     Raises:
         InputError: the checkpoint, the episodes, the data or the options cannot be used.
@@ -125,22 +124,7 @@ def _begin(options: ImproveOptions) -> None:
         "checkpoint": checkpoint_digest(options.checkpoint),
         "bags": [str(p.resolve()) for p in find_bags(*options.bags)],
         "data": [[str(p.resolve()), w] for p, w in parse_sources(options.data)]}
-    file = options.out / SETTINGS
-    if file.is_file():
-        begun = read_json(file)
-        for name, value in wanted.items():
-            if begun.get(name) != value:
-                raise InputError(
-                    f"{options.out} was begun with another {name} ({_short(begun.get(name))}, now "
-                    f"{_short(value)}); give the same to go on, or another --out.")
-        return
-    create_directory(options.out)
-    write_json(file, wanted)
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    begin_or_go_on(options.out, wanted)
 
 
 # ---- data --------------------------------------------------------------------------------------
@@ -172,7 +156,7 @@ def _export_part(options: ImproveOptions, part: Part, recipe: Recipe, info: dict
     exported = export_bags(ExportOptions(
         bags=options.bags, out=out, robot=options.robot, fps=info["fps"],
         **_as_before(options), config=options.checkpoint, dt=recipe.action.dt,
-        outcome=part.outcome, commander=part.commander,
+        outcome="success", commander=part.commander,
         lead_up=options.lead_up if part.skips_lead_up else 0.0, workers=options.workers,
         resume=out.with_name(out.name + ".export").exists()),
         recipe.cameras, recipe.state)
@@ -235,9 +219,9 @@ def _command(*arguments: str) -> None:
         raise TrainingEndedError(code, was_stopped)
 
 
-# ---- judgement ---------------------------------------------------------------------------------
+# ---- judgment ---------------------------------------------------------------------------------
 
-def _evaluate(options: ImproveOptions, run: Path) -> Judgement:
+def _evaluate(options: ImproveOptions, run: Path) -> Judgment:
     # Needs a simulator, which an arm has not.
     from training.experiments.evaluate import evaluate
     from training.experiments.options import EvaluationOptions

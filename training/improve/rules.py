@@ -35,7 +35,7 @@ class Part:
 
     Attributes:
         name: of the dataset.
-        commander, outcome: see ``ExportOptions``.
+        commander: see ``ExportOptions``.
         share: of what is new.
         skips_lead_up: whether what the policy did just before a takeover is left out.
         required: whether the rule means nothing without it.
@@ -43,18 +43,17 @@ class Part:
 
     name: str
     commander: Literal["human", "policy", "all"]
-    outcome: Literal["success", "all"]
     share: float = 1.0
     skips_lead_up: bool = False
     required: bool = True
 
 
-HUMAN = Part("human", "human", "success")
+HUMAN = Part("human", "human")
 RULES: dict[RuleName, tuple[Part, ...]] = {
     "human": (HUMAN,),
-    "mixed": (Part("human", "human", "success", 0.5),
-              Part("policy", "policy", "success", 0.5, skips_lead_up=True, required=False)),
-    "success": (Part("episodes", "all", "success"),),
+    "mixed": (Part("human", "human", 0.5),
+              Part("policy", "policy", 0.5, skips_lead_up=True, required=False)),
+    "success": (Part("episodes", "all"),),
 }
 
 

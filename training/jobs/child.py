@@ -17,14 +17,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import signal
 import subprocess
 from collections.abc import Sequence
 
+from tinyvla_ros.start.executables import terminate_with_parent
+
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 POLL_S = 0.1
-_PR_SET_PDEATHSIG = 1
 
 
 def run_to_its_end(command: Sequence[str]) -> tuple[int, bool]:
@@ -40,7 +40,8 @@ def run_to_its_end(command: Sequence[str]) -> tuple[int, bool]:
     previous = {s: signal.signal(s, lambda number, _: received.append(number)) for s in STOPPING}
     try:
         # In a session of its own: else Ctrl-C would reach it twice.
-        process = subprocess.Popen(command, start_new_session=True, preexec_fn=_end_with_parent)
+        process = subprocess.Popen(command, start_new_session=True,
+                                   preexec_fn=terminate_with_parent)
         while True:
             try:
                 return process.wait(POLL_S), stopped
@@ -51,7 +52,3 @@ def run_to_its_end(command: Sequence[str]) -> tuple[int, bool]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-def _end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -35,7 +35,7 @@ from harness.small_training import small_recipe
 from tinyvla_ros.cli.main import main, run_command
 from tinyvla_ros.core.files import checkpoint_digest
 from training.bag_export.commanders import parts_of
-from training.improve.judgement import judge
+from training.improve.judgment import judge
 from training.improve.rules import RULES, shares
 
 DT = 0.0125

@@ -30,7 +30,7 @@ SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Judgment:
     """What two evaluations say.
 
     Attributes:
@@ -66,7 +66,7 @@ class Judgement:
                 "tell.")
 
 
-def judge(before: Path, after: Path) -> Judgement:
+def judge(before: Path, after: Path) -> Judgment:
     """Compare two evaluations of the same episodes.
 
     Raises:
@@ -81,7 +81,7 @@ def judge(before: Path, after: Path) -> Judgement:
             worse.append(task)
     # The new one has seen more, that is the point.
     table = compare([old, new], ["demonstrations"])
-    return Judgement(table, gained, lost, mcnemar(gained, lost), tuple(worse))
+    return Judgment(table, gained, lost, mcnemar(gained, lost), tuple(worse))
 
 
 def _changed(old: SavedResults, new: SavedResults, tasks: Iterable[str]) -> tuple[int, int]:
