@@ -114,6 +114,26 @@ def pytest_runtest_protocol(item, nextitem):
             machine.leave()
 
 
+def _end_what_is_left():
+    from harness import left_over
+    begin = left_over.mark()
+    yield
+    left = left_over.end_since(begin)
+    assert not left, f"left running, and ended now: {left}"
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_by_the_test():
+    """Ends processes and ROS contexts that would be in the domain of the tests that follow."""
+    yield from _end_what_is_left()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_left_by_the_module():
+    """The same for what the fixtures of a file start."""
+    yield from _end_what_is_left()
+
+
 @pytest.fixture(scope="session")
 def tiny_config():
     """A small policy configuration that fits the MetaWorld bridge."""

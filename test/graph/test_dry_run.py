@@ -26,6 +26,7 @@ import numpy as np
 import pytest
 import yaml
 
+from harness.left_over import new_context
 from harness.parameters import ParameterTool
 from harness.processes import LIMIT_S, Output, start, start_node, stop
 from tinyvla_ros.arm.contract import RobotContract
@@ -52,8 +53,7 @@ class Operator:
         from tinyvla_ros.nodes.shared.runner import LATCHED
 
         self.contract = RobotContract.load(ROBOTS / f"{robot}.yaml")
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context)
+        self._context = new_context()
         self.node = rclpy.create_node("operator", context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
@@ -197,8 +197,7 @@ def test_a_controller_that_ignores_commands_is_named_by_the_policy(tmp_path):
     nodes = [start_node("dry_run_arm_node", **given), start_node(
         "policy_node", autostart=True, enabled=True, **given)]
     outputs = [Output(n) for n in nodes]
-    context = rclpy.Context()
-    rclpy.init(context=context)
+    context = new_context()
     listener, statuses = rclpy.create_node("listener", context=context), []
     listener.create_subscription(DiagnosticArray, "/diagnostics",
                                  lambda m: statuses.extend(m.status), 100)

@@ -18,10 +18,10 @@
 from __future__ import annotations
 
 import pytest
-import rclpy
 from rcl_interfaces.msg import ParameterValue
 from rclpy.parameter import Parameter
 
+from harness.left_over import new_context
 from harness.node_parameters import MODELS, OF_RCLPY
 from harness.parameters import ParameterTool
 from harness.processes import Output, start, stop
@@ -67,8 +67,7 @@ def nodes(tmp_path_factory, tiny_checkpoint):
 
 @pytest.fixture(scope="module")
 def tools(nodes):
-    context = rclpy.Context()
-    rclpy.init(context=context)
+    context = new_context()
     made = {name: ParameterTool(f"{NAMESPACES.get(name, '')}/{name}", context=context)
             for name in nodes}
     yield made

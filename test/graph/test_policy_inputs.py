@@ -27,6 +27,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image
 
+from harness.left_over import new_context
 from harness.policies import tiny_policy_config
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.errors import InputError
@@ -56,8 +57,7 @@ class SlowImages:
         settings = streams[0].settings.model_copy(update={"reliable": True})
         streams[0] = dataclasses.replace(streams[0], decode=slow, settings=settings)
         monkeypatch.setattr(policy_inputs, "policy_streams", lambda *_: streams)
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context)
+        self._context = new_context()
         self.node = rclpy.create_node("inputs", context=self._context)
         self.inputs = PolicyInputs(self.node, contract, config, lambda topic, err: None,
                                    lambda text: text)
@@ -135,8 +135,7 @@ def test_two_arms_that_are_one_topic_here_are_refused():
                              "right": {"topic": "/left/joint_states", "prefix": "right_"}}}
     config = tiny_policy_config(state=["left_a", "right_a"])
     contract = RobotContract.load(default_robot()).model_dump() | arms
-    context = rclpy.Context()
-    rclpy.init(context=context)
+    context = new_context()
     node = rclpy.create_node("inputs", context=context)
     try:
         with pytest.raises(InputError, match=r"left and joint_states/right.*/left/joint_states"):

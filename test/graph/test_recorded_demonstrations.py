@@ -21,6 +21,7 @@ import rclpy
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from harness.left_over import new_context
 from harness.recorder_graph import texts
 from harness.recordings import write_bag
 from tinyvla_ros.bags.reader import Bag, find_bags
@@ -112,8 +113,7 @@ def test_episodes_are_counted_by_what_is_on_the_disk(tmp_path, start_graph):
 def test_who_commands_is_in_every_episode_and_a_node_that_is_gone_commands_nothing(start_graph):
     graph = start_graph(commander="human")
     a = graph.publisher(String)
-    context = rclpy.Context()
-    rclpy.init(context=context)
+    context = new_context()
     teleop = rclpy.create_node("teleop", context=context)
     claims = teleop.create_publisher(String, "~/commander", LATCHED)
     graph.until(lambda: claims.get_subscription_count(), "the recorder")

@@ -28,6 +28,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Float64, String
 from std_srvs.srv import SetBool, Trigger
 
+from harness.left_over import new_context
 from harness.processes import LIMIT_S, Output, start_node, stop
 from harness.recorder_graph import RECORDER, RecorderGraph, names, texts
 from tinyvla_ros.bags.reader import Bag
@@ -106,8 +107,10 @@ def test_a_recorder_that_comes_late_records_the_running_episode_and_no_old_one(t
     first.publish_event("end", success=True)
     first.publish_event("begin", index=1, task="running")
     assert stop(first.process) == 0
-    # Its events must be older than any message on its way.
-    time.sleep(CLOCK_TRUST_S + 0.2)
+    # Its events must be older than any message on its way, and its last status be read.
+    old = time.monotonic() + CLOCK_TRUST_S + 0.2
+    first.until(lambda: time.monotonic() > old, "that time")
+    first.statuses.clear()
     first.output = Output(start_node(RECORDER, out=str(tmp_path / "second")))
     first.process, first.out = first.output.process, tmp_path / "second"
     a = first.publisher(String)
@@ -231,8 +234,7 @@ def test_two_cameras_on_one_topic_are_named_in_the_bag(graph):
 
 def test_a_topic_with_two_types_is_named_and_the_rest_recorded(graph):
     name = next(names)
-    context = rclpy.Context()  # one process may not even offer both
-    rclpy.init(context=context)
+    context = new_context()  # one process may not even offer both
     other = rclpy.create_node("other", context=context)
     try:
         other.create_publisher(Float64, name, 10)
@@ -285,8 +287,7 @@ def test_topics_are_chosen_by_name_and_pattern(tmp_path):
 
 def test_an_episode_topic_of_another_type_is_named_and_the_recorder_lives(tmp_path):
     """A publisher of strings on the topic ended the recorder with its first message."""
-    context = rclpy.Context()
-    rclpy.init(context=context)
+    context = new_context()
     node = rclpy.create_node("source", context=context)
     publisher = node.create_publisher(String, "episode", EPISODE_QOS)
     publisher.publish(String(data="begin"))

@@ -33,6 +33,7 @@ import yaml
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from std_srvs.srv import Trigger
 
+from harness.left_over import new_context
 from harness.processes import Listener, Output, start, start_node
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.resources import share_directory
@@ -215,8 +216,7 @@ def test_a_bridge_with_another_robot_ends_the_run(tiny_checkpoint, tmp_path):
 
 def test_an_episode_of_another_plan_ends_the_run(tiny_checkpoint, tmp_path):
     """As where the nodes are started by hand, with other seeds."""
-    context = rclpy.Context()
-    rclpy.init(context=context)
+    context = new_context()
     node = rclpy.create_node("bridge", context=context)
     event = DiagnosticStatus()
     EpisodeEvent.make(END, {

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 
 import pytest
 
@@ -48,7 +49,10 @@ def test_a_person_finishes_what_a_policy_does_not(tmp_path):
     operator = tinyvla("sim-robot", "--task", "so101-pick-place", "--demonstrate", 1,
                        "--takeover-after", 1)
     try:
-        assert operator.process.wait(300) == 0, f"{operator.text}\n{policy.text}"
+        # A policy that ended leaves the person waiting for it.
+        while operator.process.poll() is None and policy.process.poll() is None:
+            time.sleep(0.2)
+        assert operator.process.poll() == 0, f"{operator.text}\n{policy.text}"
     finally:
         stop(policy.process)
     assert "1 episodes, 1 of them with a takeover" in operator.text

@@ -32,6 +32,7 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
 from harness.arm_descriptions import urdf
+from harness.left_over import popen
 from harness.teleop_moves import PAN, lead, move, settled, still, wait_held
 from harness.teleop_rig import (
     DEAD_MAN,
@@ -161,10 +162,10 @@ def terminal(tmp_path):
     """``tinyvla teleop --input keyboard`` in a terminal, with the arm that it drives."""
     ours, its = pty.openpty()
     with TeleopRig(tmp_path, starts_node=False) as rig:
-        process = subprocess.Popen(
+        process = popen(
             [sys.executable, "-m", "tinyvla_ros.cli", "teleop", "--robot", str(rig.path),
              "--input", "keyboard", "--namespace", rig.namespace], stdin=its,
-            stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, start_new_session=True)
+            stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
         rig.processes["tinyvla teleop"] = process
         rig.wait(lambda: rig.state and "dead man is released" in rig.status, "the node")
         yield rig, ours, process

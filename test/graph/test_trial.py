@@ -26,6 +26,7 @@ import time
 import pytest
 import yaml
 
+from harness.left_over import popen
 from harness.processes import Output, start_node, stop
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.bags.reader import Bag, find_bags
@@ -42,10 +43,10 @@ class Operator:
     """``tinyvla trial`` and the person at its terminal."""
 
     def __init__(self, *arguments: object):
-        self.process = subprocess.Popen(
+        self.process = popen(
             [sys.executable, "-m", "tinyvla_ros.cli", "trial", *map(str, arguments)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            start_new_session=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+            env={**os.environ, "PYTHONUNBUFFERED": "1"})
         self.output = Output(self.process)
         self.seen = 0
 

@@ -25,6 +25,7 @@ import time
 import pytest
 import rclpy
 
+from harness.left_over import new_context
 from harness.processes import LIMIT_S, Output, start, start_node
 from sim_bridge.episodes import plan_episodes
 from sim_bridge.metaworld_env import MetaWorldEnv
@@ -99,8 +100,7 @@ def test_a_dry_run_is_refused_while_another_one_goes_on():
 
 def test_a_node_that_was_killed_is_not_another_publisher_beside_its_successor():
     """The middleware shows it for some seconds more."""
-    context = rclpy.Context()
-    rclpy.init(context=context)
+    context = new_context()
     node = rclpy.create_node("listener", context=context)
     node.exit_code = None
     guard = RunGuard(node, "", "chunks", inputs=["chunks"])

@@ -43,6 +43,7 @@ from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from harness.left_over import new_context, popen
 from harness.random_network import write_random_network
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.configuration import parse
@@ -159,8 +160,7 @@ class Rig:
         self.longest_gap_s = 0.0
         self.glitch = np.zeros(len(JOINTS))
         use_middleware_profile()
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context)
+        self._context = new_context()
         self.node = rclpy.create_node("rig", context=self._context)
         sensor = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
         self.cameras = {n: self.node.create_publisher(Image, f"camera/{n}/image_raw", sensor)
@@ -206,7 +206,7 @@ class Rig:
         command = [command[0], str(Path(__file__).with_name("breakable_node.py")), *arguments]
         self._is_heard.clear()
         log = (self._robot.parent / "node.log").open("a")
-        self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        self.process = popen(command, stdout=log, stderr=log)
         log.close()
 
     def kill(self, number: int) -> None:

@@ -28,6 +28,7 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64MultiArray, String
 from trajectory_msgs.msg import JointTrajectory
 
+from harness.left_over import new_context
 from tinyvla_ros.core.ros.messages import fill_image
 from tinyvla_ros.nodes.shared.runner import LATCHED
 
@@ -57,8 +58,7 @@ class FoundRobotNodes:
                  cameras: Sequence[str] = ("front", "wrist"), dead: Sequence[str] = (),
                  description: str = URDF, with_controllers: bool = True):
         self._positions = dict(POSITIONS if positions is None else positions)
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context)
+        self._context = new_context()
         self._executor = SingleThreadedExecutor(context=self._context)
         driver, controller = (rclpy.create_node(name, context=self._context, namespace=namespace)
                               for name in ("driver", "arm_controller"))

@@ -29,6 +29,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from harness.left_over import new_context, popen
+from tinyvla_ros.start.executables import PARENT
 from tinyvla_ros.start.local_launch import node_command
 from tinyvla_ros.start.node_description import NodeDescription
 
@@ -38,8 +40,8 @@ LIMIT_S = 120.0
 
 def start(*command: str) -> subprocess.Popen:
     """Start a process whose output can be read with ``Output``."""
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                            start_new_session=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    return popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                 env={**os.environ, "PYTHONUNBUFFERED": "1", PARENT: str(os.getpid())})
 
 
 def start_node(executable: str, **parameters) -> subprocess.Popen:
@@ -118,8 +120,7 @@ class Listener:
         from rclpy.executors import SingleThreadedExecutor
         from trajectory_msgs.msg import JointTrajectory
 
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context)
+        self._context = new_context()
         self.node = rclpy.create_node("probe", context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)

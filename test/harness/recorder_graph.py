@@ -24,6 +24,7 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 
+from harness.left_over import new_context
 from harness.processes import LIMIT_S, Output, start, stop
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, OK, status
@@ -42,8 +43,7 @@ class RecorderGraph:
         self.process = start(*node_command(NodeDescription(
             RECORDER, {"out": str(out), **parameters}, NodeSettings(namespace=namespace))))
         self.output = Output(self.process)
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context)
+        self._context = new_context()
         self.node = rclpy.create_node("source", context=self._context,
                                       namespace=namespace)
         self._executor = SingleThreadedExecutor(context=self._context)

@@ -41,6 +41,7 @@ from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from harness.left_over import new_context, popen
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.resources import share_directory, use_middleware_profile
 from tinyvla_ros.core.ros.episode_event import EpisodeEvent
@@ -137,8 +138,7 @@ class TeleopRig:
         self.state: dict[str, float] = {}
         self.periods = self.states = 0
         use_middleware_profile()
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context)
+        self._context = new_context()
         # Several may be there at a time.
         self.namespace = f"person_{next(_NUMBERS)}"
         self.node = rclpy.create_node("person", namespace=self.namespace, context=self._context)
@@ -196,10 +196,10 @@ class TeleopRig:
     def start(self, executable: str, **parameters) -> None:
         """Start a node."""
         log = (self._place / f"{executable}.log").open("a")
-        self.processes[executable] = subprocess.Popen(
+        self.processes[executable] = popen(
             node_command(NodeDescription(executable, parameters,
                                          NodeSettings(namespace=self.namespace))),
-            stdout=log, stderr=log, start_new_session=True,
+            stdout=log, stderr=log,
             env={**os.environ, PARENT: str(os.getpid())})  # ends with this process
         log.close()
 

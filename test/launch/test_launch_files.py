@@ -42,6 +42,7 @@ from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.task import Future  # noqa: E402
 from trajectory_msgs.msg import JointTrajectory  # noqa: E402
 
+from harness.left_over import new_context  # noqa: E402
 from tinyvla_ros.bags.reader import Bag  # noqa: E402
 
 
@@ -94,8 +95,7 @@ def dry_run():
 @pytest.mark.launch(fixture=dry_run)
 def test_the_dry_run_moves_its_arm(dry_run):
     topic = "/scaled_joint_trajectory_controller/joint_trajectory"
-    context = rclpy.Context()
-    rclpy.init(context=context)
+    context = new_context()
     node = rclpy.create_node("listener", context=context)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)

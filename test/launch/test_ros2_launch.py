@@ -38,6 +38,8 @@ from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from lifecycle_msgs.msg import Transition  # noqa: E402
 from lifecycle_msgs.srv import ChangeState  # noqa: E402
 
+from harness.left_over import new_context, popen  # noqa: E402
+
 ROOT = Path(__file__).parents[2]
 STARTED = re.compile(r"\[(\w+)-\d+\]: process started with pid \[(\d+)\]")
 
@@ -67,10 +69,10 @@ class Launch:
     def __init__(self, name: str, **arguments):
         # With a terminal, launch leaves it to Ctrl-C there to reach the nodes.
         self._terminal, stdin = os.openpty()
-        self._process = subprocess.Popen(
+        self._process = popen(
             ["ros2", "launch", "tinyvla_ros", f"{name}.launch.py",
              *(f"{k}:={v}" for k, v in arguments.items())], stdin=stdin,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         os.close(stdin)
         self.output, self.nodes = "", {}
 
@@ -152,8 +154,7 @@ def test_no_node_outlives_ros2_launch(policy, number):
 
 
 def test_lifecycle_shutdown_is_no_error(policy):
-    context = rclpy.Context()
-    rclpy.init(context=context)
+    context = new_context()
     node = rclpy.create_node("manager", context=context)
     executor = rclpy.executors.SingleThreadedExecutor(context=context)
     executor.add_node(node)
@@ -224,6 +225,7 @@ sys.meta_path.insert(0, Hide())
 from launch import LaunchDescription, LaunchService
 from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
+from harness.left_over import new_context, popen
 service = LaunchService()
 service.include_launch_description(LaunchDescription([IncludeLaunchDescription(
     PythonLaunchDescriptionSource(sys.argv[1]),

@@ -32,6 +32,7 @@ from rcl_interfaces.msg import ParameterValue  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 
+from harness.left_over import new_context  # noqa: E402
 from harness.parameters import ParameterTool  # noqa: E402
 from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters  # noqa: E402
 
@@ -61,8 +62,7 @@ class ExampleParameters(Config):
 @pytest.fixture
 def node():
     """A node without overrides, made again with some by ``node(...)``."""
-    context = rclpy.Context()
-    rclpy.init(context=context)
+    context = new_context()
     made = []
 
     def make(**overrides):

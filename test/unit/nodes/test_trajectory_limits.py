@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 
 from harness.commands import MS, NOW, ROBOTS
 from harness.controller import Controller
+from harness.left_over import new_context
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.supervisor import Supervisor
 from tinyvla_ros.core.types import ActionChunk
@@ -55,8 +56,7 @@ events = st.lists(st.tuples(
 @pytest.fixture(scope="module")
 def publish():
     """Return a function from a plan to the message that the node publishes."""
-    context = rclpy.Context()
-    rclpy.init(context=context)
+    context = new_context()
     node = rclpy.create_node("outputs", context=context)
     publisher = JointTrajectoryPublisher(node, OUTPUT, CONFIG.action.channels)
     node.destroy_publisher(publisher.publisher)
