@@ -82,6 +82,8 @@ EXTRAS = {
               "scipy>=1.15.3,<2", "onnx>=1.23.2,<1.24", "onnxscript>=0.7.2,<0.8"],
     "vlm": [*TORCH, "transformers>=5.20.2,<6", "peft>=0.21.2,<0.22",
             "sentence-transformers>=6.2,<7"],
+    # The operator's page.
+    "panel": ["aiohttp>=3.14.5,<4"],
     "ray": ["ray[client]>=2.60,<2.61"],
     # colcon test looks here for pytest.
     "test": ["pytest>=9.2,<10", "pytest-randomly>=5,<6", "pytest-timeout>=2.4,<3",
@@ -128,7 +130,8 @@ setup(
     name=NAME,
     version="0.1.0",
     packages=find_packages(include=["tinyvla_ros*", "sim_bridge*", "training*"]),
-    package_data={f"{NAME}.report": ["templates/*", "vendor/uplot/*"]},
+    package_data={f"{NAME}.report": ["templates/*", "vendor/uplot/*"],
+                  f"{NAME}.panel": ["page/*"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (str(SHARE), ["package.xml"]),
@@ -153,7 +156,7 @@ setup(
             *(f"{node} = tinyvla_ros.start.executables:main" for node in (
                 "policy_node", "sim_bridge_node", "sim_robot_node",
                 "scripted_operator_node", "eval_node", "teleop_node",
-                "episode_recorder_node", "dry_run_arm_node", "dry_run_report_node")),
+                "episode_recorder_node", "dry_run_arm_node", "dry_run_report_node", "panel_node")),
         ],
     },
 )

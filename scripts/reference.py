@@ -47,6 +47,7 @@ from tinyvla_ros.core.options import (
 )
 from tinyvla_ros.nodes.dry_run_arm_node import DryRunArmParameters
 from tinyvla_ros.nodes.dry_run_report_node import DryRunReportParameters
+from tinyvla_ros.nodes.panel_parameters import PanelParameters
 from tinyvla_ros.nodes.policy_parameters import PolicyNodeParameters
 from tinyvla_ros.nodes.recorder_parameters import RecorderParameters
 from tinyvla_ros.nodes.teleop_parameters import TeleopParameters
@@ -63,7 +64,7 @@ NODES = {"policy_node": PolicyNodeParameters, "episode_recorder_node": RecorderP
          "scripted_operator_node": OperatorParameters,
          "eval_node": EvaluationParameters,
          "dry_run_arm_node": DryRunArmParameters, "dry_run_report_node": DryRunReportParameters,
-         "teleop_node": TeleopParameters}
+         "teleop_node": TeleopParameters, "panel_node": PanelParameters}
 FILES = {
     "Recipe": (Recipe, "`config/train/*.yaml`, see [training.md](training.md)."),
     "Robot contract": (RobotContract, "`config/robots/*.yaml`, see [arm.md](arm.md)."),

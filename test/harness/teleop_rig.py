@@ -27,7 +27,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,7 +107,7 @@ class TeleopRig:
     """
 
     def __init__(self, place: Path, robot: str = "so101", starts_node: bool = True,
-                 driver: str = "teleop_node", **parameters):
+                 driver: str = "teleop_node", remappings: Mapping[str, str] = {}, **parameters):
         contract = yaml.safe_load(
             (share_directory() / "config" / "robots" / f"{robot}.yaml").read_text())
         # A busy machine may hold this process, or the node, up for longer than it allows.
@@ -121,7 +121,7 @@ class TeleopRig:
         self.low, self.high = (np.array([getattr(c, k) for c in limits]) for k in ("low", "high"))
         self._velocity = np.array([c.velocity for c in limits])
         self._place, self.path, self._parameters = place, path, parameters
-        self._starts_node, self.driver = starts_node, driver
+        self._starts_node, self.driver, self._remappings = starts_node, driver, remappings
         self.checkpoint = place / "checkpoint"
         if not self.checkpoint.exists():
             write_untrained_checkpoint(self.contract, self.checkpoint)
@@ -197,8 +197,9 @@ class TeleopRig:
         """Start a node."""
         log = (self._place / f"{executable}.log").open("a")
         self.processes[executable] = popen(
-            node_command(NodeDescription(executable, parameters,
-                                         NodeSettings(namespace=self.namespace))),
+            node_command(NodeDescription(
+                executable, parameters, NodeSettings(namespace=self.namespace),
+                self._remappings if executable == self.driver else {})),
             stdout=log, stderr=log,
             env={**os.environ, PARENT: str(os.getpid())})  # ends with this process
         log.close()

@@ -41,6 +41,7 @@ EXTRAS = {
     "import": ["train"], "export": ["train"], "recipe": ["train"], "train": ["train"],
     "diagnose": ["train"], "improve": ["data", "train"],
     "bag report": ["data"], "bag export": ["data"], "data check": ["data"],
+    "panel": ["panel"],
     "sim-eval": ["sim"], "sim-robot": ["sim"], "evaluate": ["sim"], "collect": ["sim", "data"],
     "ablate": ["sim", "train"], "loss-vs-success": ["sim", "train"],
     "latency-vs-success": ["sim", "train"], "language-vs-success": ["sim", "train"],
@@ -52,6 +53,7 @@ COMMANDS = {
                 "touching hardware."),
     "run": ("robot:run", "Run a policy on an arm that runs already, as policy.launch.py does."),
     "trial": ("trial:trial", "Try policies on an arm by a protocol, blind, and judge each trial."),
+    "panel": ("panel:panel", "Show an arm in a browser: cameras, state, take over, record."),
     "sim-robot": ("simulation:sim_robot",
                   "Let a simulated arm stand there like a real one, on the wall clock."),
     "teleop": ("teleop:teleop", "Drive an arm by keyboard, gamepad, space mouse or leader arm, "

@@ -34,6 +34,7 @@ EXTRAS = {
     "teleop": {"mujoco": "MuJoCo", "mink": "mink"},
     "train": {**_TORCH, **_DATA, "tensorboard": "TensorBoard", "matplotlib": "Matplotlib",
               "scipy": "SciPy", "onnx": "ONNX", "onnxscript": "ONNX Script"},
+    "panel": {"aiohttp": "aiohttp"},
     "ray": {"ray": "Ray"},
     "vlm": {"transformers": "transformers", "peft": "peft",
             "sentence_transformers": "sentence-transformers"},

@@ -41,10 +41,11 @@ PACKAGES = {
     "dry_run_arm_node": "tinyvla_ros.nodes",
     "dry_run_report_node": "tinyvla_ros.nodes",
     "teleop_node": "tinyvla_ros.nodes",
+    "panel_node": "tinyvla_ros.nodes",
 }
 # Name of the executable -> extras of the package that it needs beside ROS.
 EXTRAS = {node: ["sim"] for node in (
-    "sim_bridge_node", "sim_robot_node", "scripted_operator_node")}
+    "sim_bridge_node", "sim_robot_node", "scripted_operator_node")} | {"panel_node": ["panel"]}
 # Environment variable with the process id of what started the node, and ends it by ending itself.
 PARENT = "TINYVLA_PARENT"
 _PR_SET_PDEATHSIG = 1

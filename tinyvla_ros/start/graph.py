@@ -43,6 +43,7 @@ from tinyvla_ros.start.node_description import (
     directory_of_now,
     given_options,
 )
+from tinyvla_ros.start.panel_graph import PageOptions, page_device, page_node
 
 
 def _recorded_backend(checkpoint: Path, options: SimEvalOptions | PolicyOptions,
@@ -68,7 +69,7 @@ class ExecutionSettings(NodeSettings):
     pace: PaceOption = 0.0
 
 
-class SimEvalOptions(ExecutionSettings):
+class SimEvalOptions(ExecutionSettings, PageOptions):
     """Arguments of ``sim_eval.launch.py`` and ``tinyvla sim-eval``."""
 
     tasks: Annotated[tuple[str, ...], Flag(metavar="TASK")] = Field(
@@ -125,6 +126,7 @@ def sim_eval_graph(options: SimEvalOptions, robot: str = "metaworld") -> list[No
         "policy_join": join, **backend})] if options.record else []
     return describe_nodes(
         options, *recorder,
+        *page_node(options, "policy_node", str(robot_file(robot)), checkpoint, use_sim_time=True),
         NodeDescription("eval_node", {**run, **latency, "checkpoint": checkpoint, "out": out,
                                       **backend}, ends_run=True),
         NodeDescription("sim_bridge_node",
@@ -138,7 +140,7 @@ def sim_eval_graph(options: SimEvalOptions, robot: str = "metaworld") -> list[No
                         remappings={"/clock": "clock"}))
 
 
-class PolicyOptions(ExecutionSettings, DeviceOptions):
+class PolicyOptions(ExecutionSettings, DeviceOptions, PageOptions):
     """Arguments of ``policy.launch.py``."""
 
     robot: str = Field(description="Robot contract, a file like those in config/robots.")
@@ -155,10 +157,10 @@ class PolicyOptions(ExecutionSettings, DeviceOptions):
                                             "event or its service ~/begin begins an episode.")
     out: str = Field("", description="Directory for recorded episodes; empty for "
                                      "results/episodes-TIME.")
-    takeover: Literal["", "joy", "leader"] = Field(
+    takeover: Literal["", "joy", "leader", "panel"] = Field(
         "", description="What a person may take the arm over with, by a dead man: joy, a gamepad "
-        "or space mouse on topic joy; leader, an arm on topic leader/joint_states; empty for "
-        "nobody.")
+        "or space mouse on topic joy; leader, an arm on topic leader/joint_states; panel, the "
+        "page of panel_node; empty for the page if there is one, else for nobody.")
     on_exit: Literal["stop", "shutdown", "respawn"] = Field(
         "stop", description="When a node ends. stop: the other nodes of this file stop, too; "
         "shutdown: the whole launch ends; respawn: it is started again after 2 s.")
@@ -180,13 +182,26 @@ def policy_graph(options: PolicyOptions) -> list[NodeDescription]:
         **files, "out": str(Path(options.out or directory_of_now("episodes")).resolve()),
         "policy_join": contract.execution.blending(config.most_committed), **backend
         })] if options.record else []
-    return describe_nodes(options, *recorder, NodeDescription("policy_node", {
-        **files, **given_options(options, "backend", "device", "threads", "sample_steps", "join",
-                                 "pace", "enabled", "autostart", "use_sim_time", "takeover"),
-        **(device_parameters(options) if options.takeover else {})}))
+    person, remappings = _takeover(options)
+    return describe_nodes(
+        options, *recorder, *page_node(options, "policy_node", **files,
+                                           use_sim_time=options.use_sim_time),
+        NodeDescription("policy_node", {
+            **files, **given_options(options, "backend", "device", "threads", "sample_steps",
+                                     "join", "pace", "enabled", "autostart", "use_sim_time"),
+            **person}, remappings=remappings))
 
 
-class DryRunOptions(ExecutionSettings):
+def _takeover(options: PolicyOptions) -> tuple[dict[str, object], dict[str, str]]:
+    """Return parameters and remappings of ``policy_node`` for who may take over."""
+    if options.takeover == "panel" or (options.panel and not options.takeover):
+        devices, remappings = page_device(options)
+        return {"takeover": "joy", **devices}, remappings
+    person = device_parameters(options) if options.takeover else {}
+    return given_options(options, "takeover") | person, {}
+
+
+class DryRunOptions(ExecutionSettings, PageOptions):
     """Arguments of ``dry_run.launch.py`` and ``tinyvla dry-run``."""
 
     robot: str = Field("", description="Robot contract, a file like those in config/robots; "
@@ -217,9 +232,10 @@ def dry_run_graph(options: DryRunOptions) -> list[NodeDescription]:
                          "policy: the untrained one has no weights for torch; give a checkpoint, "
                          "or leave backend and device out.")
     checkpoint = options.checkpoint or str(temporary_checkpoint(contract))
-    [policy] = policy_graph(PolicyOptions(
+    *page, policy = policy_graph(PolicyOptions(
         robot=robot, checkpoint=checkpoint, enabled=True,
-        **{n: getattr(options, n) for n in ExecutionSettings.model_fields}))
+        **{n: getattr(options, n) for n in DryRunOptions.model_fields
+           if n in PolicyOptions.model_fields and n not in ("robot", "checkpoint")}))
     # The checks of the arm node, before anything starts.
     config = PolicyConfig.load(checkpoint)
     DryRunArm(contract, config, start_state(contract, config, Path(checkpoint)), 0)
@@ -229,4 +245,4 @@ def dry_run_graph(options: DryRunOptions) -> list[NodeDescription]:
     # With a real arm in the same ROS domain the policy must not command that one.
     policy = replace(policy, parameters={**policy.parameters, "wait_for": "dry_run_arm_node"})
     arm = NodeDescription("dry_run_arm_node", {**files, "instruction": options.instruction})
-    return describe_nodes(options, policy, arm)
+    return describe_nodes(options, *page, policy, arm)

@@ -32,18 +32,20 @@ from tinyvla_ros.start.node_description import (
     directory_of_now,
     given_options,
 )
+from tinyvla_ros.start.panel_graph import PageOptions, page_device, page_node
 from tinyvla_ros.teleop.leader import Leader, LeaderMapping
 from tinyvla_ros.teleop.mapping import Mapping
 from tinyvla_ros.teleop.operator import Operator
 
 
-class TeleopOptions(NodeSettings, DeviceOptions):
+class TeleopOptions(NodeSettings, DeviceOptions, PageOptions):
     """Arguments of ``teleop.launch.py`` and ``tinyvla teleop``."""
 
     robot: str = Field(description="Robot contract, a file like those in config/robots.")
-    input: Literal["keyboard", "joy", "leader"] = Field(
+    input: Literal["keyboard", "joy", "leader", "panel"] = Field(
         "joy", description="What moves the arm: keyboard, the keys of 'tinyvla teleop'; joy, a "
-        "gamepad or space mouse on topic joy; leader, an arm on topic leader/joint_states.")
+        "gamepad or space mouse on topic joy; leader, an arm on topic leader/joint_states; panel, "
+        "the page of panel_node, which is started, too.")
     instruction: str = Field("", description="What is demonstrated, in words.")
     task: str = Field("", description="Name of the task in episode events; empty for the "
                                       "instruction.")
@@ -82,7 +84,12 @@ def teleop_graph(options: TeleopOptions) -> list[NodeDescription]:
                          "game_controller, xbox, spacenav, keyboard or a file.")
     if not options.mapping and options.input == "keyboard":
         options = options.model_copy(update={"mapping": "keyboard"})
-    devices = device_parameters(options)
+    remappings = {"joy": KEYS_TOPIC} if options.uses_keys else {}
+    if options.input == "panel":
+        options = options.model_copy(update={"panel": True})
+        devices, remappings = page_device(options)
+    else:
+        devices = device_parameters(options)
     mapping = devices["mapping"]
     # The checks of the node, before anything starts.
     leader = Leader(contract, LeaderMapping.load(options.leader), "leader/joint_states",
@@ -92,12 +99,14 @@ def teleop_graph(options: TeleopOptions) -> list[NodeDescription]:
     recorder = [NodeDescription("episode_recorder_node", {
         "robot": robot, "out": str(Path(options.out or directory_of_now("demonstrations"))
                                    .resolve())})] if options.record else []
-    return describe_nodes(options, *recorder, NodeDescription(
-        "teleop_node", {
+    return describe_nodes(
+        options, *recorder,
+        *page_node(options, "teleop_node", robot, use_sim_time=options.use_sim_time),
+        NodeDescription("teleop_node", {
             "robot": robot, "input": "leader" if is_leader else "joy", **devices,
             **given_options(options, "instruction", "task", "episodes", "reset_s",
                             "reset_service", "use_sim_time")},
-        remappings={"joy": KEYS_TOPIC} if options.uses_keys else {}))
+        remappings=remappings))
 
 
 class SimRobotOptions(NodeSettings):

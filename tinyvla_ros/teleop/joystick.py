@@ -169,6 +169,8 @@ class Joystick:
         return f"button {self._mapping.dead_man} of the {self._mapping.name}"
 
     def _check(self, axes: tuple[float, ...], buttons: tuple[int, ...]) -> None:
+        if not axes and not buttons:  # as the page of the panel says that its driver is lost
+            raise MessageError(f"The {self._mapping.name} is gone; connect it again.")
         needed = self._mapping.needed_axes, self._mapping.needed_buttons
         if len(axes) < needed[0] or len(buttons) < needed[1]:
             raise MessageError(f"The message has {len(axes)} axes and {len(buttons)} buttons, and "

@@ -17,102 +17,25 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-from contextlib import contextmanager
 
 import pytest
 
+from harness.browser import Page, chromium, webdriver
 from harness.recorded_episodes import write_run
 from tinyvla_ros.cli.main import run_command
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="needs requirements-dev.txt")
-support = pytest.importorskip("selenium.webdriver.support.wait")
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(DRIVER is None, reason="needs Chromium with its driver (apt-get "
-                                "install chromium chromium-driver)")
 FAILED, SUCCEEDED = "#episode-1", "#episode-2"
 DURATION = 1.95
-FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-         "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", "--window-size=1280,900",
-         "--autoplay-policy=no-user-gesture-required")
 
 
-class Page:
-    """A page in a headless Chromium."""
-
-    def __init__(self, driver):
-        self.driver = driver
-
-    def open(self, path, fragment: str = "") -> None:
-        self.driver.get("about:blank")  # also where only the fragment differs
-        self.driver.get_log("browser")
-        self.driver.get_log("performance")
-        self.driver.get(path.as_uri() + fragment)
-        self.wait("document.documentElement.dataset.ready")
-
-    def js(self, expression: str):
-        """Return the value of an expression."""
-        return self.driver.execute_script(f"return {expression}")
-
-    def wait(self, expression: str) -> None:
-        waiting = support.WebDriverWait(self.driver, 30, 0.05)
-        waiting.until(lambda _: self.js(expression), expression)
-
-    def element(self, selector: str):
-        return self.driver.find_element("css selector", selector)
-
-    def mouse_at(self, selector: str, right: float) -> object:
-        """Move the mouse into an element, ``right`` of its width from its left edge."""
-        element = self.element(selector)
-        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: "
-                                   "'instant'})", element)
-        # What is above may still be growing: a click would miss the element.
-        self.driver.execute_async_script("""
-            const [element, done] = arguments; let last = "";
-            (function look() {
-              const now = JSON.stringify(element.getBoundingClientRect());
-              if (now === last) { done(); return; }
-              last = now;
-              requestAnimationFrame(() => setTimeout(look, 50));
-            })()""", element)
-        offset = round((right - 0.5) * element.size["width"])
-        return webdriver.ActionChains(self.driver).move_to_element_with_offset(element, offset, 0)
-
-    def click(self, selector: str, right: float = 0.5) -> None:
-        self.mouse_at(selector, right).click().perform()
-
-    def cursor(self, episode: str = FAILED) -> float:
-        return float(self.js(f"document.querySelector('{episode}').dataset.cursor"))
-
-    def problems(self) -> list[str]:
-        return [entry["message"] for entry in self.driver.get_log("browser")]
-
-    def requests(self) -> set[str]:
-        """Return the addresses that were loaded, data and blobs left out."""
-        events = [json.loads(e["message"])["message"] for e in
-                  self.driver.get_log("performance")]
-        urls = [e["params"]["request"]["url"] for e in events
-                if e["method"] == "Network.requestWillBeSent"]
-        return {url.split("#")[0] for url in urls if not url.startswith(("data:", "blob:"))}
+def show(page, path, fragment: str = "") -> None:
+    page.open(path.as_uri() + fragment)
+    page.wait("document.documentElement.dataset.ready")
 
 
-@contextmanager
-def chromium(**mobile):
-    options = webdriver.ChromeOptions()
-    for flag in FLAGS:
-        options.add_argument(flag)
-    if mobile:
-        options.add_experimental_option("mobileEmulation", {"deviceMetrics": mobile})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    try:
-        yield Page(driver)
-    finally:
-        driver.quit()
-
+def cursor(page, episode: str = FAILED) -> float:
+    return float(page.js(f"document.querySelector('{episode}').dataset.cursor"))
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
@@ -136,7 +59,7 @@ def phone():
 
 @pytest.fixture
 def page(desktop, path):
-    desktop.open(path)
+    show(desktop, path)
     yield desktop
     assert desktop.problems() == []
     assert desktop.requests() <= {path.as_uri()}
@@ -165,7 +88,7 @@ def test_video_plays_and_moves_the_cursor(page):
     page.wait(f"document.querySelector('{FAILED} video').currentTime > 0.3")
     page.click(f"{FAILED} .play")
     page.wait(f"document.querySelector('{FAILED} video').paused")
-    assert page.cursor() == pytest.approx(video(page, "currentTime"), abs=0.2)
+    assert cursor(page) == pytest.approx(video(page, "currentTime"), abs=0.2)
 
 
 @pytest.mark.parametrize("kind", ["actions", "joints"])
@@ -173,30 +96,30 @@ def test_a_click_on_a_plot_seeks_the_video(page, kind):
     video(page, "duration")
     page.click(plot(kind, 2), right=0.75)
     page.wait(f"document.querySelector('{FAILED}').dataset.cursor > 0")
-    assert page.cursor() == pytest.approx(0.75 * DURATION, abs=0.03)
+    assert cursor(page) == pytest.approx(0.75 * DURATION, abs=0.03)
     page.wait(f"!document.querySelector('{FAILED} video').seeking")
-    assert video(page, "currentTime") == pytest.approx(page.cursor(), abs=0.01)
+    assert video(page, "currentTime") == pytest.approx(cursor(page), abs=0.01)
     now = page.js(f"[...document.querySelectorAll('{FAILED} .film button.now')]"
                   ".map(b => b.dataset.t)")
     assert [float(t) for t in now] == [1.35, 1.35]  # the newest images at that time
     place = page.element(f"{FAILED} [data-plot={kind}]")
     page.driver.execute_script("arguments[0].focus()", place)
     place.send_keys(webdriver.Keys.ARROW_RIGHT)
-    assert page.cursor() == pytest.approx(0.75 * DURATION + 0.05, abs=0.03)
+    assert cursor(page) == pytest.approx(0.75 * DURATION + 0.05, abs=0.03)
     place.send_keys(webdriver.Keys.HOME)
-    assert page.cursor() == 0.0
+    assert cursor(page) == 0.0
 
 
 def test_values_follow_the_cursor_and_the_mouse(page):
     assert values(page, "actions") == ["running", "-", "-", "-"]  # the first chunk is late
     page.click(f"{FAILED} .film button:last-child")
-    assert page.cursor() == pytest.approx(DURATION)
+    assert cursor(page) == pytest.approx(DURATION)
     # Row 2 of the last chunk, and the last joint state.
     assert values(page, "actions") == ["running", "1.820", "0.040", "30.0"]
     assert values(page, "joints") == ["0.999", "-0.999"]
     page.mouse_at(plot("joints"), right=0.6).perform()
     assert values(page, "actions")[0] == "holding"
-    assert page.cursor() == pytest.approx(DURATION)
+    assert cursor(page) == pytest.approx(DURATION)
     page.mouse_at(f"{FAILED} summary", right=0.5).perform()
     assert values(page, "actions")[0] == "running"
 
@@ -211,7 +134,7 @@ def test_dragging_zooms_all_plots_and_a_double_click_resets_them(page):
     page.mouse_at(plot("joints"), right=0.5).click_and_hold().move_by_offset(200, 0).release(
         ).perform()
     assert all(a != b for a, b in zip(whole, drawn(), strict=True))
-    assert page.cursor() == 0.0, "a drag is no click"
+    assert cursor(page) == 0.0, "a drag is no click"
     page.mouse_at(plot("joints"), right=0.5).double_click().perform()
     page.click(f"{FAILED} .film button:first-child")
     assert drawn() == whole
@@ -219,22 +142,22 @@ def test_dragging_zooms_all_plots_and_a_double_click_resets_them(page):
 
 def test_links_and_events_lead_to_the_images(page, path):
     assert page.js(f"document.querySelector('{SUCCEEDED}').open") is False
-    page.open(path, SUCCEEDED)
+    show(page, path, SUCCEEDED)
     page.wait(f"document.querySelector('{SUCCEEDED}').open")
     page.js(f"document.querySelector('{SUCCEEDED} details.more').open = true")
     page.wait(f"document.querySelector('{SUCCEEDED}').dataset.cursor")
     page.click(f"{SUCCEEDED} ol.events li:nth-child(2) button", right=0.2)
-    assert page.cursor(SUCCEEDED) == pytest.approx(1.0)
+    assert cursor(page, SUCCEEDED) == pytest.approx(1.0)
 
 
 def test_a_browser_without_the_codec_shows_a_note(tmp_path, desktop, path):
     text = re.sub(r'class="video">[^<]*', 'class="video">AAAA', path.read_text(encoding="utf-8"))
     other = tmp_path / "other.html"
     other.write_text(text, encoding="utf-8")
-    desktop.open(other)
+    show(desktop, other)
     desktop.wait(f"document.querySelector('{FAILED} .stage p')")
     desktop.click(plot("joints"), right=0.5)
-    assert desktop.cursor() == pytest.approx(0.5 * DURATION, abs=0.03)
+    assert cursor(desktop) == pytest.approx(0.5 * DURATION, abs=0.03)
     assert desktop.problems() == []
 
 
@@ -242,7 +165,7 @@ def test_a_browser_without_the_codec_shows_a_note(tmp_path, desktop, path):
 def test_it_fits_a_phone(phone, path, dark):
     scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
     phone.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-    phone.open(path)
+    show(phone, path)
     assert phone.js("document.documentElement.scrollWidth") <= 360
     small = phone.js("[...document.querySelectorAll('button, summary, select')]"
                      ".filter(e => e.offsetParent && e.clientHeight < 24"

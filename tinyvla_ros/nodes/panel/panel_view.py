@@ -1,0 +1,177 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What the page shows of a running graph: diagnostics, joints, the plan, and pictures."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.node import Node
+from rclpy.serialization import deserialize_message
+from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory
+
+from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.arm.contract_streams import InputStream, contract_streams
+from tinyvla_ros.core.errors import InputError, MessageError
+from tinyvla_ros.core.ros.commander import COMMANDER
+from tinyvla_ros.core.ros.messages import stamp_to_ns, trajectory_to_chunk
+from tinyvla_ros.nodes.shared.runner import LATCHED, status_name
+from tinyvla_ros.nodes.shared.topics import QUIET, message_class, stream_qos, subscribe_to_all
+from tinyvla_ros.panel.pictures import Pictures, as_jpeg
+
+# A status that was not repeated for so long says nothing any more, s.
+STATUS_S = 3.0
+# Rows of a chunk that are shown.
+MOST_ROWS = 64
+
+
+class PanelView:
+    """Subscriptions and what came of them; ``state`` may be called by any thread.
+
+    Args:
+        node: subscribes.
+        contract: of the robot.
+        driver: name of the node that commands the arm.
+        pictures: takes the cameras' newest.
+    """
+
+    def __init__(self, node: Node, contract: RobotContract, driver: str, pictures: Pictures):
+        self._node, self._contract, self._pictures = node, contract, pictures
+        self._lock = threading.Lock()
+        self._driver = status_name(node, driver, "policy" if driver == "policy_node" else "teleop")
+        self._recorder = status_name(node, "episode_recorder_node", "recording")
+        self._group = status_name(node, "", "").removesuffix(": ")
+        # name -> status as JSON, and when it came, steady s.
+        self._statuses: dict[str, tuple[dict[str, Any], float]] = {}
+        self._joints: dict[str, float] = {}
+        self._plan: dict[str, Any] | None = None
+        self._commander = self._instruction = ""
+        self._camera_errors: dict[str, str] = {}
+        self._streams = contract_streams(contract, contract.cameras)
+        self._camera_subscriptions: list = []
+        node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
+        node.create_subscription(String, f"{driver}/{COMMANDER}", self._on_commander, LATCHED)
+        node.create_subscription(JointTrajectory, f"{driver}/chunk", self._on_chunk, 10)
+        subscribe_to_all(node, String, contract.instruction, self._on_instruction, 1)
+        for stream in self._streams:
+            if not stream.camera:
+                self._subscribe_states(stream)
+
+    def status(self, name: str = "") -> dict[str, Any] | None:
+        """Return the status of the recorder, or of the driver; None if there is none now."""
+        with self._lock:
+            found = self._statuses.get(name or self._driver)
+        return found[0] if found and time.monotonic() - found[1] < STATUS_S else None
+
+    @property
+    def recorder(self) -> dict[str, Any] | None:
+        """The status of the recorder; None if there is none now."""
+        return self.status(self._recorder)
+
+    @property
+    def instruction(self) -> str:
+        """The newest instruction; empty before the first."""
+        return self._instruction
+
+    def state(self) -> dict[str, Any]:
+        """Return what is shown, as JSON."""
+        now_s = time.monotonic()
+        with self._lock:
+            others = [{"name": n, "level": s["level"], "message": s["message"]}
+                      for n, (s, at_s) in self._statuses.items()
+                      if s["level"] and now_s - at_s < STATUS_S
+                      and n not in (self._driver, self._recorder)]
+            joints, errors = dict(self._joints), dict(self._camera_errors)
+        return {"now": self._node.get_clock().now().nanoseconds / 1e9,
+                "driver": self.status(), "recorder": self.recorder, "others": others,
+                "commander": self._commander, "instruction": self._instruction,
+                "joints": joints, "plan": self._plan, "camera_errors": errors}
+
+    def show_cameras(self, wanted: bool) -> None:
+        """Subscribe to the cameras while somebody looks; called by the executor's thread."""
+        if wanted == bool(self._camera_subscriptions):
+            return
+        for subscription in self._camera_subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._camera_subscriptions = [self._subscribe_camera(s) for s in self._streams
+                                      if s.camera] if wanted else []
+
+    # ---- messages -------------------------------------------------------------------------
+
+    def _subscribe_camera(self, stream: InputStream):
+        kind, camera = message_class(stream.type), stream.camera
+
+        def take(data: bytes) -> None:
+            # Most images of a fast camera are not shown, and need not even be unpacked.
+            if not self._pictures.is_due(camera, time.monotonic()):
+                return
+            error = ""
+            try:
+                self._pictures.put(camera, as_jpeg(stream.decode(deserialize_message(data, kind))))
+            except MessageError as err:
+                error = str(err)
+            with self._lock:
+                self._camera_errors[camera] = error
+
+        return self._node.create_subscription(kind, stream.settings.topic, take,
+                                              stream_qos(stream.settings), raw=True,
+                                              event_callbacks=QUIET)
+
+    def _subscribe_states(self, stream: InputStream) -> None:
+        def take(msg) -> None:
+            try:
+                values = stream.decode(msg)
+            except MessageError:
+                return  # the driver of the arm says so in its status
+            with self._lock:
+                self._joints |= {n: v for n, v in values.items() if math.isfinite(v)}
+
+        self._node.create_subscription(message_class(stream.type), stream.settings.topic, take,
+                                       stream_qos(stream.settings), event_callbacks=QUIET)
+
+    def _on_diagnostics(self, msg: DiagnosticArray) -> None:
+        now_s = time.monotonic()
+        with self._lock:
+            for status in msg.status:
+                if not self._group or status.name.startswith(self._group):
+                    self._statuses[status.name] = ({
+                        "level": status.level[0], "message": status.message,
+                        "values": {v.key: v.value for v in status.values}}, now_s)
+
+    def _on_commander(self, msg: String) -> None:
+        self._commander = msg.data
+
+    def _on_instruction(self, msg: String) -> None:
+        self._instruction = msg.data
+
+    def _on_chunk(self, msg: JointTrajectory) -> None:
+        try:
+            chunk = trajectory_to_chunk(msg, msg.joint_names)
+            self._plan = {"stamp": stamp_to_ns(msg.header.stamp) / 1e9, "dt": chunk.dt_ns / 1e9,
+                          "names": list(chunk.channels),
+                          "rows": _rounded(chunk.actions[:MOST_ROWS].tolist())}
+        except InputError:
+            self._plan = None
+
+
+def _rounded(rows: Sequence[Sequence[float]]) -> list[list[float]]:
+    return [[round(v, 5) for v in row] for row in rows]

@@ -1,0 +1,164 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""One open page: what it asks for, and what it is sent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+from aiohttp import WSMsgType, web
+
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.panel.controls import Controls
+from tinyvla_ros.panel.pictures import Pictures
+from tinyvla_ros.panel.requests import Ask, Drive, Instruct, Label, Request, read_request
+from tinyvla_ros.panel.robot import Robot
+
+STATE_S = 0.1
+# Looks for new pictures; a page that cannot take them gets fewer, never old ones.
+PICTURE_S = 0.02
+# A page sends about 35 messages a second; more than this are no page, messages/s.
+MOST_MESSAGES = 200
+REPLACED = "The page sends too many messages; close other programs that use its address."
+
+
+class PageConnection:
+    """A page and its WebSocket; all methods run in the server's event loop.
+
+    Attributes:
+        shows: whether somebody looks at it.
+
+    Args:
+        socket: open.
+        robot: what the page is about.
+        controls: of all pages.
+        pictures: of the cameras.
+        number_of_pages: returns how many are open.
+        on_shows: called when ``shows`` changes.
+    """
+
+    def __init__(self, socket: web.WebSocketResponse, robot: Robot, controls: Controls,
+                 pictures: Pictures, number_of_pages, on_shows):
+        self._socket, self._robot, self._controls = socket, robot, controls
+        self._pictures, self._number_of_pages, self._on_shows = pictures, number_of_pages, on_shows
+        self.shows = True
+        self._count_from_s, self._count = time.monotonic(), 0
+
+    async def run(self) -> None:
+        """Serve the page until it is gone."""
+        await self._send("about", self._robot.about())
+        senders = [asyncio.create_task(s) for s in (self._send_state(), self._send_pictures())]
+        try:
+            async for message in self._socket:
+                if message.type != WSMsgType.TEXT:
+                    break
+                self._count_message()
+                await self._handle(read_request(message.data))
+        except InputError as err:
+            await self._send("refused", str(err))
+            await self._socket.close(code=1008)  # policy violation
+        finally:
+            self._controls.leave(self)
+            for task in senders:
+                task.cancel()
+            await asyncio.gather(*senders, return_exceptions=True)
+
+    def _count_message(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._count_from_s >= 1.0:
+            self._count_from_s, self._count = now_s, 0
+        self._count += 1
+        if self._count > MOST_MESSAGES:
+            raise InputError(REPLACED)
+
+    async def _handle(self, request: Request) -> None:
+        now_s = time.monotonic()
+        if isinstance(request, Drive):
+            if self._controls.driver is self:  # else it was on its way when somebody else took it
+                self._controls.drive(self, request.held, request.axes, now_s)
+            return
+        try:
+            text = await self._answer(request, now_s)
+            await self._send("answer", {"id": request.id, "ok": True, "text": text})
+        except InputError as err:
+            await self._send("answer", {"id": request.id, "ok": False, "text": str(err)})
+
+    async def _answer(self, request: Ask | Instruct | Label, now_s: float) -> str:
+        if isinstance(request, Ask) and request.do in ("show", "hide"):
+            self.shows = request.do == "show"
+            self._on_shows()
+            return ""
+        if isinstance(request, Ask):
+            return await self._ask(request.do, now_s)
+        self._controls.check(self)
+        if isinstance(request, Instruct):
+            return self._robot.instruct(request.text)
+        if text := self._robot.label(request.what):
+            return text
+        self._controls.press(self, request.what, now_s)
+        return ""
+
+    async def _ask(self, what: str, now_s: float) -> str:
+        if what == "take":
+            self._controls.take(self)
+            return "You drive."
+        if what == "leave":
+            self._controls.leave(self)
+            return "You watch."
+        if what == "lost":
+            self._controls.lost(self)
+            return ""
+        if what != "stop":  # which every page may
+            self._controls.check(self)
+        if what == "mode":
+            self._controls.press(self, "mode", now_s)
+            return ""
+        loop = asyncio.get_running_loop()
+        answer = loop.create_future()
+
+        def take(ok: bool, text: str) -> None:
+            loop.call_soon_threadsafe(
+                lambda: answer.done() or answer.set_result((ok, text)))
+
+        self._robot.call(what, take)
+        ok, text = await answer
+        if not ok:
+            raise InputError(text)
+        return text
+
+    # ---- what it is sent ------------------------------------------------------------------
+
+    async def _send_state(self) -> None:
+        while True:
+            controls = self._controls
+            drives = "nobody" if controls.driver is None else \
+                "you" if controls.driver is self else "another page"
+            await self._send("state", self._robot.state() | {
+                "drives": drives, "held": controls.is_held, "pages": self._number_of_pages()})
+            await asyncio.sleep(STATE_S if self.shows else 1.0)
+
+    async def _send_pictures(self) -> None:
+        seen: dict[int, int] = {}
+        while True:
+            for index, number, jpeg in self._pictures.newer(seen) if self.shows else ():
+                seen[index] = number
+                await self._socket.send_bytes(bytes([index]) + jpeg)
+            await asyncio.sleep(PICTURE_S)
+
+    async def _send(self, kind: str, value: object) -> None:
+        await self._socket.send_str(json.dumps({kind: value}, allow_nan=False))

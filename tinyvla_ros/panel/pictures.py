@@ -1,0 +1,74 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The newest picture of every camera, as JPEG, at most so many a second."""
+
+from __future__ import annotations
+
+import threading
+
+import cv2
+import numpy as np
+
+LARGEST_WIDTH = 640
+QUALITY = 75
+
+
+class Pictures:
+    """Written by the thread that gets the images, read by the server's.
+
+    Args:
+        cameras: names, in the order of their numbers.
+        rate: pictures of each camera that are kept a second, at most.
+    """
+
+    def __init__(self, cameras: tuple[str, ...], rate: float):
+        self._cameras, self._period = cameras, 1.0 / rate
+        self._lock = threading.Lock()
+        self._newest: dict[int, tuple[int, bytes]] = {}
+        self._due = dict.fromkeys(cameras, 0.0)
+
+    def is_due(self, camera: str, now_s: float) -> bool:
+        """Return whether the next image of a camera is wanted; steady seconds."""
+        due = self._due[camera]
+        if now_s < due:
+            return False
+        # By the clock, so that a camera's uneven times do not halve the rate.
+        self._due[camera] = max(due + self._period, now_s - self._period)
+        return True
+
+    def put(self, camera: str, jpeg: bytes) -> None:
+        """Keep a picture."""
+        index = self._cameras.index(camera)
+        with self._lock:
+            number, _ = self._newest.get(index, (0, b""))
+            self._newest[index] = number + 1, jpeg
+
+    def newer(self, seen: dict[int, int]) -> list[tuple[int, int, bytes]]:
+        """Return camera's number, picture's number and JPEG of those that were not seen."""
+        with self._lock:
+            return [(index, number, jpeg) for index, (number, jpeg) in self._newest.items()
+                    if seen.get(index) != number]
+
+
+def as_jpeg(image: np.ndarray) -> bytes:
+    """Return (height, width, 3) uint8 RGB as a JPEG of at most ``LARGEST_WIDTH`` pixels."""
+    height, width = image.shape[:2]
+    if width > LARGEST_WIDTH:
+        size = LARGEST_WIDTH, max(1, round(height * LARGEST_WIDTH / width))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
+                           [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    return jpeg.tobytes()
