@@ -42,6 +42,8 @@ OPENING_S = 10.0
 TICK_S = 0.02
 # A page that does not answer a ping for so long is gone, s.
 HEARTBEAT_S = 4.0
+# A page that is closed and does not say so, too.
+CLOSING_S = 1.0
 START_S = 10.0
 FILES = {"/": "index.html", "/panel.css": "panel.css", "/panel.js": "panel.js",
          "/drive.js": "drive.js", "/plot.js": "plot.js", "/icon.svg": "icon.svg"}
@@ -207,7 +209,8 @@ class PanelServer:
         if len(self._pages) >= MOST_PAGES:
             return web.Response(status=503, text=f"{MOST_PAGES} pages are open; close one.\n",
                                 headers=HEADERS)
-        socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=LARGEST)
+        socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, timeout=CLOSING_S,
+                                       max_msg_size=LARGEST)
         await socket.prepare(request)
         page = PageConnection(socket, self._robot, self._controls, self._pictures,
                               lambda: len(self._pages), self._count_viewers)
