@@ -107,7 +107,8 @@ class TeleopRig:
     """
 
     def __init__(self, place: Path, robot: str = "so101", starts_node: bool = True,
-                 driver: str = "teleop_node", remappings: Mapping[str, str] = {}, **parameters):
+                 driver: str = "teleop_node", remappings: Mapping[str, str] = {},
+                 arm: Mapping[str, object] = {}, **parameters):
         contract = yaml.safe_load(
             (share_directory() / "config" / "robots" / f"{robot}.yaml").read_text())
         # A busy machine may hold this process, or the node, up for longer than it allows.
@@ -122,6 +123,7 @@ class TeleopRig:
         self._velocity = np.array([c.velocity for c in limits])
         self._place, self.path, self._parameters = place, path, parameters
         self._starts_node, self.driver, self._remappings = starts_node, driver, remappings
+        self._arm = arm  # parameters of its node
         self.checkpoint = place / "checkpoint"
         if not self.checkpoint.exists():
             write_untrained_checkpoint(self.contract, self.checkpoint)
@@ -171,7 +173,7 @@ class TeleopRig:
 
     def __enter__(self) -> TeleopRig:
         self.start("dry_run_arm_node", robot=str(self.path),
-                   checkpoint=str(self.checkpoint))
+                   checkpoint=str(self.checkpoint), **self._arm)
         if not self._starts_node:
             return self
         checkpoint = {"checkpoint": str(self.checkpoint)} \

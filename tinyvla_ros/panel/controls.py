@@ -118,7 +118,6 @@ class Controls:
             self._stop()
             return
         if self.is_lost:
-            self._lose()
             return
         self._pressed = {b: until_s for b, until_s in self._pressed.items() if now_s < until_s}
         buttons = [0] * len(BUTTONS)
