@@ -83,6 +83,9 @@ EXTRAS = {
     "vlm": [*TORCH, "transformers>=5.20.2,<6", "peft>=0.21.2,<0.22",
             "sentence-transformers>=6.2,<7"],
     "ray": ["ray[client]>=2.60,<2.61"],
+    # Viewers, for `tinyvla view`. Rerun needs numpy 2, which ROS Jazzy's own is not.
+    "rerun": ["rerun-sdk>=0.39,<0.42"],
+    "foxglove": ["foxglove-sdk>=0.30.3,<0.31"],
     # colcon test looks here for pytest.
     "test": ["pytest>=9.2,<10", "pytest-randomly>=5,<6", "pytest-timeout>=2.4,<3",
              "pytest-xdist>=3.8,<4", "hypothesis>=6.168.5,<7", "selenium>=4.51,<5",
