@@ -23,21 +23,20 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, model_validator
 
-from tinyvla_ros.arm.contract import RobotContract
-from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.extras import require
 from tinyvla_ros.core.options import Flag
 from tinyvla_ros.start.local_launch import require_rclpy
-from tinyvla_ros.view.bag_messages import robot_of, show_bag
-from tinyvla_ros.view.robot_topics import RobotTopics
-from tinyvla_ros.view.scene import Scene
-from tinyvla_ros.view.viewer import Viewer
+
+if TYPE_CHECKING:
+    from tinyvla_ros.bags.reader import Bag
+    from tinyvla_ros.view.robot_topics import RobotTopics
+    from tinyvla_ros.view.viewer import Viewer
 
 # Of a running graph: images of each camera, and messages of each other sensor.
 _LIVE_IMAGES_PER_S, _LIVE_VALUES_PER_S = 10.0, 50.0
@@ -96,6 +95,11 @@ def view(options: ViewOptions) -> int:
     Raises:
         InputError: bag, contract, port or file cannot be used, or the viewer's package lacks.
     """
+    from tinyvla_ros.arm.contract import RobotContract
+    from tinyvla_ros.bags.reader import Bag
+    from tinyvla_ros.view.bag_messages import robot_of
+    from tinyvla_ros.view.robot_topics import RobotTopics
+
     other = "foxglove" if options.rerun else "rerun"
     require(f"tinyvla view --{options.viewer}", options.viewer, instead=f"use --{other}")
     for path in (options.save, options.layout):
@@ -121,12 +125,12 @@ def _view_bag(options: ViewOptions, bag: Bag, robot: RobotTopics, stop: threadin
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tinyvla-view-")))
             path, layout = options.save or folder / "view.mcap", _layout(options, folder)
             with foxglove_file(path, layout, robot.limits) as viewer:
-                count = _show(options, bag, robot, viewer)
+                count = _show(options, bag, robot, viewer, stop)
             if options.save is None:
                 lines = stack.enter_context(foxglove_playback(path, layout, *_address(options)))
         else:
             viewer, lines = stack.enter_context(_rerun(options, robot))
-            count = _show(options, bag, robot, viewer)
+            count = _show(options, bag, robot, viewer, stop)
         print(f"{bag.path}: {count} messages, {bag.duration_s:.1f} s", flush=True)
         if options.save is not None:
             stack.close()
@@ -135,13 +139,19 @@ def _view_bag(options: ViewOptions, bag: Bag, robot: RobotTopics, stop: threadin
             _wait(lines, stop.wait)
 
 
-def _show(options: ViewOptions, bag: Bag, robot: RobotTopics, viewer: Viewer) -> int:
-    return show_bag(bag, Scene(viewer, robot, options.image_rate or 0.0), viewer.flush)
+def _show(options: ViewOptions, bag: Bag, robot: RobotTopics, viewer: Viewer,
+          stop: threading.Event) -> int:
+    from tinyvla_ros.view.bag_messages import show_bag
+    from tinyvla_ros.view.scene import Scene
+
+    return show_bag(bag, Scene(viewer, robot, options.image_rate or 0.0), viewer.flush,
+                    stop.is_set)
 
 
 def _view_graph(options: ViewOptions, robot: RobotTopics, stop: threading.Event) -> None:
     require_rclpy()
     from tinyvla_ros.nodes.survey.graph_watch import watch_graph
+    from tinyvla_ros.view.scene import Scene
 
     with ExitStack() as stack:
         if options.rerun:

@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -52,13 +53,15 @@ def robot_of(bag: Bag, robot: Path | None) -> RobotTopics:
     return RobotTopics(contract, bag.namespace)
 
 
-def show_bag(bag: Bag, scene: Scene, flush) -> int:
+def show_bag(bag: Bag, scene: Scene, flush: Callable[[], None],
+             is_over: Callable[[], bool] = lambda: False) -> int:
     """Give all messages of a bag to a scene.
 
     Args:
         bag: is read once.
         scene: gets them.
         flush: called now and then.
+        is_over: asked for every message; ends it early.
 
     Returns:
         How many messages were shown.
@@ -74,6 +77,8 @@ def show_bag(bag: Bag, scene: Scene, flush) -> int:
                          "--namespace.")
     count = 0
     for count, message in enumerate(bag.messages(shown), 1):
+        if is_over():
+            break
         scene.add(Incoming(message.topic.name, message.topic.type, message.time_ns, message.data,
                            partial(bag.decode, message)))
         if count % _PART == 0:

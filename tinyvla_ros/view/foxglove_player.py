@@ -37,6 +37,8 @@ from mcap.reader import make_reader
 _TICK_S = 1 / 30
 # After a jump the newest message of each topic is shown, if it is not older, ns.
 _LOOK_BACK_NS = 10_000_000_000
+# A client asks for one topic after the other; nobody misses the begin of any, s.
+_SETTLE_S = 0.3
 
 
 class FoxglovePlayer(ServerListener):
@@ -69,6 +71,7 @@ class FoxglovePlayer(ServerListener):
         self._seek_ns: int | None = None
         self._touched = False  # a client has said what it wants
         self._generation = 0  # one more with every change
+        self._settled_s = 0.0  # steady s, when who has come has all topics
         self._ends = False
         self._server = start_server(
             context=self._context, server_listener=self, playback_time_range=self._range,
@@ -92,6 +95,7 @@ class FoxglovePlayer(ServerListener):
         Clients without a bar to play ask for nothing. Whoever has used one gets what is newest.
         """
         with self._changed:
+            self._settled_s = time.monotonic() + _SETTLE_S
             if self._status == PlaybackStatus.Playing:
                 return
             if self._touched:
@@ -151,6 +155,12 @@ class FoxglovePlayer(ServerListener):
 
     def _play(self, messages: Iterator, pending, speed: float, generation: int):
         """Play until something changes; return the first message that was not played."""
+        if not self._touched:  # who asked for it has got an answer
+            self._server.broadcast_playback_state(self._state(False))
+            with self._changed:
+                while (left_s := self._settled_s - time.monotonic()) > 0 and \
+                        self._generation == generation and not self._ends:
+                    self._changed.wait(left_s)
         begin_ns, begin_s = self._at_ns, time.monotonic()
         while pending is not None:
             now_ns = begin_ns + round((time.monotonic() - begin_s) * speed * 1e9)

@@ -28,8 +28,9 @@ from tinyvla_ros.nodes.recorded_topics import RecordedTopics
 from tinyvla_ros.nodes.survey.stream_meter import listening_node
 from tinyvla_ros.view.scene import Incoming, Scene
 
-# Period of looking for new topics and of handing over what was collected, s.
-PERIOD_S = 0.2
+# Period of looking for new topics and of handing over what was collected, s. More often would take
+# more time: Rerun wants a call for each of some 80 lines.
+PERIOD_S = 0.5
 # The layout is made when nothing new has come for so long, s: each one takes a person's own away.
 QUIET_S = 1.0
 # Before it says that there is nothing, s: nodes take a while to be discovered.
