@@ -26,11 +26,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.bags import CHANNELS, lockstep, write
+from harness.bags import lockstep, write
 from harness.processes import Output, start
 from tinyvla_ros.cli.main import run_command
-from tinyvla_ros.view.foxglove_layout import foxglove_layout
-from tinyvla_ros.view.viewer import COMMAND, LATENCY, MEASURED, Contents, Limits
 
 pytest.importorskip("foxglove", reason="needs foxglove-sdk: pip install 'tinyvla_ros[foxglove]'")
 # Operations of the protocol, https://github.com/foxglove/ws-protocol
@@ -44,13 +42,6 @@ def bag(tmp_path) -> Path:
     return write(tmp_path / "bag", lockstep())
 
 
-def panels_in(node) -> list[str]:
-    """Return the names of the panels in a part of a layout."""
-    if isinstance(node, str):
-        return [node]
-    return [*panels_in(node["first"]), *panels_in(node["second"])]
-
-
 def paths_in(config) -> list[str]:
     """Return all paths to messages in a panel's configuration."""
     if isinstance(config, dict):
@@ -58,26 +49,6 @@ def paths_in(config) -> list[str]:
     if isinstance(config, list):
         return [p for value in config for p in paths_in(value)]
     return [config] if isinstance(config, str) and config.startswith("/") else []
-
-
-def test_the_layout_places_every_panel_once():
-    contents = Contents(["front", "wrist"], list(CHANNELS), {"dx": Limits("m", -1.0, 1.5, 0.3)},
-                        {"joints": ["a", "b"], MEASURED: ["dx"], COMMAND: ["dx"],
-                         LATENCY: ["image to chunk"]})
-    layout = json.loads(json.dumps(foxglove_layout(contents)))
-    configs = layout["configById"]
-    tabs = configs["Tab!values"]["tabs"]
-    placed = panels_in(layout["layout"]) + [p for tab in tabs for p in panels_in(tab["layout"])]
-    assert sorted(placed) == sorted(configs)
-    assert [tab["title"] for tab in tabs] == ["Channels", "Plan ahead", "Sensors",
-                                              "Latency, speed, seams"]
-    lines = [(p["label"], p["value"]) for p in configs["Plot!channel dx"]["paths"]]
-    assert lines[-2:] == [("low", "-1"), ("high", "1.5")]
-
-
-def test_a_layout_of_nothing_has_states_and_events():
-    layout = foxglove_layout(Contents())
-    assert sorted(panels_in(layout["layout"])) == sorted(layout["configById"])
 
 
 def test_a_file_has_what_its_layout_shows(bag, tmp_path, capsys):
