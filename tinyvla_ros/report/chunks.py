@@ -23,8 +23,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tinyvla_ros.arm.blending import ChunkBlender
-from tinyvla_ros.core.errors import MessageError
-from tinyvla_ros.core.ros.messages import time_to_ns
 from tinyvla_ros.core.types import ActionChunk
 from tinyvla_ros.report.time_axis import TimeAxis
 
@@ -32,8 +30,6 @@ from tinyvla_ros.report.time_axis import TimeAxis
 TAIL_ROWS = 12
 # With more values in all chunks of an episode these rows are left out.
 MAX_VALUES = 60_000
-# Points of a trajectory are this regular, ns; an irregular last point belongs to a hold.
-TOLERANCE_NS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -62,42 +58,6 @@ class ChunkView:
     seam: float | None
     hold: bool
     latency_ms: float | None
-
-
-def chunk_of(msg) -> tuple[ActionChunk, bool]:
-    """Return a trajectory_msgs/JointTrajectory as a chunk, and whether it is a hold.
-
-    More tolerant than ``messages.trajectory_to_chunk``: a report also shows what a robot would
-    refuse.
-
-    Raises:
-        MessageError: it has no points, or points of several lengths or without a period.
-    """
-    names = tuple(msg.joint_names)
-    times = np.array([time_to_ns(p.time_from_start) for p in msg.points], np.int64)
-    first, last = _regular(times)
-    period = int(times[first + 1] - times[first]) if last > first else int(times[first:].sum())
-    if period <= 0 or any(len(p.positions) != len(names) for p in msg.points):
-        raise MessageError("A trajectory is not shown without points, without a positive "
-                           "time_from_start, or with more or fewer positions than joint names.")
-    actions = np.array([list(p.positions) for p in msg.points[first:last + 1]], np.float32)
-    stamp = time_to_ns(msg.header.stamp) + int(times[first]) - period
-    # Our policy writes the instruction into frame_id; a hold has none.
-    return ActionChunk(stamp, names, actions, period / 1e9), not msg.header.frame_id
-
-
-def _regular(times: np.ndarray) -> tuple[int, int]:
-    """Return the first and the last point of the longest part with a constant period.
-
-    What comes before it goes on with the plan before, and a hold has one more point at its end.
-    """
-    steps = np.diff(times)
-    runs, begin = [(0, 0)], 0
-    for i in range(1, len(steps) + 1):
-        if i == len(steps) or abs(steps[i] - steps[begin]) >= TOLERANCE_NS:
-            runs.append((begin, i))
-            begin = i
-    return max(runs, key=lambda run: run[1] - run[0])
 
 
 def view_chunks(received: Sequence[tuple[int, ActionChunk, bool]], axis: TimeAxis,

@@ -33,8 +33,10 @@ from tinyvla_ros.bags.topics import POLICY_CHUNK, POLICY_PREFIX, contract_of
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.ros.episode_event import EpisodeEvent
 from tinyvla_ros.core.ros.messages import image_to_array, time_to_ns
+from tinyvla_ros.core.ros.shown_trajectory import chunk_of
 from tinyvla_ros.core.ros.state_messages import wrench_values
-from tinyvla_ros.report.chunks import ChunkView, chunk_of, view_chunks
+from tinyvla_ros.core.ros.topic_names import camera_name
+from tinyvla_ros.report.chunks import ChunkView, view_chunks
 from tinyvla_ros.report.events import ReportEvent, episode_events, policy_events
 from tinyvla_ros.report.film import FilmCamera, ImageStore
 from tinyvla_ros.report.time_axis import TimeAxis
@@ -155,16 +157,6 @@ def _cameras(messages: _Messages, axis: TimeAxis, images: ImageStore | None
             cameras.append(FilmCamera(camera_name(topic), topic, times,
                                       np.array(kept, np.int64)))
     return cameras
-
-
-def camera_name(topic: str) -> str:
-    """Return the camera's name in ``camera/<name>/image_raw``; of other topics all of it."""
-    parts = topic.removesuffix("/compressed").strip("/").split("/")
-    if len(parts) >= 2 and parts[-1].startswith("image"):
-        parts = parts[:-1]
-    if len(parts) >= 2 and parts[-2] == "camera":
-        parts = [*parts[:-2], parts[-1]]
-    return "/".join(parts)
 
 
 class _Messages:

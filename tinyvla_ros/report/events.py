@@ -21,10 +21,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tinyvla_ros.core.ros.episode_event import BEGIN, EpisodeEvent
+from tinyvla_ros.core.ros.event_counters import event_counts, new_events
 from tinyvla_ros.report.time_axis import TimeAxis
-
-# Counters in the policy's diagnostics: a rise is an event.
-COUNTED = ("intervention ", "hold ")
 
 
 @dataclass(frozen=True)
@@ -61,14 +59,10 @@ def policy_events(statuses: Sequence[tuple[int, tuple[str, Mapping[str, str]]]],
                 why = f": {message}" if message != state else ""
                 events.append(ReportEvent(t, "state", f"{state}{why}"))
             states.append((t, state, message))
-        counts = {k: int(v) for k, v in values.items() if k.startswith(COUNTED) and v.isdecimal()}
-        # Counters begin with the values of the first status; a new one begins at zero.
-        for key, count in counts.items() if before is not None else ():
-            rise = count - before.get(key, 0)
-            if rise > 0:
-                kind, _, what = key.partition(" ")
-                times = f" ({rise} times)" if rise > 1 else ""
-                events.append(ReportEvent(t, kind, what + times, rise))
+        counts = event_counts(values)
+        for kind, what, rise in new_events(before, counts):
+            times = f" ({rise} times)" if rise > 1 else ""
+            events.append(ReportEvent(t, kind, what + times, rise))
         before = counts
     return states, events
 

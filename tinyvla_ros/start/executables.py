@@ -17,7 +17,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import os
 import signal
@@ -27,6 +26,7 @@ from pathlib import Path
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.extras import require
 from tinyvla_ros.core.output import print_any_text
+from tinyvla_ros.core.parent import terminate_with_parent
 from tinyvla_ros.core.resources import use_middleware_profile
 from tinyvla_ros.start.ros_environment import check_ros_environment
 
@@ -48,7 +48,6 @@ EXTRAS = {node: ["sim"] for node in (
     "sim_bridge_node", "sim_robot_node", "scripted_operator_node")} | {"panel_node": ["panel"]}
 # Environment variable with the process id of what started the node, and ends it by ending itself.
 PARENT = "TINYVLA_PARENT"
-_PR_SET_PDEATHSIG = 1
 
 
 def main() -> int:
@@ -74,11 +73,6 @@ def run(name: str) -> int:
         print(f"error: {err}", file=sys.stderr, flush=True)
         return 2
     return module.main()
-
-
-def terminate_with_parent() -> None:
-    """Have the kernel send SIGTERM to this process when the one that started it ends."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _end_with_parent() -> None:

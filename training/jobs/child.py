@@ -21,7 +21,7 @@ import signal
 import subprocess
 from collections.abc import Sequence
 
-from tinyvla_ros.start.executables import terminate_with_parent
+from tinyvla_ros.core.parent import terminate_with_parent
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 POLL_S = 0.1

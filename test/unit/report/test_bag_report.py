@@ -49,8 +49,9 @@ from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.bags.writer import BagWriter
 from tinyvla_ros.cli.main import run_command
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.report.chunks import chunk_of
-from tinyvla_ros.report.episode_data import camera_name, read_episode
+from tinyvla_ros.core.ros.shown_trajectory import chunk_of
+from tinyvla_ros.core.ros.topic_names import camera_name
+from tinyvla_ros.report.episode_data import read_episode
 from tinyvla_ros.report.film import ImageStore, make_film
 from tinyvla_ros.report.page import histogram
 

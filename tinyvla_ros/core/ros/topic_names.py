@@ -13,7 +13,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Topic names that ROS accepts, as a type for fields of files."""
+"""Topic names: those that ROS accepts, as a type for fields of files, and what they stand for."""
 
 from __future__ import annotations
 
@@ -42,3 +42,13 @@ def _check(name: str) -> str:
 
 
 TopicName = Annotated[str, AfterValidator(_check)]
+
+
+def camera_name(topic: str) -> str:
+    """Return the camera's name in ``camera/<name>/image_raw``; of other topics all of it."""
+    parts = topic.removesuffix("/compressed").strip("/").split("/")
+    if len(parts) >= 2 and parts[-1].startswith("image"):
+        parts = parts[:-1]
+    if len(parts) >= 2 and parts[-2] == "camera":
+        parts = [*parts[:-2], parts[-1]]
+    return "/".join(parts)
