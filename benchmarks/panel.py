@@ -237,7 +237,7 @@ def costs(minutes: float) -> list[list[str]]:
     """Return the rows of the second table."""
     seconds, rows = 60.0 * minutes, []
     with tempfile.TemporaryDirectory() as place, panel_rig(
-            Path(place), arm={"width": 640, "height": 480}) as rig:
+            Path(place), arm={"width": 640, "height": 480}, camera_rate=15.0) as rig:
         url = start_panel(rig, page_timeout=0.08)
         rig.wait(lambda: rig.status == "running", "the policy")
         usage = Usage(rig.processes["panel_node"].pid)

@@ -108,11 +108,13 @@ class TeleopRig:
 
     def __init__(self, place: Path, robot: str = "so101", starts_node: bool = True,
                  driver: str = "teleop_node", remappings: Mapping[str, str] = {},
-                 arm: Mapping[str, object] = {}, **parameters):
+                 arm: Mapping[str, object] = {}, camera_rate: float = 0.0, **parameters):
         contract = yaml.safe_load(
             (share_directory() / "config" / "robots" / f"{robot}.yaml").read_text())
         # A busy machine may hold this process, or the node, up for longer than it allows.
         contract["stamps"] = {**contract.get("stamps", {}), "max_age": PAUSE_S}
+        for camera in contract["cameras"].values():
+            camera |= {"rate": camera_rate} if camera_rate else {}
         path = place / "robot.yaml"
         path.write_text(yaml.safe_dump(contract, sort_keys=False))
         self.contract = RobotContract.load(path)

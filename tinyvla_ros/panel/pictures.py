@@ -13,7 +13,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""The newest picture of every camera, as JPEG, at most so many a second."""
+"""The newest picture of every camera, as JPEG."""
 
 from __future__ import annotations
 
@@ -31,23 +31,12 @@ class Pictures:
 
     Args:
         cameras: names, in the order of their numbers.
-        rate: pictures of each camera that are kept a second, at most.
     """
 
-    def __init__(self, cameras: tuple[str, ...], rate: float):
-        self._cameras, self._period = cameras, 1.0 / rate
+    def __init__(self, cameras: tuple[str, ...]):
+        self._cameras = cameras
         self._lock = threading.Lock()
         self._newest: dict[int, tuple[int, bytes]] = {}
-        self._due = dict.fromkeys(cameras, 0.0)
-
-    def is_due(self, camera: str, now_s: float) -> bool:
-        """Return whether the next image of a camera is wanted; steady seconds."""
-        due = self._due[camera]
-        if now_s < due:
-            return False
-        # By the clock, so that a camera's uneven times do not halve the rate.
-        self._due[camera] = max(due + self._period, now_s - self._period)
-        return True
 
     def put(self, camera: str, jpeg: bytes) -> None:
         """Keep a picture."""

@@ -209,8 +209,9 @@ class PanelServer:
         if len(self._pages) >= MOST_PAGES:
             return web.Response(status=503, text=f"{MOST_PAGES} pages are open; close one.\n",
                                 headers=HEADERS)
+        # Not compressed: pictures are already, and it would take half of the processor time.
         socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, timeout=CLOSING_S,
-                                       max_msg_size=LARGEST)
+                                       max_msg_size=LARGEST, compress=False)
         await socket.prepare(request)
         page = PageConnection(socket, self._robot, self._controls, self._pictures,
                               lambda: len(self._pages), self._count_viewers)

@@ -56,7 +56,6 @@ class PanelRobot:
                  config: PolicyConfig | None, driver: str, run: str):
         self._node, self._view, self._contract, self._config = node, view, contract, config
         self._driver, self._run = driver, run
-        self.viewers = 0
         self._joy = node.create_publisher(Joy, TOPIC, QoSProfile(depth=20))
         enable = node.create_client(SetBool, f"{driver}/enable")
         self._clients = {
@@ -95,7 +94,7 @@ class PanelRobot:
 
     def watch(self, viewers: int) -> None:
         """Say how many pages show the cameras."""
-        self.viewers = viewers
+        self._view.viewers = viewers
 
     # ---- what is done ---------------------------------------------------------------------
 

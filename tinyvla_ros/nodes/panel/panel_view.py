@@ -25,7 +25,9 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
+from rclpy.subscription import Subscription
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
@@ -34,27 +36,35 @@ from tinyvla_ros.arm.contract_streams import InputStream, contract_streams
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.ros.commander import COMMANDER
 from tinyvla_ros.core.ros.messages import stamp_to_ns, trajectory_to_chunk
+from tinyvla_ros.nodes.panel.polled_topics import PolledTopics
 from tinyvla_ros.nodes.shared.runner import LATCHED, status_name
-from tinyvla_ros.nodes.shared.topics import QUIET, message_class, stream_qos, subscribe_to_all
+from tinyvla_ros.nodes.shared.topics import message_class, stream_qos
 from tinyvla_ros.panel.pictures import Pictures, as_jpeg
 
 # A status that was not repeated for so long says nothing any more, s.
 STATUS_S = 3.0
+# How often topics are read while nobody looks, s.
+UNSEEN_S = 0.2
 # Rows of a chunk that are shown.
 MOST_ROWS = 64
 
 
 class PanelView:
-    """Subscriptions and what came of them; ``state`` may be called by any thread.
+    """What came on the topics; all but its thread's own methods may be called by any thread.
+
+    Attributes:
+        viewers: how many pages show the cameras; they are not read for nobody.
 
     Args:
-        node: subscribes.
+        node: whose namespace and clock count.
         contract: of the robot.
         driver: name of the node that commands the arm.
         pictures: takes the cameras' newest.
+        picture_rate: how often they are looked for, 1/s.
     """
 
-    def __init__(self, node: Node, contract: RobotContract, driver: str, pictures: Pictures):
+    def __init__(self, node: Node, contract: RobotContract, driver: str, pictures: Pictures,
+                 picture_rate: float):
         self._node, self._contract, self._pictures = node, contract, pictures
         self._lock = threading.Lock()
         self._driver = status_name(node, driver, "policy" if driver == "policy_node" else "teleop")
@@ -68,13 +78,23 @@ class PanelView:
         self._camera_errors: dict[str, str] = {}
         self._streams = contract_streams(contract, contract.cameras)
         self._camera_subscriptions: list = []
-        node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
-        node.create_subscription(String, f"{driver}/{COMMANDER}", self._on_commander, LATCHED)
-        node.create_subscription(JointTrajectory, f"{driver}/chunk", self._on_chunk, 10)
-        subscribe_to_all(node, String, contract.instruction, self._on_instruction, 1)
+        self.viewers = 0
+        self._period = 1.0 / picture_rate
+        self._topics = topics = PolledTopics(node, "_panel_view", self._show_cameras)
+        topics.add(DiagnosticArray, "/diagnostics", self._on_diagnostics, QoSProfile(depth=50))
+        topics.add(String, f"{driver}/{COMMANDER}", self._on_commander, LATCHED)
+        topics.add(JointTrajectory, f"{driver}/chunk", self._on_chunk, QoSProfile(depth=1))
+        # A subscription that asks for kept messages gets none of a publisher that keeps none.
+        for qos in (LATCHED, QoSProfile(depth=1)):
+            topics.add(String, contract.instruction, self._on_instruction, qos)
         for stream in self._streams:
             if not stream.camera:
-                self._subscribe_states(stream)
+                self._read_states(stream)
+        topics.start()
+
+    def close(self) -> None:
+        """Read the topics no more."""
+        self._topics.close()
 
     def status(self, name: str = "") -> dict[str, Any] | None:
         """Return the status of the recorder, or of the driver; None if there is none now."""
@@ -106,24 +126,22 @@ class PanelView:
                 "commander": self._commander, "instruction": self._instruction,
                 "joints": joints, "plan": self._plan, "camera_errors": errors}
 
-    def show_cameras(self, wanted: bool) -> None:
-        """Subscribe to the cameras while somebody looks; called by the executor's thread."""
-        if wanted == bool(self._camera_subscriptions):
-            return
-        for subscription in self._camera_subscriptions:
-            self._node.destroy_subscription(subscription)
-        self._camera_subscriptions = [self._subscribe_camera(s) for s in self._streams
-                                      if s.camera] if wanted else []
+    # ---- its thread -----------------------------------------------------------------------
 
-    # ---- messages -------------------------------------------------------------------------
+    def _show_cameras(self) -> float:
+        """Read the cameras while somebody looks; return when to read again, s."""
+        if (self.viewers > 0) != bool(self._camera_subscriptions):
+            for subscription in self._camera_subscriptions:
+                self._topics.remove(subscription)
+            self._camera_subscriptions = [self._read_camera(s) for s in self._streams
+                                          if s.camera] if self.viewers else []
+        # Twice as often as pictures are wanted, because cameras keep another time.
+        return self._period / 2 if self.viewers else UNSEEN_S
 
-    def _subscribe_camera(self, stream: InputStream):
+    def _read_camera(self, stream: InputStream) -> Subscription:
         kind, camera = message_class(stream.type), stream.camera
 
         def take(data: bytes) -> None:
-            # Most images of a fast camera are not shown, and need not even be unpacked.
-            if not self._pictures.is_due(camera, time.monotonic()):
-                return
             error = ""
             try:
                 self._pictures.put(camera, as_jpeg(stream.decode(deserialize_message(data, kind))))
@@ -132,11 +150,12 @@ class PanelView:
             with self._lock:
                 self._camera_errors[camera] = error
 
-        return self._node.create_subscription(kind, stream.settings.topic, take,
-                                              stream_qos(stream.settings), raw=True,
-                                              event_callbacks=QUIET)
+        qos = stream_qos(stream.settings)
+        qos.depth = 1  # the newest
+        return self._topics.add(kind, stream.settings.topic, take, qos, raw=True,
+                                period=self._period)
 
-    def _subscribe_states(self, stream: InputStream) -> None:
+    def _read_states(self, stream: InputStream) -> None:
         def take(msg) -> None:
             try:
                 values = stream.decode(msg)
@@ -145,8 +164,8 @@ class PanelView:
             with self._lock:
                 self._joints |= {n: v for n, v in values.items() if math.isfinite(v)}
 
-        self._node.create_subscription(message_class(stream.type), stream.settings.topic, take,
-                                       stream_qos(stream.settings), event_callbacks=QUIET)
+        self._topics.add(message_class(stream.type), stream.settings.topic, take,
+                         stream_qos(stream.settings))
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
         now_s = time.monotonic()
