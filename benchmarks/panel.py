@@ -188,10 +188,11 @@ def lose_browser(rig: TeleopRig, url: str) -> float:
         browser.wait("!document.querySelector('#take').disabled")
         browser.driver.execute_script("document.querySelector('#take').click()")
         browser.wait("!document.querySelector('#deadman').disabled")
-        if LOST in rig.status:
-            rig.call("enable", SetBool.Request(data=True))
-        webdriver.ActionChains(browser.driver).key_down(webdriver.Keys.SPACE).perform()
-        rig.wait(lambda: rig.status == DRIVES, "the browser")
+        while True:
+            webdriver.ActionChains(browser.driver).key_down(webdriver.Keys.SPACE).perform()
+            if drive(rig):
+                break
+            webdriver.ActionChains(browser.driver).key_up(webdriver.Keys.SPACE).perform()
         tasks = Path(f"/proc/{browser.driver.service.process.pid}/task").glob("*/children")
         process = int(" ".join(task.read_text() for task in tasks).split()[0])
         since_s = time.monotonic()

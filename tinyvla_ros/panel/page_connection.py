@@ -18,8 +18,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
+from typing import get_args
 
 from aiohttp import WSMsgType, web
 
@@ -27,7 +29,7 @@ from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.panel.controls import Controls
 from tinyvla_ros.panel.pictures import Pictures
 from tinyvla_ros.panel.requests import Ask, Drive, Instruct, Label, Request, read_request
-from tinyvla_ros.panel.robot import Robot
+from tinyvla_ros.panel.robot import Robot, Service
 
 STATE_S = 0.1
 # Looks for new pictures; a page that cannot take them gets fewer, never old ones.
@@ -58,6 +60,7 @@ class PageConnection:
         self._pictures, self._number_of_pages, self._on_shows = pictures, number_of_pages, on_shows
         self.shows = True
         self._count_from_s, self._count = time.monotonic(), 0
+        self._tasks: set[asyncio.Task] = set()  # answers on their way
 
     async def run(self) -> None:
         """Serve the page until it is gone."""
@@ -68,15 +71,16 @@ class PageConnection:
                 if message.type != WSMsgType.TEXT:
                     break
                 self._count_message()
-                await self._handle(read_request(message.data))
+                self._handle(read_request(message.data))
         except InputError as err:
             await self._send("refused", str(err))
             await self._socket.close(code=1008)  # policy violation
         finally:
             self._controls.leave(self)
-            for task in senders:
+            tasks = [*senders, *self._tasks]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*senders, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _count_message(self) -> None:
         now_s = time.monotonic()
@@ -86,25 +90,31 @@ class PageConnection:
         if self._count > MOST_MESSAGES:
             raise InputError(REPLACED)
 
-    async def _handle(self, request: Request) -> None:
+    def _handle(self, request: Request) -> None:
+        """Do what is asked for, in the order in which it comes, and wait for nothing.
+
+        A stop must not wait for the answer of a slow service or for a slow page, nor the driver's
+        frames for either.
+        """
         now_s = time.monotonic()
         if isinstance(request, Drive):
             if self._controls.driver is self:  # else it was on its way when somebody else took it
                 self._controls.drive(self, request.held, request.axes, now_s)
             return
         try:
-            text = await self._answer(request, now_s)
-            await self._send("answer", {"id": request.id, "ok": True, "text": text})
+            if isinstance(request, Ask) and request.do in get_args(Service):
+                if request.do != "stop":  # which every page may
+                    self._controls.check(self)
+                self._call(request.do, request.id)
+            else:
+                self._answer(request.id, True, self._do(request, now_s))
         except InputError as err:
-            await self._send("answer", {"id": request.id, "ok": False, "text": str(err)})
+            self._answer(request.id, False, str(err))
 
-    async def _answer(self, request: Ask | Instruct | Label, now_s: float) -> str:
-        if isinstance(request, Ask) and request.do in ("show", "hide"):
-            self.shows = request.do == "show"
-            self._on_shows()
-            return ""
+    def _do(self, request: Ask | Instruct | Label, now_s: float) -> str:
+        """Do what takes no time, and return a sentence."""
         if isinstance(request, Ask):
-            return await self._ask(request.do, now_s)
+            return self._ask(request.do, now_s)
         self._controls.check(self)
         if isinstance(request, Instruct):
             return self._robot.instruct(request.text)
@@ -113,7 +123,11 @@ class PageConnection:
         self._controls.press(self, request.what, now_s)
         return ""
 
-    async def _ask(self, what: str, now_s: float) -> str:
+    def _ask(self, what: str, now_s: float) -> str:
+        if what in ("show", "hide"):
+            self.shows = what == "show"
+            self._on_shows()
+            return ""
         if what == "take":
             self._controls.take(self)
             return "You drive."
@@ -122,24 +136,25 @@ class PageConnection:
             return "You watch."
         if what == "lost":
             self._controls.lost(self)
-            return ""
-        if what != "stop":  # which every page may
-            self._controls.check(self)
-        if what == "mode":
+        elif what == "mode":
             self._controls.press(self, "mode", now_s)
-            return ""
+        return ""
+
+    def _call(self, service: Service, number: int) -> None:
+        """Call a service, whose answer comes in another thread."""
         loop = asyncio.get_running_loop()
-        answer = loop.create_future()
 
         def take(ok: bool, text: str) -> None:
-            loop.call_soon_threadsafe(
-                lambda: answer.done() or answer.set_result((ok, text)))
+            with contextlib.suppress(RuntimeError):  # the server has ended meanwhile
+                loop.call_soon_threadsafe(self._answer, number, ok, text)
 
-        self._robot.call(what, take)
-        ok, text = await answer
-        if not ok:
-            raise InputError(text)
-        return text
+        self._robot.call(service, take)
+
+    def _answer(self, number: int, ok: bool, text: str) -> None:
+        """Send an answer when the page takes it."""
+        task = asyncio.create_task(self._send("answer", {"id": number, "ok": ok, "text": text}))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     # ---- what it is sent ------------------------------------------------------------------
 
@@ -161,4 +176,6 @@ class PageConnection:
             await asyncio.sleep(PICTURE_S)
 
     async def _send(self, kind: str, value: object) -> None:
-        await self._socket.send_str(json.dumps({kind: value}, allow_nan=False))
+        if not self._socket.closed:
+            with contextlib.suppress(ConnectionError):  # it has just gone
+                await self._socket.send_str(json.dumps({kind: value}, allow_nan=False))
