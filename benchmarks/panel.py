@@ -28,6 +28,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import json
 import os
 import random
 import signal
@@ -69,10 +70,16 @@ async def page(url: str, drives: bool, seconds: float) -> list[int]:
                 await socket.send_json({"do": "hide"})
             begin_s = time.monotonic()
 
+            heard = 0.0
+
             async def listen() -> None:
+                nonlocal heard
                 async for message in socket:
                     if message.type == aiohttp.WSMsgType.BINARY:
                         pictures[message.data[0]] += 1
+                        await socket.send_json({"do": "seen", "pictures": 1})
+                    elif state := json.loads(message.data).get("state"):
+                        heard = state["sent"]
 
             listening = asyncio.create_task(listen())
             for frame in itertools.count():
@@ -82,8 +89,9 @@ async def page(url: str, drives: bool, seconds: float) -> list[int]:
                 # Released for a while, then held; the first joint goes to and fro.
                 way = (1 if frame // 20 % 2 else -1) * (0.99 if frame % 2 else 1.0)
                 if drives:
-                    await socket.send_json({"do": "drive", "held": elapsed > 0.4, "axes": [
-                        way if elapsed > 0.6 else 0.0, *[0.0] * (AXES - 1)]})
+                    await socket.send_json({
+                        "do": "drive", "held": elapsed > 0.4, "heard": heard,
+                        "axes": [way if elapsed > 0.6 else 0.0, *[0.0] * (AXES - 1)]})
                 await asyncio.sleep(FRAME_S)
             listening.cancel()
     return pictures

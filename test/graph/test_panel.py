@@ -245,6 +245,38 @@ def test_a_tab_that_is_hidden_lets_the_arm_hold(rig, desktop):
     rig.wait_rest()
 
 
+def test_a_finger_that_the_system_takes_away_lets_the_arm_hold(rig):
+    """For a call, or a gesture of its own: nobody let go."""
+    with chromium(width=390, height=844, pixelRatio=2.0, touch=True) as page:
+        open_page(page, rig)
+        drive(page, rig)
+        x, y = page.js("""(() => {
+            const place = document.querySelector('#deadman'); place.scrollIntoView();
+            const box = place.getBoundingClientRect();
+            return [box.x + box.width / 2, box.y + box.height / 2]; })()""")
+        page.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {
+            "type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
+        rig.wait(lambda: rig.status == DRIVES, "the person")
+        page.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {
+            "type": "touchCancel", "touchPoints": []})
+        rig.wait(lambda: LOST in rig.status, "the loss")
+        rig.wait_rest()
+        page.wait("document.querySelector('#deadman').textContent.includes('hold anew')")
+
+
+def test_a_page_says_that_it_hears_nothing(rig, desktop):
+    desktop.wait("document.querySelector('#cameras img').naturalWidth > 0")
+    rig.signal("panel_node", signal.SIGSTOP)
+    try:
+        desktop.wait("document.querySelector('#state').textContent == 'not connected'")
+        assert desktop.js("document.querySelector('#cameras img').classList.contains('old')")
+        assert desktop.js("document.querySelector('#stop').disabled")
+    finally:
+        rig.signal("panel_node", signal.SIGCONT)
+    desktop.wait("document.querySelector('#state').classList.contains('level0')")
+    desktop.wait("!document.querySelector('#cameras img').classList.contains('old')")
+
+
 def test_a_browser_that_is_killed_lets_the_arm_hold(rig):
     with chromium() as page:
         open_page(page, rig)

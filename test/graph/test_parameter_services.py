@@ -51,7 +51,8 @@ def nodes(tmp_path_factory, tiny_checkpoint):
               NodeDescription("eval_node", {"checkpoint": str(tiny_checkpoint),
                                             "out": str(place / "results"), "episodes": 3}),
               NodeDescription("sim_robot_node"), NodeDescription("scripted_operator_node"),
-              NodeDescription("teleop_node", {"robot": str(robot_file("so101"))})]
+              NodeDescription("teleop_node", {"robot": str(robot_file("so101"))}),
+              NodeDescription("panel_node", {"port": 0})]
     processes = {}
     for node in graph:
         place_of = NAMESPACES.get(node.executable)

@@ -26,6 +26,7 @@ from sim_bridge.nodes.eval_node import EvaluationParameters
 from tinyvla_ros.nodes.dry_run_arm_node import DryRunArmParameters
 from tinyvla_ros.nodes.dry_run_report_node import DryRunReportParameters
 from tinyvla_ros.nodes.episode_recorder_node import RecorderParameters
+from tinyvla_ros.nodes.panel_parameters import PanelParameters
 from tinyvla_ros.nodes.policy_parameters import PolicyNodeParameters
 from tinyvla_ros.nodes.teleop_parameters import TeleopParameters
 
@@ -34,5 +35,5 @@ MODELS = {"policy_node": PolicyNodeParameters, "dry_run_arm_node": DryRunArmPara
           "episode_recorder_node": RecorderParameters, "sim_bridge_node": BridgeParameters,
           "sim_robot_node": SimRobotParameters,
           "scripted_operator_node": OperatorParameters,
-          "eval_node": EvaluationParameters, "teleop_node": TeleopParameters}
+          "eval_node": EvaluationParameters, "teleop_node": TeleopParameters, "panel_node": PanelParameters}
 OF_RCLPY = ("use_sim_time", "start_type_description_service")

@@ -59,7 +59,7 @@ class PanelNode(Node):
         self._robot = PanelRobot(self, self._view, contract, config, p.driver, p.run)
         self._server = PanelServer(
             self._robot, pictures, Address(p.host, p.port, p.certificate, p.key),
-            os.environ.get(TOKEN, ""), p.page_timeout)
+            os.environ.get(TOKEN, ""), p.page_timeout, self._fail)
         self._diagnostics = Diagnostics(self, "page", "", self._describe)
         # Not through the logger: /rosout would tell the token to everybody.
         print(f"open {self._server.url}", flush=True)
@@ -70,6 +70,11 @@ class PanelNode(Node):
         self._robot.close()
         self._view.close()
         self._guard.release()
+
+    def _fail(self, text: str) -> None:
+        """End the node because the page cannot be served any more; called by the server."""
+        self.get_logger().fatal(text)
+        self.exit_code = 1
 
     def _describe(self):
         return OK, "serving", {"viewers": self._view.viewers}

@@ -40,6 +40,15 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _split(url: str) -> tuple[str, str]:
+    """Return an address's host, and host with port; empty ones if it is none."""
+    try:
+        parts = urlsplit(url)
+        return parts.hostname or "", parts.netloc
+    except ValueError:
+        return "", ""
+
+
 class Access:
     """What a request must have.
 
@@ -64,7 +73,8 @@ class Access:
 
     def knows(self, token: str) -> bool:
         """Whether a token is the right one."""
-        return not self.token or hmac.compare_digest(token.encode(), self.token.encode())
+        return not self.token or hmac.compare_digest(token.encode(errors="surrogateescape"),
+                                                     self.token.encode())
 
     def problem(self, headers: Mapping[str, str], needs_origin: bool) -> str:
         """Return why a request is refused, empty if it is not.
@@ -75,10 +85,10 @@ class Access:
         """
         host = headers.get("Host", "")
         # Another site's name may be made to point here; then its pages would have our origin.
-        if self._is_local and not is_loopback(urlsplit(f"//{host}").hostname or ""):
+        if self._is_local and not is_loopback(_split(f"//{host}")[0]):
             return f"Host {host!r} is not this machine; open http://127.0.0.1, or an SSH tunnel."
         if needs_origin:
             origin = headers.get("Origin", "")
-            if not host or urlsplit(origin).netloc != host:
+            if not host or _split(origin)[1] != host:
                 return f"Origin {origin!r} is not this page, which is at {host!r}."
         return ""

@@ -32,6 +32,10 @@ PRESS_S = 0.1
 RELEASE_S = 0.1
 NOT_DRIVING = "This page only watches; press Drive first."
 DRIVEN = "Another page drives this arm; it must let go first."
+WAS_LOST = ("The arm holds because its driver was lost; let go of the dead man and hold it anew "
+            "first.")
+# A page whose view of the arm is older than this, beyond the timeout, is too slow to drive, s.
+OLDEST_VIEW_S = 0.5
 
 
 class Controls:
@@ -90,13 +94,27 @@ class Controls:
         self._heard_s = float("-inf")
         self._stop()
 
-    def drive(self, page: Hashable, is_held: bool, axes: Sequence[float], now_s: float) -> None:
+    def drive(self, page: Hashable, is_held: bool, axes: Sequence[float], seen_s: float,
+              now_s: float) -> None:
         """Take the state of the page's controls.
+
+        A network that is slow, and not silent, delivers both ways late: what the driver sees is
+        old, and so is the dead man. Such a driver is lost.
+
+        Args:
+            page: that drives.
+            is_held: whether its dead man is held.
+            axes: as in ``joy_layout``.
+            seen_s: when what the page shows was sent.
+            now_s: now.
 
         Raises:
             InputError: the page does not drive.
         """
         self.check(page)
+        if now_s - seen_s > self._timeout + OLDEST_VIEW_S:
+            self.lost(page)
+            return
         self.is_held, self._axes, self._heard_s = is_held, axes, now_s
         if self.is_lost and is_held and self._was_released:
             self.is_lost, self._counts_s = False, now_s + RELEASE_S
@@ -107,9 +125,11 @@ class Controls:
         """Press a button of ``PRESSES`` for a moment.
 
         Raises:
-            InputError: the page does not drive.
+            InputError: the page does not drive, or its driver was lost.
         """
         self.check(page)
+        if self.is_lost:
+            raise InputError(WAS_LOST)
         self._pressed[button] = now_s + PRESS_S
 
     def tick(self, now_s: float) -> None:

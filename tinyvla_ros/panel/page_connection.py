@@ -21,6 +21,7 @@ import asyncio
 import contextlib
 import json
 import time
+from collections.abc import Callable
 from typing import get_args
 
 from aiohttp import WSMsgType, web
@@ -28,15 +29,30 @@ from aiohttp import WSMsgType, web
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.panel.controls import Controls
 from tinyvla_ros.panel.pictures import Pictures
-from tinyvla_ros.panel.requests import Ask, Drive, Instruct, Label, Request, read_request
+from tinyvla_ros.panel.requests import (
+    Ask,
+    Drive,
+    Instruct,
+    Label,
+    Request,
+    Seen,
+    read_request,
+)
 from tinyvla_ros.panel.robot import Robot, Service
 
 STATE_S = 0.1
-# Looks for new pictures; a page that cannot take them gets fewer, never old ones.
+# Looks for new pictures. A page gets the next ones when it has shown those before: what waits on a
+# slow way would be old when it comes.
 PICTURE_S = 0.02
+UNSEEN_PICTURES = 2  # of each camera
+# A page for which so much waits does not read what it asks for, bytes.
+MOST_WAITING = 1 << 20
+# A service that did not answer by then will not, s.
+ANSWER_S = 3.0
 # A page sends about 35 messages a second; more than this are no page, messages/s.
 MOST_MESSAGES = 200
-REPLACED = "The page sends too many messages; close other programs that use its address."
+TOO_MANY = "The page sends too many messages; close other programs that use its address."
+UNREAD = "The page does not read what it is sent; reload it."
 
 
 class PageConnection:
@@ -47,6 +63,7 @@ class PageConnection:
 
     Args:
         socket: open.
+        transport: of its connection.
         robot: what the page is about.
         controls: of all pages.
         pictures: of the cameras.
@@ -54,33 +71,50 @@ class PageConnection:
         on_shows: called when ``shows`` changes.
     """
 
-    def __init__(self, socket: web.WebSocketResponse, robot: Robot, controls: Controls,
-                 pictures: Pictures, number_of_pages, on_shows):
-        self._socket, self._robot, self._controls = socket, robot, controls
+    def __init__(self, socket: web.WebSocketResponse, transport: asyncio.Transport, robot: Robot,
+                 controls: Controls, pictures: Pictures, number_of_pages: Callable[[], int],
+                 on_shows: Callable[[], None]):
+        self._socket, self._transport = socket, transport
+        self._robot, self._controls = robot, controls
+        self._unseen = 0  # pictures that were sent
+        self._asked: set[int] = set()  # numbers of requests whose service has not answered
         self._pictures, self._number_of_pages, self._on_shows = pictures, number_of_pages, on_shows
         self.shows = True
+        self._cameras = max(1, len(robot.about()["cameras"]))
         self._count_from_s, self._count = time.monotonic(), 0
         self._tasks: set[asyncio.Task] = set()  # answers on their way
 
     async def run(self) -> None:
         """Serve the page until it is gone."""
-        await self._send("about", self._robot.about())
-        senders = [asyncio.create_task(s) for s in (self._send_state(), self._send_pictures())]
+        parts = [asyncio.create_task(part) for part in (
+            self._receive(), self._send_state(), self._send_pictures())]
         try:
-            async for message in self._socket:
-                if message.type != WSMsgType.TEXT:
-                    break
-                self._count_message()
-                self._handle(read_request(message.data))
+            # A page whose state is not sent any more must not stay open and show the last one.
+            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            for part in done:
+                part.result()
         except InputError as err:
+            self._controls.leave(self)
             await self._send("refused", str(err))
             await self._socket.close(code=1008)  # policy violation
         finally:
             self._controls.leave(self)
-            tasks = [*senders, *self._tasks]
+            tasks = [*parts, *self._tasks]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Tell the page that the server ends."""
+        await self._socket.close(code=1001)  # going away
+
+    async def _receive(self) -> None:
+        await self._send("about", self._robot.about())
+        async for message in self._socket:
+            if message.type != WSMsgType.TEXT:
+                break
+            self._count_message()
+            self._handle(read_request(message.data))
 
     def _count_message(self) -> None:
         now_s = time.monotonic()
@@ -88,7 +122,9 @@ class PageConnection:
             self._count_from_s, self._count = now_s, 0
         self._count += 1
         if self._count > MOST_MESSAGES:
-            raise InputError(REPLACED)
+            raise InputError(TOO_MANY)
+        if self._transport.get_write_buffer_size() > MOST_WAITING:
+            raise InputError(UNREAD)
 
     def _handle(self, request: Request) -> None:
         """Do what is asked for, in the order in which it comes, and wait for nothing.
@@ -99,7 +135,10 @@ class PageConnection:
         now_s = time.monotonic()
         if isinstance(request, Drive):
             if self._controls.driver is self:  # else it was on its way when somebody else took it
-                self._controls.drive(self, request.held, request.axes, now_s)
+                self._controls.drive(self, request.held, request.axes, request.heard, now_s)
+            return
+        if isinstance(request, Seen):
+            self._unseen = max(0, self._unseen - request.pictures)
             return
         try:
             if isinstance(request, Ask) and request.do in get_args(Service):
@@ -143,11 +182,20 @@ class PageConnection:
     def _call(self, service: Service, number: int) -> None:
         """Call a service, whose answer comes in another thread."""
         loop = asyncio.get_running_loop()
+        self._asked.add(number)
+
+        def answer(ok: bool, text: str) -> None:
+            if number in self._asked:
+                self._asked.discard(number)
+                self._answer(number, ok, text)
 
         def take(ok: bool, text: str) -> None:
             with contextlib.suppress(RuntimeError):  # the server has ended meanwhile
-                loop.call_soon_threadsafe(self._answer, number, ok, text)
+                loop.call_soon_threadsafe(answer, ok, text)
 
+        # A node that was killed is taken to be there for some time.
+        loop.call_later(ANSWER_S, answer, False, f"'{service}' was not answered within "
+                        f"{ANSWER_S:g} s; in danger use the arm's own stop.")
         self._robot.call(service, take)
 
     def _answer(self, number: int, ok: bool, text: str) -> None:
@@ -164,14 +212,19 @@ class PageConnection:
             drives = "nobody" if controls.driver is None else \
                 "you" if controls.driver is self else "another page"
             await self._send("state", self._robot.state() | {
-                "drives": drives, "held": controls.is_held, "pages": self._number_of_pages()})
+                "drives": drives, "lost": controls.is_lost, "pages": self._number_of_pages(),
+                "sent": time.monotonic()})
             await asyncio.sleep(STATE_S if self.shows else 1.0)
 
     async def _send_pictures(self) -> None:
         seen: dict[int, int] = {}
         while True:
-            for index, number, jpeg in self._pictures.newer(seen) if self.shows else ():
+            newer = self._pictures.newer(seen) if self.shows else []
+            # So that all cameras of a page have their turn.
+            for index, number, jpeg in newer if self._unseen < UNSEEN_PICTURES * self._cameras \
+                    else []:
                 seen[index] = number
+                self._unseen += 1
                 await self._socket.send_bytes(bytes([index]) + jpeg)
             await asyncio.sleep(PICTURE_S)
 

@@ -18,6 +18,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import cv2
 import numpy as np
@@ -37,13 +38,28 @@ class Pictures:
         self._cameras = cameras
         self._lock = threading.Lock()
         self._newest: dict[int, tuple[int, bytes]] = {}
+        self._numbers = [0] * len(cameras)
+        self._came_s: dict[str, float] = {}
 
     def put(self, camera: str, jpeg: bytes) -> None:
         """Keep a picture."""
         index = self._cameras.index(camera)
         with self._lock:
-            number, _ = self._newest.get(index, (0, b""))
-            self._newest[index] = number + 1, jpeg
+            self._numbers[index] += 1
+            self._newest[index] = self._numbers[index], jpeg
+            self._came_s[camera] = time.monotonic()
+
+    def clear(self) -> None:
+        """Forget all: whoever looks later must not see what was before."""
+        with self._lock:
+            self._newest.clear()
+            self._came_s.clear()
+
+    def ages(self) -> dict[str, float]:
+        """Return seconds since the newest picture, of cameras that have one."""
+        now_s = time.monotonic()
+        with self._lock:
+            return {camera: round(now_s - at_s, 2) for camera, at_s in self._came_s.items()}
 
     def newer(self, seen: dict[int, int]) -> list[tuple[int, int, bytes]]:
         """Return camera's number, picture's number and JPEG of those that were not seen."""

@@ -35,11 +35,13 @@ class Drive(Config):
 
     Attributes:
         held: whether the dead man is held.
+        heard: when the server sent the newest state that the page has, by the server's clock.
         axes: as in ``joy_layout``.
     """
 
     do: Literal["drive"]
     held: bool
+    heard: float = Field(ge=0.0, allow_inf_nan=False)
     axes: tuple[Axis, ...] = Field(min_length=AXES, max_length=AXES)
 
 
@@ -54,6 +56,13 @@ class Ask(Config):
 
     do: Literal["take", "leave", "lost", "show", "hide", "stop", "enable", "hold", "reset", "mode"]
     id: int = Field(0, ge=0, le=2**53)
+
+
+class Seen(Config):
+    """So many pictures were shown since the last time."""
+
+    do: Literal["seen"]
+    pictures: int = Field(ge=1, le=10_000)
 
 
 class Instruct(Config):
@@ -72,7 +81,7 @@ class Label(Config):
     id: int = Field(0, ge=0, le=2**53)
 
 
-Request = Drive | Ask | Instruct | Label
+Request = Drive | Seen | Ask | Instruct | Label
 _REQUEST = TypeAdapter(Annotated[Request, Field(discriminator="do")])
 
 

@@ -18,9 +18,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import ssl
 import threading
 import time
+import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +41,7 @@ from tinyvla_ros.panel.robot import Robot
 # Open at once: pages, and connections of any kind.
 MOST_PAGES, MOST_CONNECTIONS = 16, 128
 # A connection that has become no page by then is closed, s.
-OPENING_S = 10.0
+OPENING_S = 5.0
 # Repeats the driver's state, s.
 TICK_S = 0.02
 # A page that does not answer a ping for so long is gone, s.
@@ -86,45 +90,55 @@ class PanelServer:
         address: where to listen.
         token: see ``Access``.
         timeout: seconds without a message of the driver's page after which the arm holds.
+        on_failure: called with a text when the page can be served no more, in the server's
+            thread.
 
     Raises:
         InputError: address, certificate or token cannot be used.
     """
 
     def __init__(self, robot: Robot, pictures: Pictures, address: Address, token: str,
-                 timeout: float):
+                 timeout: float, on_failure: Callable[[str], None]):
         self._robot, self._pictures, self._address = robot, pictures, address
         self._access = Access(address.host, token)
         self._tls = _tls(address)
         self._controls = Controls(timeout, robot.send_joy, robot.lose_driver)
         self._pages: set[PageConnection] = set()
         self._page_transports: set[asyncio.Transport] = set()
+        self._on_failure = on_failure
         self._ready = threading.Event()
-        self._failure: OSError | None = None
+        self._failure: Exception | None = None
+        self._sockets: set[socket.socket] = set()
         self._port = address.port
         self._loop = asyncio.new_event_loop()
         self._closing = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="panel", daemon=True)
         self._thread.start()
-        self._ready.wait(START_S)
-        if self._failure is not None:
+        is_ready = self._ready.wait(START_S)
+        if self._failure is not None or not is_ready:
+            why = getattr(self._failure, "strerror", None) or self._failure or "it takes too long"
             raise InputError(f"The page cannot be served at {address.host} port {address.port} "
-                             f"({self._failure.strerror or self._failure}); give another host or "
-                             "port, or end what listens there.")
+                             f"({why}); give another host or port, or end what listens there.")
         scheme = "https" if self._tls else "http"
-        host = f"[{address.host}]" if ":" in address.host else address.host
+        name = socket.gethostname() if address.host in ("0.0.0.0", "::") else address.host
         query = f"?token={self._access.token}" if self._access.token else ""
-        self.url = f"{scheme}://{host}:{self._port}/{query}"
+        self.url = f"{scheme}://{f'[{name}]' if ':' in name else name}:{self._port}/{query}"
 
     def close(self) -> None:
         """End; a driver is lost."""
-        self._loop.call_soon_threadsafe(self._closing.set)
+        with contextlib.suppress(RuntimeError):  # it has failed, and its loop is closed
+            self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join(START_S)
 
     def _run(self) -> None:
         try:
             self._loop.run_until_complete(self._serve())
+        except Exception as err:
+            self._failure = err
+            if self._ready.is_set():
+                self._on_failure(f"The page's server failed: {traceback.format_exc()}")
         finally:
+            self._ready.set()
             self._loop.close()
 
     async def _serve(self) -> None:
@@ -132,37 +146,64 @@ class PanelServer:
         for path, name in FILES.items():
             app.router.add_get(path, self._file_handler(name))
         app.router.add_get("/page", self._open_page)
-        runner = web.AppRunner(app, access_log=None)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSING_S)
         await runner.setup()
-
-        def connect() -> asyncio.Protocol:
-            if len(runner.server.connections) >= MOST_CONNECTIONS:
-                return _Refusal()
-            connection = runner.server()
-            self._loop.call_later(OPENING_S, close, connection)
-            return connection
-
-        def close(connection) -> None:
-            if connection.transport not in (None, *self._page_transports):
-                connection.transport.abort()
-
         try:
-            server = await self._loop.create_server(connect, self._address.host,
-                                                    self._address.port, ssl=self._tls)
-        except OSError as err:
-            self._failure = err
+            with await self._listen() as listener:
+                self._port = listener.getsockname()[1]
+                parts = [asyncio.create_task(part) for part in (
+                    self._accept(listener, runner.server), self._tick(), self._closing.wait())]
+                self._ready.set()
+                done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            for part in parts:
+                part.cancel()
+            for page in list(self._pages):
+                self._controls.leave(page)
+            await asyncio.gather(*(page.close() for page in list(self._pages)),
+                                 return_exceptions=True)
+            for part in done:
+                part.result()
+        finally:
             await runner.cleanup()
-            self._ready.set()
+
+    async def _listen(self) -> socket.socket:
+        """Return a socket that listens; raises ``OSError`` or ``UnicodeError`` for a bad name."""
+        family, *_, place = (await self._loop.getaddrinfo(
+            self._address.host, self._address.port, type=socket.SOCK_STREAM,
+            flags=socket.AI_PASSIVE))[0]
+        listener = socket.create_server(place[:2], family=family, backlog=MOST_CONNECTIONS)
+        listener.setblocking(False)
+        return listener
+
+    async def _accept(self, listener: socket.socket, make_handler) -> None:
+        """Accept connections; those too many are closed before they cost anything."""
+        connecting: set[asyncio.Task] = set()
+        while True:
+            try:
+                connection, _ = await self._loop.sock_accept(listener)
+            except OSError:  # of the connection, or no file is left for it
+                await asyncio.sleep(TICK_S)
+                continue
+            self._sockets = {s for s in self._sockets if s.fileno() >= 0}
+            if len(self._sockets) >= MOST_CONNECTIONS:
+                connection.close()
+                continue
+            self._sockets.add(connection)
+            task = asyncio.create_task(self._connect(connection, make_handler))
+            connecting.add(task)
+            task.add_done_callback(connecting.discard)
+
+    async def _connect(self, connection: socket.socket, make_handler) -> None:
+        try:
+            transport, _ = await self._loop.connect_accepted_socket(
+                make_handler, connection, ssl=self._tls,
+                ssl_handshake_timeout=OPENING_S if self._tls else None)
+        except OSError:  # TLS failed, or it is gone
+            connection.close()
             return
-        self._port = server.sockets[0].getsockname()[1]
-        ticker = asyncio.create_task(self._tick())
-        self._ready.set()
-        await self._closing.wait()
-        server.close()
-        ticker.cancel()
-        for page in list(self._pages):
-            self._controls.leave(page)
-        await runner.cleanup()
+        await asyncio.sleep(OPENING_S)
+        if transport not in self._page_transports:
+            transport.abort()
 
     async def _tick(self) -> None:
         while True:
@@ -210,11 +251,11 @@ class PanelServer:
             return web.Response(status=503, text=f"{MOST_PAGES} pages are open; close one.\n",
                                 headers=HEADERS)
         # Not compressed: pictures are already, and it would take half of the processor time.
-        socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, timeout=CLOSING_S,
-                                       max_msg_size=LARGEST, compress=False)
-        await socket.prepare(request)
-        page = PageConnection(socket, self._robot, self._controls, self._pictures,
-                              lambda: len(self._pages), self._count_viewers)
+        response = web.WebSocketResponse(heartbeat=HEARTBEAT_S, timeout=CLOSING_S,
+                                         max_msg_size=LARGEST, compress=False)
+        await response.prepare(request)
+        page = PageConnection(response, request.transport, self._robot, self._controls,
+                              self._pictures, lambda: len(self._pages), self._count_viewers)
         self._pages.add(page)
         self._page_transports.add(request.transport)
         self._count_viewers()
@@ -226,17 +267,10 @@ class PanelServer:
             self._pages.discard(page)
             self._page_transports.discard(request.transport)
             self._count_viewers()
-        return socket
+        return response
 
     def _count_viewers(self) -> None:
         self._robot.watch(sum(page.shows for page in self._pages))
-
-
-class _Refusal(asyncio.Protocol):
-    """Closes a connection too many."""
-
-    def connection_made(self, transport) -> None:
-        transport.abort()
 
 
 def _tls(address: Address) -> ssl.SSLContext | None:

@@ -41,6 +41,10 @@ PAGE_MAPPING, PAGE_TOPIC = "panel", {"joy": TOPIC}
 PAGE_INPUT_TIMEOUT_S = 0.08
 
 
+PAGE_TIMEOUT = ("Seconds without a message of the page that drives, after which the arm holds; "
+                "more for a slow network.")
+
+
 class PageOptions(Config):
     """Arguments of graphs that may have a page."""
 
@@ -50,6 +54,7 @@ class PageOptions(Config):
                             "one than this machine's own needs a token, which is printed.")
     panel_port: int = Field(8088, ge=0, le=65535, description="Port of the page; 0 for a free "
                                                               "one.")
+    page_timeout: float = Field(0.08, ge=0.04, le=5.0, description=PAGE_TIMEOUT)
 
 
 def page_node(options: PageOptions, driver: str, robot: str, checkpoint: str = "",
@@ -67,8 +72,8 @@ def page_node(options: PageOptions, driver: str, robot: str, checkpoint: str = "
         return []
     return [NodeDescription("panel_node", {
         "driver": driver, "robot": robot, "checkpoint": checkpoint, "host": options.panel_host,
-        "port": options.panel_port, "use_sim_time": use_sim_time},
-        remappings={"/clock": "clock"} if use_sim_time else {})]
+        "port": options.panel_port, "page_timeout": options.page_timeout,
+        "use_sim_time": use_sim_time}, remappings={"/clock": "clock"} if use_sim_time else {})]
 
 
 def page_device(options: DeviceOptions) -> tuple[dict[str, object], dict[str, str]]:
@@ -98,6 +103,7 @@ class PanelOptions(NodeSettings):
     port: int = Field(8088, ge=0, le=65535, description="Port to listen at; 0 for a free one.")
     certificate: str = Field("", description="PEM file with a certificate, for TLS.")
     key: str = Field("", description="PEM file with the certificate's key.")
+    page_timeout: float = Field(0.08, ge=0.04, le=5.0, description=PAGE_TIMEOUT)
 
 
 def panel_graph(options: PanelOptions) -> list[NodeDescription]:
@@ -113,4 +119,5 @@ def panel_graph(options: PanelOptions) -> list[NodeDescription]:
              for name in ("robot", "checkpoint", "certificate", "key")
              if (value := getattr(options, name))}
     return describe_nodes(options, NodeDescription("panel_node", {
-        **files, **given_options(options, "driver", "host", "port")}), one_run=False)
+        **files, **given_options(options, "driver", "host", "port", "page_timeout")}),
+        one_run=False)

@@ -34,7 +34,8 @@ TOKEN = "0123456789abcdef"
     ("127.0.0.1", {"Host": "127.0.0.1:80", "Origin": "http://127.0.0.1:81"}, True),
     ("127.0.0.1", {"Host": "127.0.0.1:80", "Origin": "null"}, True),
     ("127.0.0.1", {"Host": "127.0.0.1:80"}, True),
-    ("127.0.0.1", {}, True),
+    ("127.0.0.1", {}, True), ("127.0.0.1", {"Host": "[::1", "Origin": "http://[::1"}, True),
+    ("0.0.0.0", {"Host": "[", "Origin": "http://["}, True),
     ("0.0.0.0", {"Host": "arm.local", "Origin": "https://arm.local"}, False),
     ("0.0.0.0", {"Host": "arm.local", "Origin": "https://evil.example"}, True)])
 def test_only_the_page_itself_commands(host, headers, refused):

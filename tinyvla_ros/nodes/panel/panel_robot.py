@@ -39,6 +39,9 @@ from tinyvla_ros.panel.robot import Service
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.teleop.session import DemonstrationSession
 
+# How often it is asked who listens, s.
+LOOK_S = 0.5
+
 
 class PanelRobot:
     """``tinyvla_ros.panel.robot.Robot`` over ROS.
@@ -63,6 +66,7 @@ class PanelRobot:
             "hold": (enable, SetBool.Request(data=False)),
             "stop": (node.create_client(Trigger, f"{driver}/stop"), Trigger.Request()),
             "reset": (node.create_client(Trigger, f"{driver}/reset"), Trigger.Request())}
+        self._heard, self._looks_s = False, 0.0
         # Made when they are needed: a simulation has publishers of its own, and nobody else.
         self._events = self._words = None
         self._session = DemonstrationSession(0, 0.0, self._event_values, self._publish_event)
@@ -90,7 +94,18 @@ class PanelRobot:
             told = state["driver"]["values"]
             values = {"state": told.get("session", ""), **{
                 name: told.get(name, 0) for name in ("kept", "successes", "discarded")}}
-        return state | {"session": values}
+        return state | {"session": values, "listens": self._is_heard()}
+
+    def _is_heard(self) -> bool:
+        """Whether the driver listens to the page's joystick; a recorder may, too."""
+        now_s = time.monotonic()
+        if now_s >= self._looks_s:
+            self._looks_s = now_s + LOOK_S
+            place = self._driver, self._node.get_namespace()
+            self._heard = place in {
+                (i.node_name, i.node_namespace) for i in
+                self._node.get_subscriptions_info_by_topic(self._joy.topic_name)}
+        return self._heard
 
     def watch(self, viewers: int) -> None:
         """Say how many pages show the cameras."""
@@ -125,11 +140,15 @@ class PanelRobot:
 
     def instruct(self, text: str) -> str:
         """Publish an instruction."""
-        self._check_episodes("instruction")
+        topic = self._contract.instruction
+        if self._driver == "teleop_node":  # which leads the episodes and waits for words
+            self._refuse_beside(topic, int(self._words is not None), "has the instruction")
+        else:
+            self._check_episodes()
         if self._config is not None:
             self._config.check_instruction(text)
         if self._words is None:
-            self._words = self._node.create_publisher(String, self._contract.instruction, LATCHED)
+            self._words = self._node.create_publisher(String, topic, LATCHED)
         self._words.publish(String(data=text))
         return f"Told: {text}"
 
@@ -137,7 +156,7 @@ class PanelRobot:
         """Begin and end episodes; with teleop_node, its own buttons do."""
         if self._driver == "teleop_node":
             return ""
-        self._check_episodes("episode")
+        self._check_episodes()
         why_not = "" if self._view.recorder else \
             "there is no episode_recorder_node here; start the policy with record:=true"
         return self._session.press(press, time.monotonic(), why_not)
@@ -146,13 +165,15 @@ class PanelRobot:
         """Abort the running episode."""
         self._session.close()
 
-    def _check_episodes(self, what: str) -> None:
+    def _check_episodes(self) -> None:
         """Raise ``InputError`` if another node leads the episodes."""
-        topic = self._node.resolve_topic_name("episode")
-        others = other_publishers(self._node, topic, int(self._events is not None))
+        self._refuse_beside("episode", int(self._events is not None),
+                            "leads the episodes of this run")
+
+    def _refuse_beside(self, topic: str, mine: int, does: str) -> None:
+        others = other_publishers(self._node, self._node.resolve_topic_name(topic), mine)
         if others:
-            raise InputError(f"{' and '.join(others)} leads the episodes of this run; the "
-                             f"{what} is not for this page.")
+            raise InputError(f"{' and '.join(others)} {does}; that is not for this page.")
 
     def _event_values(self) -> dict[str, object]:
         words = self._view.instruction

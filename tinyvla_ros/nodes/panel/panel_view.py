@@ -43,6 +43,8 @@ from tinyvla_ros.panel.pictures import Pictures, as_jpeg
 
 # A status that was not repeated for so long says nothing any more, s.
 STATUS_S = 3.0
+# A position that was not measured for so long is not shown, s.
+JOINT_S = 1.0
 # How often topics are read while nobody looks, s.
 UNSEEN_S = 0.2
 # Rows of a chunk that are shown.
@@ -72,7 +74,7 @@ class PanelView:
         self._group = status_name(node, "", "").removesuffix(": ")
         # name -> status as JSON, and when it came, steady s.
         self._statuses: dict[str, tuple[dict[str, Any], float]] = {}
-        self._joints: dict[str, float] = {}
+        self._joints: dict[str, tuple[float, float]] = {}  # value, and when it came, steady s
         self._plan: dict[str, Any] | None = None
         self._commander = self._instruction = ""
         self._camera_errors: dict[str, str] = {}
@@ -120,11 +122,13 @@ class PanelView:
                       for n, (s, at_s) in self._statuses.items()
                       if s["level"] and now_s - at_s < STATUS_S
                       and n not in (self._driver, self._recorder)]
-            joints, errors = dict(self._joints), dict(self._camera_errors)
+            joints = {n: v for n, (v, at_s) in self._joints.items() if now_s - at_s < JOINT_S}
+            errors = dict(self._camera_errors)
         return {"now": self._node.get_clock().now().nanoseconds / 1e9,
                 "driver": self.status(), "recorder": self.recorder, "others": others,
                 "commander": self._commander, "instruction": self._instruction,
-                "joints": joints, "plan": self._plan, "camera_errors": errors}
+                "joints": joints, "plan": self._plan, "camera_errors": errors,
+                "camera_ages": self._pictures.ages()}
 
     # ---- its thread -----------------------------------------------------------------------
 
@@ -135,6 +139,7 @@ class PanelView:
                 self._topics.remove(subscription)
             self._camera_subscriptions = [self._read_camera(s) for s in self._streams
                                           if s.camera] if self.viewers else []
+            self._pictures.clear()
         # Twice as often as pictures are wanted, because cameras keep another time.
         return self._period / 2 if self.viewers else UNSEEN_S
 
@@ -162,7 +167,8 @@ class PanelView:
             except MessageError:
                 return  # the driver of the arm says so in its status
             with self._lock:
-                self._joints |= {n: v for n, v in values.items() if math.isfinite(v)}
+                now_s = time.monotonic()
+                self._joints |= {n: (v, now_s) for n, v in values.items() if math.isfinite(v)}
 
         self._topics.add(message_class(stream.type), stream.settings.topic, take,
                          stream_qos(stream.settings))

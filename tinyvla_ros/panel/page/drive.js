@@ -8,17 +8,21 @@ const PAD = { a: 0, b: 1, right_shoulder: 5, left_trigger: 6, right_trigger: 7, 
 const DEAD_ZONE = 0.12;
 
 export class Driver {
-  #send; #ask; #parts; #active = false; #touched = new Set(); #space = false; #jog = new Map();
+  #send; #ask; #heard; #parts; #active = false; #touched = new Set(); #space = false; #jog = new Map();
   #names = []; #gripper = -1; #mode = null; #started = false; #padHeld = false;
 
-  constructor(send, ask, parts) {
+  // heard: returns when the server sent the newest state, by its own clock.
+  constructor(send, ask, heard, parts) {
+    this.#heard = heard;
     this.#send = send;
     this.#ask = ask;
     this.#parts = parts;
     const { deadman } = parts;
     deadman.addEventListener("pointerdown", (e) => { hold(deadman, e); this.#touched.add(e.pointerId); this.#frame(); });
-    for (const kind of ["pointerup", "pointercancel", "lostpointercapture"])
-      deadman.addEventListener(kind, (e) => { if (this.#touched.delete(e.pointerId)) this.#frame(); });
+    deadman.addEventListener("pointerup", (e) => { if (this.#touched.delete(e.pointerId)) this.#frame(); });
+    // The system took the finger away, for a call or a gesture of its own: nobody let go.
+    for (const kind of ["pointercancel", "lostpointercapture"])
+      deadman.addEventListener(kind, (e) => { if (this.#touched.has(e.pointerId)) this.lose(); });
     deadman.addEventListener("contextmenu", (e) => e.preventDefault());
     addEventListener("keydown", (e) => {
       if (e.code !== "Space" || isText(e.target) || !this.#active) return;
@@ -60,6 +64,7 @@ export class Driver {
   // Whether this page drives, and the node listens to it.
   drives(active) {
     if (active === this.#active) return;
+    this.lose();
     this.#active = active;
     this.#release();
   }
@@ -99,7 +104,7 @@ export class Driver {
     this.#pad(axes, speed);
     const held = this.#held();
     this.#parts.deadman.classList.toggle("on", held);
-    this.#send({ do: "drive", held, axes: axes.map((v) => Math.max(-1, Math.min(1, v))) });
+    this.#send({ do: "drive", held, heard: this.#heard(), axes: axes.map((v) => Math.max(-1, Math.min(1, v))) });
   }
 
   // Adds the first gamepad of the standard layout, as config/teleop/game_controller.yaml has it.

@@ -5,17 +5,22 @@ import { Plot } from "/plot.js";
 
 const $ = (id) => document.getElementById(id);
 const LEVELS = ["", "warning", "error", "stale"];
-const RECONNECT_MS = 1000, TOLD_MS = 10000;
-let socket = null, about = null, state = null, asked = 0, toldTimer = 0;
+const RECONNECT_MS = 1000, TOLD_MS = 10000, ANSWER_MS = 4000, SILENCE_MS = 1500, SILENCE_HIDDEN_MS = 10000;
+// Older pictures are marked, s.
+const OLD_S = 1;
+let socket = null, about = null, state = null, asked = 0, toldTimer = 0, heardMs = 0, shown = 0;
 const answers = new Map(), images = [], urls = [];
 const plot = new Plot($("plot"));
-const driver = new Driver(send, ask, { deadman: $("deadman"), jogs: $("jogs"), speed: $("speed") });
+const driver = new Driver(send, ask, () => state?.sent ?? 0, {
+  deadman: $("deadman"), jogs: $("jogs"), speed: $("speed") });
 
 function connect() {
   socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/page`);
   socket.binaryType = "arraybuffer";
   socket.onopen = () => { if (document.hidden) send({ do: "hide" }); };
+  heardMs = performance.now();
   socket.onmessage = ({ data }) => {
+    heardMs = performance.now();
     if (typeof data !== "string") return showPicture(new Uint8Array(data));
     const [[kind, value]] = Object.entries(JSON.parse(data));
     ({ about: showAbout, state: showState, answer: showAnswer, refused: showRefused })[kind](value);
@@ -23,14 +28,29 @@ function connect() {
   socket.onclose = () => {
     driver.drives(false);
     state = null;
+    shown = 0;
     answers.clear();
     pill("not connected", 2);
     $("reason").textContent = "The connection to panel_node is lost. If this page held the arm, the arm holds.";
+    for (const image of images) image.classList.add("old");
+    fetch("/").then(async (answer) => { if (!answer.ok) $("reason").textContent = await answer.text(); }, () => {});
     for (const part of document.querySelectorAll("[data-driver] button, [data-driver] input, #take, #leave, #stop"))
       part.disabled = true;
     setTimeout(connect, RECONNECT_MS);
   };
 }
+
+// A network that is cut off says nothing for minutes: what is shown would be taken for what is.
+setInterval(() => {
+  const limit = document.hidden ? SILENCE_HIDDEN_MS : SILENCE_MS;
+  if (socket?.onclose && performance.now() - heardMs > limit) {
+    const silent = socket, closed = silent.onclose;
+    silent.onclose = silent.onmessage = null;
+    silent.close();
+    closed();
+  }
+  if (shown) { send({ do: "seen", pictures: shown }); shown = 0; }
+}, 50);
 
 function send(message) {
   if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
@@ -40,6 +60,9 @@ function ask(message) {
   const id = ++asked;
   answers.set(id, message);
   send({ ...message, id });
+  setTimeout(() => {
+    if (answers.delete(id)) tell(`${message.what ?? message.do} was not answered. In danger use the arm's own stop.`, false);
+  }, ANSWER_MS);
 }
 
 function showAnswer({ id, ok, text }) {
@@ -78,6 +101,7 @@ function showAbout(value) {
 }
 
 function showPicture(bytes) {
+  shown += 1;
   const index = bytes[0], url = URL.createObjectURL(new Blob([bytes.subarray(1)], { type: "image/jpeg" }));
   const old = urls[index];
   urls[index] = url;
@@ -98,13 +122,16 @@ function showState(value) {
   else pill("nobody", 2);
   $("reason").textContent = status ? status.message
     : `${about.driver} is not heard: is it running, in this ROS domain and namespace?`;
-  $("commander").textContent = state.commander ? `${state.commander} commands` : "nobody commands";
+  $("commander").textContent = !status ? "" : state.commander ? `${state.commander} commands` : "nobody commands";
   $("others").replaceChildren(...state.others.map(({ name, message }) =>
     Object.assign(document.createElement("li"), { textContent: `${name}: ${message}` })));
   $("instruction").textContent = state.instruction;
   about.cameras.forEach((name, i) => {
-    const error = state.camera_errors[name];
-    images[i].nextSibling.textContent = error ? `${name}: ${error}` : name;
+    const error = state.camera_errors[name], age = state.camera_ages[name];
+    const old = age === undefined || age > OLD_S;
+    images[i].classList.toggle("old", old);
+    images[i].nextSibling.textContent = error ? `${name}: ${error}` : age === undefined ? `${name}: nothing yet`
+      : old ? `${name}: nothing for ${age.toFixed(0)} s` : name;
   });
   showRole(values);
   showSession();
@@ -113,7 +140,7 @@ function showState(value) {
 }
 
 function showRole(values) {
-  const mine = state.drives === "you", canMove = about.driver === "teleop_node" || "takeovers" in values;
+  const mine = state.drives === "you", canMove = state.listens;
   $("drives").textContent = { you: "You drive", nobody: "Nobody drives" }[state.drives] ?? "Another page drives";
   $("take").hidden = mine;
   $("take").disabled = state.drives !== "nobody";
@@ -123,7 +150,9 @@ function showRole(values) {
     part.disabled = !mine;
   if (!canMove) for (const part of $("takeover").querySelectorAll("button, input")) part.disabled = true;
   $("takeover-why").textContent = canMove ? values["person stuck"] ?? values.stuck ?? ""
-    : "policy_node lets nobody take over; start it with takeover:=panel.";
+    : about.driver === "teleop_node" ? "teleop_node does not listen to this page; start it with input:=panel."
+      : "policy_node does not listen to this page; start it with takeover:=panel.";
+  $("deadman-now").textContent = mine && state.lost ? "The arm was lost: let go, then hold anew" : "Hold here to move the arm";
   const mode = values["person mode"] ?? values.mode ?? "", modes = values["person modes"] ?? values.modes ?? "";
   $("mode-now").textContent = mode ? `moves ${mode.replace("_", " ")}` : "";
   $("mode").disabled ||= modes.split(" ").length < 2;

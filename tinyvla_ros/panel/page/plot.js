@@ -12,7 +12,7 @@ export class Plot {
   add({ now, joints, plan }) {
     const last = this.#samples.at(-1);
     if (last && now < last.now) this.#samples = [];  // the clock was set back
-    if (!last || now !== last.now) this.#samples.push({ now, joints });
+    if (!last || now !== last.now) this.#samples.push({ now, joints });  // joints of now, not older ones
     while (this.#samples.length && this.#samples[0].now < now - PAST_S) this.#samples.shift();
     this.#plan = plan && plan.stamp > now - 10 ? plan : null;
     requestAnimationFrame(() => this.#draw(now));
