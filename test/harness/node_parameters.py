@@ -35,5 +35,6 @@ MODELS = {"policy_node": PolicyNodeParameters, "dry_run_arm_node": DryRunArmPara
           "episode_recorder_node": RecorderParameters, "sim_bridge_node": BridgeParameters,
           "sim_robot_node": SimRobotParameters,
           "scripted_operator_node": OperatorParameters,
-          "eval_node": EvaluationParameters, "teleop_node": TeleopParameters, "panel_node": PanelParameters}
+          "eval_node": EvaluationParameters, "teleop_node": TeleopParameters,
+          "panel_node": PanelParameters}
 OF_RCLPY = ("use_sim_time", "start_type_description_service")

@@ -39,6 +39,7 @@ ROOMS = {
     "tinyvla_ros/start/local_launch.py": ["ros"],
     "tinyvla_ros/nodes": ["ros"],
     "tinyvla_ros/report": ["data"],
+    "tinyvla_ros/panel": ["panel"],
     "tinyvla_ros/view/foxglove_player.py": ["foxglove"],
     "tinyvla_ros/view/foxglove_sinks.py": ["foxglove"],
     "tinyvla_ros/view/foxglove_viewer.py": ["foxglove"],

@@ -36,7 +36,7 @@ from tinyvla_ros.nodes.shared.topics import QUIET
 
 
 @dataclass
-class _Topic:
+class _PolledTopic:
     """How a subscription is read, and when next, steady s."""
 
     callback: Callable
@@ -72,7 +72,7 @@ class PolledTopics:
             name, namespace=beside.get_namespace(), context=beside.context, enable_rosout=False,
             start_parameter_services=False)
         self._beside, self._poll = beside, poll
-        self._topics: dict[Subscription, _Topic] = {}
+        self._topics: dict[Subscription, _PolledTopic] = {}
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -101,7 +101,7 @@ class PolledTopics:
         """
         subscription = self._node.create_subscription(kind, topic, callback, qos, raw=raw,
                                                       event_callbacks=QUIET)
-        self._topics[subscription] = _Topic(callback, qos.depth, period)
+        self._topics[subscription] = _PolledTopic(callback, qos.depth, period)
         return subscription
 
     def remove(self, subscription: Subscription) -> None:
