@@ -114,24 +114,35 @@ def pytest_runtest_protocol(item, nextitem):
             machine.leave()
 
 
-def _end_what_is_left():
-    from harness import left_over
-    begin = left_over.mark()
-    yield
-    left = left_over.end_since(begin)
-    assert not left, f"left running, and ended now: {left}"
+_failed = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Remember whether a test failed, for ``nothing_left_by_a_failed_test``."""
+    report = yield
+    item.stash[_failed] = item.stash.get(_failed, False) or report.failed
+    return report
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_by_the_test():
+def nothing_left_by_a_failed_test(request):
     """Ends processes and ROS contexts that would be in the domain of the tests that follow."""
-    yield from _end_what_is_left()
+    from harness import left_over
+    begin = left_over.mark()
+    yield
+    if request.node.stash.get(_failed, False):
+        left_over.end_since(begin, with_rigs=False)
 
 
 @pytest.fixture(autouse=True, scope="module")
-def nothing_left_by_the_module():
-    """The same for what the fixtures of a file start."""
-    yield from _end_what_is_left()
+def nothing_left_by_a_file():
+    """The same at the end of a file, whose tests may share what one of them started."""
+    from harness import left_over
+    begin = left_over.mark()
+    yield
+    left = left_over.end_since(begin, with_rigs=True)
+    assert not left, f"left running, and ended now: {left}"
 
 
 @pytest.fixture(scope="session")

@@ -206,7 +206,7 @@ class Rig:
         command = [command[0], str(Path(__file__).with_name("breakable_node.py")), *arguments]
         self._is_heard.clear()
         log = (self._robot.parent / "node.log").open("a")
-        self.process = popen(command, stdout=log, stderr=log)
+        self.process = popen(command, of_rig=True, stdout=log, stderr=log)
         log.close()
 
     def kill(self, number: int) -> None:

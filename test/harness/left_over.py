@@ -27,12 +27,22 @@ import subprocess
 from typing import Any
 
 _processes: list[subprocess.Popen] = []
+_of_rigs: set[subprocess.Popen] = set()
 _contexts: list[Any] = []
 
 
-def popen(command: list[str] | tuple[str, ...], **options) -> subprocess.Popen:
-    """Start a process in a session of its own; options are those of ``subprocess.Popen``."""
+def popen(command: list[str] | tuple[str, ...], of_rig: bool = False, **options
+          ) -> subprocess.Popen:
+    """Start a process in a session of its own.
+
+    Args:
+        command: its command line.
+        of_rig: whether it belongs to a rig that several tests share, and that ends it itself.
+        options: those of ``subprocess.Popen``.
+    """
     _processes.append(subprocess.Popen(command, start_new_session=True, **options))
+    if of_rig:
+        _of_rigs.add(_processes[-1])
     return _processes[-1]
 
 
@@ -51,10 +61,10 @@ def mark() -> tuple[int, int]:
     return len(_processes), len(_contexts)
 
 
-def end_since(begin: tuple[int, int]) -> list[str]:
+def end_since(begin: tuple[int, int], with_rigs: bool) -> list[str]:
     """End what was started since a mark and still runs; return what that was."""
-    processes, contexts = _processes[begin[0]:], _contexts[begin[1]:]
-    del _processes[begin[0]:], _contexts[begin[1]:]
+    processes = [p for p in _processes[begin[0]:] if with_rigs or p not in _of_rigs]
+    contexts = _contexts[begin[1]:]
     names = []
     for process in processes:
         if process.poll() is None:

@@ -204,7 +204,7 @@ class TeleopRig:
             node_command(NodeDescription(
                 executable, parameters, NodeSettings(namespace=self.namespace),
                 self._remappings if executable == self.driver else {})),
-            stdout=log, stderr=log,
+            of_rig=True, stdout=log, stderr=log,
             env={**os.environ, PARENT: str(os.getpid())})  # ends with this process
         log.close()
 
