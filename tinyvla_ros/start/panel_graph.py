@@ -18,7 +18,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
@@ -26,6 +25,7 @@ from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.panel.joy_layout import TOPIC
+from tinyvla_ros.panel.serving import PAGE_TIMEOUT, ServingOptions
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.start.device_options import DeviceOptions, device_parameters
 from tinyvla_ros.start.node_description import (
@@ -41,10 +41,6 @@ PAGE_MAPPING, PAGE_TOPIC = "panel", {"joy": TOPIC}
 PAGE_INPUT_TIMEOUT_S = 0.08
 
 
-PAGE_TIMEOUT = ("Seconds without a message of the page that drives, after which the arm holds; "
-                "more for a slow network.")
-
-
 class PageOptions(Config):
     """Arguments of graphs that may have a page."""
 
@@ -54,7 +50,7 @@ class PageOptions(Config):
                             "one than this machine's own needs a token, which is printed.")
     panel_port: int = Field(8088, ge=0, le=65535, description="Port of the page; 0 for a free "
                                                               "one.")
-    page_timeout: float = Field(0.08, ge=0.04, le=5.0, description=PAGE_TIMEOUT)
+    page_timeout: float = PAGE_TIMEOUT
 
 
 def page_node(options: PageOptions, driver: str, robot: str, checkpoint: str = "",
@@ -89,21 +85,10 @@ def page_device(options: DeviceOptions) -> tuple[dict[str, object], dict[str, st
     return devices | {"input_timeout": PAGE_INPUT_TIMEOUT_S}, PAGE_TOPIC
 
 
-class PanelOptions(NodeSettings):
+class PanelOptions(NodeSettings, ServingOptions):
     """Options of ``tinyvla panel``."""
 
     robot: str = Field(description="Robot contract, a file like those in config/robots.")
-    checkpoint: str = Field("", description="Checkpoint directory, whose known instructions the "
-                            "page offers; empty for none.")
-    driver: Literal["policy_node", "teleop_node"] = Field(
-        "policy_node", description="What commands the arm.")
-    host: str = Field("127.0.0.1", description="Address to listen at; another one than this "
-                      "machine's own needs a token, which is printed, or taken from environment "
-                      "variable TINYVLA_PANEL_TOKEN.")
-    port: int = Field(8088, ge=0, le=65535, description="Port to listen at; 0 for a free one.")
-    certificate: str = Field("", description="PEM file with a certificate, for TLS.")
-    key: str = Field("", description="PEM file with the certificate's key.")
-    page_timeout: float = Field(0.08, ge=0.04, le=5.0, description=PAGE_TIMEOUT)
 
 
 def panel_graph(options: PanelOptions) -> list[NodeDescription]:
