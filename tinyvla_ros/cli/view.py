@@ -120,7 +120,7 @@ def _view_bag(options: ViewOptions, bag: Bag, robot: RobotTopics, stop: threadin
     with ExitStack() as stack:
         lines: tuple[str, ...] = ()
         if options.foxglove:
-            from tinyvla_ros.view.foxglove_sinks import foxglove_file, foxglove_playback
+            from tinyvla_ros.view.foxglove.foxglove_sinks import foxglove_file, foxglove_playback
 
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tinyvla-view-")))
             path, layout = options.save or folder / "view.mcap", _layout(options, folder)
@@ -194,7 +194,7 @@ def _address(options: ViewOptions) -> tuple[str, int]:
 
 @contextmanager
 def _foxglove(options: ViewOptions, robot: RobotTopics) -> Iterator[tuple[Viewer, tuple]]:
-    from tinyvla_ros.view.foxglove_sinks import foxglove_file, foxglove_server
+    from tinyvla_ros.view.foxglove.foxglove_sinks import foxglove_file, foxglove_server
 
     if options.save is not None:
         with foxglove_file(options.save, _layout(options, options.save.parent), robot.limits
@@ -208,7 +208,7 @@ def _foxglove(options: ViewOptions, robot: RobotTopics) -> Iterator[tuple[Viewer
 
 @contextmanager
 def _rerun(options: ViewOptions, robot: RobotTopics) -> Iterator[tuple[Viewer, tuple]]:
-    from tinyvla_ros.view.rerun_sinks import rerun_file, rerun_server
+    from tinyvla_ros.view.rerun.rerun_sinks import rerun_file, rerun_server
 
     if options.save is not None:
         with rerun_file(options.save, robot.limits) as viewer:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 
 from harness.bags import CHANNELS
-from tinyvla_ros.view.foxglove_layout import foxglove_layout
+from tinyvla_ros.view.foxglove.foxglove_layout import foxglove_layout
 from tinyvla_ros.view.viewer import COMMAND, LATENCY, MEASURED, Contents, Limits
 
 

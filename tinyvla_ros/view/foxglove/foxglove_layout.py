@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 
-from tinyvla_ros.view.foxglove_topics import (
+from tinyvla_ros.view.foxglove.foxglove_topics import (
     EVENTS,
     STATES,
     camera_topic,

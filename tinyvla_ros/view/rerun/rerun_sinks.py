@@ -32,7 +32,7 @@ import rerun_cli
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.parent import terminate_with_parent
 from tinyvla_ros.view.address import check_free, url_host
-from tinyvla_ros.view.rerun_viewer import RerunViewer
+from tinyvla_ros.view.rerun.rerun_viewer import RerunViewer
 from tinyvla_ros.view.viewer import Limits
 
 _APPLICATION = "tinyvla"

@@ -27,8 +27,8 @@ from foxglove.websocket import Capability, ServerListener, WebSocketServer
 
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.view.address import check_free, url_host
-from tinyvla_ros.view.foxglove_player import FoxglovePlayer
-from tinyvla_ros.view.foxglove_viewer import FoxgloveViewer
+from tinyvla_ros.view.foxglove.foxglove_player import FoxglovePlayer
+from tinyvla_ros.view.foxglove.foxglove_viewer import FoxgloveViewer
 from tinyvla_ros.view.viewer import Limits
 
 _NAME = "tinyvla view"

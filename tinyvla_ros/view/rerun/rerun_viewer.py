@@ -22,7 +22,7 @@ import math
 import numpy as np
 import rerun as rr
 
-from tinyvla_ros.view.rerun_layout import (
+from tinyvla_ros.view.rerun.rerun_layout import (
     COLORS,
     EVENTS,
     PLAN_SLOTS,

@@ -26,8 +26,8 @@ import foxglove
 from foxglove.channels import CompressedImageChannel, LogChannel
 from foxglove.messages import CompressedImage, Log, LogLevel, Timestamp
 
-from tinyvla_ros.view.foxglove_layout import foxglove_layout
-from tinyvla_ros.view.foxglove_topics import (
+from tinyvla_ros.view.foxglove.foxglove_layout import foxglove_layout
+from tinyvla_ros.view.foxglove.foxglove_topics import (
     EVENTS,
     LIMITS,
     LIMITS_SCHEMA,
