@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import signal
 import tempfile
-import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 # Of a running graph: images of each camera, and messages of each other sensor.
 _LIVE_IMAGES_PER_S, _LIVE_VALUES_PER_S = 10.0, 50.0
+# How often it is looked whether there was a signal, s.
+LOOK_S = 0.05
 _SUFFIXES = {"rerun": ".rrd", "foxglove": ".mcap"}
 
 
@@ -116,7 +118,7 @@ def view(options: ViewOptions) -> int:
     return 0
 
 
-def _view_bag(options: ViewOptions, bag: Bag, robot: RobotTopics, stop: threading.Event) -> None:
+def _view_bag(options: ViewOptions, bag: Bag, robot: RobotTopics, stop: _Stop) -> None:
     with ExitStack() as stack:
         lines: tuple[str, ...] = ()
         if options.foxglove:
@@ -140,7 +142,7 @@ def _view_bag(options: ViewOptions, bag: Bag, robot: RobotTopics, stop: threadin
 
 
 def _show(options: ViewOptions, bag: Bag, robot: RobotTopics, viewer: Viewer,
-          stop: threading.Event) -> int:
+          stop: _Stop) -> int:
     from tinyvla_ros.view.bag_messages import show_bag
     from tinyvla_ros.view.scene import Scene
 
@@ -148,7 +150,7 @@ def _show(options: ViewOptions, bag: Bag, robot: RobotTopics, viewer: Viewer,
                     stop.is_set)
 
 
-def _view_graph(options: ViewOptions, robot: RobotTopics, stop: threading.Event) -> None:
+def _view_graph(options: ViewOptions, robot: RobotTopics, stop: _Stop) -> None:
     require_rclpy()
     from tinyvla_ros.nodes.survey.graph_watch import watch_graph
     from tinyvla_ros.view.scene import Scene
@@ -219,11 +221,32 @@ def _rerun(options: ViewOptions, robot: RobotTopics) -> Iterator[tuple[Viewer, t
         yield served
 
 
+class _Stop:
+    """Whether there was a signal.
+
+    Not an Event: it has a lock, which the handler would wait for forever where it interrupts the
+    wait that holds it.
+    """
+
+    def __init__(self):
+        self._received: list[int] = []
+
+    def handle(self, number: int, frame) -> None:
+        self._received.append(number)
+
+    def is_set(self) -> bool:
+        return bool(self._received)
+
+    def wait(self) -> None:
+        while not self._received:
+            time.sleep(LOOK_S)
+
+
 @contextmanager
-def _until_signal() -> Iterator[threading.Event]:
-    """Give an event that is set by Ctrl-C or SIGTERM: both are the usual end."""
-    stop = threading.Event()
-    previous = {number: signal.signal(number, lambda *_: stop.set())
+def _until_signal() -> Iterator[_Stop]:
+    """Give what Ctrl-C and SIGTERM set: both are the usual end."""
+    stop = _Stop()
+    previous = {number: signal.signal(number, stop.handle)
                 for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
