@@ -118,7 +118,7 @@ def view(options: ViewOptions) -> int:
     return 0
 
 
-def _view_bag(options: ViewOptions, bag: Bag, robot: RobotTopics, stop: _Stop) -> None:
+def _view_bag(options: ViewOptions, bag: Bag, robot: RobotTopics, stop: _StopRequest) -> None:
     with ExitStack() as stack:
         lines: tuple[str, ...] = ()
         if options.foxglove:
@@ -142,7 +142,7 @@ def _view_bag(options: ViewOptions, bag: Bag, robot: RobotTopics, stop: _Stop) -
 
 
 def _show(options: ViewOptions, bag: Bag, robot: RobotTopics, viewer: Viewer,
-          stop: _Stop) -> int:
+          stop: _StopRequest) -> int:
     from tinyvla_ros.view.bag_messages import show_bag
     from tinyvla_ros.view.scene import Scene
 
@@ -150,7 +150,7 @@ def _show(options: ViewOptions, bag: Bag, robot: RobotTopics, viewer: Viewer,
                     stop.is_set)
 
 
-def _view_graph(options: ViewOptions, robot: RobotTopics, stop: _Stop) -> None:
+def _view_graph(options: ViewOptions, robot: RobotTopics, stop: _StopRequest) -> None:
     require_rclpy()
     from tinyvla_ros.nodes.survey.graph_watch import watch_graph
     from tinyvla_ros.view.scene import Scene
@@ -221,7 +221,7 @@ def _rerun(options: ViewOptions, robot: RobotTopics) -> Iterator[tuple[Viewer, t
         yield served
 
 
-class _Stop:
+class _StopRequest:
     """Whether there was a signal.
 
     Not an Event: it has a lock, which the handler would wait for forever where it interrupts the
@@ -243,9 +243,9 @@ class _Stop:
 
 
 @contextmanager
-def _until_signal() -> Iterator[_Stop]:
+def _until_signal() -> Iterator[_StopRequest]:
     """Give what Ctrl-C and SIGTERM set: both are the usual end."""
-    stop = _Stop()
+    stop = _StopRequest()
     previous = {number: signal.signal(number, stop.handle)
                 for number in (signal.SIGINT, signal.SIGTERM)}
     try:
