@@ -36,7 +36,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -123,22 +123,24 @@ def main() -> int:
 
 def losses(options: argparse.Namespace) -> list[list[str]]:
     """Return the rows of the first table."""
-    rows = []
+    rows: list[list[str]] = []
+
+    def add(what: str, seconds: Iterable[float]) -> None:
+        rows.append(latency_row(what, list(seconds)))
+        print(*rows[-1], sep=", ", file=sys.stderr, flush=True)
+
     with tempfile.TemporaryDirectory() as place, panel_rig(
             Path(place), input_timeout=PAGE_INPUT_TIMEOUT_S) as rig:
-        url = start_panel(rig, page_timeout=0.08)
-        rows.append(latency_row("SIGKILL of the page's process", [
-            lose(rig, url, lambda process: process.kill()) for _ in range(options.losses)]))
-        rows.append(latency_row("a page that is stopped (SIGSTOP)", [
-            lose(rig, url, lambda process: process.send_signal(signal.SIGSTOP))
-            for _ in range(options.losses)]))
-        rows.append(latency_row("SIGKILL of the browser", [
-            lose_browser(rig, url) for _ in range(options.browsers)]))
-        rows.append(latency_row("SIGKILL of panel_node",
-                                list(lose_node(rig, url, options.losses))))
+        url, count = start_panel(rig, page_timeout=0.08), range(options.losses)
+        add("SIGKILL of the page's process",
+            (lose(rig, url, lambda process: process.kill()) for _ in count))
+        add("a page that is stopped (SIGSTOP)",
+            (lose(rig, url, lambda process: process.send_signal(signal.SIGSTOP)) for _ in count))
+        add("SIGKILL of the browser", (lose_browser(rig, url) for _ in range(options.browsers)))
+        # The next one must wait until the one that was killed is forgotten, about 20 s.
+        add("SIGKILL of panel_node", lose_node(rig, url, options.losses))
         if os.geteuid() == 0:
-            rows.append(latency_row("the network is cut off", list(
-                lose_network(rig, options.losses))))
+            add("the network is cut off", lose_network(rig, options.losses))
         if rig.wrong:
             raise SystemExit(f"commands outside of the limits: {rig.wrong[:3]}")
     return rows

@@ -47,7 +47,7 @@ from tinyvla_ros.core.options import (
 )
 from tinyvla_ros.nodes.dry_run_arm_node import DryRunArmParameters
 from tinyvla_ros.nodes.dry_run_report_node import DryRunReportParameters
-from tinyvla_ros.nodes.panel_parameters import PanelParameters
+from tinyvla_ros.nodes.panel.panel_parameters import PanelParameters
 from tinyvla_ros.nodes.policy_parameters import PolicyNodeParameters
 from tinyvla_ros.nodes.recorder_parameters import RecorderParameters
 from tinyvla_ros.nodes.teleop_parameters import TeleopParameters

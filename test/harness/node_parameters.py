@@ -26,7 +26,7 @@ from sim_bridge.nodes.eval_node import EvaluationParameters
 from tinyvla_ros.nodes.dry_run_arm_node import DryRunArmParameters
 from tinyvla_ros.nodes.dry_run_report_node import DryRunReportParameters
 from tinyvla_ros.nodes.episode_recorder_node import RecorderParameters
-from tinyvla_ros.nodes.panel_parameters import PanelParameters
+from tinyvla_ros.nodes.panel.panel_parameters import PanelParameters
 from tinyvla_ros.nodes.policy_parameters import PolicyNodeParameters
 from tinyvla_ros.nodes.teleop_parameters import TeleopParameters
 

@@ -53,7 +53,7 @@ COMMANDS = {
                 "touching hardware."),
     "run": ("robot:run", "Run a policy on an arm that runs already, as policy.launch.py does."),
     "trial": ("trial:trial", "Try policies on an arm by a protocol, blind, and judge each trial."),
-    "panel": ("panel:panel", "Show an arm in a browser: cameras, state, take over, record."),
+    "panel": ("robot:panel", "Show an arm in a browser: cameras, state, take over, record."),
     "sim-robot": ("simulation:sim_robot",
                   "Let a simulated arm stand there like a real one, on the wall clock."),
     "teleop": ("teleop:teleop", "Drive an arm by keyboard, gamepad, space mouse or leader arm, "

@@ -13,7 +13,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""``tinyvla robot init``, ``robot check`` and ``tinyvla dry-run``: before touching hardware."""
+"""``tinyvla robot``, ``dry-run``, ``run``, ``panel``: before an arm moves, and while it does."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.start.graph import DryRunOptions, PolicyOptions, dry_run_graph, policy_graph
 from tinyvla_ros.start.local_launch import require_rclpy, run_graph
 from tinyvla_ros.start.node_description import NodeDescription, as_one_run
+from tinyvla_ros.start.panel_graph import PanelOptions, panel_graph
 
 
 class RobotInitArguments(Config):
@@ -122,6 +123,11 @@ class DryRunArguments(DryRunOptions):
 def run(options: PolicyOptions) -> int:
     """Run the policy, and the recorder if it is wanted, until Ctrl-C."""
     return run_graph(policy_graph(options))
+
+
+def panel(options: PanelOptions) -> int:
+    """Serve the page until Ctrl-C."""
+    return run_graph(panel_graph(options))
 
 
 def dry_run(options: DryRunArguments) -> int:

@@ -24,9 +24,9 @@ from rclpy.node import Node
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.resources import default_robot
+from tinyvla_ros.nodes.panel.panel_parameters import PanelParameters
 from tinyvla_ros.nodes.panel.panel_robot import PanelRobot
 from tinyvla_ros.nodes.panel.panel_view import PanelView
-from tinyvla_ros.nodes.panel_parameters import PanelParameters
 from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.shared.run_guard import RunGuard
 from tinyvla_ros.nodes.shared.runner import OK, Diagnostics, run_node
