@@ -273,7 +273,8 @@ def test_a_page_says_that_it_hears_nothing(rig, desktop):
         assert desktop.js("document.querySelector('#stop').disabled")
     finally:
         rig.signal("panel_node", signal.SIGCONT)
-    desktop.wait("document.querySelector('#state').classList.contains('level0')")
+    desktop.wait("document.querySelector('#state').textContent != 'not connected'")
+    desktop.wait("!document.querySelector('#stop').disabled")
     desktop.wait("!document.querySelector('#cameras img').classList.contains('old')")
 
 

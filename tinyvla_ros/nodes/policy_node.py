@@ -375,8 +375,10 @@ class PolicyNode(LifecycleNode):
             values |= self._takeover.describe()
         if supervisor.plans > self._plans_before or not supervisor.may_infer:
             self._problem = ""
+        # A refused message first: it may be why inference has nothing good.
+        refused = inputs.refusal(time.monotonic())
         return *driving_message(
-            state, reason, self._problem or inputs.refusal(time.monotonic()),
+            state, reason, "; ".join(filter(None, (refused, self._problem))),
             loop.following.problem,
             "running" if loop.driver == self.COMMANDER else "a person drives"), values
 

@@ -38,8 +38,11 @@ LIMITS = ("max_velocity", "max_acceleration", "min_position", "max_position")
 COUNTS = {"max_velocity": "has_velocity_limits", "max_acceleration": "has_acceleration_limits",
           "min_position": "has_position_limits", "max_position": "has_position_limits"}
 MOVE_GROUP = "/move_group"
-# A node that is there answers within milliseconds; one without the service never does, s.
-ANSWER_S = 1.0
+# A service that is not seen for so long is not there, s.
+THERE_S = 1.0
+# One that is there answers within milliseconds. It is asked again after a while, because ROS drops
+# an answer to a client that the node does not know yet, and a busy machine is slow.
+ANSWER_S, QUESTIONS = 1.0, 5
 
 
 class ControllerSurvey:
@@ -55,8 +58,6 @@ class ControllerSurvey:
         self._topics = {topic: kind for topic, types in commanded.items()
                         for wanted, end, kind in KINDS
                         if wanted in types and topic.rpartition("/")[2] == end}
-        # Before this node subscribes there itself.
-        self._nodes = {topic: self._subscribers(topic) for topic in self._topics}
         self._chunks: dict[str, list[JointTrajectory]] = {}
         for topic, kind in self._topics.items():
             if kind == "chunk":
@@ -70,14 +71,15 @@ class ControllerSurvey:
 
     def _subscribers(self, topic: str) -> list[str]:
         """Return the nodes that may be the controller, the likeliest first."""
-        names = [f"{i.node_namespace.rstrip('/')}/{i.node_name}" for i in
+        names = {f"{i.node_namespace.rstrip('/')}/{i.node_name}" for i in
                  self._node.get_subscriptions_info_by_topic(f"/{topic}")
-                 if i.node_name != UNKNOWN_NODE]
+                 if i.node_name != UNKNOWN_NODE}
         parent = "/" + topic.rpartition("/")[0]
-        return sorted(dict.fromkeys(names), key=lambda n: (n != parent, n))
+        return sorted(names - {self._node.get_fully_qualified_name()},
+                      key=lambda n: (n != parent, n))
 
     def _found(self, topic: str, kind: str, spin: Callable[..., None]) -> FoundController:
-        for name in self._nodes[topic]:
+        for name in self._subscribers(topic):
             values = self._parameters(name, ("joints", "interface_name", "command_interfaces"),
                                       spin)
             joints = tuple(j for j in values.get("joints", ()) if j)
@@ -125,12 +127,14 @@ class ControllerSurvey:
         """Return a service's response, None if there is none."""
         client = self._node.create_client(kind, service)
         try:
-            spin(ANSWER_S, client.service_is_ready)
-            if not client.service_is_ready():
-                return None
-            future = client.call_async(request)
-            spin(ANSWER_S, future.done)
-            return future.result() if future.done() else None
+            spin(THERE_S, client.service_is_ready)
+            questions = []
+            while client.service_is_ready() and len(questions) < QUESTIONS:
+                questions.append(client.call_async(request))
+                spin(ANSWER_S, lambda: any(q.done() for q in questions))
+                if answered := next((q for q in questions if q.done()), None):
+                    return answered.result()
+            return None
         finally:
             self._node.destroy_client(client)
 
