@@ -26,6 +26,8 @@ from collections.abc import Callable, Hashable, Sequence
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.panel.joy_layout import AXES, BUTTONS, DEAD_MAN, PRESSES
 
+# The newest state is repeated this often, s, and no wait is shorter than the second.
+TICK_S, SHORTEST_S = 0.02, 0.001
 # How long a button of the screen counts as pressed, s: some messages of the joystick.
 PRESS_S = 0.1
 # After a loss, how long a dead man is released before it is held: both must be seen, s.
@@ -131,6 +133,11 @@ class Controls:
         if self.is_lost:
             raise InputError(WAS_LOST)
         self._pressed[button] = now_s + PRESS_S
+
+    def due_s(self, now_s: float) -> float:
+        """Return how long the next tick has time, s: a page that falls silent is noticed then."""
+        silent_s = self._heard_s + self._timeout - now_s
+        return min(TICK_S, max(silent_s, SHORTEST_S)) if self._is_sending else TICK_S
 
     def tick(self, now_s: float) -> None:
         """Repeat the newest state, or notice that the page fell silent."""

@@ -42,8 +42,8 @@ from tinyvla_ros.panel.robot import Robot
 MOST_PAGES, MOST_CONNECTIONS = 16, 128
 # A connection that has become no page by then is closed, s.
 OPENING_S = 5.0
-# Repeats the driver's state, s.
-TICK_S = 0.02
+# After a connection that could not be accepted, s.
+ACCEPT_AGAIN_S = 0.02
 # A page that does not answer a ping for so long is gone, s.
 HEARTBEAT_S = 4.0
 # A page that is closed and does not say so, too.
@@ -182,7 +182,7 @@ class PanelServer:
             try:
                 connection, _ = await self._loop.sock_accept(listener)
             except OSError:  # of the connection, or no file is left for it
-                await asyncio.sleep(TICK_S)
+                await asyncio.sleep(ACCEPT_AGAIN_S)
                 continue
             self._sockets = {s for s in self._sockets if s.fileno() >= 0}
             if len(self._sockets) >= MOST_CONNECTIONS:
@@ -208,7 +208,7 @@ class PanelServer:
     async def _tick(self) -> None:
         while True:
             self._controls.tick(time.monotonic())
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(self._controls.due_s(time.monotonic()))
 
     # ---- requests -------------------------------------------------------------------------
 

@@ -187,3 +187,13 @@ def test_the_page_is_installed_with_the_package():
     from tinyvla_ros.panel import server
     folder = share_directory() / "tinyvla_ros" / "panel" / "page"
     assert folder.is_dir() is False or all((folder / f).is_file() for f in server.FILES.values())
+
+
+def test_a_silent_page_is_noticed_when_its_time_is_over_and_not_at_the_tick_after(controls, heard):
+    controls.take("a")
+    controls.drive("a", True, REST, 0.0, now_s := 0.005)
+    while not heard.losses:
+        now_s += controls.due_s(now_s)
+        controls.tick(now_s)
+    assert now_s == pytest.approx(0.005 + TIMEOUT, abs=0.002)
+    assert len(heard.joy) > TIMEOUT / 0.03, "meanwhile the state is repeated"
