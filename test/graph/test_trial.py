@@ -22,6 +22,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -43,6 +44,7 @@ class Operator:
     """``tinyvla trial`` and the person at its terminal."""
 
     def __init__(self, *arguments: object):
+        self._out = Path(arguments[-1])
         self.process = popen(
             [sys.executable, "-m", "tinyvla_ros.cli", "trial", *map(str, arguments)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -67,12 +69,25 @@ class Operator:
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
 
-    def judge(self, line: str) -> None:
-        """Start a trial and judge it."""
+    def start(self) -> None:
+        """Start a trial, and let something of it be recorded."""
         self.wait_for("Enter: start")
+        before = self.episodes()
         self.say("")
         self.wait_for("Running")
+        deadline = time.monotonic() + 120.0
+        while self.episodes() <= before:
+            assert time.monotonic() < deadline, f"nothing was recorded:\n{self.output.text}"
+            time.sleep(0.02)
+
+    def judge(self, line: str) -> None:
+        """Start a trial and judge it."""
+        self.start()
         self.say(line)
+
+    def episodes(self) -> set[str]:
+        """Return the names of the bags that were begun and not thrown away."""
+        return {path.name for path in (self._out / "episodes").glob("*/*.mcap")}
 
 
 @pytest.fixture
@@ -98,9 +113,7 @@ def test_a_series_is_played_to_its_end_and_nothing_is_lost(arm, tmp_path):
     first = Operator(*command)
     first.judge("s went well")
     first.wait_for("Trial 2 of 4")
-    first.wait_for("Enter: start")
-    first.say("")
-    first.wait_for("Running")
+    first.start()
     os.kill(first.process.pid, signal.SIGKILL)
     first.process.wait(30.0)
 
