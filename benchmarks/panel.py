@@ -48,10 +48,12 @@ from harness.panel import panel_rig, start_panel
 from harness.teleop_rig import TeleopRig
 from tinyvla_ros.core.tables import markdown_table
 from tinyvla_ros.panel.joy_layout import AXES
+from tinyvla_ros.panel.serving import ServingOptions
 from tinyvla_ros.start.panel_graph import PAGE_INPUT_TIMEOUT_S
 
 DRIVES, LOST = "a person drives", "was lost"
-WAIT_S, PAGE_S, FRAME_S = 2.0, 5.0, 0.025
+WAIT_S, DRIVES_S, FRAME_S = 2.0, 5.0, 0.02
+PAGE_S = ServingOptions().page_timeout
 HOST, GUEST, SPACE = "10.91.17.1", "10.91.17.2", "tinyvla_page"
 
 
@@ -67,7 +69,6 @@ async def page(url: str, drives: bool, seconds: float) -> list[int]:
         async with session.ws_connect(f"{at}/page", headers={"Origin": at}) as socket:
             if drives:
                 await socket.send_json({"do": "take"})
-                await socket.send_json({"do": "hide"})
             begin_s = time.monotonic()
 
             heard = 0.0
@@ -102,6 +103,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--losses", type=int, default=50, help="of each kind")
     parser.add_argument("--browsers", type=int, default=10, help="that are killed")
+    parser.add_argument("--nodes", type=int, default=10, help="that are killed; each takes 25 s")
     parser.add_argument("--minutes", type=float, default=30.0, help="with two pages")
     parser.add_argument("--page", metavar="URL", help="be a page that drives; for this program")
     options = parser.parse_args()
@@ -109,7 +111,7 @@ def main() -> int:
         asyncio.run(page(options.page, True, 3600.0))
         return 0
     print_heading("A page for an arm", ["ros-jazzy-rclpy", "aiohttp"], losses=options.losses,
-                  browsers=options.browsers, minutes=options.minutes)
+                  browsers=options.browsers, nodes=options.nodes, minutes=options.minutes)
     random.seed(0)
     if options.losses or options.browsers:
         print(markdown_table(("the arm holds after", "n", "answered", "p50 ms", "p99 ms",
@@ -131,15 +133,15 @@ def losses(options: argparse.Namespace) -> list[list[str]]:
 
     with tempfile.TemporaryDirectory() as place, panel_rig(
             Path(place), input_timeout=PAGE_INPUT_TIMEOUT_S) as rig:
-        url, count = start_panel(rig, page_timeout=0.08), range(options.losses)
+        url, count = start_panel(rig, page_timeout=PAGE_S), range(options.losses)
         add("SIGKILL of the page's process",
             (lose(rig, url, lambda process: process.kill()) for _ in count))
         add("a page that is stopped (SIGSTOP)",
             (lose(rig, url, lambda process: process.send_signal(signal.SIGSTOP)) for _ in count))
         add("SIGKILL of the browser", (lose_browser(rig, url) for _ in range(options.browsers)))
         # The next one must wait until the one that was killed is forgotten, about 20 s.
-        add("SIGKILL of panel_node", lose_node(rig, url, options.losses))
-        if os.geteuid() == 0:
+        add("SIGKILL of panel_node", lose_node(rig, url, options.nodes))
+        if os.geteuid() == 0 and options.losses:
             add("the network is cut off", lose_network(rig, options.losses))
         if rig.wrong:
             raise SystemExit(f"commands outside of the limits: {rig.wrong[:3]}")
@@ -158,7 +160,7 @@ def drive(rig: TeleopRig) -> bool:
     """
     if LOST in rig.status:
         rig.call("enable", SetBool.Request(data=True))
-    deadline = time.monotonic() + PAGE_S
+    deadline = time.monotonic() + DRIVES_S
     while rig.status != DRIVES and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(random.uniform(0.4, 0.8))
@@ -215,7 +217,7 @@ def lose_node(rig: TeleopRig, url: str, count: int) -> Iterator[float]:
     for _ in range(count):
         yield lose(rig, url, lambda process: rig.signal("panel_node", signal.SIGKILL))
         rig.processes["panel_node"].wait()
-        url = start_panel(rig, page_timeout=0.08)
+        url = start_panel(rig, page_timeout=PAGE_S)
 
 
 def lose_network(rig: TeleopRig, count: int) -> Iterator[float]:
@@ -233,7 +235,7 @@ def lose_network(rig: TeleopRig, count: int) -> Iterator[float]:
         ip("link", "set", "tv_host", "up")
         rig.processes["panel_node"].send_signal(signal.SIGINT)
         rig.processes["panel_node"].wait()
-        url = start_panel(rig, page_timeout=0.08, host=HOST)
+        url = start_panel(rig, page_timeout=PAGE_S, host=HOST)
         for _ in range(count):
             yield lose(rig, url, lambda process: ip("link", "set", "tv_host", "down"),
                        "ip", "netns", "exec", SPACE)
@@ -249,7 +251,7 @@ def costs(minutes: float) -> list[list[str]]:
     seconds, rows = 60.0 * minutes, []
     with tempfile.TemporaryDirectory() as place, panel_rig(
             Path(place), arm={"width": 640, "height": 480}, camera_rate=15.0) as rig:
-        url = start_panel(rig, page_timeout=0.08)
+        url = start_panel(rig, page_timeout=PAGE_S)
         rig.wait(lambda: rig.status == "running", "the policy")
         usage = Usage(rig.processes["panel_node"].pid)
         alone_s = min(seconds, 120.0)

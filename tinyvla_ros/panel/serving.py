@@ -23,7 +23,7 @@ from pydantic import Field
 
 from tinyvla_ros.core.configuration import Config
 
-PAGE_TIMEOUT = Field(0.08, ge=0.04, le=5.0, description="Seconds without a message of the page "
+PAGE_TIMEOUT = Field(0.06, ge=0.04, le=5.0, description="Seconds without a message of the page "
                      "that drives, after which the arm holds; more for a slow network.")
 
 

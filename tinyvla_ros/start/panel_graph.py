@@ -38,7 +38,7 @@ from tinyvla_ros.start.node_description import (
 # The mapping of the page's joystick, and remapping for who listens to it.
 PAGE_MAPPING, PAGE_TOPIC = "panel", {"joy": TOPIC}
 # Of the page as a device: whoever is killed must be missed within 100 ms.
-PAGE_INPUT_TIMEOUT_S = 0.08
+PAGE_INPUT_TIMEOUT_S = 0.07
 
 
 class PageOptions(Config):

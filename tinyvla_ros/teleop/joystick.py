@@ -28,6 +28,7 @@ from collections.abc import Sequence
 
 from tinyvla_ros.core.errors import MessageError
 from tinyvla_ros.teleop.mapping import Control, Mapping
+from tinyvla_ros.teleop.presence import Presence
 
 # What a driver may overshoot by; more is no axis.
 LARGEST_AXIS = 1.5
@@ -44,7 +45,7 @@ class Joystick:
     """
 
     def __init__(self, mapping: Mapping, topic: str, timeout: float):
-        self._mapping, self._topic, self._timeout = mapping, topic, timeout
+        self._mapping, self._topic, self._presence = mapping, topic, Presence(timeout)
         self._one_shots = {name: getattr(mapping.episode, name) for name in EPISODE_ACTIONS}
         self._one_shots["mode"] = mapping.mode
         gripper = mapping.gripper
@@ -58,8 +59,7 @@ class Joystick:
     def disconnect(self) -> None:
         """Forget the device: whatever is pressed now counts only after it was released."""
         self.held_since: float | None = None
-        self._arrived: float | None = None
-        self._stamp_ns: int | None = None
+        self._presence.forget()
         self._was_released = False
         self._moved_triggers: set[int] = set()
         self._axes: tuple[float, ...] = ()
@@ -84,14 +84,14 @@ class Joystick:
         except MessageError as err:
             self.refuse(str(err))
             raise
-        if stamp_ns == self._stamp_ns:
+        if stamp_ns == self._presence.stamp_ns:
             return []  # a driver that repeats its last message is as dead as one that is silent
-        if self._arrived is not None and now_s - self._arrived > self._timeout:
+        if self._presence.comes_back(stamp_ns, now_s):
             self.disconnect()  # pulled out, and connected again
         before = self._buttons
         if not buttons[self._mapping.dead_man]:
             self._refusal = ""  # else it says why the dead man does not count
-        self._stamp_ns, self._arrived = stamp_ns, now_s
+        self._presence.hear(stamp_ns, now_s)
         for index, value in enumerate(axes):
             if index >= len(self._axes) or value != self._axes[index]:
                 self._since[index] = now_s
@@ -117,16 +117,20 @@ class Joystick:
         self._refusal = why
 
     def problem(self, now_s: float) -> str:
-        """Return why nothing may move, empty if the dead man is held."""
+        """Return why nothing may move, empty if the dead man is held.
+
+        A device that was found to be silent must release the dead man before it counts again; one
+        whose messages this process read late, and in one go, was none.
+        """
         if self._refusal:
-            still = "" if self._arrived is None else \
+            still = "" if not self._presence.is_known else \
                 f" The dead man, {self._dead_man}, is still pressed; release it first"
             return f"{self._topic}: {self._refusal}{still}"
-        if self._arrived is None:
+        if not self._presence.is_known:
             return f"waiting for {self._topic}"
-        if now_s - self._arrived > self._timeout:
-            return (f"{self._topic} is stale: nothing for more than {self._timeout:g} s; is the "
-                    f"{self._mapping.name} connected, and does its driver repeat messages "
+        if self._presence.miss(now_s):
+            return (f"{self._topic} is stale: nothing for more than {self._presence.timeout:g} s; "
+                    f"is the {self._mapping.name} connected, and does its driver repeat messages "
                     "(autorepeat_rate: 20)?")
         if self.held_since is not None:
             return ""
@@ -135,10 +139,14 @@ class Joystick:
                     "release it first")
         return f"the dead man is released: hold {self._dead_man}"
 
+    def is_silent(self, now_s: float) -> bool:
+        """Return whether the device was there, and nothing came of it for too long."""
+        return self._presence.is_silent(now_s)
+
     def is_released(self, now_s: float) -> bool:
         """Return whether the device works and says that the dead man is released."""
-        return not self._refusal and self._arrived is not None and \
-            now_s - self._arrived <= self._timeout and not self._buttons[self._mapping.dead_man]
+        return not self._refusal and self._presence.is_known and \
+            not self._presence.is_silent(now_s) and not self._buttons[self._mapping.dead_man]
 
     def stuck(self) -> str:
         """Return which controls do not count until they were at rest, empty if all count."""

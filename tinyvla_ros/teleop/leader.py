@@ -26,6 +26,7 @@ from tinyvla_ros.arm.contract_outputs import Linear
 from tinyvla_ros.core.angles import nearest
 from tinyvla_ros.core.configuration import Config, parse, read_yaml
 from tinyvla_ros.core.errors import InputError, MessageError, unknown
+from tinyvla_ros.teleop.presence import Presence
 
 # The arm is where the leader is, once every channel is so near: share of its ``jump``.
 ALIGNED_SHARE = 0.1
@@ -88,7 +89,7 @@ class Leader:
         if rates:
             raise InputError(f"A leader arm leads positions, and {', '.join(rates)} of "
                              f"{contract.name} are velocities or increments; use input joy.")
-        self._topic, self._timeout = topic, timeout
+        self._topic, self._presence = topic, Presence(timeout)
         self._limits = contract.actions
         self._links = {n: mapping.channels.get(n, LeaderChannel()) for n in contract.actions}
         names = contract.joint_names
@@ -111,8 +112,7 @@ class Leader:
 
     def disconnect(self) -> None:
         """Forget the leader's positions."""
-        self._arrived: float | None = None
-        self._stamp_ns = 0
+        self._presence.forget()
         self.values: np.ndarray | None = None
         self.speeds = np.zeros(len(self._limits))
 
@@ -142,10 +142,11 @@ class Leader:
             raise MessageError(f"The leader has no joint {', '.join(lacking)}; it has "
                                f"{', '.join(positions) or 'no position'}. Name its joints in the "
                                "file of the parameter 'leader'.")
-        is_alive = self._arrived is not None and now_s - self._arrived <= self._timeout
-        if stamp_ns == self._stamp_ns or (stamp_ns < self._stamp_ns and is_alive):
+        comes_back = self._presence.comes_back(stamp_ns, now_s)
+        is_alive, before_ns = self._presence.is_known and not comes_back, self._presence.stamp_ns
+        if stamp_ns == before_ns or (is_alive and stamp_ns < before_ns):
             return  # a driver that repeats its last message is as dead as a silent one
-        if self._arrived is not None and not is_alive:
+        if comes_back:
             self._end(self._stale())
         self._refusal = ""
         values = np.array([link.scale * positions[joint] + link.offset for link, joint in
@@ -158,11 +159,12 @@ class Leader:
                 self._end(f"{self._topic}: {self.joints[column]} jumped by {step[column]:.3g} "
                           f"{self._limits[name].unit} between two messages, more than the jump "
                           f"{self._jump[column]:g} of channel {name!r}")
-            seconds = (stamp_ns - self._stamp_ns) / 1e9
+            seconds = (stamp_ns - before_ns) / 1e9
             self.speeds = 0.5 * self.speeds + 0.5 * step / max(seconds, 1e-3)
         else:
             self.speeds = np.zeros(len(values))
-        self.values, self._stamp_ns, self._arrived = values, stamp_ns, now_s
+        self.values = values
+        self._presence.hear(stamp_ns, now_s)
 
     def problem(self, now_s: float) -> str:
         """Return why the arm must not follow, empty if it may."""
@@ -170,7 +172,7 @@ class Leader:
             return self._fault
         if self._refusal:
             return f"{self._topic}: {self._refusal}"
-        if self._arrived is None or now_s - self._arrived > self._timeout:
+        if self._presence.miss(now_s) or not self._presence.is_known:
             why = self._stale()
             self._end(why)
             return self._fault or why
@@ -183,15 +185,19 @@ class Leader:
                     "of the robot contract is not clamp; move the leader back")
         return ""
 
+    def is_silent(self, now_s: float) -> bool:
+        """Return whether the leader was there, and nothing came of it for too long."""
+        return self._presence.is_silent(now_s)
+
     def _end(self, why: str) -> None:
         """Lead no longer: one that comes back, elsewhere perhaps, must not move the arm."""
         if self._leads and not self._fault:
             self._fault = f"{why}; let go of the dead man, or disable, and engage again"
 
     def _stale(self) -> str:
-        if self._arrived is None:
+        if not self._presence.is_known:
             return f"waiting for {self._topic}"
-        return f"{self._topic} is stale: nothing new for more than {self._timeout:g} s"
+        return f"{self._topic} is stale: nothing new for more than {self._presence.timeout:g} s"
 
     def target(self) -> np.ndarray | None:
         """Return (channels,) values to be at, within the range; None if they are not known."""

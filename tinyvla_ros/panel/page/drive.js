@@ -1,6 +1,6 @@
 // Copyright 2026 tinyvla_ros contributors. SPDX-License-Identifier: Apache-2.0
 // The dead man, the jog buttons and a gamepad, as the axes of tinyvla_ros/panel/joy_layout.py.
-const JOINTS = 16, GRIPPER = 22, AXES = 23, PERIOD_MS = 25;
+const JOINTS = 16, GRIPPER = 22, AXES = 23, PERIOD_MS = 20;
 const DIRECTIONS = ["x", "y", "z", "roll", "pitch", "yaw"];
 // Of the Gamepad API's standard layout.
 const PAD = { a: 0, b: 1, right_shoulder: 5, left_trigger: 6, right_trigger: 7, start: 9,
