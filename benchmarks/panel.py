@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -108,7 +109,8 @@ def main() -> int:
     parser.add_argument("--page", metavar="URL", help="be a page that drives; for this program")
     options = parser.parse_args()
     if options.page:
-        asyncio.run(page(options.page, True, 3600.0))
+        with contextlib.suppress(ConnectionError):  # its node is killed
+            asyncio.run(page(options.page, True, 3600.0))
         return 0
     print_heading("A page for an arm", ["ros-jazzy-rclpy", "aiohttp"], losses=options.losses,
                   browsers=options.browsers, nodes=options.nodes, minutes=options.minutes)
@@ -138,7 +140,8 @@ def losses(options: argparse.Namespace) -> list[list[str]]:
             (lose(rig, url, lambda process: process.kill()) for _ in count))
         add("a page that is stopped (SIGSTOP)",
             (lose(rig, url, lambda process: process.send_signal(signal.SIGSTOP)) for _ in count))
-        add("SIGKILL of the browser", (lose_browser(rig, url) for _ in range(options.browsers)))
+        add("SIGKILL of the browser", itertools.islice(
+            filter(None, (lose_browser(rig, url) for _ in itertools.count())), options.browsers))
         # The next one must wait until the one that was killed is forgotten, about 20 s.
         add("SIGKILL of panel_node", lose_node(rig, url, options.nodes))
         if os.geteuid() == 0 and options.losses:
@@ -167,14 +170,18 @@ def drive(rig: TeleopRig) -> bool:
     return rig.status == DRIVES  # a pause of the machine may be taken for a loss
 
 
-def until_hold(rig: TeleopRig, since_s: float) -> float:
-    """Return seconds until the first hold after a steady time; infinite if none comes."""
+def until_hold(rig: TeleopRig, since_s: float) -> float | None:
+    """Return seconds until the first hold after a steady time; infinite if none comes.
+
+    None if the arm was held already: a pause of the machine was taken for a loss just before.
+    """
     while time.monotonic() < since_s + WAIT_S:
         for command in rig.commands[-20:]:
             if command.is_hold and command.time_s > since_s:
                 return command.time_s - since_s
         time.sleep(0.0005)
-    return float("inf")
+    moved = any(c.time_s > since_s for c in rig.commands[-20:])
+    return float("inf") if moved or not rig.commands[-1].is_hold else None
 
 
 def lose(rig: TeleopRig, url: str, cut, *before: str) -> float:
@@ -186,13 +193,14 @@ def lose(rig: TeleopRig, url: str, cut, *before: str) -> float:
                 continue
             since_s = time.monotonic()
             cut(process)
-            return until_hold(rig, since_s)
+            if (seconds := until_hold(rig, since_s)) is not None:
+                return seconds
         finally:
             process.kill()
             process.wait()
 
 
-def lose_browser(rig: TeleopRig, url: str) -> float:
+def lose_browser(rig: TeleopRig, url: str) -> float | None:
     """The same with a browser."""
     from harness.browser import chromium, webdriver
     with chromium() as browser:
