@@ -23,11 +23,13 @@ from pathlib import Path
 import numpy as np
 
 from harness.policies import random_observation
+from tinyvla_ros.core.files import COMPILED, checkpoint_digest
 from tinyvla_ros.core.types import Prefix
 from tinyvla_ros.policy.policy import Policy
 
 # Largest difference of backends, of actions between -1 and 1.
 TOLERANCE = 1e-4
+_compiled: dict[tuple[str, int | None], bytes] = {}
 
 
 def compiled_copy(checkpoint: Path, folder: Path, sample_steps: int | None = None) -> Path:
@@ -35,7 +37,12 @@ def compiled_copy(checkpoint: Path, folder: Path, sample_steps: int | None = Non
     from tinyvla_ros.policy.export.exporter import export_checkpoint
 
     copy = shutil.copytree(checkpoint, folder / "compiled")
-    export_checkpoint(copy, sample_steps)
+    made = checkpoint_digest(copy), sample_steps
+    if made in _compiled:  # it takes seconds, and several tests want the same one
+        (copy / COMPILED).write_bytes(_compiled[made])
+    else:
+        export_checkpoint(copy, sample_steps)
+        _compiled[made] = (copy / COMPILED).read_bytes()
     return copy
 
 
