@@ -15,7 +15,7 @@
 
 """How soon a person has the arm that a policy drives, and how smoothly it changes hands.
 
-A real policy node with an untrained policy and the dry-run arm, each in its own process; the
+A real policy node with an untrained policy and an arm, each in its own process; the
 gamepad's messages and the commands are in this process. Take: from the first message with the dead
 man to the first command of the person. Give back: from the first message without it to the first
 command of the policy. Lost: from the last message of a gamepad that falls silent to the hold, of
@@ -99,15 +99,19 @@ def main() -> int:
     """Measure and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--robot", default="so101")
+    parser.add_argument("--task", default="", help="of a simulated arm in place of the dry run's, "
+                        "such as so101-pick-place")
+    parser.add_argument("--checkpoint", type=Path, help="for the task; by default an untrained "
+                        "policy")
     parser.add_argument("--times", type=int, default=200)
     parser.add_argument("--losses", type=int, default=50)
     options = parser.parse_args()
     print_heading("A person takes over", ["ros-jazzy-rclpy", "numpy"], robot=options.robot,
-                  times=options.times, losses=options.losses)
+                  task=options.task or "none", times=options.times, losses=options.losses)
     random.seed(0)
     with tempfile.TemporaryDirectory() as place, TeleopRig(
-            Path(place), options.robot, driver="policy_node", takeover="joy", enabled=True,
-            input_timeout=0.2) as rig:
+            Path(place), options.robot, driver="policy_node", task=options.task,
+            checkpoint=options.checkpoint, takeover="joy", enabled=True, input_timeout=0.2) as rig:
         rig.wait(lambda: rig.status == "running", "the policy")
         follower = Follower(rig)
         takes, returns, moments = change_hands(rig, follower, options.times)

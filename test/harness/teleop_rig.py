@@ -48,6 +48,7 @@ from tinyvla_ros.core.ros.episode_event import EpisodeEvent
 from tinyvla_ros.core.ros.messages import set_stamp, time_to_ns
 from tinyvla_ros.dry_run.untrained import write_untrained_checkpoint
 from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, LATCHED
+from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.start.executables import PARENT
 from tinyvla_ros.start.local_launch import node_command
 from tinyvla_ros.start.node_description import NodeDescription, NodeSettings
@@ -85,7 +86,7 @@ class ReceivedCommand:
 
 
 class TeleopRig:
-    """The person, the node, the arm.
+    """The person, the node, the arm, which is simulated with a task's physics if there is one.
 
     Attributes:
         axes, buttons: what the next messages of the gamepad hold.
@@ -96,7 +97,7 @@ class TeleopRig:
         wrong: what was wrong with commands.
         statuses: messages of the node on /diagnostics.
         values: its newest values there.
-        checkpoint: an untrained policy of the arm.
+        checkpoint: a policy of the arm, untrained by default.
         driver: the node that drives the arm: teleop_node, or policy_node with a takeover.
         path: of the robot contract.
         namespace: of the nodes.
@@ -108,7 +109,8 @@ class TeleopRig:
 
     def __init__(self, place: Path, robot: str = "so101", starts_node: bool = True,
                  driver: str = "teleop_node", remappings: Mapping[str, str] = {},
-                 arm: Mapping[str, object] = {}, camera_rate: float = 0.0, **parameters):
+                 arm: Mapping[str, object] = {}, camera_rate: float = 0.0, task: str = "",
+                 checkpoint: Path | None = None, **parameters):
         contract = yaml.safe_load(
             (share_directory() / "config" / "robots" / f"{robot}.yaml").read_text())
         # A busy machine may hold this process, or the node, up for longer than it allows.
@@ -125,8 +127,8 @@ class TeleopRig:
         self._velocity = np.array([c.velocity for c in limits])
         self._place, self.path, self._parameters = place, path, parameters
         self._starts_node, self.driver, self._remappings = starts_node, driver, remappings
-        self._arm = arm  # parameters of its node
-        self.checkpoint = place / "checkpoint"
+        self._arm, self._task = arm, task  # parameters of its node
+        self.checkpoint = checkpoint or place / "checkpoint"
         if not self.checkpoint.exists():
             write_untrained_checkpoint(self.contract, self.checkpoint)
         self.axes, self.buttons = [0.0] * AXES, [0] * BUTTONS
@@ -174,8 +176,14 @@ class TeleopRig:
             thread.start()
 
     def __enter__(self) -> TeleopRig:
-        self.start("dry_run_arm_node", robot=str(self.path),
-                   checkpoint=str(self.checkpoint), **self._arm)
+        if self._task:
+            self.start("sim_robot_node", task=self._task, **self._arm)
+            # A dry run tells the policy itself.
+            self.node.create_publisher(String, self.contract.instruction, LATCHED).publish(
+                String(data=PolicyConfig.load(self.checkpoint).instructions[0]))
+        else:
+            self.start("dry_run_arm_node", robot=str(self.path),
+                       checkpoint=str(self.checkpoint), **self._arm)
         if not self._starts_node:
             return self
         checkpoint = {"checkpoint": str(self.checkpoint)} \
