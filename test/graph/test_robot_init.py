@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+import threading
 import time
 
 import pytest
@@ -151,7 +152,7 @@ def test_metaworld(init, tiny_checkpoint, tmp_path, capfd):
 
 def test_of_two_robots_one_is_taken_and_it_is_said_how_to_choose(init, tmp_path):
     with FoundRobotNodes("left"), FoundRobotNodes("right", cameras=["top"]):
-        code, text, said = init(seconds=1.0)
+        code, text, said = init()
         assert code == 0, said
         assert "left/joint_states was taken" in said and "right/joint_states" in said
         assert "--namespace" in said and "--joint-states" in said
@@ -223,3 +224,27 @@ def test_a_draft_is_plain_yaml(init):
         _, text, _ = init(seconds=1.0)
     assert set(yaml.safe_load(text)) == {"name", "cameras", "joint_states", "stamps", "actions",
                                          "outputs"}
+
+
+def test_a_camera_that_is_discovered_late_is_listened_to(init, tmp_path):
+    late = []
+
+    def start_camera() -> None:
+        while not nodes.is_seen:
+            time.sleep(0.02)
+        late.append(FoundRobotNodes("gripper", positions={}, cameras=["hand"], description="",
+                                    with_controllers=False).__enter__())
+
+    with FoundRobotNodes() as nodes:
+        thread = threading.Thread(target=start_camera)
+        thread.start()
+        try:
+            code, _, said = init(seconds=5.0)
+        finally:
+            thread.join(60.0)
+            for node in late:
+                node.__exit__(None, None, None)
+    assert code == 0, said
+    assert "gripper/camera/hand/image_raw came late" in said
+    contract = RobotContract.load(tmp_path / "robot.yaml")
+    assert set(contract.cameras) == {"front", "wrist", "hand"}

@@ -69,6 +69,7 @@ class FoundRobotNodes:
             driver.create_timer(0.02, lambda: joints.publish(self._joint_state()))
         images = {n: driver.create_publisher(Image, f"camera/{n}/image_raw", 5) for n in cameras}
         alive = [p for n, p in images.items() if n not in dead]
+        self._images = list(images.values())
         driver.create_timer(0.05, lambda: [p.publish(self._image()) for p in alive])
         if description:
             driver.create_publisher(String, "robot_description", LATCHED).publish(
@@ -103,6 +104,11 @@ class FoundRobotNodes:
         message = self._stamped(Image())
         fill_image(message, self._rng.integers(0, 256, (48, 64, 3), np.uint8))
         return message
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether anybody listens to a camera."""
+        return any(p.get_subscription_count() for p in self._images)
 
     def __enter__(self) -> FoundRobotNodes:
         self._thread.start()

@@ -45,6 +45,12 @@ THERE_S = 1.0
 ANSWER_S, QUESTIONS = 1.0, 5
 
 
+def controller_topics(commanded: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return topic -> type of the contract's output, of topics and their types."""
+    return {topic: kind for topic, types in commanded.items() for wanted, end, kind in KINDS
+            if wanted in types and topic.rpartition("/")[2] == end}
+
+
 class ControllerSurvey:
     """Listens to chunks that are sent, and asks controllers.
 
@@ -55,9 +61,7 @@ class ControllerSurvey:
 
     def __init__(self, node: Node, commanded: Mapping[str, Sequence[str]]):
         self._node = node
-        self._topics = {topic: kind for topic, types in commanded.items()
-                        for wanted, end, kind in KINDS
-                        if wanted in types and topic.rpartition("/")[2] == end}
+        self._topics = controller_topics(commanded)
         self._chunks: dict[str, list[JointTrajectory]] = {}
         for topic, kind in self._topics.items():
             if kind == "chunk":

@@ -37,7 +37,7 @@ from tinyvla_ros.core.ros.messages import image_to_array
 from tinyvla_ros.core.ros.state_messages import joint_values, pose_values
 from tinyvla_ros.nodes.shared.run_guard import other_publishers
 from tinyvla_ros.nodes.shared.topics import subscribe_to_all
-from tinyvla_ros.nodes.survey.controller_survey import ControllerSurvey
+from tinyvla_ros.nodes.survey.controller_survey import ControllerSurvey, controller_topics
 from tinyvla_ros.nodes.survey.stream_meter import StreamMeter, listening_node
 from tinyvla_ros.robot_draft.found import (
     FoundCamera,
@@ -54,6 +54,8 @@ SENSORS = (JOINT_STATE, IMAGE, COMPRESSED_IMAGE, POSE)
 # the graph is known when nothing new has come for so long, s. One that seems to be empty is waited
 # for longer, and a topic that was asked for.
 QUIET_S, LATE_S = 1.0, 5.0
+# One that is discovered later, as on a busy network, is listened to as well, this often.
+ATTEMPTS = 3
 # Images are decoded as long as needed to know their kind.
 DECODED = 3
 # Messages that may wait while others are handled.
@@ -78,26 +80,19 @@ def survey(seconds: float, namespace: str = "", joint_states: str = "",
         _wait_until_known(node, spin)
         spin(LATE_S, lambda: _is_there(node, namespace, joint_states))
         graph = _Graph(node, namespace, joint_states)
-        found = graph.of_kind(*SENSORS)
-        if not found:
-            raise InputError(_nothing(graph, namespace))
-        say(f"listening to {len(found)} topic(s) for {seconds:g} s: {', '.join(found)}")
-        listeners = [_CameraListener(node, t) for t in graph.of_kind(IMAGE, COMPRESSED_IMAGE)]
-        joints = _JointListener(node, graph.joints) if graph.joints else None
-        poses = [_PoseListener(node, t) for t in graph.of_kind(POSE)]
-        wrenches = [_SensorListener(node, t) for t in graph.of_kind(WRENCH)]
-        texts: list[str] = []
-        for topic in graph.of_kind(TEXT):
-            if topic.endswith("robot_description"):
-                subscribe_to_all(node, String, topic, lambda m: texts.append(m.data), 1)
-        controllers = ControllerSurvey(node, graph.commanded())
-        spin(seconds)
+        for _ in range(ATTEMPTS):
+            found = graph.of_kind(*SENSORS)
+            if not found:
+                raise InputError(_nothing(graph, namespace))
+            say(f"listening to {len(found)} topic(s) for {seconds:g} s: {', '.join(found)}")
+            listening = _Listening(node, graph)
+            spin(seconds)
+            graph = _Graph(node, namespace, joint_states)
+            if not (late := graph.matter - listening.graph.matter):
+                break
+            say(f"{', '.join(sorted(late))} came late")
         say("asking the controllers ...")
-        return FoundRobot(
-            seconds, bool(node.count_publishers("/clock")), texts[-1] if texts else "",
-            joints.found() if joints else None, tuple(graph.other_joints),
-            tuple(x.found() for x in listeners), tuple(x.found() for x in poses),
-            tuple(x.found() for x in wrenches), tuple(controllers.ask(spin)))
+        return listening.found(seconds, spin)
 
 
 def _wait_until_known(node: Node, spin: Callable[..., None]) -> None:
@@ -126,6 +121,35 @@ def _nothing(graph: _Graph, namespace: str) -> str:
     return (f"No JointState, Image, CompressedImage or PoseStamped is published{where} ({seen}); "
             "start the robot's drivers, and check ROS_DOMAIN_ID"
             f"{' and --namespace' if namespace else ''}.")
+
+
+class _Listening:
+    """Listens to what a robot publishes; the node ends it.
+
+    Attributes:
+        graph: what it was when this began.
+    """
+
+    def __init__(self, node: Node, graph: _Graph):
+        self._node, self.graph = node, graph
+        self._cameras = [_CameraListener(node, t) for t in graph.of_kind(IMAGE, COMPRESSED_IMAGE)]
+        self._joints = _JointListener(node, graph.joints) if graph.joints else None
+        self._poses = [_PoseListener(node, t) for t in graph.of_kind(POSE)]
+        self._wrenches = [_SensorListener(node, t) for t in graph.of_kind(WRENCH)]
+        self._texts: list[str] = []
+        for topic in graph.of_kind(TEXT):
+            if topic.endswith("robot_description"):
+                subscribe_to_all(node, String, topic, lambda m: self._texts.append(m.data), 1)
+        self._controllers = ControllerSurvey(node, graph.commanded())
+
+    def found(self, seconds: float, spin: Callable[..., None]) -> FoundRobot:
+        """Ask the controllers, and return everything."""
+        return FoundRobot(
+            seconds, bool(self._node.count_publishers("/clock")),
+            self._texts[-1] if self._texts else "",
+            self._joints.found() if self._joints else None, tuple(self.graph.other_joints),
+            tuple(x.found() for x in self._cameras), tuple(x.found() for x in self._poses),
+            tuple(x.found() for x in self._wrenches), tuple(self._controllers.ask(spin)))
 
 
 class _Graph:
@@ -166,6 +190,14 @@ class _Graph:
         """Return the topics with a subscriber, without their slash, and their types."""
         return {name[1:]: types for name, types in sorted(self._types.items())
                 if self._is_mine(name) and self._node.count_subscribers(name)}
+
+    @property
+    def matter(self) -> set[str]:
+        """Topics of any robot's sensors, and those that take commands."""
+        kinds = {*SENSORS, WRENCH}
+        return {name for name, types in self._types.items() if kinds & set(types)
+                and name.startswith(self._inside) and self._node.count_publishers(name)} | {
+            f"/{name}" for name in controller_topics(self.commanded())}
 
     def others(self) -> list[str]:
         """Return the topics that anybody publishes."""
