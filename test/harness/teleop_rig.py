@@ -28,7 +28,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -42,10 +41,11 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from harness.left_over import new_context, popen
+from harness.received_command import CommandJudge, ReceivedCommand
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.resources import share_directory, use_middleware_profile
 from tinyvla_ros.core.ros.episode_event import EpisodeEvent
-from tinyvla_ros.core.ros.messages import set_stamp, time_to_ns
+from tinyvla_ros.core.ros.messages import set_stamp
 from tinyvla_ros.dry_run.untrained import write_untrained_checkpoint
 from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, LATCHED
 from tinyvla_ros.policy.config import PolicyConfig
@@ -57,9 +57,6 @@ from tinyvla_ros.start.node_description import NodeDescription, NodeSettings
 AXES, BUTTONS, DEAD_MAN, MODE = 6, 21, 10, 6
 START, SUCCESS, FAILURE, DISCARD, NEXT = 3, 11, 12, 13, 14
 RATE_HZ = 50.0
-# A hold stays at its last position for longer than any row lasts, s.
-HOLD_S = 0.15
-TOLERANCE = 1e-6
 LIMIT_S = 60.0
 # Longer than a process may be held up on a busy machine, s.
 PAUSE_S = 3.0
@@ -68,25 +65,8 @@ STILL_S = 0.2
 _NUMBERS = itertools.count(1)
 
 
-@dataclass(frozen=True)
-class ReceivedCommand:
-    """A trajectory.
-
-    Attributes:
-        time_s: steady seconds.
-        is_hold: whether it only brings the arm to rest.
-        last: (channels,) its last positions.
-        speed: largest speed in it, as a share of the limits.
-    """
-
-    time_s: float
-    is_hold: bool
-    last: np.ndarray
-    speed: float
-
-
 class TeleopRig:
-    """The person, the node, the arm, which is simulated with a task's physics if there is one.
+    """The person, the node, and the arm: of a dry run, or simulated with a task's physics.
 
     Attributes:
         axes, buttons: what the next messages of the gamepad hold.
@@ -122,9 +102,8 @@ class TeleopRig:
         self.contract = RobotContract.load(path)
         self._output = self.contract.outputs[0]
         self.channels = tuple(self._output.channels)
-        limits = [self.contract.actions[n] for n in self.channels]
-        self.low, self.high = (np.array([getattr(c, k) for c in limits]) for k in ("low", "high"))
-        self._velocity = np.array([c.velocity for c in limits])
+        self._judge = CommandJudge(self.contract)
+        self.low, self.high = self._judge.low, self._judge.high
         self._place, self.path, self._parameters = place, path, parameters
         self._starts_node, self.driver, self._remappings = starts_node, driver, remappings
         self._arm, self._task = arm, task  # parameters of its node
@@ -162,7 +141,7 @@ class TeleopRig:
         for output in self.contract.outputs[1:]:
             self.node.create_subscription(
                 Float64MultiArray, output.topic,
-                lambda m, o=output: self._on_positions(o, m), 50)
+                lambda m, o=output: self.wrong.extend(self._judge.positions(o, m)), 50)
         self.resets = 0
         self.node.create_service(Trigger, "new_scene", self._on_reset)
         self._executor = SingleThreadedExecutor(context=self._context)
@@ -355,26 +334,10 @@ class TeleopRig:
             self.node.destroy_client(client)
 
     def _on_command(self, msg: JointTrajectory) -> None:
-        rows = np.array([list(p.positions) for p in msg.points])
-        times = np.array([time_to_ns(p.time_from_start) / 1e9 for p in msg.points])
-        if list(msg.joint_names) != list(self._output.targets) or not np.isfinite(rows).all():
-            self.wrong.append(f"joints or values: {msg.joint_names} {rows}")
-            return
-        if (rows < self.low - TOLERANCE).any() or (rows > self.high + TOLERANCE).any():
-            self.wrong.append(f"position limit: {rows.min(0)} {rows.max(0)}")
-        steps = np.diff(rows, axis=0) / np.diff(times)[:, None]
-        speed = float((np.abs(steps) / self._velocity).max()) if len(steps) else 0.0
-        if speed > 1.0 + 1e-3:
-            self.wrong.append(f"velocity limit: {speed:.3f}")
-        self.commands.append(ReceivedCommand(
-            time.monotonic(), len(times) > 1 and times[-1] - times[-2] > HOLD_S, rows[-1], speed))
-
-    def _on_positions(self, output, msg: Float64MultiArray) -> None:
-        for value, (name, to) in zip(msg.data, output.channels.items(), strict=True):
-            limits = self.contract.actions[name]
-            value = (value - to.offset) / to.scale
-            if not limits.low - TOLERANCE <= value <= limits.high + TOLERANCE:
-                self.wrong.append(f"{name} is {value}")
+        command, wrong = self._judge.trajectory(msg)
+        self.wrong += wrong
+        if command is not None:
+            self.commands.append(command)
 
     def _on_state(self, msg: JointState) -> None:
         names = {v: k for k, v in self.contract.joint_names.items()}
