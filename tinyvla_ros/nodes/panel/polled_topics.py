@@ -32,7 +32,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 
-from tinyvla_ros.nodes.shared.topics import QUIET
+from tinyvla_ros.nodes.shared.topics import QUIET, waiting_messages
 
 
 @dataclass
@@ -45,15 +45,11 @@ class _PolledTopic:
     due_s: float = 0.0
 
     def read(self, subscription: Subscription) -> None:
-        for _ in range(self.depth):
-            with subscription.handle:
-                taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
-            if taken is None:
-                return
+        for message in waiting_messages(subscription, self.depth):
             now_s = time.monotonic()
             # By the clock, so that uneven times do not lower the rate.
             self.due_s = max(self.due_s + self.period, now_s - self.period)
-            self.callback(taken[0])
+            self.callback(message)
 
 
 class PolledTopics:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
@@ -141,3 +141,16 @@ def subscribe_to_all(node: Node, kind: type, topic: str, callback: Callable[[obj
 
     return [subscribe(DurabilityPolicy.TRANSIENT_LOCAL, True),
             subscribe(DurabilityPolicy.VOLATILE, False)]
+
+
+def waiting_messages(subscription: Subscription, most: int) -> Iterator[object]:
+    """Yield messages that the middleware kept, at most so many, without an executor.
+
+    Bytes of a subscription that is ``raw``. An executor that has it, too, finds none any more.
+    """
+    for _ in range(most):
+        with subscription.handle:
+            taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
+        if taken is None:
+            return
+        yield taken[0]

@@ -31,7 +31,7 @@ from std_msgs.msg import String
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.ros.state_messages import JointReader
 from tinyvla_ros.nodes.shared.run_guard import other_publishers
-from tinyvla_ros.nodes.shared.topics import subscribe_to_all
+from tinyvla_ros.nodes.shared.topics import subscribe_to_all, waiting_messages
 from tinyvla_ros.teleop.joystick import Joystick
 from tinyvla_ros.teleop.leader import Leader
 
@@ -139,13 +139,9 @@ class TeleopInputs:
         for device in self._devices:
             with self._lock:
                 is_silent = device.part.is_silent(now_s)
-            for _ in range(_QOS.depth if is_silent else 0):
-                with device.subscription.handle:
-                    taken = device.subscription.handle.take_message(
-                        device.subscription.msg_type, False)
-                if taken is None:
-                    break
-                device.take(taken[0])
+            if is_silent:
+                for msg in waiting_messages(device.subscription, _QOS.depth):
+                    device.take(msg)
 
     def _take(self, part: Joystick | Leader, topic: str, msg: Joy | JointState,
               receive: Callable[[Joy | JointState, int], bool]) -> None:
