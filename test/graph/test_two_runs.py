@@ -24,6 +24,8 @@ import time
 
 import pytest
 import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from std_msgs.msg import String
 
 from harness.left_over import new_context
 from harness.processes import LIMIT_S, Output, start, start_node
@@ -32,6 +34,7 @@ from sim_bridge.metaworld_env import MetaWorldEnv
 from sim_bridge.rollout import Episode, rollout
 from tinyvla_ros.bags.reader import Bag, find_bags
 from tinyvla_ros.cli.main import main
+from tinyvla_ros.nodes.shared import run_guard
 from tinyvla_ros.nodes.shared.run_guard import RunGuard, other_publishers
 from tinyvla_ros.policy.policy import Policy
 
@@ -43,7 +46,7 @@ import rclpy, sys
 from std_msgs.msg import String
 rclpy.init()
 node = rclpy.create_node(sys.argv[1])
-publisher = node.create_publisher(String, "chunks", 10)
+publishers = [node.create_publisher(String, topic, 10) for topic in ("chunks", "things")]
 print("up", flush=True)
 rclpy.spin(node)
 """
@@ -92,7 +95,7 @@ def test_a_dry_run_is_refused_while_another_one_goes_on():
     first.wait_for("policy running")
     second = tinyvla("dry-run", "--seconds", "5")
     assert second.wait_end() == 2
-    assert errors(second)
+    assert errors(second), second.text
     assert not errors(first)
     first.process.send_signal(signal.SIGINT)
     assert first.wait_end() == 130
@@ -119,6 +122,49 @@ def test_a_node_that_was_killed_is_not_another_publisher_beside_its_successor():
             each.wait_end()
         node.destroy_node()
         context.try_shutdown()
+
+
+@pytest.fixture
+def joined():
+    """Returns a function that adds a node with a guard."""
+    context = new_context()
+
+    def join(run: str):
+        node = rclpy.create_node("robot", context=context)
+        node.exit_code = None
+        guard = RunGuard(node, run, "things", ["things"])
+        node.create_publisher(String, "things", 10)
+        return node, guard
+    yield join
+    context.try_shutdown()
+
+
+def test_a_run_does_not_end_for_one_that_is_slow_to_hear_of_it(joined, monkeypatch):
+    """It may be loading for long, and sends nothing before it has heard."""
+    monkeypatch.setattr(run_guard, "GRACE_S", 0.2)
+    node, guard = joined("1")
+    ticks = []
+    node.create_timer(0.1, lambda: ticks.append(1))
+    executor = SingleThreadedExecutor(context=node.context)
+    executor.add_node(node)
+
+    def spin_until(condition) -> None:
+        deadline = time.monotonic() + LIMIT_S
+        while not condition():
+            assert time.monotonic() < deadline
+            executor.spin_once(timeout_sec=0.1)
+
+    spin_until(lambda: guard.settled)
+    slow = joined("2")  # that nobody spins
+    spin_until(guard.others)
+    spin_until(lambda since=len(ticks): len(ticks) > since + 10)
+    assert node.exit_code is None and guard.others()
+    slow[0].destroy_node()
+    stranger = publisher("stranger")
+    spin_until(lambda: node.exit_code == 2)
+    stranger.process.kill()
+    stranger.wait_end()
+    executor.shutdown()
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])

@@ -62,6 +62,15 @@ def test_the_run_that_has_begun_goes_on_whenever_the_other_started():
     assert verdict(settled, replace(early, settled=True))
 
 
+def test_only_who_will_end_yields():
+    claims = RunClaims(claim("/a", "2", topics=("/t",), settled=True))
+    for other in (claim("/b", "1", topics=("/t",)), claim("/c", "3", topics=("/t",)),
+                  claim("/d", "4", topics=("/u",)),
+                  claim("/e", "5", topics=("/t",), settled=True)):
+        claims.add(other)
+    assert sorted(claims.yielding("/t")) == ["/b", "/c"]
+
+
 def test_all_nodes_of_a_run_lose_together():
     """Although a node's own rival has not started yet."""
     bridges = claim("/bridge", "1", topics=("/t",)), claim("/bridge", "2", topics=("/t",))

@@ -136,6 +136,15 @@ class RunClaims:
         """Return the claims of other runs."""
         return [c for c in list(self._claims.values()) if c.run != self.mine.run]
 
+    def yielding(self, topic: str) -> list[str]:
+        """Return the nodes of other runs that will end because they claim a topic of this one.
+
+        One that loads a checkpoint may take long until it hears of this run, and sends nothing
+        before.
+        """
+        return [c.node for c in self.of_others() if topic in c.topics and not c.settled
+                and self._rank(c.run) > self._rank(self.mine.run)]
+
     def _of(self, run: str) -> list[Claim]:
         # list() copies at once: the control thread asks while a callback adds.
         return [c for c in list(self._claims.values()) if c.run == run]

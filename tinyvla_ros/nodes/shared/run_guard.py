@@ -42,8 +42,8 @@ SETTLE_S = 1.0
 PERIOD_S = 0.1
 # Claims may wait while a node loads its checkpoint. They come before this many timer periods end.
 PERIODS = 3
-# Another publisher must stay so long before a run ends because of it: that of a run that lost
-# against this one is about to go, s.
+# Another publisher must stay so long before a run ends because of it: that of a process that was
+# killed is about to go, s.
 GRACE_S = 5.0
 UNKNOWN_NODE = "_NODE_NAME_UNKNOWN_"
 
@@ -105,10 +105,17 @@ class RunGuard:
                                 (c.group != "/" and topic.startswith(f"{c.group}/")))
                    for c in self._claims.of_others())
 
-    def others(self) -> str:
-        """Return a sentence about a publisher too many, empty if there is none."""
+    def others(self, with_yielding: bool = True) -> str:
+        """Return a sentence about a publisher too many, empty if there is none.
+
+        Args:
+            with_yielding: count those, too, that will end because of this run.
+        """
         for topic, mine in self._topics:
             names = other_publishers(self._node, topic, mine)
+            for name in () if with_yielding else self._claims.yielding(topic):
+                if name in names:
+                    names.remove(name)
             if not mine:
                 # One that was killed is seen for some time beside its successor; of two that are
                 # there, the claims let one go on.
@@ -151,8 +158,9 @@ class RunGuard:
             if self._others_since is None:
                 self._others_since = now
                 self._node.get_logger().warning(others)
-            elif now - self._others_since >= GRACE_S:
-                self._end(others)
+            elif now - self._others_since >= GRACE_S and (
+                    stays := self.others(with_yielding=False)):
+                self._end(stays)
             return
         self._others_since = None
         if not self.settled:
