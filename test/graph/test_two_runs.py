@@ -46,7 +46,7 @@ import rclpy, sys
 from std_msgs.msg import String
 rclpy.init()
 node = rclpy.create_node(sys.argv[1])
-publishers = [node.create_publisher(String, topic, 10) for topic in ("chunks", "things")]
+publishers = [node.create_publisher(String, topic, 10) for topic in ("chunks", "/guarded/things")]
 print("up", flush=True)
 rclpy.spin(node)
 """
@@ -126,16 +126,19 @@ def test_a_node_that_was_killed_is_not_another_publisher_beside_its_successor():
 
 @pytest.fixture
 def joined():
-    """Returns a function that adds a node with a guard."""
-    context = new_context()
+    """Returns a function that adds a node with a guard, where it disturbs no other test."""
+    context, guards = new_context(), {}
 
     def join(run: str):
-        node = rclpy.create_node("robot", context=context)
+        node = rclpy.create_node("robot", namespace="guarded", context=context)
         node.exit_code = None
-        guard = RunGuard(node, run, "things", ["things"])
+        guards[node] = RunGuard(node, run, "things", ["things"])
         node.create_publisher(String, "things", 10)
-        return node, guard
+        return node, guards[node]
     yield join
+    for node, guard in guards.items():
+        guard.release()
+        node.destroy_node()
     context.try_shutdown()
 
 
@@ -155,11 +158,10 @@ def test_a_run_does_not_end_for_one_that_is_slow_to_hear_of_it(joined, monkeypat
             executor.spin_once(timeout_sec=0.1)
 
     spin_until(lambda: guard.settled)
-    slow = joined("2")  # that nobody spins
+    joined("2")  # that nobody spins
     spin_until(guard.others)
     spin_until(lambda since=len(ticks): len(ticks) > since + 10)
     assert node.exit_code is None and guard.others()
-    slow[0].destroy_node()
     stranger = publisher("stranger")
     spin_until(lambda: node.exit_code == 2)
     stranger.process.kill()
