@@ -21,7 +21,8 @@ man to the first command of the person. Give back: from the first message withou
 command of the policy. Lost: from the last message of a gamepad that falls silent to the hold, of
 which the parameter input_timeout is a part. Jump: how position and velocity of a
 joint_trajectory_controller change in the moment it takes a command, in the quarter of a second
-about a change of hands.
+about a change of hands. For an arm that is commanded by increments (``--robot metaworld --task
+reach-v3``), how the increment that is executed then changes; its position cannot jump.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ from trajectory_msgs.msg import JointTrajectory
 from harness.controller import Controller
 from harness.teleop_moves import PAN
 from harness.teleop_rig import DEAD_MAN, TeleopRig
+from tinyvla_ros.arm.chunk_follower import ChunkFollower
+from tinyvla_ros.core.ros.messages import trajectory_to_chunk
 from tinyvla_ros.core.tables import markdown_table
 from tinyvla_ros.nodes.shared.runner import LATCHED
 
@@ -50,12 +53,52 @@ WAIT_S, ABOUT_S = 1.0, 0.25
 DRIVES = "a person drives"
 
 
-class Follower:
-    """A controller that takes every trajectory, and how far it jumped at each."""
+class Positions:
+    """Jumps of a joint_trajectory_controller that takes trajectories."""
+
+    columns = ("position, rad", "velocity, rad/s")
 
     def __init__(self, rig: TeleopRig):
-        self._rig, self._controller = rig, None
-        self.jumps: list[tuple[float, float, float]] = []  # steady s, rad, rad/s
+        self._controller: Controller | None = None
+
+    def take(self, msg: JointTrajectory, now_ns: int) -> list[float]:
+        """Return by how much a trajectory changes each of ``columns``."""
+        if self._controller is None:
+            self._controller = Controller(msg.joint_names, msg.points[0].positions)
+        before = self._controller.state(now_ns)
+        self._controller.accept(msg, now_ns)
+        after = self._controller.state(now_ns)
+        return [float(np.abs(a - b).max()) for a, b in zip(before[:2], after[:2], strict=True)]
+
+
+class Increments:
+    """Jumps of an arm that executes chunks of increments, row by row; without one it holds."""
+
+    columns = ("increment, in its unit",)
+
+    def __init__(self, rig: TeleopRig):
+        channels, self._chunks = rig.contract.outputs[0].channels, ChunkFollower()
+        self._channels = tuple(channels)
+        self._moves = np.array([rig.contract.actions[c].hold == "zero" for c in channels])
+
+    def take(self, msg: JointTrajectory, now_ns: int) -> list[float]:
+        """Return by how much a chunk changes each of ``columns``."""
+        before = self._executed(now_ns)
+        self._chunks.accept(trajectory_to_chunk(msg, self._channels))
+        return [float(np.abs(self._executed(now_ns) - before).max())]
+
+    def _executed(self, now_ns: int) -> np.ndarray:
+        row = self._chunks.action(now_ns)
+        return np.zeros(self._moves.sum()) if row is None else row[self._moves]
+
+
+class Follower:
+    """An arm that takes every command, and how far it jumped at each."""
+
+    def __init__(self, rig: TeleopRig):
+        self._rig = rig
+        self.arm = (Increments if rig.contract.outputs[0].type == "chunk" else Positions)(rig)
+        self.jumps: list[tuple[float, ...]] = []  # steady s, and the columns of the arm
         self.first: list[tuple[str, float]] = []  # who commands, and when the first command came
         self._said = ""
         rig.node.create_subscription(String, f"{rig.driver}/commander", self._hear, LATCHED)
@@ -69,15 +112,7 @@ class Follower:
         if self._said:
             self.first.append((self._said, time.monotonic()))
             self._said = ""
-        now_ns = self._rig.now_ns()
-        if self._controller is None:
-            self._controller = Controller(msg.joint_names, msg.points[0].positions)
-        before = self._controller.state(now_ns)
-        self._controller.accept(msg, now_ns)
-        after = self._controller.state(now_ns)
-        self.jumps.append((time.monotonic(), *(float(np.abs(a - b).max())
-                                               for a, b in zip(before[:2], after[:2],
-                                                               strict=True))))
+        self.jumps.append((time.monotonic(), *self.arm.take(msg, self._rig.now_ns())))
 
     def until_first(self, name: str, since_s: float) -> float:
         """Return seconds until the first command of somebody; infinite if none comes."""
@@ -90,7 +125,7 @@ class Follower:
         return float("inf")
 
     def about(self, moments: list[float]) -> np.ndarray:
-        """Return (n, 2) largest jumps in rad and rad/s about each of some steady times."""
+        """Return (n, columns) largest jumps about each of some steady times."""
         return np.array([np.max([j[1:] for j in self.jumps if abs(j[0] - m) < ABOUT_S], axis=0)
                          for m in moments])
 
@@ -104,7 +139,8 @@ def main() -> int:
     parser.add_argument("--checkpoint", type=Path, help="for the task; by default an untrained "
                         "policy")
     parser.add_argument("--times", type=int, default=200)
-    parser.add_argument("--losses", type=int, default=50)
+    parser.add_argument("--losses", type=int, default=50,
+                        help="0 for an arm that takes chunks, which ends with their last row")
     options = parser.parse_args()
     print_heading("A person takes over", ["ros-jazzy-rclpy", "numpy"], robot=options.robot,
                   task=options.task or "none", times=options.times, losses=options.losses)
@@ -121,13 +157,13 @@ def main() -> int:
         if rig.wrong:
             print(f"error: commands outside of the limits: {rig.wrong[:3]}", file=sys.stderr)
             return 1
-    print(markdown_table(("", "n", "answered", "p50 ms", "p99 ms", "max ms"), [
-        latency_row("dead man to the person's command", takes),
-        latency_row("release to the policy's command", returns),
-        latency_row("gamepad silent to the hold", losses)]))
+    rows = [("dead man to the person's command", takes),
+            ("release to the policy's command", returns), ("gamepad silent to the hold", losses)]
+    print(markdown_table(("", "n", "answered", "p50 ms", "p99 ms", "max ms"),
+                         [latency_row(name, values) for name, values in rows if values]))
     print(markdown_table(("jump as a hand changes", "n", "p50", "p99", "max"), [
         [name, len(jumps), *(f"{v:.5f}" for v in np.percentile(column, [50, 99, 100]))]
-        for name, column in zip(("position, rad", "velocity, rad/s"), jumps.T, strict=True)]))
+        for name, column in zip(follower.arm.columns, jumps.T, strict=True)]))
     return 0
 
 
@@ -138,7 +174,7 @@ def change_hands(rig: TeleopRig, follower: Follower, count: int
     while len(returns) < count:
         give_back(rig)
         time.sleep(random.uniform(0.3, 0.6))
-        value = -1.0 if rig.position[0] > 0 else 1.0
+        value = inward(rig, len(returns))
         pressed_s = time.monotonic()
         rig.press(DEAD_MAN)
         seconds = follower.until_first("human", pressed_s)
@@ -162,7 +198,7 @@ def lose(rig: TeleopRig, count: int) -> list[float]:
         give_back(rig)
         rig.press(DEAD_MAN)
         rig.wait(lambda: rig.status == DRIVES or rig.must_release, "the person")
-        rig.push(PAN, -1.0 if rig.position[0] > 0 else 1.0)
+        rig.push(PAN, inward(rig, len(seconds)))
         time.sleep(random.uniform(0.1, 0.2))
         if rig.status != DRIVES:
             continue
@@ -174,6 +210,13 @@ def lose(rig: TeleopRig, count: int) -> list[float]:
         seconds.append(rig.commands[-1].time_s - silent_s if rig.commands[-1].is_hold
                        else float("inf"))
     return seconds
+
+
+def inward(rig: TeleopRig, number: int) -> float:
+    """Return the deflection that keeps the arm within its range."""
+    if rig.has_position:
+        return -1.0 if rig.position[0] > 0 else 1.0
+    return (-1.0) ** number
 
 
 def give_back(rig: TeleopRig) -> None:

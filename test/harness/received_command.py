@@ -62,17 +62,30 @@ class CommandJudge:
     def __init__(self, contract: RobotContract):
         self._actions, self._targets = contract.actions, list(contract.outputs[0].targets)
         limits = [contract.actions[n] for n in contract.outputs[0].channels]
-        self.low, self.high, self._velocity = (
-            np.array([getattr(c, k) for c in limits]) for k in ("low", "high", "velocity"))
+        self.low, self.high = (np.array([getattr(c, k) for c in limits]) for k in ("low", "high"))
+        # Increments have none.
+        self._velocity = np.array([np.inf if c.velocity is None else c.velocity for c in limits])
 
-    def trajectory(self, msg: JointTrajectory) -> tuple[ReceivedCommand | None, list[str]]:
-        """Return a command, None if it cannot be read, and what is wrong with it."""
+    def trajectory(self, msg: JointTrajectory, position: np.ndarray | None = None
+                   ) -> tuple[ReceivedCommand | None, list[str]]:
+        """Judge a command.
+
+        Args:
+            msg: the command.
+            position: (channels,) where the arm is, None where its channels are no places. An arm
+                that hangs beyond a limit is led back from there, so rows may be there, too.
+
+        Returns:
+            The command, None if it cannot be read, and what is wrong with it.
+        """
         rows = np.array([list(p.positions) for p in msg.points])
         times = np.array([time_to_ns(p.time_from_start) / 1e9 for p in msg.points])
         if list(msg.joint_names) != self._targets or not np.isfinite(rows).all():
             return None, [f"joints or values: {msg.joint_names} {rows}"]
         wrong = []
-        if (rows < self.low - TOLERANCE).any() or (rows > self.high + TOLERANCE).any():
+        low, high = (self.low, self.high) if position is None else \
+            (np.minimum(self.low, position), np.maximum(self.high, position))
+        if (rows < low - TOLERANCE).any() or (rows > high + TOLERANCE).any():
             wrong.append(f"position limit: {rows.min(0)} {rows.max(0)}")
         steps = np.diff(rows, axis=0) / np.diff(times)[:, None]
         speed = float((np.abs(steps) / self._velocity).max()) if len(steps) else 0.0

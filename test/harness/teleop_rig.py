@@ -315,6 +315,11 @@ class TeleopRig:
             assert time.monotonic() < deadline, "the arm never came to rest"
 
     @property
+    def has_position(self) -> bool:
+        """Whether it is known; channels that are increments are no places."""
+        return all(n in self.state for n in self.channels)
+
+    @property
     def position(self) -> np.ndarray:
         """(channels,) of the arm."""
         return np.array([self.state[n] for n in self.channels])
@@ -334,7 +339,7 @@ class TeleopRig:
             self.node.destroy_client(client)
 
     def _on_command(self, msg: JointTrajectory) -> None:
-        command, wrong = self._judge.trajectory(msg)
+        command, wrong = self._judge.trajectory(msg, self.position if self.has_position else None)
         self.wrong += wrong
         if command is not None:
             self.commands.append(command)

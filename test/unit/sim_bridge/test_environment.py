@@ -181,8 +181,8 @@ def test_the_view_of_the_published_results_is_upright_and_its_own_robot_has_it()
     assert set(env.observe(1, "").images) == {"corner2", "side"}
     env.close()
     # In its right half the table, which is brown, is below; the gray wall is above.
-    brown = (image[..., 0] - image[..., 2])[:, 96:]
-    assert brown[-40:].mean() > brown[:40].mean() + 20
+    brown = (image[..., 0] - image[..., 2])[:, 240:]
+    assert brown[-100:].mean() > brown[:100].mean() + 20
     with pytest.raises(InputError, match="'corner'"):
         robot.with_cameras(["corner"])
 
