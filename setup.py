@@ -34,10 +34,14 @@ NAME = "tinyvla_ros"
 SHARE = Path("share") / NAME
 
 
+# What a checkout has and no robot needs: a policy to compare with others'.
+LEFT_OUT = ("__pycache__", "metaworld-mt50-corner2")
+
+
 def shared(folder: str) -> list[tuple[str, list[str]]]:
     """List the files below a folder as data files under ``share/tinyvla_ros``."""
-    files = sorted(p for p in Path(folder).rglob("*") if p.is_file() and "__pycache__" not in
-                   p.parts)
+    files = sorted(p for p in Path(folder).rglob("*") if p.is_file()
+                   and not set(LEFT_OUT) & set(p.parts))
     folders = sorted({p.parent for p in files})
     return [(str(SHARE / f), [str(p) for p in files if p.parent == f]) for f in folders]
 

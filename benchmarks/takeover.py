@@ -138,16 +138,21 @@ def main() -> int:
                         "such as so101-pick-place")
     parser.add_argument("--checkpoint", type=Path, help="for the task; by default an untrained "
                         "policy")
+    parser.add_argument("--camera-rate", type=float, default=0.0,
+                        help="of the task's cameras, Hz; drawing them may take all of a processor")
     parser.add_argument("--times", type=int, default=200)
     parser.add_argument("--losses", type=int, default=50,
                         help="0 for an arm that takes chunks, which ends with their last row")
     options = parser.parse_args()
     print_heading("A person takes over", ["ros-jazzy-rclpy", "numpy"], robot=options.robot,
-                  task=options.task or "none", times=options.times, losses=options.losses)
+                  task=options.task or "none", camera_rate=options.camera_rate or "usual",
+                  times=options.times, losses=options.losses)
     random.seed(0)
     with tempfile.TemporaryDirectory() as place, TeleopRig(
             Path(place), options.robot, driver="policy_node", task=options.task,
-            checkpoint=options.checkpoint, takeover="joy", enabled=True, input_timeout=0.2) as rig:
+            checkpoint=options.checkpoint, takeover="joy",
+            arm={"camera_rate": options.camera_rate} if options.camera_rate else {},
+            enabled=True, input_timeout=0.2) as rig:
         rig.wait(lambda: rig.status == "running", "the policy")
         follower = Follower(rig)
         takes, returns, moments = change_hands(rig, follower, options.times)
