@@ -181,7 +181,7 @@ def test_a_checkpoint_of_another_camera_needs_no_option(corner2, tmp_path):
     assert (stamp["protocol"], stamp["whole_protocol"], stamp["episodes"]) == ("short", False, 2)
     assert list(stamp["cameras"]) == ["corner2"]
     assert (stamp["horizon"], results["tasks"]["reach-v3"]["mean_steps"]) == (40, 40)
-    assert cv2.imread(str(out / "reach-v3.png")).shape[:2] == (22 + 192, 3 * 192)
+    assert cv2.imread(str(out / "reach-v3.png")).shape[:2] == (22 + 480, 3 * 480)
     with Bag(next((out / "episodes").iterdir())) as bag:
         topics = set(bag.topics)
     assert {n for n in topics if n.endswith("image_raw")} == {"/camera/corner2/image_raw"}

@@ -46,8 +46,7 @@ def agree(checkpoint: Path, instruction: str = "") -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(
-    p.name for p in default_checkpoint().parent.iterdir() if p.is_dir()))
+@pytest.mark.parametrize("name", ["metaworld-3task", "metaworld-mt10", "metaworld-mt50"])
 def test_a_shipped_checkpoint_compiled_acts_as_in_torch(name, tmp_path):
     path = compiled_copy(default_checkpoint().parent / name, tmp_path, 2)
     torch = Policy(path, backend="torch", sample_steps=2)
