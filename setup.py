@@ -32,8 +32,6 @@ from distutils.command.build_scripts import build_scripts  # isort: skip
 
 NAME = "tinyvla_ros"
 SHARE = Path("share") / NAME
-
-
 # What a checkout has and no robot needs: a policy to compare with others'.
 LEFT_OUT = ("__pycache__", "metaworld-mt50-corner2")
 

@@ -43,9 +43,9 @@ def test_results_are_the_checkpoints_own(path):
 
 
 @pytest.mark.parametrize(("path", "tasks"), [
-    (default_checkpoint(), ("reach-v3", "button-press-v3", "pick-place-v3")),
-    (mt10_checkpoint(), MT10), *((p, MT50) for p in CHECKPOINTS if "mt50" in p.name)],
-    ids=lambda value: getattr(value, "name", ""))
+    pytest.param(path, tasks, id=path.name) for path, tasks in (
+        (default_checkpoint(), ("reach-v3", "button-press-v3", "pick-place-v3")),
+        (mt10_checkpoint(), MT10), *((p, MT50) for p in CHECKPOINTS if "mt50" in p.name))])
 def test_it_knows_its_tasks(path, tasks):
     config, robot = PolicyConfig.load(path), SimulatedRobotConfig.load()
     assert sorted(robot.instruction(t) for t in tasks) == sorted(config.instructions)
