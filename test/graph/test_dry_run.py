@@ -45,17 +45,17 @@ class Operator:
         import rclpy
         from diagnostic_msgs.msg import DiagnosticArray
         from geometry_msgs.msg import PoseStamped, TwistStamped
-        from rclpy.executors import SingleThreadedExecutor
         from sensor_msgs.msg import CompressedImage, Image, JointState
         from std_msgs.msg import Float64MultiArray, String
         from trajectory_msgs.msg import JointTrajectory
 
+        from tinyvla_ros.nodes.shared.lean_executor import LeanExecutor
         from tinyvla_ros.nodes.shared.runner import LATCHED
 
         self.contract = RobotContract.load(ROBOTS / f"{robot}.yaml")
         self._context = new_context()
         self.node = rclpy.create_node("operator", context=self._context)
-        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor = LeanExecutor(context=self._context)
         self._executor.add_node(self.node)
         self.received = {}
         types = {"joint_trajectory": JointTrajectory, "positions": Float64MultiArray,

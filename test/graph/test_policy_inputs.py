@@ -24,7 +24,6 @@ import time
 import numpy as np
 import pytest
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image
 
 from harness.left_over import new_context
@@ -35,6 +34,7 @@ from tinyvla_ros.core.resources import default_robot
 from tinyvla_ros.core.ros.messages import fill_image, set_stamp
 from tinyvla_ros.nodes import policy_inputs
 from tinyvla_ros.nodes.policy_inputs import PolicyInputs
+from tinyvla_ros.nodes.shared.lean_executor import LeanExecutor
 from tinyvla_ros.nodes.shared.topics import stream_qos
 
 LIMIT_S = 30.0
@@ -63,7 +63,7 @@ class SlowImages:
                                    lambda text: text)
         self._publisher = self.node.create_publisher(Image, settings.topic, stream_qos(settings))
         self.inputs.activate(True)
-        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor = LeanExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._executor.spin, daemon=True)
         self._thread.start()

@@ -36,7 +36,6 @@ import rclpy
 import yaml
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import WrenchStamped
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64MultiArray, String
@@ -51,6 +50,7 @@ from tinyvla_ros.core.resources import default_checkpoint, use_middleware_profil
 from tinyvla_ros.core.ros.messages import fill_image, set_stamp, time_to_ns
 from tinyvla_ros.dry_run.trajectory import Refused, TrajectoryFollower
 from tinyvla_ros.dry_run.untrained import INSTRUCTION, untrained_config
+from tinyvla_ros.nodes.shared.lean_executor import LeanExecutor
 from tinyvla_ros.nodes.shared.runner import LATCHED
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.start.local_launch import node_command
@@ -173,7 +173,7 @@ class Rig:
         self.subscribe()
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_status, 50)
         self.instruct(INSTRUCTION)
-        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor = LeanExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._closing, self._is_heard = False, threading.Event()
         self.process: subprocess.Popen | None = None

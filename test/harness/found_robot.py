@@ -23,13 +23,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64MultiArray, String
 from trajectory_msgs.msg import JointTrajectory
 
 from harness.left_over import new_context
 from tinyvla_ros.core.ros.messages import fill_image
+from tinyvla_ros.nodes.shared.lean_executor import LeanExecutor
 from tinyvla_ros.nodes.shared.runner import LATCHED
 
 URDF = """<robot name="desk_arm">
@@ -59,7 +59,7 @@ class FoundRobotNodes:
                  description: str = URDF, with_controllers: bool = True):
         self._positions = dict(POSITIONS if positions is None else positions)
         self._context = new_context()
-        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor = LeanExecutor(context=self._context)
         driver, controller = (rclpy.create_node(name, context=self._context, namespace=namespace)
                               for name in ("driver", "arm_controller"))
         self._nodes = driver, controller

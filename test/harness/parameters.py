@@ -24,9 +24,10 @@ from rcl_interfaces import srv
 from rcl_interfaces.msg import Parameter as ParameterMessage
 from rcl_interfaces.msg import ParameterDescriptor, ParameterValue, SetParametersResult
 from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+
+from tinyvla_ros.nodes.shared.lean_executor import LeanExecutor
 
 LIMIT_S = 60.0
 # A node that has not discovered its caller's end yet answers into the void: ask again.
@@ -47,7 +48,7 @@ class ParameterTool:
         context = context or served[0].context
         self._name = name
         self._own = Node(f"tool_{next(_numbers)}", context=context)
-        self._executor = SingleThreadedExecutor(context=context)
+        self._executor = LeanExecutor(context=context)
         for node in (*served, self._own):
             self._executor.add_node(node)
         kinds = {"list_parameters": srv.ListParameters, "get_parameters": srv.GetParameters,

@@ -117,12 +117,13 @@ class Listener:
     def __init__(self):
         import rclpy
         from diagnostic_msgs.msg import DiagnosticArray
-        from rclpy.executors import SingleThreadedExecutor
         from trajectory_msgs.msg import JointTrajectory
+
+        from tinyvla_ros.nodes.shared.lean_executor import LeanExecutor
 
         self._context = new_context()
         self.node = rclpy.create_node("probe", context=self._context)
-        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor = LeanExecutor(context=self._context)
         self._executor.add_node(self.node)
         self.chunks, self.holds, self.diagnostics = [], [], []
         self.node.create_subscription(JointTrajectory, "action_chunk", self._on_chunk, 100)

@@ -22,11 +22,11 @@ import time
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.executors import SingleThreadedExecutor
 
 from harness.left_over import new_context
 from harness.processes import LIMIT_S, Output, start, stop
 from tinyvla_ros.bags.reader import Bag
+from tinyvla_ros.nodes.shared.lean_executor import LeanExecutor
 from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, OK, status
 from tinyvla_ros.start.local_launch import node_command
 from tinyvla_ros.start.node_description import NodeDescription, NodeSettings
@@ -46,7 +46,7 @@ class RecorderGraph:
         self._context = new_context()
         self.node = rclpy.create_node("source", context=self._context,
                                       namespace=namespace)
-        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor = LeanExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._others: list = []
         self.episode = self.node.create_publisher(DiagnosticStatus, "episode", EPISODE_QOS)

@@ -34,7 +34,6 @@ import numpy as np
 import rclpy
 import yaml
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import JointState, Joy
 from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import SetBool, Trigger
@@ -47,6 +46,7 @@ from tinyvla_ros.core.resources import share_directory, use_middleware_profile
 from tinyvla_ros.core.ros.episode_event import EpisodeEvent
 from tinyvla_ros.core.ros.messages import set_stamp
 from tinyvla_ros.dry_run.untrained import write_untrained_checkpoint
+from tinyvla_ros.nodes.shared.lean_executor import LeanExecutor
 from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, LATCHED
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.start.executables import PARENT
@@ -144,7 +144,7 @@ class TeleopRig:
                 lambda m, o=output: self.wrong.extend(self._judge.positions(o, m)), 50)
         self.resets = 0
         self.node.create_service(Trigger, "new_scene", self._on_reset)
-        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor = LeanExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._closing = False
         self._wake = threading.Event()

@@ -23,13 +23,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
 from tinyvla_ros.arm.observation.liveness import message_rate
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.ros.messages import stamp_to_ns
+from tinyvla_ros.nodes.shared.lean_executor import LeanExecutor
 from tinyvla_ros.nodes.shared.ros_start import node_creation, start_ros
 from tinyvla_ros.nodes.shared.topics import QUIET, message_class
 
@@ -41,7 +41,7 @@ def listening_node(name: str, namespace: str = "") -> Iterator[tuple[Node, Calla
     start_ros(context=context)
     with node_creation():
         node = rclpy.create_node(name, namespace=namespace or None, context=context)
-    executor = SingleThreadedExecutor(context=context)
+    executor = LeanExecutor(context=context)
     executor.add_node(node)
 
     def spin(seconds: float, until: Callable[[], bool] = lambda: False) -> None:
