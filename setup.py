@@ -65,7 +65,7 @@ RUNTIME = ["numpy>=1.26.4,<2.5", "opencv-python-headless>=4.11.0.86,<5.1", "pyda
            "pyyaml>=6.0.3,<7", "safetensors>=0.8,<0.9", "onnxruntime>=1.23.2,<1.33",
            "mcap>=1.6,<2", "rosbags>=0.11.9,<0.12", "tabulate>=0.10,<0.11", "setuptools"]
 TQDM = "tqdm>=4.70.1,<5"
-TORCH = ["torch>=2.13,<2.14", "diffusers>=0.39,<0.40"]
+TORCH = ["torch>=2.13,<2.14"]
 # Reports and datasets of recorded episodes.
 DATA = ["av>=17.1,<18", "pyarrow>=25.0.1,<26", "jinja2>=3.1.6,<4", TQDM]
 EXTRAS = {
@@ -93,7 +93,7 @@ EXTRAS = {
     # colcon test looks here for pytest.
     "test": ["pytest>=9.2,<10", "pytest-randomly>=5,<6", "pytest-timeout>=2.4,<3",
              "pytest-xdist>=3.8,<4", "hypothesis>=6.168.5,<7", "selenium>=4.51,<5",
-             "ruff>=0.17.6,<0.18", "import-linter>=2.15,<3"],
+             "diffusers>=0.39,<0.40", "ruff>=0.17.6,<0.18", "import-linter>=2.15,<3"],
 }
 # Without the wheels of ROS, which a ROS installation must not meet.
 EXTRAS["all"] = list(dict.fromkeys(package for extra, packages in EXTRAS.items()

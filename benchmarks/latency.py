@@ -59,7 +59,7 @@ def main() -> None:
     observations = collect(checkpoint, args.task, args.observations)
     sizes = sorted({image.shape[:2] for o in observations for image in o.images.values()})
     print_heading(
-        "Observation to action chunk", ("torch", "diffusers", "numpy"),
+        "Observation to action chunk", ("torch", "numpy"),
         checkpoint=checkpoint.digest, task=args.task, observations=len(observations),
         cameras=len(checkpoint.config.cameras),
         camera_images=" ".join(f"{width}x{height}" for height, width in sizes),

@@ -69,7 +69,7 @@ def main() -> None:
             for name, setting in settings.items():
                 speeds[name].append(speed(args, data, *setting))
     batch = recipe.optimization.batch_size
-    print_heading("Training steps", ("torch", "diffusers", "numpy"), recipe=args.config.name,
+    print_heading("Training steps", ("torch", "numpy"), recipe=args.config.name,
                   batch_size=batch, cameras=len(recipe.cameras), data="random",
                   steps=args.steps, warm_up=args.steps, rounds=args.rounds)
     print("| | observations/s (median of rounds) | lowest-highest | times the first |")

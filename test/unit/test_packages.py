@@ -47,6 +47,7 @@ ROOMS = {
     "tinyvla_ros/cli/train.py": ["train"],
     "tinyvla_ros/policy/checkpoint.py": ["torch"],
     "tinyvla_ros/policy/normalizer.py": ["torch"],
+    "tinyvla_ros/policy/noise_schedule.py": ["torch"],
     "tinyvla_ros/policy/language.py": ["vlm"],
     "tinyvla_ros/policy/tokens.py": ["vlm"],
     "tinyvla_ros/policy/pretrained.py": ["vlm"],
@@ -190,7 +191,7 @@ def test_several_that_are_missing_fit_into_the_sentence():
     run = without(tuple(EXTRAS["train"]), COMMAND, "train", "--config", "c", "--data", "d",
                   "--out", "o")
     assert run.returncode == 2 and len(run.stderr) < 250, run.stderr
-    assert "PyTorch, diffusers" in run.stderr and "more packages" in run.stderr
+    assert "PyTorch, PyAV" in run.stderr and "more packages" in run.stderr
 
 
 def test_a_robots_commands_load_without_any_extra():

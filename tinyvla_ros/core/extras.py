@@ -23,7 +23,7 @@ import sys
 from tinyvla_ros.core.errors import InputError
 
 _DATA = {"av": "PyAV", "pyarrow": "pyarrow", "jinja2": "Jinja2", "tqdm": "tqdm"}
-_TORCH = {"torch": "PyTorch", "diffusers": "diffusers"}
+_TORCH = {"torch": "PyTorch"}
 # Extra of the package -> module -> name; setup.py has the versions.
 EXTRAS = {
     "ros": {"rclpy": "rclpy"},

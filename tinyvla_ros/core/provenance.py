@@ -24,7 +24,7 @@ from importlib import metadata
 
 import tinyvla_ros
 
-PACKAGES = ("torch", "diffusers", "numpy", "mujoco", "metaworld", "gymnasium", "pyarrow", "av",
+PACKAGES = ("torch", "numpy", "mujoco", "metaworld", "gymnasium", "pyarrow", "av",
             "scipy", "matplotlib")
 
 

@@ -26,8 +26,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler
 
+from tinyvla_ros.policy.noise_schedule import NoiseSchedule
 from training.learning.images import color_changes, shift_images
 from training.learning.mixture import Mixture
 from training.learning.recipe import Recipe
@@ -241,10 +241,7 @@ def noise_levels(recipe: Recipe) -> torch.Tensor:
     diffusion = recipe.diffusion
     if not recipe.optimization.sampled_levels:
         return torch.arange(diffusion.train_steps)
-    scheduler = DDIMScheduler(num_train_timesteps=diffusion.train_steps,
-                              timestep_spacing=diffusion.spacing)
-    scheduler.set_timesteps(diffusion.sample_steps)
-    return scheduler.timesteps
+    return torch.tensor(NoiseSchedule(diffusion).timesteps(diffusion.sample_steps))
 
 
 def given_probabilities(recipe: Recipe) -> np.ndarray:

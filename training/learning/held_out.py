@@ -21,11 +21,11 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler
 from torch import nn
 
 from tinyvla_ros.policy.config import DiffusionConfig
 from tinyvla_ros.policy.model import PolicyNetwork
+from tinyvla_ros.policy.noise_schedule import NoiseSchedule
 from training.learning.batches import VALIDATION, Batch, BatchSampler
 from training.learning.learner import Learner
 from training.learning.mixture import Mixture
@@ -118,8 +118,7 @@ class _BlindLinear(nn.Module):
         flat = chunks.flatten(1).double()
         self.mean = flat.mean(0)
         self.variances, self.axes = torch.linalg.eigh(torch.cov(flat.T))
-        self.kept = DDPMScheduler(num_train_timesteps=diffusion.train_steps,
-                                  beta_schedule=diffusion.schedule).alphas_cumprod.double()
+        self.kept = NoiseSchedule(diffusion).kept.double()
 
     def forward(self, noisy: torch.Tensor, step: torch.Tensor, condition) -> torch.Tensor:
         kept = self.kept[step][:, None]

@@ -22,13 +22,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from diffusers import DDPMScheduler
 
 from harness.policies import random_observation
 from tinyvla_ros.core.errors import InputError, UnknownInstructionError
 from tinyvla_ros.core.image_transform import crop_and_shrink
 from tinyvla_ros.core.types import PolicyImage
 from tinyvla_ros.policy.model import PolicyNetwork
+from tinyvla_ros.policy.noise_schedule import NoiseSchedule
 from tinyvla_ros.policy.policy import Policy
 
 
@@ -168,9 +168,7 @@ def test_errors_can_be_expressed_in_other_terms(prediction):
     with torch.no_grad():
         sample, noise, velocity, own = (network.errors(*arguments, quantity) for quantity in (
             "sample", "epsilon", "v_prediction", None))
-    schedule = DDPMScheduler(config.diffusion.train_steps,
-                             beta_schedule=config.diffusion.schedule)
-    kept = schedule.alphas_cumprod[steps][:, None]
+    kept = NoiseSchedule(config.diffusion).kept[steps][:, None]
     assert torch.allclose(noise, sample * kept / (1 - kept), rtol=1e-2)
     assert torch.allclose(velocity, sample / (1 - kept), rtol=1e-2)
     assert torch.equal(own, {"sample": sample, "epsilon": noise,

@@ -34,7 +34,7 @@ from tinyvla_ros.policy.saved_checkpoint import SavedCheckpoint
 
 # Backend -> what it imports, and what of PyPI provides that: the first one has its version.
 MODULES = {"onnxruntime": ("onnxruntime",), "openvino": ("openvino",),
-           "tensorrt": ("onnxruntime",), "torch": ("torch", "diffusers")}
+           "tensorrt": ("onnxruntime",), "torch": ("torch",)}
 PACKAGES = {"onnxruntime": ("onnxruntime", "onnxruntime-gpu"), "openvino": ("openvino",),
             "tensorrt": ("onnxruntime-gpu", "onnxruntime"), "torch": ("torch",)}
 

@@ -23,10 +23,10 @@ plan.
 from __future__ import annotations
 
 import torch
-from diffusers import DDPMScheduler
 
 from tinyvla_ros.policy.config import DiffusionConfig
 from tinyvla_ros.policy.lerobot_config import LeRobotDiffusionConfig
+from tinyvla_ros.policy.noise_schedule import NoiseSchedule
 
 LEAST_VARIANCE = 1e-20  # diffusers' bound
 
@@ -44,9 +44,7 @@ class Sampler:
         self._epsilon = diffusion.prediction == "epsilon"
         self.limit = model.clip_sample_range if model.clip_sample else float("inf")
         self._train_steps = diffusion.train_steps
-        schedule = DDPMScheduler(diffusion.train_steps, model.beta_start, model.beta_end,
-                                 diffusion.schedule)
-        self._kept = schedule.alphas_cumprod
+        self._kept = NoiseSchedule(diffusion, model.beta_start, model.beta_end).kept
         self.set_steps(diffusion.sample_steps)
 
     def set_steps(self, steps: int) -> None:

@@ -18,20 +18,14 @@
 from __future__ import annotations
 
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler
 from torch import nn
 
-from tinyvla_ros.policy.config import DiffusionConfig, PolicyConfig
+from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.model.condition import Condition
 from tinyvla_ros.policy.model.denoiser import ConditionalUnet1d
 from tinyvla_ros.policy.model.encoders import make_encoder
+from tinyvla_ros.policy.noise_schedule import NoiseSchedule
 from tinyvla_ros.policy.pretrained import BaseModelSource
-
-
-def _schedule(scheduler: type, config: DiffusionConfig):
-    return scheduler(num_train_timesteps=config.train_steps, beta_schedule=config.schedule,
-                     prediction_type=config.prediction, clip_sample=True, clip_sample_range=1.0,
-                     timestep_spacing=config.spacing)
 
 
 class PolicyNetwork(nn.Module):
@@ -53,17 +47,16 @@ class PolicyNetwork(nn.Module):
             len(config.action.channels), config.model.condition_dim,
             config.model.denoiser_channels, config.model.kernel_size,
             getattr(self.encoder, "token_dim", None), config.model.committed_rows)
-        self._ddpm = _schedule(DDPMScheduler, config.diffusion)
-        self._ddim = _schedule(DDIMScheduler, config.diffusion)
+        self._schedule = NoiseSchedule(config.diffusion)
         # Where the network is: a copy from the CPU at every step would not go into a CUDA graph.
-        self.register_buffer("_kept", self._ddpm.alphas_cumprod, persistent=False)
+        self.register_buffer("_kept", self._schedule.kept, persistent=False)
         self.set_sample_steps(config.diffusion.sample_steps)
 
     def set_sample_steps(self, steps: int) -> None:
         """Choose the number of DDIM steps, from 1 to the length of the noise schedule."""
-        self._ddim.set_timesteps(steps)
         # Plain numbers, so that an export sees a fixed sequence of steps.
-        self._sample_timesteps: list[int] = self._ddim.timesteps.tolist()
+        self._sample_timesteps = self._schedule.timesteps(steps)
+        self._stride = self.config.diffusion.train_steps // steps
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
@@ -96,7 +89,8 @@ class PolicyNetwork(nn.Module):
             (B, horizon), mean over channels.
         """
         own = self.config.diffusion.prediction
-        noisy = self._ddpm.add_noise(actions, noise, step)
+        signal, spread = self._shares(step)
+        noisy = signal * actions + spread * noise
         if self.denoiser.committed is not None:
             if given is None:
                 known, given = actions, torch.zeros_like(actions[..., :1])
@@ -108,7 +102,7 @@ class PolicyNetwork(nn.Module):
         if quantity not in (None, own):
             predicted = self._convert(predicted, noisy, step, own, quantity)
         target = {"sample": lambda: actions, "epsilon": lambda: noise,
-                  "v_prediction": lambda: self._ddpm.get_velocity(actions, noise, step)}
+                  "v_prediction": lambda: signal * noise - spread * actions}
         return (predicted - target[quantity or own]()).square().mean(-1)
 
     def _denoise(self, noisy, step, condition, known, given) -> torch.Tensor:
@@ -116,10 +110,14 @@ class PolicyNetwork(nn.Module):
         rows = torch.cat([torch.lerp(noisy, known, given), given], dim=2)
         return self.denoiser(rows, step, condition)
 
+    def _shares(self, step: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the (B, 1, 1) factors of a clean sample and of the noise at a step each."""
+        kept = self._kept[step].view(-1, 1, 1)
+        return kept.sqrt(), (1.0 - kept).sqrt()
+
     def _convert(self, predicted, noisy, step, own: str, wanted: str) -> torch.Tensor:
         """Express a prediction of ``own`` as one of ``wanted``: all three name the same point."""
-        kept = self._kept[step].view(-1, 1, 1)
-        signal, spread = kept.sqrt(), (1.0 - kept).sqrt()
+        signal, spread = self._shares(step)
         if own == "sample":
             sample, noise = predicted, (noisy - signal * predicted) / spread
         elif own == "epsilon":
@@ -170,5 +168,5 @@ class PolicyNetwork(nn.Module):
                 self._denoise(chunk, steps, condition, known, given)
             if known is not None:
                 predicted = self._inpaint(predicted, chunk, steps, known, weights)
-            chunk = self._ddim.step(predicted, step, chunk).prev_sample
+            chunk = self._schedule.step_back(predicted, step, step - self._stride, chunk)
         return chunk
