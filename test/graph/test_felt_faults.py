@@ -17,35 +17,51 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import pytest
 from geometry_msgs.msg import WrenchStamped
 
 from harness.arm_rig import JOINTS, MessageFilters, Rig, feeling_robot
-from harness.faults import shifted, unstamped
+from harness.fault_outcomes import hold_or_pause
+from harness.faults import Fault, shifted, unstamped
 
 pytestmark = pytest.mark.alone
 
 
-@dataclass(frozen=True)
-class FeltFault:
-    """Something that fails.
+def felt(name: str, stream: str, change: Callable[[object], list], reason: tuple[str, ...]
+         ) -> Fault:
+    """Return the fault that changes messages, until a status of the node has the words.
 
-    Attributes:
+    Args:
         name: of the fault.
         stream: ``wrench``, ``vector`` or ``joints``, whose messages are changed.
         change: returns what to publish in place of a message.
-        reason: words of a status of the node.
+        reason: words of the status.
     """
+    def begin(rig: Rig) -> float:
+        rig.statuses.clear()
+        first: list[float] = []
 
-    name: str
-    stream: str
-    change: Callable[[object], list]
-    reason: tuple[str, ...]
+        def changed(msg) -> list:
+            first.append(time.monotonic())
+            return change(msg)
+
+        setattr(rig.filters, stream, changed)
+        rig.wait(lambda: said(rig, reason), f"{reason}")
+        return first[0]
+    return Fault(name, begin)
+
+
+def set_back(seconds: float):
+    """Return a change that publishes each message, and two more with stamps from before it."""
+    def change(msg) -> list:
+        before, and_again = copy.deepcopy(msg), copy.deepcopy(msg)
+        return [msg, *shifted(-seconds)(before), *shifted(1e-3 - seconds)(and_again)]
+    return change
 
 
 def edit(change: Callable[[object], object]) -> Callable[[object], list]:
@@ -70,24 +86,24 @@ def effort(*values: float):
 STALE_WRENCH = ("wrench/hand is stale", "0.06 s")
 EFFORT = f"effort of joint '{JOINTS[2]}'"
 FAULTS = [
-    FeltFault("wrench dies", "wrench", lambda msg: [], STALE_WRENCH),
-    FeltFault("wrench is NaN", "wrench", force(math.nan), ("wrench", "'hand_fy' is nan")),
-    FeltFault("wrench is infinite", "wrench", force(math.inf), ("wrench", "'hand_fy' is inf")),
-    FeltFault("wrench is unstamped", "wrench", unstamped, ("wrench", "stamp is 0 s")),
-    FeltFault("wrench is old", "wrench", shifted(-0.5), ("wrench", "s old when it comes")),
-    FeltFault("wrench of the future", "wrench", shifted(5.0), ("wrench", "in the future")),
-    # A clock that was set back: everything before is forgotten.
-    FeltFault("stamps of the wrench go back", "wrench", shifted(-0.1), ("waiting for camera",)),
-    FeltFault("vector dies", "vector", lambda msg: [], ("vector/tip is stale",)),
-    FeltFault("vector is NaN", "vector", data(0.0, math.nan), ("tactile", "'tip_1' is nan")),
-    FeltFault("vector is too long", "vector", data(0.0, 0.0, 0.0), (
+    felt("wrench dies", "wrench", lambda msg: [], STALE_WRENCH),
+    felt("wrench is NaN", "wrench", force(math.nan), ("wrench", "'hand_fy' is nan")),
+    felt("wrench is infinite", "wrench", force(math.inf), ("wrench", "'hand_fy' is inf")),
+    felt("wrench is unstamped", "wrench", unstamped, ("wrench", "stamp is 0 s")),
+    felt("wrench is old", "wrench", shifted(-0.5), ("wrench", "s old when it comes")),
+    felt("wrench of the future", "wrench", shifted(5.0), ("wrench", "in the future")),
+    # A clock that is set back: everything before is forgotten, each time.
+    felt("stamps of the wrench go back", "wrench", set_back(0.1), ("waiting for camera",)),
+    felt("vector dies", "vector", lambda msg: [], ("vector/tip is stale",)),
+    felt("vector is NaN", "vector", data(0.0, math.nan), ("tactile", "'tip_1' is nan")),
+    felt("vector is too long", "vector", data(0.0, 0.0, 0.0), (
         "tactile", "3 numbers", "names 2 (tip_0, tip_1)")),
-    FeltFault("vector is empty", "vector", data(), ("tactile", "0 numbers")),
-    FeltFault("effort is NaN", "joints", effort(0.0, 0.0, math.nan, 0.0, 0.0, 0.0), (
+    felt("vector is empty", "vector", data(), ("tactile", "0 numbers")),
+    felt("effort is NaN", "joints", effort(0.0, 0.0, math.nan, 0.0, 0.0, 0.0), (
         "joint_states", EFFORT, "nan")),
-    FeltFault("efforts are too few", "joints", effort(0.0), (
+    felt("efforts are too few", "joints", effort(0.0), (
         "joint_states", "6 names and 1 efforts")),
-    FeltFault("efforts are missing", "joints", effort(), ("joint_states is stale",)),
+    felt("efforts are missing", "joints", effort(), ("joint_states is stale",)),
 ]
 
 
@@ -106,17 +122,7 @@ def said(rig: Rig, words: tuple[str, ...]) -> bool:
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_the_arm_holds_names_the_stream_and_moves_again(rig, fault):
-    rig.wait_running()
-    begun = len(rig.commands)
-    rig.statuses.clear()
-    setattr(rig.filters, fault.stream, fault.change)
-    try:
-        rig.wait(lambda: said(rig, fault.reason), f"{fault.reason}")
-        rig.wait(lambda: any(c.is_hold for c in rig.commands[begun:]), "a hold")
-    finally:
-        rig.filters = MessageFilters()
-    rig.wait_running()
-    assert [c.wrong for c in rig.commands[begun:] if c.wrong] == []
+    hold_or_pause(rig, fault)
 
 
 def test_what_the_policy_does_not_use_may_be_wrong(rig):
@@ -130,21 +136,16 @@ def test_what_the_policy_does_not_use_may_be_wrong(rig):
 
 
 def test_two_wrenches_on_a_topic_hold_the_arm(rig):
-    rig.wait_running()
-    begun = len(rig.commands)
-    rig.statuses.clear()
     second = rig.node.create_publisher(WrenchStamped, "wrench", 5)
 
     def both(msg):
         second.publish(msg)
         return [msg]
 
-    rig.filters.wrench = both
     try:
-        rig.wait(lambda: said(rig, ("wrench has several publishers: /rig, /rig",)), "the reason")
-        rig.wait(lambda: any(c.is_hold for c in rig.commands[begun:]), "a hold")
+        hold_or_pause(rig, felt("two wrenches", "wrench", both,
+                                ("wrench has several publishers: /rig, /rig",)))
     finally:
-        rig.filters = MessageFilters()
         rig.node.destroy_publisher(second)
     rig.wait_running()
 

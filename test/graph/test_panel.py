@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from std_srvs.srv import SetBool, Trigger
 
 from harness.browser import ActionBuilder, Page, PointerInput, chromium, webdriver
 from harness.panel import panel_rig, start_panel
@@ -47,8 +48,17 @@ def rig(tmp_path_factory):
             assert "Traceback" not in rig.log(node)
 
 
+@pytest.fixture(autouse=True)
+def policy_commands(rig):
+    """The policy has the arm when a test begins, whoever had it or lost it in the one before."""
+    if rig.status != "running":
+        assert rig.call("reset", Trigger.Request()).success
+        assert rig.call("enable", SetBool.Request(data=True)).success
+    rig.wait(lambda: rig.status == "running" and rig.commanders[-1] == "policy", "the policy")
+
+
 @pytest.fixture
-def desktop(rig):
+def desktop(rig, policy_commands):
     with chromium() as page:
         open_page(page, rig)
         yield page
@@ -73,10 +83,6 @@ def drive(page: Page, rig: TeleopRig) -> None:
     """Take the controls of an arm that the policy moves."""
     press(page, "take")
     page.wait("document.querySelector('#drives').textContent == 'You drive'")
-    if rig.status != "running":
-        press(page, "reset")
-        press(page, "enable")
-    rig.wait(lambda: rig.status == "running", "the policy")
     page.wait("!document.querySelector('#deadman').disabled")
     # Slow, so that the policy may go on from there although a busy browser lets go late.
     page.driver.execute_script("document.querySelector('#speed').value = 0.1")

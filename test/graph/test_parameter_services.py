@@ -62,7 +62,8 @@ def nodes(tmp_path_factory, tiny_checkpoint):
     assert set(processes) == set(PACKAGES)
     yield processes
     for name, process in processes.items():
-        assert stop(process) in (0, 1), name  # the report of a dry run may be a failure
+        # The report of a dry run may be a failure.
+        assert stop(process) in (0, 1), f"{name}: {process.output.text}"
         assert "Traceback" not in process.output.text
 
 
@@ -81,6 +82,7 @@ def tools(nodes):
 def case(request, nodes, tools):
     """A node: its tool, its model, and its process, which must outlive the test."""
     process = nodes[request.param]
+    assert process.poll() is None, process.output.text
     yield tools[request.param], MODELS[request.param], process
     assert process.poll() is None, process.output.text
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from dataclasses import dataclass, field
 
 from harness.arm_rig import MessageFilters, Rig
@@ -26,6 +27,10 @@ from harness.faults import GO_ON, HOLD, NO_COMMANDS, REST, Fault
 
 # After so long without a command, none is on its way.
 QUIET_S = 0.3
+# A plan ends at rest 0.5 s after its observation. After a longer pause of the whole machine there
+# is nothing left to hold. The rig's own joint states, due every 10 ms, show such a pause.
+PAUSE_S = 0.2
+ATTEMPTS = 3
 # An arm that must go on has done so when so many chunks came.
 CHUNKS = 15
 
@@ -83,3 +88,23 @@ def repeat(rig: Rig, fault: Fault, outcome: Outcome) -> None:
     new = rig.commands[begun:]
     outcome.commands += len(new)
     outcome.wrong += [c.wrong for c in new if c.wrong]
+
+
+def hold_or_pause(rig: Rig, fault: Fault) -> None:
+    """Cause a fault once and check that the arm did what it must, and no more during the fault.
+
+    A fault is caused again if this machine paused so long that there was nothing left to hold.
+    """
+    for _ in range(ATTEMPTS):
+        rig.longest_gap_s, outcome = 0.0, Outcome()
+        repeat(rig, fault, outcome)
+        assert outcome.wrong == []
+        assert outcome.recovered == 1
+        if fault.expect != HOLD or math.isfinite(outcome.holds_ms[0]):
+            assert fault.expect != HOLD or outcome.stale == 0, "it moved again during the fault"
+            return
+        assert rig.longest_gap_s > PAUSE_S, f"no hold; the states were {rig.statuses[-20:]}"
+        warnings.warn(f"{fault.name!r} is repeated: this machine paused for "
+                      f"{rig.longest_gap_s:.2f} s", stacklevel=2)
+    raise AssertionError(
+        f"this machine paused in {ATTEMPTS} of {ATTEMPTS} attempts; run the test alone")

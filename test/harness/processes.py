@@ -126,6 +126,7 @@ class Listener:
         self._executor = LeanExecutor(context=self._context)
         self._executor.add_node(self.node)
         self.chunks, self.holds, self.diagnostics = [], [], []
+        self._clients = {}
         self.node.create_subscription(JointTrajectory, "action_chunk", self._on_chunk, 100)
         self.node.create_subscription(
             DiagnosticArray, "/diagnostics",
@@ -148,7 +149,9 @@ class Listener:
 
     def call(self, service_type, name: str, request):
         """Call a service and return its response."""
-        client = self.node.create_client(service_type, name)
+        if name not in self._clients:
+            self._clients[name] = self.node.create_client(service_type, name)
+        client = self._clients[name]
         self.until(client.service_is_ready, name)
         future = client.call_async(request)
         self.until(future.done, f"the answer of {name}")
