@@ -39,6 +39,7 @@ from harness.odd_datasets import (
 from harness.raw_png import GRAY, raw_png
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.config import ActionSpec, CameraSpec
+from training.data.checks.declarations import Wanted
 from training.data.checks.values import float32_loss, glitches, wraps
 from training.data.dataset import load_demonstrations
 from training.data.lerobot.reader import read_tables
@@ -195,3 +196,20 @@ def test_what_float32_loses():
 def test_a_state_that_stands_still_at_a_turn_is_no_angle(root):
     state(2, np.pi)(root)
     assert not findings(root, "angle")
+
+
+@pytest.mark.parametrize(("height", "width", "crop", "enlarged"), [
+    (64, 64, None, ""),
+    (32, 32, (0.0, 0.0, 0.5, 0.5), ""),
+    (48, 64, None, ""),
+    (96, 96, None, "at most 64x64"),
+    (64, 64, (0.0, 0.25, 1.0, 0.75), ""),  # squeezed, in one direction alone
+    (48, 64, (0.0, 0.0, 0.5, 0.5), "32x32 of its 64x64"),
+])
+def test_a_recipe_that_enlarges_images_is_told_so(root, height, width, crop, enlarged):
+    action = ActionSpec(channels=("dx", "dy"), units=("", ""), low=(-1.0, -1.0), high=(1.0, 1.0),
+                        dt=0.1, horizon=4, n_action_steps=1)
+    wanted = Wanted({"front": CameraSpec(height=height, width=width, crop=crop)}, ("x",), action)
+    report = check(read_tables(root), wanted)
+    texts = [f.text for f in report.findings if f.check == "resolution" and not f.error]
+    assert len(texts) == bool(enlarged) and all(enlarged in text for text in texts)

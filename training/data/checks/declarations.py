@@ -163,10 +163,18 @@ def _view_findings(tables: Tables, name: str, feature: str, spec: CameraSpec) ->
     left, top, right, bottom = view.crop or (0.0, 0.0, 1.0, 1.0)
     width, height = size[1] * (right - left), size[0] * (bottom - top)
     ratio = width / height / (spec.width / spec.height)
+    part = f"{width:.0f}x{height:.0f} of its {size[1]}x{size[0]}" if view.crop else \
+        f"its {size[1]}x{size[0]}"
+    # Along the axis that is enlarged less.
+    scale = min(spec.width / width, spec.height / height)
+    if scale > 1 + SQUEEZE:
+        fits = f"{int(spec.width / scale)}x{int(spec.height / scale)}"
+        yield Finding("resolution", f"Camera {name!r}: {part} pixels are enlarged to "
+                      f"{spec.width}x{spec.height}; a robot whose images are larger shows the "
+                      "policy more detail than it was trained with, and otherwise the size only "
+                      f"costs time: record larger images, or give at most {fits}.", error=False)
     if abs(ratio - 1) > SQUEEZE:
         crop = middle_crop(width, height, spec.width / spec.height)
-        part = f"{width:.0f}x{height:.0f} of its {size[1]}x{size[0]}" if view.crop else \
-            f"its {size[1]}x{size[0]}"
         hint = "correct the crop" if view.crop else \
             f"to keep the proportions, crop instead: cameras.{name}.crop: {crop}"
         yield Finding("proportions", f"Camera {name!r}: {part} pixels are squeezed into "
