@@ -37,7 +37,7 @@ import numpy as np
 from _figures import print_heading
 from tqdm import tqdm
 
-from harness.arm_rig import CAMERA_HZ, JOINT_HZ, Rig
+from harness.arm_rig import CAMERA_HZ, JOINT_HZ, TIGHT, Rig, robot
 from harness.fault_outcomes import Outcome, repeat
 from harness.faults import FAULTS, Fault
 
@@ -57,7 +57,8 @@ def main() -> int:
                   timeouts="80 ms cameras, 60 ms joints", chunk="15 rows of 33 ms",
                   repeats=args.repeats)
     outcomes = {}
-    with (tempfile.TemporaryDirectory() as place, Rig(Path(place), compiled=True) as rig,
+    with (tempfile.TemporaryDirectory() as place,
+          Rig(Path(place), contract=robot(TIGHT), compiled=True) as rig,
           tqdm(total=len(chosen) * args.repeats, unit="fault", mininterval=10) as progress):
         rig.start()
         for fault in chosen:

@@ -35,7 +35,7 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from tqdm import tqdm
 
-from harness.arm_rig import CAMERAS, JOINTS, Rig
+from harness.arm_rig import CAMERAS, JOINTS, TIGHT, Rig, robot
 from tinyvla_ros.dry_run.untrained import INSTRUCTION
 
 NUMBERS = (0.0, -0.0, math.nan, math.inf, -math.inf, 1e308, -1e308, 5e-324, 1e-3, 3.2, -1e9)
@@ -98,7 +98,8 @@ def main() -> int:
     print_heading("Fuzzed messages", ("ros-jazzy-rclpy", "ros-jazzy-rmw-fastrtps-cpp"),
                   messages=args.messages, rate=f"{args.rate:g} a second among good ones",
                   seed=args.seed)
-    with tempfile.TemporaryDirectory() as place, Rig(Path(place), compiled=True) as rig:
+    with (tempfile.TemporaryDirectory() as place,
+          Rig(Path(place), contract=robot(TIGHT), compiled=True) as rig):
         rig.start()
         rig.wait_running()
         sent = dict.fromkeys(("image", "joint state", "instruction"), 0)

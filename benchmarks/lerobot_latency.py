@@ -42,7 +42,7 @@ import numpy as np
 from _figures import print_heading
 from latency import collect
 
-from harness.arm_rig import CAMERA_HZ, Rig, robot
+from harness.arm_rig import CAMERA_HZ, TIGHT, Rig, robot
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.image_transform import crop_and_shrink
 from tinyvla_ros.core.resources import default_checkpoint
@@ -212,7 +212,7 @@ def report(rounds: dict[str, list[Seconds]], facts: dict, weights: int) -> None:
 
 def over_topics(seconds: float) -> None:
     """Print what ``policy_node`` says about its latency, with a network of the shipped size."""
-    contract = robot()
+    contract = robot(TIGHT)
     for stream in (*contract["cameras"].values(), contract["joint_states"]):
         stream["timeout"] = 0.5  # both ends share the cores here
     with (tempfile.TemporaryDirectory() as place,

@@ -35,7 +35,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from tqdm import tqdm
 
-from harness.arm_rig import Rig
+from harness.arm_rig import TIGHT, Rig, robot
 
 
 def change(rig: Rig, number: int) -> float:
@@ -56,7 +56,7 @@ def main() -> int:
     times: dict[str, list[float]] = {}
     memory, threads, late = [], [], 0
     with (tempfile.TemporaryDirectory() as place,
-          Rig(Path(place), compiled=True, autostart=False) as rig):
+          Rig(Path(place), contract=robot(TIGHT), compiled=True, autostart=False) as rig):
         rig.start()
         for number in tqdm(range(args.cycles), unit="cycle", mininterval=10):
             for name in ("configure", "activate", "deactivate", "cleanup"):

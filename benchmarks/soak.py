@@ -33,7 +33,7 @@ import numpy as np
 from _figures import print_heading
 from tqdm import tqdm
 
-from harness.arm_rig import CAMERA_HZ, Rig, robot
+from harness.arm_rig import CAMERA_HZ, TIGHT, Rig, robot
 
 
 def main() -> int:
@@ -51,12 +51,12 @@ def main() -> int:
                   minutes=args.minutes, network="full size" if args.full_size else "tiny",
                   backend=args.backend,
                   cameras=f"2 of {args.size} at {CAMERA_HZ:g} Hz")
-    contract = robot()
+    contract = robot(TIGHT)
     for camera in contract["cameras"].values():
         camera["timeout"] = 0.3  # both ends share two cores here
     contract["joint_states"]["timeout"] = 0.3
     with (tempfile.TemporaryDirectory() as place,
-          Rig(Path(place), (width, height), contract, args.full_size,
+          Rig(Path(place), (width, height), contract, True, args.full_size,
               compiled=args.backend != "torch", backend=args.backend) as rig):
         rig.start()
         rig.wait_running()

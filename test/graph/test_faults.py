@@ -24,7 +24,6 @@ from harness.arm_rig import MessageFilters, Rig
 from harness.fault_outcomes import hold_or_pause
 from harness.faults import FAULTS
 
-pytestmark = pytest.mark.alone
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory):

@@ -25,11 +25,9 @@ from collections.abc import Callable
 import pytest
 from geometry_msgs.msg import WrenchStamped
 
-from harness.arm_rig import JOINTS, MessageFilters, Rig, feeling_robot
+from harness.arm_rig import JOINTS, SHARED, MessageFilters, Rig, feeling_robot
 from harness.fault_outcomes import hold_or_pause
 from harness.faults import Fault, shifted, unstamped
-
-pytestmark = pytest.mark.alone
 
 
 def felt(name: str, stream: str, change: Callable[[object], list], reason: tuple[str, ...]
@@ -83,7 +81,7 @@ def effort(*values: float):
     return edit(lambda msg: setattr(msg, "effort", list(values)))
 
 
-STALE_WRENCH = ("wrench/hand is stale", "0.06 s")
+STALE_WRENCH = ("wrench/hand is stale", f"{SHARED.states} s")
 EFFORT = f"effort of joint '{JOINTS[2]}'"
 FAULTS = [
     felt("wrench dies", "wrench", lambda msg: [], STALE_WRENCH),

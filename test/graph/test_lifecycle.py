@@ -34,8 +34,6 @@ from harness.parameters import ParameterTool
 from harness.processes import Output, start
 from tinyvla_ros.cli.main import main
 
-pytestmark = pytest.mark.alone
-
 
 @pytest.fixture
 def rig(tmp_path):
@@ -254,7 +252,7 @@ def test_chunks_that_come_too_late_move_nothing(tmp_path):
     (3e38, "produced non-finite actions"),
 ])
 def test_a_network_that_gives_no_numbers_is_not_started(value, words, tmp_path):
-    with Rig(tmp_path) as rig:
+    with Rig(tmp_path, network=True) as rig:
         weights = tmp_path / "checkpoint" / "model.safetensors"
         tensors = load_file(weights)
         tensors["denoiser.head.weight"][:] = value

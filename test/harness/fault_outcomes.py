@@ -31,6 +31,8 @@ QUIET_S = 0.3
 # is nothing left to hold. The rig's own joint states, due every 10 ms, show such a pause.
 PAUSE_S = 0.2
 ATTEMPTS = 3
+# Without commands for so long, no hold will come any more, s.
+GIVE_UP_S = 1.5
 # An arm that must go on has done so when so many chunks came.
 CHUNKS = 15
 
@@ -69,6 +71,9 @@ def repeat(rig: Rig, fault: Fault, outcome: Outcome) -> None:
     elif fault.expect == NO_COMMANDS:
         rig.wait(lambda: "no subscriber" in rig.statuses[-1], "the reason")
     else:
+        if fault.expect == HOLD:
+            rig.wait(lambda: any(c.is_hold for c in rig.commands[begun:])
+                     or not rig.since(time.monotonic() - GIVE_UP_S), "a hold, or no commands")
         rig.wait(lambda: time.monotonic() > start + max(QUIET_S + 0.2, fault.lasts_s)
                  and not rig.since(time.monotonic() - QUIET_S), "silence")
         rig.wait(lambda: not rig.moving(), "rest", 5.0)
