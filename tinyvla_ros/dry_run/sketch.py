@@ -32,6 +32,8 @@ VIEW_M = 1.1
 BACKGROUND, LINK, JOINT, TEXT = (205, 205, 200), (70, 90, 130), (200, 80, 40), (30, 30, 30)
 # Largest value added to a pixel; a real camera never gives two identical frames.
 PIXEL_NOISE = 4
+# The noise is that of other pixels in each of so many images; prime, so that none is left out.
+NOISE_SHIFTS = 9973
 
 
 class Sketch:
@@ -43,6 +45,10 @@ class Sketch:
 
     def __init__(self, actions: Mapping[str, Channel], width: int, height: int):
         self._actions, self._size = actions, (height, width)
+        # Drawn once: new noise for every image was half of the node's work.
+        self._noise = np.random.default_rng(0).integers(
+            0, PIXEL_NOISE, height * width * 3 + NOISE_SHIFTS, np.uint8)
+        self._empty = np.full((height, width, 3), BACKGROUND, np.uint8)
         self._angles = {n: np.pi / 180 if c.unit.startswith("deg") else 1.0
                         for n, c in actions.items()
                         if c.unit in ("rad", "deg", "degree", "degrees")}
@@ -52,11 +58,11 @@ class Sketch:
 
         Args:
             camera: name, drawn into the image.
-            frame: number of the image, drawn into it; seeds the noise.
+            frame: number of the image, drawn into it; another one has other noise.
             moment: the arm.
         """
         height, width = self._size
-        image = np.full((height, width, 3), BACKGROUND, np.uint8)
+        image = self._empty.copy()
         points = self._points(moment)
         scale = min(width / 2, height) / (2 * VIEW_M)
         for column, up, name in ((0, 2, "side"), (1, 1, "top")):
@@ -68,8 +74,9 @@ class Sketch:
             self._write(image, name, (column * width // 2 + 4, height - 18))
         self._write(image, f"{camera} {frame}", (4, 12))
         self._bars(image, moment)
-        noise = np.random.default_rng(frame).integers(0, PIXEL_NOISE, image.shape, np.uint8)
-        return cv2.add(image, noise)
+        start = frame * image.shape[1] % NOISE_SHIFTS
+        noise = self._noise[start:start + image.size]
+        return cv2.add(image, noise.reshape(image.shape))
 
     def _points(self, moment: Moment) -> np.ndarray:
         """Return (n, 3) points from the base to the end effector, m."""
