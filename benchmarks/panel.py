@@ -134,7 +134,7 @@ def losses(options: argparse.Namespace) -> list[list[str]]:
         print(*rows[-1], sep=", ", file=sys.stderr, flush=True)
 
     with tempfile.TemporaryDirectory() as place, panel_rig(
-            Path(place), input_timeout=PAGE_INPUT_TIMEOUT_S) as rig:
+            Path(place), arm={}, input_timeout=PAGE_INPUT_TIMEOUT_S) as rig:
         url, count = start_panel(rig, page_timeout=PAGE_S), range(options.losses)
         add("SIGKILL of the page's process",
             (lose(rig, url, lambda process: process.kill()) for _ in count))

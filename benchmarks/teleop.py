@@ -50,7 +50,8 @@ def main() -> int:
     print_heading("Teleoperation: input to command", ["ros-jazzy-rclpy", "numpy"],
                   robot=options.robot, messages=options.messages, releases=options.releases)
     random.seed(0)
-    with tempfile.TemporaryDirectory() as place, TeleopRig(Path(place), options.robot) as rig:
+    with tempfile.TemporaryDirectory() as place, TeleopRig(
+            Path(place), options.robot, arm={}) as rig:
         inputs = measure_inputs(rig, options.messages)
         releases = measure_releases(rig, options.releases)
         if rig.wrong:

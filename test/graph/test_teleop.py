@@ -33,7 +33,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from harness.arm_descriptions import urdf
 from harness.left_over import popen
-from harness.teleop_moves import PAN, lead, move, settled, still, wait_held
+from harness.teleop_moves import PAN, move, settled, still, wait_held
 from harness.teleop_rig import (
     DEAD_MAN,
     DISCARD,
@@ -55,15 +55,6 @@ def rig(tmp_path_factory):
         yield rig
 
 
-@pytest.fixture(scope="module")
-def led(tmp_path_factory):
-    """An SO-101 and a leader arm, whose dead man is on the gamepad."""
-    with TeleopRig(tmp_path_factory.mktemp("leader"), input="leader") as rig:
-        rig.leader = dict(rig.state)
-        yield rig
-
-
-@pytest.mark.alone
 @pytest.mark.parametrize("robot", ["so101", "ur5e"])
 def test_an_axis_moves_its_joint_and_a_release_holds_the_arm(robot, tmp_path):
     with TeleopRig(tmp_path, robot) as rig:
@@ -127,36 +118,6 @@ def test_the_end_effector_moves_when_the_description_has_come(rig):
         rig.node.destroy_publisher(publisher)
 
 
-@pytest.mark.alone
-def test_a_follower_goes_slowly_to_its_leader_and_then_follows(led):
-    settled(led)
-    led.leader = dict(led.state)
-    led.leader["elbow_flex"] += 1.0 if led.state["elbow_flex"] < 0 else -1.0
-    first = len(led.commands)
-    led.engage()
-    led.wait(lambda: led.values.get("aligned") == "true", "alignment")
-    # The parameter align_speed; a busy machine may make up for a late command.
-    assert np.median([c.speed for c in led.commands[first:]]) < 0.15 * 1.1
-    lead(led, "wrist_roll")
-    assert not led.wrong
-    settled(led)
-
-
-def test_a_leader_without_a_gamepad_is_engaged_by_the_service(tmp_path):
-    with TeleopRig(tmp_path, input="leader", mapping="") as rig:
-        rig.leader = dict(rig.state)
-        rig.wait_status("disabled")
-        still(rig, lambda: rig.leader.update(elbow_flex=rig.state["elbow_flex"] + 0.3))
-        assert rig.call("enable", SetBool.Request(data=True)).success
-        rig.wait(lambda: rig.values.get("aligned") == "true", "alignment")
-        released_s = time.monotonic()
-        rig.leader["elbow_flex"] -= 0.3
-        rig.until_sent(1)
-        assert rig.call("enable", SetBool.Request(data=False)).success
-        wait_held(rig, released_s)
-        assert not rig.wrong
-
-
 @pytest.fixture
 def terminal(tmp_path):
     """``tinyvla teleop --input keyboard`` in a terminal, with the arm that it drives."""
@@ -192,7 +153,6 @@ def hold_key(rig: TeleopRig, terminal: int, key: bytes, until: Callable[[], obje
         time.sleep(0.03)
 
 
-@pytest.mark.alone
 def test_keys_of_a_terminal_move_the_arm_while_they_are_held(terminal):
     rig, keys, process = terminal
     assert not termios.tcgetattr(keys)[3] & termios.ECHO
@@ -278,7 +238,6 @@ def test_demonstrations_are_recorded_one_after_the_other(rig):
     settled(rig)
 
 
-@pytest.mark.alone
 def test_the_dead_man_must_be_pressed_again_for_a_new_scene(tmp_path):
     with TeleopRig(tmp_path, reset_service="new_scene", reset_s=0.1) as rig:
         rig.wait_status("the dead man is released")  # it hears the gamepad

@@ -18,26 +18,35 @@
 from __future__ import annotations
 
 import math
-import re
-import signal
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from sensor_msgs.msg import JointState, Joy
+from sensor_msgs.msg import Joy
 from std_msgs.msg import String
 
 from harness.arm_descriptions import urdf
-from harness.teleop_moves import LIFT, PAN, lead, move, settled, still, wait_held
+from harness.teleop_faults import (
+    Wrong,
+    axis,
+    check,
+    continued_arm,
+    frozen,
+    joy,
+    second,
+    set_field,
+    shifted,
+    silent,
+    stopped_arm,
+    unstamped,
+)
+from harness.teleop_moves import PAN, move, settled, still, wait_held
 from harness.teleop_rig import (
     AXES,
     DEAD_MAN,
     MODE,
     TeleopRig,
 )
-from tinyvla_ros.core.ros.messages import set_stamp
 from tinyvla_ros.nodes.shared.runner import LATCHED
 
 
@@ -47,102 +56,6 @@ def rig(tmp_path_factory):
     with TeleopRig(tmp_path_factory.mktemp("joy"), reset_s=0.1, episodes=3,
                    instruction="pick up the block", reset_service="new_scene") as rig:
         yield rig
-
-
-@pytest.fixture(scope="module")
-def led(tmp_path_factory):
-    """An SO-101 and a leader arm, whose dead man is on the gamepad."""
-    with TeleopRig(tmp_path_factory.mktemp("leader"), input="leader") as rig:
-        rig.leader = dict(rig.state)
-        yield rig
-
-
-@dataclass(frozen=True)
-class Wrong:
-    """Something wrong with what a person sends, while the arm moves.
-
-    Attributes:
-        name: for the test.
-        begin: breaks it.
-        says: what the node's status must have, a regular expression.
-        end: repairs it.
-    """
-
-    name: str
-    begin: Callable[[TeleopRig], None]
-    says: str
-    end: Callable[[TeleopRig], None] = lambda rig: None
-
-
-def joy(change: Callable[[Joy], object]) -> Callable[[TeleopRig], None]:
-    """Change the messages of the gamepad; what the function returns is not looked at."""
-    def begin(rig: TeleopRig) -> None:
-        rig.joy = lambda msg: (change(msg), [msg])[1]
-    return begin
-
-
-def axis(value: float) -> Callable[[TeleopRig], None]:
-    return joy(lambda msg: msg.axes.__setitem__(LIFT, value))
-
-
-def shifted(seconds: float, name: str = "joy") -> Callable[[TeleopRig], None]:
-    def begin(rig: TeleopRig) -> None:
-        def change(msg):
-            set_stamp(msg.header.stamp, rig.now_ns() + round(seconds * 1e9))
-            return [msg]
-        setattr(rig, name, change)
-    return begin
-
-
-def unstamped(name: str = "joy") -> Callable[[TeleopRig], None]:
-    def begin(rig: TeleopRig) -> None:
-        setattr(rig, name, lambda msg: (set_stamp(msg.header.stamp, 0), [msg])[1])
-    return begin
-
-
-def frozen(name: str = "joy") -> Callable[[TeleopRig], None]:
-    def begin(rig: TeleopRig) -> None:
-        kept: list = []
-        setattr(rig, name, lambda msg: [(kept.append(msg), kept[0])[1]])
-    return begin
-
-
-def silent(name: str = "joy") -> Callable[[TeleopRig], None]:
-    return lambda rig: setattr(rig, name, lambda msg: [])
-
-
-def second(kind: type, topic: str) -> tuple[Callable, Callable]:
-    """A second publisher, which says nothing."""
-    made: list = []
-    return (lambda rig: made.append(rig.node.create_publisher(kind, topic, 10)),
-            lambda rig: rig.node.destroy_publisher(made.pop()))
-
-
-def leader(change: Callable[[JointState], object]) -> Callable[[TeleopRig], None]:
-    def begin(rig: TeleopRig) -> None:
-        rig.leader_joy = lambda msg: (change(msg), [msg])[1]
-    return begin
-
-
-def position(index: int, value: float) -> Callable[[TeleopRig], None]:
-    return leader(lambda msg: msg.position.__setitem__(index, value))
-
-
-def jumped(rig: TeleopRig) -> None:
-    place = rig.leader["wrist_roll"]
-    rig.leader["wrist_roll"] = place + (1.2 if place < 0 else -1.2)
-
-
-def stopped_arm(rig: TeleopRig) -> None:
-    rig.signal("dry_run_arm_node", signal.SIGSTOP)
-
-
-def continued_arm(rig: TeleopRig) -> None:
-    rig.signal("dry_run_arm_node", signal.SIGCONT)
-
-
-def set_field(name: str, value: object) -> Callable:
-    return lambda msg: setattr(msg, name, value)
 
 
 BY_JOY = [
@@ -166,59 +79,9 @@ BY_JOY = [
     Wrong("the joint states stop", stopped_arm, "joint_states|s old", continued_arm),
     Wrong("released", lambda rig: rig.release(DEAD_MAN), "the dead man is released"),
 ]
-BY_LEADER = [
-    Wrong("leader is NaN", position(2, math.nan), "nan"),
-    Wrong("leader is infinite", position(0, math.inf), "inf"),
-    Wrong("leader lacks a joint", leader(lambda m: (m.name.pop(), m.position.pop())),
-          "has no joint"),
-    Wrong("leader has more names than positions", leader(lambda m: m.position.pop()),
-          "names and"),
-    Wrong("leader names a joint twice", leader(lambda m: (
-        m.name.append(m.name[0]), m.position.append(1.0))), "twice"),
-    Wrong("leader says nothing", leader(lambda m: (set_field("name", [])(m),
-                                                   set_field("position", [])(m))), "no joint"),
-    Wrong("leader is unplugged", silent("leader_joy"), "leader/joint_states is stale"),
-    Wrong("leader is frozen", frozen("leader_joy"), "leader/joint_states is stale|s old"),
-    Wrong("leader's stamps are stale", shifted(-5.0, "leader_joy"), "s old when it comes"),
-    Wrong("leader's stamps are of the future", shifted(5.0, "leader_joy"), "in the future"),
-    Wrong("leader has no stamps", unstamped("leader_joy"), "stamp is 0 s"),
-    Wrong("leader jumps", jumped, "jumped by"),
-    Wrong("two leaders", *(lambda b, e: (b, "leader/joint_states has several publishers", e))(
-        *second(JointState, "leader/joint_states"))),
-    Wrong("the dead man is released", lambda rig: rig.release(DEAD_MAN),
-          "the dead man is released"),
-]
-
-
-def check(rig: TeleopRig, wrong: Wrong, go: Callable[[TeleopRig], None]) -> None:
-    """The arm moves, something is wrong, it holds and says why, and moves again after it."""
-    settled(rig)
-    go(rig)
-    begun_s, before = time.monotonic(), len(rig.statuses)
-    wrong.begin(rig)
-    try:
-        # Some are true for one message alone.
-        rig.wait(lambda: any(re.search(wrong.says, s) for s in rig.statuses[before:]), wrong.says)
-        if wrong.begin is stopped_arm:  # its place cannot be seen
-            rig.wait(lambda: rig.is_held, "a hold")
-        else:
-            wait_held(rig, begun_s)
-    finally:
-        wrong.end(rig)
-    assert not rig.wrong
-    settled(rig)
-    go(rig)
-    settled(rig)
-
-
 @pytest.mark.parametrize("wrong", BY_JOY, ids=lambda w: w.name)
 def test_a_gamepad_that_goes_wrong_holds_the_arm(rig, wrong):
     check(rig, wrong, move)
-
-
-@pytest.mark.parametrize("wrong", BY_LEADER, ids=lambda w: w.name)
-def test_a_leader_that_goes_wrong_holds_the_arm(led, wrong):
-    check(led, wrong, lead)
 
 
 def test_a_gamepad_that_is_plugged_in_again_with_everything_pressed_moves_nothing(rig):
@@ -305,43 +168,6 @@ def test_every_button_at_once_moves_nothing_out_of_the_limits(rig):
         rig.until_sent(25)
     assert not rig.wrong
     settled(rig)
-
-
-def test_a_leader_out_of_range_is_followed_to_the_end_of_the_range(led):
-    settled(led)
-    while led.position[4] <= led.high[4] - 2e-3:  # again after a pause of the machine
-        led.let_go()
-        led.leader = dict(led.state)
-        led.engage()
-        led.wait(lambda: led.values.get("aligned") == "true" or led.status != "running",
-                 "alignment")
-        while led.leader["wrist_roll"] < led.high[4] + 0.3:
-            led.leader["wrist_roll"] += 0.03
-            led.until_sent(1)
-        led.wait(lambda: led.position[4] > led.high[4] - 2e-3 or led.status != "running",
-                 "the end of the range")
-    led.until_sent(10)
-    assert not led.wrong and led.position[4] <= led.high[4] + 1e-6
-    settled(led)
-
-
-def test_a_leader_with_joints_of_others_is_followed(led):
-    def more(msg):
-        msg.name += ["wheel", "mirror"]
-        msg.position.extend([math.nan, 1e9])
-        return [msg]
-    settled(led)
-    led.leader = dict(led.state)
-    led.engage()
-    led.leader_joy = more
-    led.until_sent(3)
-    before = led.state["wrist_flex"]
-    for _ in range(20):
-        led.leader["wrist_flex"] += -0.01 if before > 0 else 0.01
-        led.until_sent(1)
-    led.wait(lambda: abs(led.state["wrist_flex"] - before) > 0.1, "motion")
-    assert not led.wrong
-    settled(led)
 
 
 @pytest.mark.parametrize("buttons", [[DEAD_MAN], [0, DEAD_MAN, 3]], ids=["dead man", "several"])

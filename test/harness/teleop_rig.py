@@ -62,6 +62,8 @@ LIMIT_S = 60.0
 PAUSE_S = 3.0
 # An arm whose place does not change for so long stands still, s.
 STILL_S = 0.2
+# What an arm of a dry run shows, where nobody looks: nodes of several tests share the cores.
+SMALL_IMAGES = {"width": 96, "height": 96}
 _NUMBERS = itertools.count(1)
 
 
@@ -89,7 +91,7 @@ class TeleopRig:
 
     def __init__(self, place: Path, robot: str = "so101", starts_node: bool = True,
                  driver: str = "teleop_node", remappings: Mapping[str, str] = {},
-                 arm: Mapping[str, object] = {}, camera_rate: float = 0.0, task: str = "",
+                 arm: Mapping[str, object] | None = None, camera_rate: float = 0.0, task: str = "",
                  checkpoint: Path | None = None, **parameters):
         contract = yaml.safe_load(
             (share_directory() / "config" / "robots" / f"{robot}.yaml").read_text())
@@ -106,7 +108,8 @@ class TeleopRig:
         self.low, self.high = self._judge.low, self._judge.high
         self._place, self.path, self._parameters = place, path, parameters
         self._starts_node, self.driver, self._remappings = starts_node, driver, remappings
-        self._arm, self._task = arm, task  # parameters of its node
+        self._task = task
+        self._arm = ({} if task else SMALL_IMAGES) if arm is None else arm
         self.checkpoint = checkpoint or place / "checkpoint"
         if not self.checkpoint.exists():
             write_untrained_checkpoint(self.contract, self.checkpoint)
