@@ -172,8 +172,13 @@ class TeleopRig:
             if self.driver == "policy_node" else {}
         self.start(self.driver, robot=str(self.path),
                    **{"input_timeout": PAUSE_S, **checkpoint, **self._parameters})
-        self.wait(lambda: self.statuses and self.state, "the node and the arm")
+        self.wait(lambda: self.state and self._node_hears(), "the node and the arm")
         return self
+
+    def _node_hears(self) -> bool:
+        """Return whether the node has got messages of everything that it needs of the arm."""
+        ages = [v for k, v in self.values.items() if k.startswith("age_s ")]
+        return bool(ages) and "never" not in ages
 
     def __exit__(self, *error) -> None:
         for process in self.processes.values():

@@ -53,6 +53,7 @@ def trained(tmp_path_factory):
     recipe = small_recipe(steps=2, save_every=2).model_dump(mode="json")
     recipe |= {"cameras": {c: {"height": bags.SIZE, "width": bags.SIZE} for c in bags.CAMERAS},
                "state": list(bags.STATE)}
+    recipe["diffusion"] |= {"sample_steps": 1}  # each is unrolled, where policies are compiled
     recipe["action"] |= {"dt": DT, "horizon": 16, "n_action_steps": 4}
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     assert run_command(["train", "--config", str(folder / "recipe.yaml"), "--data",
@@ -139,7 +140,7 @@ def test_what_led_to_a_takeover_is_left_out(trained, episodes, tmp_path):
 def test_what_was_stopped_goes_on_and_ends_like_what_was_not(trained, episodes, tmp_path):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     # Successes teach without a person.
-    more = {"steps": 40, "set": "optimization.save_every=1", "rule": "success"}
+    more = {"steps": 12, "set": "optimization.save_every=1", "rule": "success"}
     command = [sys.executable, "-m", "tinyvla_ros.cli",
                *arguments(trained, episodes, stopped, **more)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

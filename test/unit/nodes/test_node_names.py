@@ -24,10 +24,11 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import importlib
 import inspect
 import pkgutil
-import textwrap
+import sys
 
 import pytest
 
@@ -41,9 +42,10 @@ OURS = ("tinyvla_ros", "sim_bridge", "training")
 # LifecycleNode documents these as the way to react to a transition.
 TRANSITIONS = {f"on_{name}" for name in ("configure", "activate", "deactivate", "cleanup",
                                          "shutdown", "error")}
-# Gymnasium wants an environment to store them.
+# Gymnasium wants an environment to store them. The executor puts its base's own back.
 INTENDED = {name: {"metadata", "render_mode"}
-            for name in ("ArmEnvironment", "MetaWorldEnv", "SO101Env")}
+            for name in ("ArmEnvironment", "MetaWorldEnv", "SO101Env")} | {
+    "LeanExecutor": {"_guard"}}
 # What every class has of its own.
 OF_EVERY_CLASS = {*vars(type("Empty", (), {})), "__init__", "__annotations__", "__firstlineno__",
                   "__static_attributes__"}
@@ -71,15 +73,33 @@ def foreign_bases(cls: type) -> list[type]:
             and base.__module__ != builtins.__name__]
 
 
-def stored(cls: type) -> set[str]:
-    """Return the names that the methods of one class store on their object."""
+@functools.cache
+def definitions(module: str) -> dict[str, ast.ClassDef]:
+    """Return the classes of a module by their qualified names; none of one written in C."""
+    def below(node: ast.AST, prefix: str) -> dict[str, ast.ClassDef]:
+        found = {}
+        for child in ast.iter_child_nodes(node):
+            name = prefix
+            if isinstance(child, ast.ClassDef):
+                found[prefix + child.name], name = child, f"{prefix}{child.name}."
+            elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                name = f"{prefix}{child.name}.<locals>."
+            found |= below(child, name)
+        return found
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
-    except (OSError, TypeError):  # written in C
-        return set()
-    return {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)
-            and isinstance(n.ctx, ast.Store | ast.Del) and isinstance(n.value, ast.Name)
-            and n.value.id in ("self", "node")}
+        return below(ast.parse(inspect.getsource(sys.modules[module])), "")
+    except (OSError, TypeError):
+        return {}
+
+
+@functools.cache
+def stored(cls: type) -> frozenset[str]:
+    """Return the names that the methods of one class store on their object."""
+    tree = definitions(cls.__module__).get(cls.__qualname__)
+    return frozenset() if tree is None else frozenset(
+        n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)
+        and isinstance(n.ctx, ast.Store | ast.Del) and isinstance(n.value, ast.Name)
+        and n.value.id in ("self", "node"))
 
 
 def overwritten(cls: type) -> set[str]:
