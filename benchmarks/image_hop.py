@@ -34,13 +34,13 @@ import numpy as np
 import rclpy
 from _figures import print_heading, print_table
 from rclpy.duration import Duration
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import get_rmw_implementation_identifier
 from sensor_msgs.msg import Image
 
 from tinyvla_ros.core.resources import use_middleware_profile
 from tinyvla_ros.core.ros.messages import fill_image, image_to_array, set_stamp, stamp_to_ns
+from tinyvla_ros.nodes.shared.lean_executor import LeanExecutor
 from tinyvla_ros.nodes.shared.runner import SENSOR_QOS
 
 SIZES = ((192, 192), (640, 480))  # width, height
@@ -96,7 +96,7 @@ def receive(frames: int, publisher: multiprocessing.Process) -> dict[str, list[f
     # Python's own handler: Ctrl-C then ends the loop with KeyboardInterrupt.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("image_hop_subscriber")
-    executor = SingleThreadedExecutor()
+    executor = LeanExecutor()
     executor.add_node(node)
     for topic in samples:
         node.create_subscription(Image, topic, receiver(topic), SENSOR_QOS)

@@ -37,7 +37,6 @@ import numpy as np
 import rclpy
 import yaml
 from _figures import print_heading, print_table
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, JointState
 from std_msgs.msg import String
@@ -51,6 +50,7 @@ from tinyvla_ros.core.ros.messages import set_stamp
 from tinyvla_ros.dry_run.untrained import INSTRUCTION
 from tinyvla_ros.nodes import policy_node
 from tinyvla_ros.nodes.policy_inputs import PolicyInputs
+from tinyvla_ros.nodes.shared.lean_executor import LeanExecutor
 from tinyvla_ros.nodes.shared.runner import LATCHED
 
 JOINTS, CAMERAS = [f"joint_{i}" for i in range(6)], ("front", "wrist")
@@ -130,7 +130,7 @@ def run_node(place: Path, seconds: float) -> int:
                      "-p", "enabled:=true"], signal_handler_options=SignalHandlerOptions.NO)
     node, chunks = policy_node.PolicyNode(), []
     node.create_subscription(JointTrajectory, "~/chunk", chunks.append, 10)
-    executor = SingleThreadedExecutor()
+    executor = LeanExecutor()
     executor.add_node(node)
     begin = time.monotonic() + START_S
     try:
@@ -163,7 +163,7 @@ def publish(width: int, height: int) -> None:
     joints = node.create_publisher(JointState, "joint_states", 10)
     node.create_publisher(String, "instruction", LATCHED).publish(String(data=INSTRUCTION))
     node.create_subscription(JointTrajectory, COMMANDS, lambda msg: None, 10)
-    executor = SingleThreadedExecutor()
+    executor = LeanExecutor()
     executor.add_node(node)
     next_image = next_joints = time.monotonic()
     count = 0
