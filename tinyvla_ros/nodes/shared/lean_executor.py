@@ -27,7 +27,7 @@ EVENT_PERIOD_S = 1.0
 
 
 class LeanExecutor(SingleThreadedExecutor):
-    """Runs callbacks in the thread that spins, at less than half the cost per message.
+    """Runs callbacks in the thread that spins, at half the cost per message.
 
     An executor of rclpy waits for everything that a node has, anew for each message. Half of that
     are events of quality of service, about two per topic, which come when a topic's ends meet:
