@@ -37,7 +37,8 @@ import numpy as np
 from _figures import print_heading
 from tqdm import tqdm
 
-from harness.arm_rig import CAMERA_HZ, JOINT_HZ, TIGHT, Rig, robot
+from harness.arm_contract import CAMERA_HZ, JOINT_HZ, TIGHT, robot
+from harness.arm_rig import Rig
 from harness.fault_outcomes import Outcome, repeat
 from harness.faults import FAULTS, Fault
 

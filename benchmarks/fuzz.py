@@ -35,7 +35,8 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from tqdm import tqdm
 
-from harness.arm_rig import CAMERAS, JOINTS, TIGHT, Rig, robot
+from harness.arm_contract import CAMERAS, JOINTS, TIGHT, robot
+from harness.arm_rig import Rig
 from tinyvla_ros.dry_run.untrained import INSTRUCTION
 
 NUMBERS = (0.0, -0.0, math.nan, math.inf, -math.inf, 1e308, -1e308, 5e-324, 1e-3, 3.2, -1e9)

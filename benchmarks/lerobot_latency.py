@@ -42,7 +42,8 @@ import numpy as np
 from _figures import print_heading
 from latency import collect
 
-from harness.arm_rig import CAMERA_HZ, TIGHT, Rig, robot
+from harness.arm_contract import CAMERA_HZ, TIGHT, robot
+from harness.arm_rig import Rig
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.image_transform import crop_and_shrink
 from tinyvla_ros.core.resources import default_checkpoint

@@ -35,7 +35,8 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from tqdm import tqdm
 
-from harness.arm_rig import TIGHT, Rig, robot
+from harness.arm_contract import TIGHT, robot
+from harness.arm_rig import Rig
 
 
 def change(rig: Rig, number: int) -> float:

@@ -33,7 +33,8 @@ import numpy as np
 from _figures import print_heading
 from tqdm import tqdm
 
-from harness.arm_rig import CAMERA_HZ, TIGHT, Rig, robot
+from harness.arm_contract import CAMERA_HZ, TIGHT, robot
+from harness.arm_rig import Rig
 
 
 def main() -> int:
@@ -56,7 +57,7 @@ def main() -> int:
         camera["timeout"] = 0.3  # both ends share two cores here
     contract["joint_states"]["timeout"] = 0.3
     with (tempfile.TemporaryDirectory() as place,
-          Rig(Path(place), (width, height), contract, True, args.full_size,
+          Rig(Path(place), (width, height), contract, network=True, full_size=args.full_size,
               compiled=args.backend != "torch", backend=args.backend) as rig):
         rig.start()
         rig.wait_running()

@@ -25,7 +25,8 @@ from collections.abc import Callable
 import pytest
 from geometry_msgs.msg import WrenchStamped
 
-from harness.arm_rig import JOINTS, SHARED, MessageFilters, Rig, feeling_robot
+from harness.arm_contract import JOINTS, SHARED, feeling_robot
+from harness.arm_rig import MessageFilters, Rig
 from harness.fault_outcomes import hold_or_pause
 from harness.faults import Fault, shifted, unstamped
 

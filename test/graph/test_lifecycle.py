@@ -29,7 +29,8 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from safetensors.torch import load_file, save_file
 from std_srvs.srv import SetBool, Trigger
 
-from harness.arm_rig import TOPIC, Rig, robot
+from harness.arm_contract import TOPIC, robot
+from harness.arm_rig import Rig
 from harness.parameters import ParameterTool
 from harness.processes import Output, start
 from tinyvla_ros.cli.main import main

@@ -29,7 +29,8 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
 
-from harness.arm_rig import CAMERA_HZ, JOINTS, TOPIC, Rig, robot
+from harness.arm_contract import CAMERA_HZ, JOINTS, TOPIC, robot
+from harness.arm_rig import Rig
 from harness.left_over import new_context
 from tinyvla_ros.core.ros.messages import set_stamp
 from tinyvla_ros.dry_run.untrained import INSTRUCTION
@@ -203,7 +204,6 @@ def test_a_status_does_not_come_at_the_rate_of_a_camera_whose_messages_are_refus
     assert 2 <= number <= 8, f"{number} in 3 s, with {2 * CAMERA_HZ} refused images a second"
 
 
-@pytest.mark.alone  # holds are counted, and a pause is one more
 @pytest.mark.parametrize("durability", ["volatile", "transient_local"])
 def test_an_instruction_is_taken_from_every_publisher_and_once(rig, durability):
     """``ros2 topic pub --once`` offers volatile, and waits for a subscription that takes it."""
@@ -214,7 +214,6 @@ def test_an_instruction_is_taken_from_every_publisher_and_once(rig, durability):
     with Stranger() as stranger:
         publisher = stranger.create_publisher(String, "/instruction", qos)
         rig.wait(lambda: publisher.get_subscription_count(), "the subscription")
-        begin = time.monotonic()
         publisher.publish(String(data="no such instruction"))
         rig.wait(lambda: says(rig, "waiting for instruction", "'no such instruction'"), "refusal")
         values = {v.key: v.value for v in rig.full[-1][1].values}
@@ -222,7 +221,8 @@ def test_an_instruction_is_taken_from_every_publisher_and_once(rig, durability):
         publisher.publish(String(data=INSTRUCTION))
         rig.wait_running()
         rig.wait(lambda: says(rig, "running"), "the state")
-        assert sum(c.is_hold for c in rig.since(begin)) == 1
+        # A pause of the machine is a hold of another cause.
+        assert rig.policy_values["hold waiting for instruction"] == "1"
 
 
 def test_a_camera_whose_qos_does_not_fit_is_named(tmp_path):

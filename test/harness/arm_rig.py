@@ -42,6 +42,7 @@ from std_msgs.msg import Float64MultiArray, String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from harness.arm_contract import CAMERA_HZ, CAMERAS, JOINT_HZ, JOINTS, TOPIC, robot
 from harness.left_over import new_context, popen
 from harness.random_network import write_random_network
 from tinyvla_ros.arm.contract import RobotContract
@@ -60,53 +61,10 @@ from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.start.local_launch import node_command
 from tinyvla_ros.start.node_description import NodeDescription
 
-JOINTS = ("shoulder_pan_joint", "shoulder_lift_joint", "elbow_joint", "wrist_1_joint",
-          "wrist_2_joint", "wrist_3_joint")
-CAMERAS = ("front", "wrist")
-CAMERA_HZ, JOINT_HZ = 30.0, 100.0
-TOPIC = "joint_trajectory_controller/joint_trajectory"
 # A hold stays at its last position for longer than any row lasts, s.
 HOLD_S = 0.15
 TOLERANCE = 1e-6
 LIMIT_S = 60.0
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long messages may stay away, or be old, before a contract holds the arm, s."""
-
-    cameras: float
-    states: float
-    max_age: float
-
-
-# What an arm of 30 Hz would be given, and what a machine allows that runs other tests beside.
-TIGHT, SHARED = Patience(0.08, 0.06, 0.2), Patience(0.3, 0.3, 0.4)
-
-
-def robot(patience: Patience = SHARED, **changes) -> dict:
-    """Return the rig's contract as plain data, with changes."""
-    limits = {"unit": "rad", "low": -1.0, "high": 1.0, "velocity": 1.0, "acceleration": 20.0,
-              "jump": 0.15}
-    return {
-        "name": "rig",
-        "cameras": {n: {"topic": f"camera/{n}/image_raw", "rate": CAMERA_HZ,
-                        "timeout": patience.cameras, "frozen_after": 3} for n in CAMERAS},
-        "joint_states": {"topic": "joint_states", "rate": JOINT_HZ,
-                         "timeout": patience.states},
-        "stamps": {"tolerance": 0.02, "max_age": patience.max_age, "max_ahead": 0.02},
-        "actions": {j: limits | {"state": j} for j in JOINTS},
-        "outputs": [{"type": "joint_trajectory", "topic": TOPIC, "channels": list(JOINTS)}],
-        "execution": {"join": "replace", "max_duration": 0.5}} | changes
-
-
-def feeling_robot() -> dict:
-    """Return the rig's contract with a wrench, a vector and an effort."""
-    every = {"rate": JOINT_HZ, "timeout": SHARED.states}
-    return robot(
-        joint_states={"topic": "joint_states", **every, "efforts": [JOINTS[2]]},
-        wrenches={"hand": {"topic": "wrench", **every}},
-        vectors={"tip": {"topic": "tactile", "names": ["tip_0", "tip_1"], **every}})
 
 
 @dataclass(frozen=True)
@@ -166,11 +124,12 @@ class Rig:
         self._robot, self._checkpoint = place / "robot.yaml", place / "checkpoint"
         self._robot.write_text(yaml.safe_dump(contract, sort_keys=False))
         self.contract = parse(RobotContract, contract, "rig")
-        if not self._checkpoint.exists() and not (network or full_size or compiled):
-            write_untrained_checkpoint(self.contract, self._checkpoint)
-        elif not self._checkpoint.exists():
-            write_random_network(self.contract, self._checkpoint,
-                                 _full_size(self.contract) if full_size else None)
+        if not self._checkpoint.exists():
+            if network or full_size or compiled:
+                write_random_network(self.contract, self._checkpoint,
+                                     _full_size(self.contract) if full_size else None)
+            else:
+                write_untrained_checkpoint(self.contract, self._checkpoint)
             if compiled:
                 _compile(self._checkpoint)
         self._parameters = parameters

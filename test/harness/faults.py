@@ -30,7 +30,8 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
-from harness.arm_rig import CAMERA_HZ, JOINTS, Rig
+from harness.arm_contract import CAMERA_HZ, JOINTS
+from harness.arm_rig import Rig
 from tinyvla_ros.core.ros.messages import set_stamp
 from tinyvla_ros.dry_run.untrained import INSTRUCTION
 
