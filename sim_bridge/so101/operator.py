@@ -51,8 +51,11 @@ ROOM_M = 0.012
 REACH_M = (0.13, 0.22)
 # So far from the mark the cube is put by mistake, m, and the pace of what is not recorded.
 MISPLACED_M, HASTE = (0.035, 0.06), 1.5
-# How far off the hand is, low above the cube or the mark, before it is corrected, m and rad.
-NEAR_M, NEAR_TURN = 0.01, 0.15
+# How far off the hand is, low above the cube, each time before it is corrected, m and rad, and at
+# which height, m: as far as a policy may come down wrong. Above the mark it is once, m.
+CORRECTIONS = ((0.018, 0.35, 0.042), (0.012, 0.25, 0.04), (0.008, 0.15, 0.038),
+               (0.005, 0.08, 0.037))
+MARK_CORRECTIONS = ((0.015, 0.06), (0.01, 0.05))
 
 
 @dataclass(frozen=True)
@@ -277,21 +280,21 @@ def _pick_and_place(cube: tuple[np.ndarray, np.ndarray], mark: np.ndarray, turn:
         return np.array([*xy, height])
 
     # First about there, then better from near, as a person who looks closer. Just above the cube
-    # the hand is off once more and corrected: who only ever saw it come down in the right place
-    # comes down wherever it is.
+    # the hand is off again and again and corrected: who only ever saw it come down in the right
+    # place comes down wherever it is.
     guess, turned = _error(rng, 0.025), rng.normal(0.0, 0.25)
     return [
         Move(at(beside + guess, travel), yaw + turned, OPEN),
         Move(at(beside + guess / 2, 0.05), yaw + turned / 2, OPEN),
-        Move(at(beside + _error(rng, NEAR_M), 0.04), yaw + rng.normal(0.0, NEAR_TURN), OPEN),
-        Move(at(beside + _error(rng, NEAR_M / 2), 0.038), yaw + rng.normal(0.0, NEAR_TURN / 2),
-             OPEN, is_fine=True),
+        *(Move(at(beside + _error(rng, off), height), yaw + rng.normal(0.0, turn), OPEN,
+               is_fine=True) for off, turn, height in CORRECTIONS),
         Move(at(beside, 0.036), yaw, OPEN, is_fine=True, waits=True),
         Move(at(beside, GRASP_M), yaw, OPEN, is_fine=True, waits=True),
         Move(at(cube[0][:2] + held, GRASP_M), yaw, CLOSED, 0.25, is_fine=True),
         Move(at(cube[0][:2] + held, travel), yaw, CLOSED),
         Move(at(goal + held_there + _error(rng, 0.015), travel), there, CLOSED),
-        Move(at(goal + held_there + _error(rng, NEAR_M), 0.05), there, CLOSED),
+        *(Move(at(goal + held_there + _error(rng, off), height), there, CLOSED)
+          for off, height in MARK_CORRECTIONS),
         Move(at(goal + held_there, 0.04), there, CLOSED, is_fine=True, waits=True),
         Move(at(goal + held_there, PLACE_M), there, CLOSED, is_fine=True, waits=True),
         Move(at(goal + held_there * (1 + ROOM_M / CUBE_HALF_M), PLACE_M), there, OPEN, 0.1,

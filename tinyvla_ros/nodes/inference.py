@@ -89,7 +89,8 @@ class Inference:
         self._dt, self._replan_ns = dt, round(contract.execution.replan_every * dt * 1e9)
         self.problem = ""
         self._ready: ReadyChunk | None = None
-        self._inferred: tuple[int, str] | None = None  # stamp and instruction of the last one
+        # Of the last one: stamp, instruction, and how often it had been asked for.
+        self._inferred: tuple[int, str, int] | None = None
         self._inferring: tuple[float, float] | None = None  # since when, and its extra latency
         self._closing = False
         self.unused: Counter[str] = Counter()
@@ -156,7 +157,8 @@ class Inference:
                     changed.wait(0.05)
                 if self._closing:
                     return
-                self._inferred = (observation.stamp_ns, observation.instruction)
+                self._inferred = (observation.stamp_ns, observation.instruction,
+                                  self.inputs.times_asked(observation.stamp_ns))
                 self._count_unused(observation.stamp_ns)
             try:
                 self._infer(observation)
@@ -187,7 +189,10 @@ class Inference:
             return None
         if self._inferred is not None and observation.instruction == self._inferred[1]:
             since = observation.stamp_ns - self._inferred[0]
-            if since == 0 or (0 < since < self._replan_ns
+            # A simulation in lock-step asks again if the answer was lost, or to start again.
+            is_answered = since == 0 and \
+                self.inputs.times_asked(observation.stamp_ns) <= self._inferred[2]
+            if is_answered or (0 < since < self._replan_ns
                               and self._supervisor.state == "running"):
                 return None
         return observation

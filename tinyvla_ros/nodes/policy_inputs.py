@@ -95,6 +95,8 @@ class PolicyInputs:
         self._refused: dict[str, tuple[str, float]] = {}
         self._arrived: dict[int, float] = {}
         self._numbers: dict[int, int] = {}
+        # Camera -> stamp of its last image, and how often one with that stamp came in a row.
+        self._repeats: dict[str, tuple[int, int]] = {}
         self._clock_reset = False
         self._cleared = 0  # times that everything was forgotten
         self._subscriptions = []
@@ -129,6 +131,7 @@ class PolicyInputs:
             self._assembler.clear()
             self._arrived.clear()
             self._numbers.clear()
+            self._repeats.clear()
             for health in self._health.values():
                 health.reset()
             for publishers in self._publishers.values():
@@ -159,6 +162,14 @@ class PolicyInputs:
     def number(self, stamp_ns: int) -> int:
         """Return which image of the first camera an observation has; the last if unknown."""
         return self._numbers.get(stamp_ns, self.images)
+
+    def times_asked(self, stamp_ns: int) -> int:
+        """Return how often the images of a moment came: a simulation that waits repeats them.
+
+        Once where cameras have stamps of their own: then one that repeats itself is stuck.
+        """
+        return min((times if stamp == stamp_ns else 1
+                    for stamp, times in self._repeats.values()), default=1)
 
     def newest_state(self) -> dict[str, float]:
         """Return the newest value of every state."""
@@ -294,6 +305,8 @@ class PolicyInputs:
         self._clock_reset |= stream.add(self._assembler, stamp_ns, value)
         if stream.camera:
             self._arrived[stamp_ns] = time.monotonic()
+            last, times = self._repeats.get(stream.camera, (None, 0))
+            self._repeats[stream.camera] = stamp_ns, times + 1 if last == stamp_ns else 1
             if stream.camera == self._first_camera:
                 self.images += 1
                 self._numbers[stamp_ns] = self.images
