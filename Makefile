@@ -33,8 +33,8 @@ sim-eval: setup
 	@$(TINYVLA) sim-eval --out $(OUT) $(ARGS)
 
 # A file stays with one process, because its tests share nodes, datasets and checkpoints.
-test: lint
-	@scripts/setup.sh browser
+test:
+	@scripts/setup.sh browser & browser=$$!; $(MAKE) --no-print-directory lint && wait $$browser
 	@$(PYTHON_BIN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup

@@ -17,8 +17,11 @@ die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 root_or_die() {  # root_or_die PACKAGE...: install Debian packages, or say what to type
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     say "installing $*"
+    exec 9</var/lib/dpkg  # the browser may be installed at the same time
+    flock 9
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+    exec 9>&-
   else
     die "these packages are missing; type: sudo apt-get install -y $*"
   fi
@@ -133,7 +136,7 @@ if [ -n "$reason" ]; then
   [ "$ros" = wheels ] || site=(--system-site-packages)
   "$python" -c 'import ensurepip, venv' 2>/dev/null || root_or_die "python$version-venv"
   "$python" -m venv --clear "${site[@]}" "$venv"
-  pip=("$venv/bin/python" -m pip install --disable-pip-version-check)
+  pip=("$venv/bin/python" -m pip install --disable-pip-version-check --no-compile)
   [ -t 1 ] || pip+=(-q)  # a log needs no progress bars
   wanted=(-r requirements.txt -r requirements-dev.txt -r requirements-vlm.txt -r requirements-ray.txt
     -r requirements-view.txt)
@@ -146,6 +149,8 @@ if [ -n "$reason" ]; then
   "${pip[@]}" -U pip 'setuptools>=64,<82' wheel
   "${pip[@]}" "${wanted[@]}"
   "${pip[@]}" --no-deps --no-build-isolation -e .
+  # On all cores, where pip takes one. Some packages carry files that are no Python: no matter.
+  "$venv/bin/python" -m compileall -q -j 0 "$venv"/lib/python*/site-packages >/dev/null || true
   echo "$version $ros $(packages) $(pwd -P)" >"$stamp"
 fi
 

@@ -160,6 +160,14 @@ def test_a_new_instruction_gives_a_new_chunk_for_the_same_observation(probe, tin
     assert probe.chunks[0].points[0].positions != probe.chunks[1].points[0].positions
 
 
+def test_a_moment_that_is_asked_for_again_is_answered_again(probe):
+    """A simulation in lock-step repeats itself where no answer came, and to begin again."""
+    for times in (1, 2, 3):
+        probe.publish(probe.observation(10))
+        probe.until(lambda times=times: probe.chunk_stamps().count(10) == times,
+                    f"{times} chunk(s) for the same stamp")
+
+
 def test_disabled_means_silent(probe):
     response = probe.call(SetBool, "/policy_node/enable", SetBool.Request(data=False))
     assert response.success

@@ -47,8 +47,8 @@ PASSES, LEAST_STEPS, MOST_STEPS = 15, 2000, 16000
 MANY_TASKS = 4
 # For positions of joints, what was measured (docs/training.md#pauses).
 OF_POSITIONS = {
-    "color_jitter": (0.2, "a camera's colors vary with the light"),
-    "state_noise": (0.1, "few demonstrations are told apart by exact states"),
+    "color_jitter": (0.4, "a camera's colors vary with the light"),
+    "state_noise": (0.8, "few demonstrations are told apart by exact states"),
     "skip_still": (0.04, "who learned pauses, pauses for ever")}
 FUTURE_S = (0.1, 0.2, 0.4, 0.8)
 
@@ -174,7 +174,7 @@ def actions(data: DataSummary, contract: RobotContract | None, states: Collectio
     rows, why = _horizon(data, dt)
     relative = _relative(data, contract, states)
     # An arm that follows its commands late has hardly moved after a sixth of a chunk.
-    share, words = (3, "a third") if relative else (6, "a sixth")
+    share, words = (2, "half") if relative else (6, "a sixth")
     each = max(1, round(rows / share / data.steps)) * data.steps
     return {
         "channels": channels, "units": units, "low": lows, "high": highs,
