@@ -45,9 +45,10 @@ def test_results_are_the_checkpoints_own(path):
 @pytest.mark.parametrize(("path", "tasks"), [
     pytest.param(path, tasks, id=path.name) for path, tasks in (
         (default_checkpoint(), ("reach-v3", "button-press-v3", "pick-place-v3")),
-        (mt10_checkpoint(), MT10), *((p, MT50) for p in CHECKPOINTS if "mt50" in p.name))])
+        (mt10_checkpoint(), MT10), *((p, MT50) for p in CHECKPOINTS if "mt50" in p.name),
+        *((p, (p.name,)) for p in CHECKPOINTS if "so101" in p.name))])
 def test_it_knows_its_tasks(path, tasks):
-    config, robot = PolicyConfig.load(path), SimulatedRobotConfig.load()
+    config, robot = PolicyConfig.load(path), SimulatedRobotConfig.of(tasks)
     assert sorted(robot.instruction(t) for t in tasks) == sorted(config.instructions)
 
 

@@ -97,7 +97,7 @@ def test_data_of_an_arm_without_a_contract(write, own):
     assert recipe.cameras["front"].model_dump() == {"height": 48, "width": 64, "crop": None}
     assert recipe.state == recipe.action.channels == JOINTS
     assert recipe.action.dt == pytest.approx(1 / 30)
-    assert recipe.action.horizon == 32 and recipe.action.n_action_steps == 11
+    assert recipe.action.horizon == 32 and recipe.action.n_action_steps == 16
     assert recipe.model.committed_rows == 0
     assert recipe.action.relative == {n: n for n in JOINTS if n != "gripper"}
     assert recipe.optimization.future_frames == (3, 6, 12, 24, "gripper", "end")
@@ -144,7 +144,7 @@ def test_control_steps_and_plans_are_found(write, tmp_path):
     recipe, text, _ = write(root)
     assert recipe.action.channels == JOINTS and recipe.action.dt == pytest.approx(0.0125)
     assert recipe.action.horizon == 24 and "expert_plan" in text
-    assert recipe.action.n_action_steps == 8
+    assert recipe.action.n_action_steps == 12
     assert recipe.model.committed_rows == 0
     assert recipe.optimization.future_frames[:4] == (2, 4, 8, 16), "as default.yaml at 20 fps"
 
