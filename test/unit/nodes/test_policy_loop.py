@@ -101,7 +101,8 @@ class LockStep:
 def make_inputs(latest=lambda: None) -> SimpleNamespace:
     return SimpleNamespace(
         changed=threading.Condition(), latest=latest, past=lambda stamp_ns: [],
-        arrival=lambda stamp_ns: None, number=lambda stamp_ns: 0, problem=lambda *times: "",
+        arrival=lambda stamp_ns: None, number=lambda stamp_ns: 0,
+        times_asked=lambda stamp_ns: 1, problem=lambda *times: "",
         pop_clock_reset=lambda: False, newest_state=lambda: STILL)
 
 
