@@ -85,7 +85,9 @@ class CommandJudge:
         wrong = []
         low, high = (self.low, self.high) if position is None else \
             (np.minimum(self.low, position), np.maximum(self.high, position))
-        if (rows < low - TOLERANCE).any() or (rows > high + TOLERANCE).any():
+        # A plan may begin where the curve before it stops within a millionth of the limit.
+        slack = TOLERANCE * np.maximum(np.abs(self.low), np.abs(self.high))
+        if (rows < low - slack).any() or (rows > high + slack).any():
             wrong.append(f"position limit: {rows.min(0)} {rows.max(0)}")
         steps = np.diff(rows, axis=0) / np.diff(times)[:, None]
         speed = float((np.abs(steps) / self._velocity).max()) if len(steps) else 0.0
