@@ -110,6 +110,7 @@ class PolicyLoop:
             takeover.operator, takeover.inputs, workers[2], is_blended=False,
             on_chunk=lambda *chunk: None)
         self._inferences = [i for i in (self._policy, self._person) if i is not None]
+        self._drove: Inference | None = None  # in the last control period
 
     @property
     def unused(self) -> Counter[str]:
@@ -228,7 +229,9 @@ class PolicyLoop:
                 self._takeover.tick(now_s)
             begins = self._find_problems(now_s, now_ns)
             driver = self._person if self.driver == HUMAN and self._person else self._policy
-            problem = driver.problem
+            if self._drove not in (None, driver):
+                driver.again()  # not when the policy's next chunk is due
+            self._drove, problem = driver, driver.problem
             self.following.add(now_ns, self._supervisor.plan, self._inputs.newest_state())
             self._apply(self._supervisor.tick(now_ns, problem))
             is_done = self._take(driver, now_ns)
