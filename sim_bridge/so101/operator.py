@@ -52,7 +52,7 @@ REACH_M = (0.13, 0.22)
 # So far from the mark the cube is put by mistake, m, and the pace of what is not recorded.
 MISPLACED_M, HASTE = (0.035, 0.06), 1.5
 # How far off the hand is, low above the cube, each time before it is corrected, m and rad, and at
-# which height, m: as far as a policy may come down wrong. Above the mark it is once, m.
+# which height, m: as far as a policy may come down wrong. Then the same above the mark, m.
 CORRECTIONS = ((0.018, 0.35, 0.042), (0.012, 0.25, 0.04), (0.008, 0.15, 0.038),
                (0.005, 0.08, 0.037))
 MARK_CORRECTIONS = ((0.015, 0.06), (0.01, 0.05))

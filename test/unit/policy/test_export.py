@@ -130,9 +130,8 @@ def test_steps_and_file_are_as_asked(tiny_checkpoint, tmp_path, capsys):
 
 def test_slow_operations_are_gone(tiny_checkpoint, tmp_path):
     # Another version of the exporter may write a graph that is no longer recognized.
-    path = compiled_copy(tiny_checkpoint, tmp_path)
-    graph, steps = onnx.load(path / "policy.onnx").graph, CompiledFile.read(
-        path / "policy.onnx").sample_steps
+    path = compiled_copy(tiny_checkpoint, tmp_path) / "policy.onnx"
+    graph, steps = onnx.load(path).graph, CompiledFile.read(path).sample_steps
     kinds = Counter(node.op_type for node in graph.node)
     products = [n for n in graph.node if n.op_type == "Gemm" and n.input[1].endswith(".condition")]
     assert len(products) == 1  # what all blocks make of the condition, once for all steps
