@@ -135,6 +135,7 @@ if [ -n "$reason" ]; then
   site=()
   [ "$ros" = wheels ] || site=(--system-site-packages)
   "$python" -c 'import ensurepip, venv' 2>/dev/null || root_or_die "python$version-venv"
+  [ ! -L "$venv" ] || rm "$venv"  # another folder's, whose programs --clear would delete
   "$python" -m venv --clear "${site[@]}" "$venv"
   pip=("$venv/bin/python" -m pip install --disable-pip-version-check --no-compile)
   [ -t 1 ] || pip+=(-q)  # a log needs no progress bars

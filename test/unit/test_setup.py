@@ -13,7 +13,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""``make setup``: which Python it takes, when it makes ``.venv`` anew; nothing is installed."""
+"""``make setup``: which Python it takes, when it makes ``.venv`` anew; no package is installed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = "{}.{}".format(*sys.version_info)
 # Without the packages of a virtual environment.
 PYTHON = Path(sys.base_prefix) / "bin" / f"python{HERE}"
-TOOLS = ("bash", "cat", "cut", "dirname", "env", "grep", "sed", "sha256sum")
+TOOLS = ("bash", "cat", "cut", "dirname", "env", "grep", "rm", "sed", "sha256sum")
 VERSION = "import sys; sys.version_info = ({}, {}, 0, 'final', 0)\n"
 
 
@@ -210,3 +210,16 @@ def test_the_name_of_a_distribution_alone_is_no_ros(tmp_path):
     """Images of Docker set it without sourcing anything."""
     machine = Machine(tmp_path, "3.12")
     assert "wheels" in machine.plan(ROS_DISTRO="jazzy", PYTHON="python3.12").stdout
+
+
+def test_a_venv_that_belongs_to_another_folder_is_left_as_it_is(tmp_path):
+    machine = Machine(tmp_path)
+    other = tmp_path / "other"
+    shutil.move(machine.set_up(folder=other), other)
+    (machine.checkout / ".venv").symlink_to(other)
+    done = subprocess.run([machine.checkout / "scripts/setup.sh"], capture_output=True, text=True,
+                          check=False, env={"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path),
+                                            "PYTHON": sys.executable, "PIP_NO_INDEX": "1"})
+    assert done.returncode != 0, "there is nothing to install from"
+    assert (other / ".ready").is_file() and (other / "bin/python").is_symlink()
+    assert not (machine.checkout / ".venv").is_symlink(), done.stderr
