@@ -161,7 +161,8 @@ setup(
             *(f"{node} = tinyvla_ros.start.executables:main" for node in (
                 "policy_node", "sim_bridge_node", "sim_robot_node",
                 "scripted_operator_node", "eval_node", "teleop_node",
-                "episode_recorder_node", "dry_run_arm_node", "dry_run_report_node", "panel_node")),
+                "episode_recorder_node", "dry_run_arm_node", "dry_run_report_node", "panel_node",
+                "sequence_node")),
         ],
     },
 )

@@ -50,6 +50,7 @@ from tinyvla_ros.nodes.dry_run_report_node import DryRunReportParameters
 from tinyvla_ros.nodes.panel.panel_parameters import PanelParameters
 from tinyvla_ros.nodes.policy_parameters import PolicyNodeParameters
 from tinyvla_ros.nodes.recorder_parameters import RecorderParameters
+from tinyvla_ros.nodes.sequence.sequence_parameters import SequenceParameters
 from tinyvla_ros.nodes.teleop_parameters import TeleopParameters
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.teleop.leader import LeaderMapping
@@ -64,7 +65,8 @@ NODES = {"policy_node": PolicyNodeParameters, "episode_recorder_node": RecorderP
          "scripted_operator_node": OperatorParameters,
          "eval_node": EvaluationParameters,
          "dry_run_arm_node": DryRunArmParameters, "dry_run_report_node": DryRunReportParameters,
-         "teleop_node": TeleopParameters, "panel_node": PanelParameters}
+         "teleop_node": TeleopParameters, "panel_node": PanelParameters,
+         "sequence_node": SequenceParameters}
 FILES = {
     "Recipe": (Recipe, "`config/train/*.yaml`, see [training.md](training.md)."),
     "Robot contract": (RobotContract, "`config/robots/*.yaml`, see [arm.md](arm.md)."),

@@ -28,6 +28,7 @@ from tinyvla_ros.nodes.dry_run_report_node import DryRunReportParameters
 from tinyvla_ros.nodes.episode_recorder_node import RecorderParameters
 from tinyvla_ros.nodes.panel.panel_parameters import PanelParameters
 from tinyvla_ros.nodes.policy_parameters import PolicyNodeParameters
+from tinyvla_ros.nodes.sequence.sequence_parameters import SequenceParameters
 from tinyvla_ros.nodes.teleop_parameters import TeleopParameters
 
 MODELS = {"policy_node": PolicyNodeParameters, "dry_run_arm_node": DryRunArmParameters,
@@ -36,5 +37,5 @@ MODELS = {"policy_node": PolicyNodeParameters, "dry_run_arm_node": DryRunArmPara
           "sim_robot_node": SimRobotParameters,
           "scripted_operator_node": OperatorParameters,
           "eval_node": EvaluationParameters, "teleop_node": TeleopParameters,
-          "panel_node": PanelParameters}
+          "panel_node": PanelParameters, "sequence_node": SequenceParameters}
 OF_RCLPY = ("use_sim_time", "start_type_description_service")

@@ -41,11 +41,13 @@ from tinyvla_ros.start.graph import (
 )
 from tinyvla_ros.start.node_description import NodeDescription
 from tinyvla_ros.start.operator_graphs import SimRobotOptions, TeleopOptions, teleop_graph
+from tinyvla_ros.start.sequence_graph import SequenceOptions, sequence_graph
 
 # Name of the launch file without its ending -> its arguments, and what makes nodes of them.
 GRAPHS: dict[str, tuple[type[Config], Callable[[Config], Sequence[NodeDescription]]]] = {
     "dry_run": (DryRunOptions, dry_run_graph),
     "policy": (PolicyOptions, policy_graph),
+    "sequence": (SequenceOptions, sequence_graph),
     "sim_eval": (SimEvalOptions, sim_eval_nodes),
     "sim_robot": (SimRobotOptions, sim_robot_nodes),
     "teleop": (TeleopOptions, teleop_graph),

@@ -52,6 +52,8 @@ COMMANDS = {
     "dry-run": ("robot:dry_run", "Run a policy on a kinematic arm over ROS 2 topics, before "
                 "touching hardware."),
     "run": ("robot:run", "Run a policy on an arm that runs already, as policy.launch.py does."),
+    "run-sequence": ("sequence:run_sequence", "Take a policy through several instructions, with "
+                     "tries, and a way on after a failure."),
     "trial": ("trial:trial", "Try policies on an arm by a protocol, blind, and judge each trial."),
     "panel": ("robot:panel", "Show an arm in a browser: cameras, state, take over, record."),
     "sim-robot": ("simulation:sim_robot",

@@ -219,6 +219,14 @@ def read_yaml(path: str | Path) -> object:
     return _read(path, "YAML", lambda text: yaml.load(text, _LOADER), yaml.YAMLError)
 
 
+def parse_yaml(text: str, where: str) -> object:
+    """Read YAML that is no file; any failure is an ``InputError`` with what it is the text of."""
+    try:
+        return yaml.load(text, _LOADER)
+    except yaml.YAMLError as err:
+        raise InputError(f"{where} is not valid YAML: {' '.join(str(err).split())}.") from None
+
+
 def read_json(path: str | Path) -> object:
     """Read a JSON file; any failure is an ``InputError`` naming the file."""
     return _read(path, "JSON", json.loads, json.JSONDecodeError)

@@ -71,12 +71,14 @@ class PolicyInputs:
             raises ``InputError`` for one that the policy cannot take.
         instruction: the one to begin with; None to wait for it on its topic.
         listens: whether one on its topic counts.
+        instruction_timeout: seconds after which one that is not repeated counts no more; 0 for
+            never.
     """
 
     def __init__(self, node: Node, contract: RobotContract, config: DriverConfig,
                  report: Callable[[str, InputError], None],
                  match_instruction: Callable[[str], str], instruction: str | None = None,
-                 listens: bool = True):
+                 listens: bool = True, instruction_timeout: float = 0.0):
         self._node, self._contract = node, contract
         self._report, self._match_instruction = report, match_instruction
         self.changed = threading.Condition()
@@ -87,6 +89,7 @@ class PolicyInputs:
         self._first_camera = next(iter(config.cameras), "")
         self._assembler = make_assembler(contract, config)
         self._assembler.instruction = instruction
+        self._told_s, self._told_timeout = 0.0, instruction_timeout  # steady seconds
         self._max_age, self._max_ahead = contract.stamps.max_age, contract.stamps.max_ahead
         self._health: dict[str, StreamHealth] = {}
         # Of each topic: by stream or state, because publishers of different joints may share one.
@@ -191,6 +194,8 @@ class PolicyInputs:
             missing = self._assembler.missing()
             if missing:
                 return f"waiting for {', '.join(missing)}"
+            if self._told_timeout and now_s - self._told_s > self._told_timeout:
+                return f"the instruction was not repeated for {now_s - self._told_s:.1f} s"
             for health in self._health.values():
                 if problem := health.problem(now_s):
                     return problem
@@ -344,6 +349,7 @@ class PolicyInputs:
 
     def _on_instruction(self, msg: String) -> None:
         # Kept while inactive too: it is published once, and latched.
+        self._told_s = time.monotonic()
         if msg.data == self._assembler.instruction:
             return
         with self.changed:  # a wrong instruction stops the arm, instead of the old one going on

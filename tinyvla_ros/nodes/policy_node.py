@@ -183,7 +183,8 @@ class PolicyNode(LifecycleNode):
 
     def _make_inputs(self, contract: RobotContract) -> PolicyInputs:
         return PolicyInputs(self, contract, self._policy.config, self._report,
-                            self._policy.match_instruction)
+                            self._policy.match_instruction,
+                            instruction_timeout=self._options.instruction_timeout)
 
     def _make_takeover(self, contract: RobotContract) -> PersonTakeover | None:
         """Return who may take over from the policy; None if nobody may."""

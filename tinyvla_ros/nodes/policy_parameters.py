@@ -103,6 +103,7 @@ class PersonParameters(Config):
         0.15, ge=0.001, le=1.0, description="Speed at which the arm moves to where its leader is, "
         "as a share of the contract's limits.")
 
+
 class PolicyNodeParameters(DriverParameters, PersonParameters):
     """Parameters of ``policy_node``."""
 
@@ -120,6 +121,10 @@ class PolicyNodeParameters(DriverParameters, PersonParameters):
     join: Annotated[Literal["", ChunkBlending], LOADED] = Field(
         "", description="How chunks are blended; empty for the contract's execution.join.")
     pace: Annotated[PaceOption, LOADED] = 0.0
+    instruction_timeout: Annotated[float, LOADED] = Field(
+        0.0, ge=0.0, le=60.0, description="The arm holds when the instruction was not repeated "
+        "for so long, s: so it does when the program that leads the policy has ended, such as "
+        "sequence_node, which repeats it 5 times a second. 0 for one that is told once.")
     takeover: Annotated[Literal["", OperatorInput], LOADED] = Field(
         "", description="What a person may take the arm over with, by a dead man: joy, a device "
         "with axes and buttons on topic joy; leader, an arm on topic leader/joint_states; empty "

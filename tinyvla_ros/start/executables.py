@@ -42,6 +42,7 @@ PACKAGES = {
     "dry_run_report_node": "tinyvla_ros.nodes",
     "teleop_node": "tinyvla_ros.nodes",
     "panel_node": "tinyvla_ros.nodes",
+    "sequence_node": "tinyvla_ros.nodes",
 }
 # Name of the executable -> extras of the package that it needs beside ROS.
 EXTRAS = {node: ["sim"] for node in (

@@ -140,18 +140,12 @@ def sim_eval_graph(options: SimEvalOptions, robot: str = "metaworld") -> list[No
                         remappings={"/clock": "clock"}))
 
 
-class PolicyOptions(ExecutionSettings, DeviceOptions, PageOptions):
-    """Arguments of ``policy.launch.py``."""
+class PolicySettings(ExecutionSettings, DeviceOptions, PageOptions):
+    """What every graph takes whose policy is for a robot that runs already."""
 
-    robot: str = Field(description="Robot contract, a file like those in config/robots.")
-    checkpoint: str = Field(description="Checkpoint directory.")
     threads: int = Field(1, description="CPU threads of the network.")
     sample_steps: int = Field(0, description="DDIM steps; 0 for those of policy.onnx or "
                               "the checkpoint's own.")
-    enabled: bool = Field(False, description="Command the arm from the start; otherwise wait for "
-                                             "~/enable.")
-    autostart: bool = Field(True, description="Configure and activate at once; otherwise wait "
-                                              "for a lifecycle manager.")
     use_sim_time: bool = Field(False, description="Take the time from /clock.")
     record: bool = Field(False, description="Start episode_recorder_node as well; an `episode` "
                                             "event or its service ~/begin begins an episode.")
@@ -164,6 +158,17 @@ class PolicyOptions(ExecutionSettings, DeviceOptions, PageOptions):
     on_exit: Literal["stop", "shutdown", "respawn"] = Field(
         "stop", description="When a node ends. stop: the other nodes of this file stop, too; "
         "shutdown: the whole launch ends; respawn: it is started again after 2 s.")
+
+
+class PolicyOptions(PolicySettings):
+    """Arguments of ``policy.launch.py``."""
+
+    robot: str = Field(description="Robot contract, a file like those in config/robots.")
+    checkpoint: str = Field(description="Checkpoint directory.")
+    enabled: bool = Field(False, description="Command the arm from the start; otherwise wait for "
+                                             "~/enable.")
+    autostart: bool = Field(True, description="Configure and activate at once; otherwise wait "
+                                              "for a lifecycle manager.")
 
 
 def policy_graph(options: PolicyOptions) -> list[NodeDescription]:

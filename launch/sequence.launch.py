@@ -1,0 +1,31 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Take a policy through several instructions on a robot that runs already.
+
+ros2 launch tinyvla_ros sequence.launch.py file:=tidy.yaml robot:=ARM.yaml checkpoint:=DIRECTORY
+"""
+
+import runpy
+from pathlib import Path
+
+from launch import LaunchDescription
+
+SHARED = runpy.run_path(str(Path(__file__).with_name("describe_graph.py")))
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the policy, and what takes it through the sequence."""
+    return SHARED["describe_graph"]("sequence")

@@ -1,0 +1,206 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Takes a running policy through the steps of a sequence, for people and for behavior trees."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.resources import default_robot
+from tinyvla_ros.core.ros.episode_event import BEGIN, END, EpisodeEvent
+from tinyvla_ros.core.worker import Worker
+from tinyvla_ros.nodes.sequence.sequence_parameters import SequenceParameters
+from tinyvla_ros.nodes.sequence.sequence_policy import SequencePolicy
+from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
+from tinyvla_ros.nodes.shared.run_guard import RunGuard
+from tinyvla_ros.nodes.shared.runner import (
+    EPISODE_QOS,
+    LATCHED,
+    OK,
+    WARN,
+    Diagnostics,
+    run_node,
+    status,
+)
+from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.sequence.run import Progress, SequenceRun
+from tinyvla_ros.sequence.steps import Sequence, Step
+
+# Progress is told at every change, and so often while a sequence runs, s.
+TELL_S = 0.5
+# Longest wait for the arm to be held when the node ends, s.
+CLOSE_S = 3.0
+
+
+class SequenceNode(Node):
+    """A thread runs the sequence; callbacks begin it, cancel it and tell how far it is.
+
+    Attributes:
+        exit_code: set to end the process.
+    """
+
+    def __init__(self):
+        super().__init__("sequence_node")
+        self.exit_code: int | None = None
+        p = self._options = declare_parameters(self, SequenceParameters)
+        self._guard = RunGuard(self, p.run, "~/feedback", topics=("~/feedback",),
+                               on_settled=self._on_settled)
+        contract = RobotContract.load(p.robot or default_robot())
+        self._config = PolicyConfig.load(p.checkpoint) if p.checkpoint else None
+        # What is wrong is said before anything starts.
+        self._first = self._read(p.file) if p.file else None
+        self._policy = SequencePolicy(self, contract)
+        self._worker = Worker("sequence")
+        self._run: SequenceRun | None = None
+        self._index = 0  # of the next episode
+        self._number = 0  # of the newest sequence, refused ones included
+        self._progress = Progress()
+        self._feedback = self.create_publisher(DiagnosticStatus, "~/feedback", LATCHED)
+        self._events = self.create_publisher(DiagnosticStatus, "episode", EPISODE_QOS) \
+            if p.episodes else None
+        self.create_service(Trigger, "~/start", self._on_start)
+        self.create_service(Trigger, "~/cancel", self._on_cancel)
+        self.create_subscription(String, "~/run", self._on_run, 10)
+        self.create_timer(TELL_S, self._tell, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._diagnostics = Diagnostics(self, "sequence", "", self._describe)
+        self._publish(self._progress)
+
+    def close(self) -> None:
+        """Hold the arm; called when the process ends."""
+        self._policy.close()
+        self._worker.wait(CLOSE_S)
+        self._guard.release()
+
+    # ---- begin and end --------------------------------------------------------------------
+
+    def _on_settled(self) -> None:
+        if self._options.start and self._first is not None:
+            self._begin(self._first)
+
+    def _read(self, file: str = "", text: str = "") -> Sequence:
+        """Read a sequence and check its instructions.
+
+        Raises:
+            InputError: it cannot be read, or the policy cannot take one of them.
+        """
+        sequence = Sequence.load(file) if file else Sequence.read(text)
+        for step in sequence.steps if self._config is not None else ():
+            self._config.check_instruction(step.instruction)
+        return sequence
+
+    def _begin(self, sequence: Sequence) -> None:
+        """Begin a sequence; raises ``InputError`` if one runs."""
+        if self._run is not None:
+            raise InputError(f"A sequence runs ({self._progress.text}); call ~/cancel first.")
+        if not self._guard.settled:
+            raise InputError("This node looks for another run in the ROS domain first; ask again "
+                             "in a second.")
+        self._number += 1
+        run = self._run = SequenceRun(sequence, self._policy, self._on_progress, self._on_try)
+        self._policy.begin()
+        self._worker.start(lambda: self._work(run))
+
+    def _work(self, run: SequenceRun) -> None:
+        self._on_progress(run.progress)
+        progress = run.run()
+        self._policy.end()
+        self._run = None
+        say = self.get_logger().info if progress.state == "succeeded" else \
+            self.get_logger().error
+        say(f"sequence {progress.state}: {progress.text}")
+        if self._options.start:
+            self.exit_code = 0 if progress.state == "succeeded" else 1
+
+    def _on_start(self, request, response):
+        try:
+            if not self._options.file:
+                raise InputError("Parameter 'file' is empty; set it when the node is started, or "
+                                 "publish a sequence on ~/run.")
+            self._begin(self._read(self._options.file))
+            response.success, response.message = True, f"{self._options.file} begins"
+        except InputError as err:
+            response.success, response.message = False, str(err)
+        return response
+
+    def _on_cancel(self, request, response):
+        response.success = self._run is not None
+        response.message = "the arm will be held" if response.success else "no sequence runs"
+        self._policy.cancel("cancelled by the operator")
+        return response
+
+    def _on_run(self, msg: String) -> None:
+        try:
+            self._begin(self._read(text=msg.data))
+        except InputError as err:
+            self.get_logger().error(f"~/run: {err}")
+            if self._run is None:
+                self._number += 1
+                self._on_progress(Progress("failed", str(err)))
+
+    # ---- telling --------------------------------------------------------------------------
+
+    def _on_try(self, step: Step, success: bool | None) -> None:
+        if self._events is None:
+            return
+        values = {"index": self._index, "task": step.label, "instruction": step.instruction,
+                  "run": self._guard.run}
+        if success is None:
+            event = EpisodeEvent.make(BEGIN, values)
+        else:
+            event = EpisodeEvent.make(END, values | {"success": str(success).lower()})
+            self._index += 1
+        msg = DiagnosticStatus()
+        event.fill(msg, KeyValue, f"{self.get_name()}: episode")
+        self._events.publish(msg)
+
+    def _on_progress(self, progress: Progress) -> None:
+        before, self._progress = self._progress, progress
+        if (progress.state, progress.text, progress.step, progress.attempt) != \
+                (before.state, before.text, before.step, before.attempt):
+            self._publish(progress)
+            self._diagnostics.publish()
+
+    def _tell(self) -> None:
+        if self._run is not None:
+            self._publish(self._progress)
+
+    def _publish(self, progress: Progress) -> None:
+        values = asdict(progress) | {"number": self._number}
+        self._feedback.publish(status(
+            f"{self.get_name()}: feedback", _level(progress), values.pop("state"), values))
+
+    def _describe(self):
+        progress = self._progress
+        return _level(progress), f"{progress.state}: {progress.text}", {
+                "step": f"{progress.step}/{progress.steps}", "instruction": progress.instruction,
+                "try": progress.attempt, "turn": progress.turn}
+
+
+def _level(progress: Progress) -> bytes:
+    return OK if progress.state in ("idle", "running", "succeeded") else WARN
+
+
+def main() -> int:
+    """Run the node; see ``ros2 run tinyvla_ros sequence_node``."""
+    return run_node(SequenceNode)

@@ -1,0 +1,164 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What a sequence file says: steps of instruction, end condition, tries, and where to go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from tinyvla_ros.core.configuration import Config, parse, parse_yaml, read_yaml
+
+Words = Annotated[str, Field(min_length=1, max_length=1000)]
+NEXT, DONE, STOP = "next", "done", "stop"
+
+
+class EndCondition(Config):
+    """When a step has done what it is for; the first of several conditions counts.
+
+    Attributes:
+        seconds: so long the policy has acted.
+        topic: whose newest message says so: Bool, String or a number of std_msgs.
+        equals: what it must be; true if nothing else is asked of the topic.
+        above: what its number must exceed.
+        below: what its number must stay under.
+        lasts: how long that must hold, s.
+    """
+
+    seconds: float | None = Field(None, gt=0.0, le=86400.0)
+    topic: str = Field("", max_length=240)
+    equals: bool | str | None = None
+    above: float | None = Field(None, allow_inf_nan=False)
+    below: float | None = Field(None, allow_inf_nan=False)
+    lasts: float = Field(0.0, ge=0.0, le=3600.0)
+
+    @model_validator(mode="after")
+    def _asks_for_something(self):
+        asked = [self.equals is not None, self.above is not None or self.below is not None]
+        if not self.topic and (any(asked) or self.lasts):
+            raise ValueError("equals, above, below and lasts are about a topic; name it in topic")
+        if all(asked):
+            raise ValueError("equals is for words and yes or no, above and below are for numbers; "
+                             "leave one of them out")
+        if self.seconds is None and not self.topic:
+            raise ValueError("nothing ends this step; give seconds or topic")
+        return self
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the topic has numbers."""
+        return self.above is not None or self.below is not None
+
+    def accepts(self, value: bool | float | str) -> bool:
+        """Return whether a message's value meets the condition."""
+        if not self.is_number:
+            return value == (True if self.equals is None else self.equals)
+        return (self.above is None or value > self.above) and \
+            (self.below is None or value < self.below)
+
+
+class Step(Config):
+    """One thing that a policy is told to do.
+
+    Attributes:
+        instruction: what the policy is told.
+        name: for others to go on with; the instruction without one.
+        until: when it is done.
+        limit: longest try, s in which the policy acts; then the try has failed.
+        tries: how often it is tried.
+        call: service (std_srvs/Trigger) that is called before each try, while the arm holds.
+        on_success: next, done, or the name of a later step.
+        on_failure: stop, next, or the name of a later step.
+    """
+
+    instruction: Words
+    name: str = Field("", max_length=100)
+    until: EndCondition
+    limit: float = Field(60.0, gt=0.0, le=86400.0)
+    tries: int = Field(1, ge=1, le=1000)
+    call: str = Field("", max_length=240)
+    on_success: str = Field(NEXT, min_length=1)
+    on_failure: str = Field(STOP, min_length=1)
+
+    @model_validator(mode="after")
+    def _can_end(self):
+        if not self.until.topic and self.until.seconds > self.limit:
+            raise ValueError(f"until.seconds is {self.until.seconds:g} and limit {self.limit:g}: "
+                             "this step would always fail; give a larger limit")
+        return self
+
+    @property
+    def label(self) -> str:
+        """What it is called where people read it."""
+        return self.name or self.instruction
+
+
+class Sequence(Config):
+    """Steps that a policy takes one after the other (docs/sequences.md).
+
+    Attributes:
+        steps: in their order.
+        repeat: how often they are gone through.
+    """
+
+    steps: tuple[Step, ...] = Field(min_length=1, max_length=1000)
+    repeat: int = Field(1, ge=1, le=1000000)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Sequence:
+        """Read a file.
+
+        Raises:
+            InputError: it cannot be read, or a value is not valid.
+        """
+        return parse(cls, read_yaml(path), str(path))
+
+    @classmethod
+    def read(cls, text: str) -> Sequence:
+        """Read the text of a file; raises as ``load``."""
+        return parse(cls, parse_yaml(text, "the sequence"), "the sequence")
+
+    @model_validator(mode="after")
+    def _goes_forward(self):
+        names = [step.name for step in self.steps]
+        if twice := {n for n in names if n and names.count(n) > 1}:
+            raise ValueError(f"{', '.join(sorted(twice))} is the name of two steps; give each its "
+                             "own")
+        if taken := {NEXT, DONE, STOP} & set(names):
+            raise ValueError(f"{', '.join(sorted(taken))} cannot be the name of a step; give "
+                             "another")
+        for number, step in enumerate(self.steps):
+            for field, own in (("on_success", (NEXT, DONE)), ("on_failure", (STOP, NEXT))):
+                wanted = getattr(step, field)
+                if wanted in own or wanted in names[number + 1:]:
+                    continue
+                why = "is not after it, and steps would go round forever; give tries, or repeat " \
+                    "of the file" if wanted in names else \
+                    f"is no step; give {', '.join(own)} or the name of a later step"
+                raise ValueError(f"{field} of step {number + 1} ({step.label}) is {wanted!r}, "
+                                 f"which {why}")
+        return self
+
+    def after(self, number: int, is_done: bool) -> int | None:
+        """Return the number of the step that follows one; None if the sequence ends there."""
+        wanted = self.steps[number].on_success if is_done else self.steps[number].on_failure
+        if wanted in (DONE, STOP):
+            return None
+        if wanted != NEXT:
+            return next(n for n, step in enumerate(self.steps) if step.name == wanted)
+        return number + 1 if number + 1 < len(self.steps) else None
