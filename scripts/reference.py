@@ -53,6 +53,7 @@ from tinyvla_ros.nodes.recorder_parameters import RecorderParameters
 from tinyvla_ros.nodes.sequence.sequence_parameters import SequenceParameters
 from tinyvla_ros.nodes.teleop_parameters import TeleopParameters
 from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.sequence.steps import Sequence
 from tinyvla_ros.teleop.leader import LeaderMapping
 from tinyvla_ros.teleop.mapping import Mapping
 from training.learning.recipe import Recipe
@@ -71,6 +72,7 @@ FILES = {
     "Recipe": (Recipe, "`config/train/*.yaml`, see [training.md](training.md)."),
     "Robot contract": (RobotContract, "`config/robots/*.yaml`, see [arm.md](arm.md)."),
     "Protocol": (Protocol, "`config/protocols/*.yaml`, see [protocols.md](protocols.md)."),
+    "Sequence": (Sequence, "The file of `tinyvla run-sequence`, see [sequences.md](sequences.md)."),
     "Teleoperation mapping": (Mapping, "`config/teleop/*.yaml`, see [teleop.md](teleop.md)."),
     "Leader": (LeaderMapping, "The file of `--leader`, see [teleop.md](teleop.md#leader-arm)."),
     "Checkpoint": (PolicyConfig, "`config.json` of a checkpoint directory.")}

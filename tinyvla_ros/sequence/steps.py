@@ -109,7 +109,7 @@ class Step(Config):
 
 
 class Sequence(Config):
-    """Steps that a policy takes one after the other (docs/sequences.md).
+    """Steps that a policy takes one after the other.
 
     Attributes:
         steps: in their order.

@@ -45,7 +45,7 @@ def read(*steps: dict, **more) -> Sequence:
     return Sequence.read(yaml.safe_dump({"steps": list(steps), **more}))
 
 
-# ---- the file ------------------------------------------------------------------------------------
+# ---- the file -----------------------------------------------------------------------------------
 
 @pytest.mark.parametrize(("text", "words"), [
     ("steps: []", ("steps",)),
@@ -86,7 +86,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         Sequence.load(tmp_path / "no.yaml")
 
 
-# ---- the run -------------------------------------------------------------------------------------
+# ---- the run ------------------------------------------------------------------------------------
 
 class Robot:
     """A policy in simulated time: what it is asked for is done after some seconds."""
@@ -174,7 +174,7 @@ def test_a_step_may_end_after_a_time_in_which_the_policy_acted():
 
 def test_what_is_not_done_in_time_is_tried_again_and_then_the_sequence_ends():
     robot = Robot(open=99.0)
-    end, seen, tries = run(read(step(limit=4.0, tries=3), step(CLOSE)), robot)
+    end, _, tries = run(read(step(limit=4.0, tries=3), step(CLOSE)), robot)
     assert end.state == "failed" and "step 1 (open the drawer): not done within 4 s" in end.text
     assert robot.told == [OPEN] * 3 and robot.now == pytest.approx(12.0, abs=0.5)
     assert [success for _, success in tries] == [None, False] * 3

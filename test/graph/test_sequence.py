@@ -1,0 +1,226 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""sequence_node takes a real policy_node through steps, on the dry-run arm."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from diagnostic_msgs.msg import DiagnosticStatus
+from std_msgs.msg import Bool, Float32, String
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from harness.teleop_rig import PAUSE_S, TeleopRig
+from tinyvla_ros.core.ros.episode_event import BEGIN, END
+from tinyvla_ros.dry_run.untrained import write_untrained_checkpoint
+from tinyvla_ros.nodes.shared.runner import LATCHED
+
+OPEN, CLOSE = "open the drawer", "close the drawer"
+
+
+class Sequenced(TeleopRig):
+    """The arm, its policy and a sequence_node.
+
+    Attributes:
+        feedback: values of each message so far, with its ``state``.
+        instructions: of the policy's newest chunks.
+    """
+
+    def __init__(self, place: Path):
+        super().__init__(place, driver="policy_node", instruction_timeout=PAUSE_S)
+        write_untrained_checkpoint(self.contract, self.checkpoint)
+        config = self.checkpoint / "config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {
+            "instructions": [OPEN, CLOSE]}))
+        self.file = place / "sequence.yaml"
+        self.feedback: list[dict[str, str]] = []
+        self.instructions: list[str] = []
+        self.done = self.node.create_publisher(Bool, "done", LATCHED)
+        self.level = self.node.create_publisher(Float32, "level", 10)
+        self.texts = self.node.create_publisher(String, "sequence_node/run", 10)
+        self.node.create_subscription(DiagnosticStatus, "sequence_node/feedback",
+                                      self._on_feedback, LATCHED)
+        self.node.create_subscription(
+            JointTrajectory, "policy_node/chunk",
+            lambda m: self.instructions.append(m.header.frame_id), 10)
+        self._clients = {name: self.node.create_client(Trigger, f"sequence_node/{name}")
+                         for name in ("start", "cancel")}
+
+    def start_sequence_node(self) -> None:
+        self.start("sequence_node", file=str(self.file), robot=str(self.path),
+                   checkpoint=str(self.checkpoint), episodes=True)
+
+    def start_policy(self) -> None:
+        self.start("policy_node", robot=str(self.path), checkpoint=str(self.checkpoint),
+                   **self._parameters)
+
+    def write(self, *steps: dict, **more) -> None:
+        self.file.write_text(yaml.safe_dump({"steps": list(steps), **more}))
+
+    def ask(self, name: str):
+        """Call a service of sequence_node."""
+        assert self._clients[name].wait_for_service(30.0), name
+        future = self._clients[name].call_async(Trigger.Request())
+        self.wait(future.done, f"an answer of {name}")
+        return future.result()
+
+    def begin(self, *steps: dict, **more) -> None:
+        """Begin a sequence; what a topic said for the one before counts no more."""
+        self.done.publish(Bool(data=False))
+        self.write(*steps, **more)
+        self.wait(lambda: self.ask("start").success, "the beginning")
+
+    @property
+    def now(self) -> dict[str, str]:
+        return self.feedback[-1]
+
+    def until(self, condition: Callable[[dict[str, str]], bool], what: str) -> None:
+        """Wait until the newest feedback meets a condition."""
+        self.wait(lambda: self.feedback and condition(self.now), f"{what}: {self.feedback[-1:]}")
+
+    def until_state(self, *states: str) -> dict[str, str]:
+        self.until(lambda now: now["state"] in states, " or ".join(states))
+        return self.now
+
+    def _on_feedback(self, msg: DiagnosticStatus) -> None:
+        self.feedback.append({v.key: v.value for v in msg.values} | {"state": msg.message})
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory):
+    rig = Sequenced(tmp_path_factory.mktemp("sequence"))
+    rig.write({"instruction": OPEN, "until": {"seconds": 1.0}})
+    with rig:
+        rig.start_sequence_node()
+        rig.until_state("idle")
+        yield rig
+        assert not rig.wrong
+        assert "Traceback" not in rig.log() + rig.log("sequence_node")
+
+
+def step(instruction: str = OPEN, **more) -> dict:
+    return {"instruction": instruction, "until": {"topic": "done"}} | more
+
+
+def test_steps_follow_each_other_as_their_topics_say(rig):
+    events = len(rig.events)
+    rig.begin(step(), step(CLOSE, until={"topic": "level", "above": 0.5, "lasts": 0.2}))
+    rig.until(lambda now: now["state"] == "running" and now["step"] == "1", "the first step")
+    assert rig.instructions[-1] == OPEN and rig.values["state"] == "running"
+    assert not rig.ask("start").success, "one runs"
+    rig.done.publish(Bool(data=True))
+    rig.until(lambda now: now["state"] == "running" and now["step"] == "2", "the second step")
+    assert rig.instructions[-1] == CLOSE
+    while rig.now["state"] == "running":
+        rig.level.publish(Float32(data=0.7))
+        time.sleep(0.02)
+    assert rig.until_state("succeeded", "failed")["state"] == "succeeded", rig.now
+    rig.wait(lambda: rig.values["state"] == "disabled", "the arm to be held")
+    rig.wait_rest()
+    rig.wait(lambda: len(rig.events) >= events + 4, "episodes")
+    kinds = [(e.kind, e.values["task"], e.values.get("success"))
+             for e in list(rig.events)[events:]]
+    assert kinds == [(BEGIN, OPEN, None), (END, OPEN, "true"),
+                     (BEGIN, CLOSE, None), (END, CLOSE, "true")]
+
+
+def test_a_step_that_takes_too_long_is_tried_again_and_fails(rig):
+    rig.begin(step(limit=0.5, tries=2))
+    end = rig.until_state("failed", "succeeded")
+    assert "not done within 0.5 s" in end["text"] and end["attempt"] == "2", end
+
+
+def test_a_sequence_that_is_cancelled_holds_the_arm(rig):
+    rig.begin(step())
+    rig.until_state("running")
+    assert rig.ask("cancel").success
+    rig.until_state("cancelled")
+    rig.wait(lambda: rig.values["state"] == "disabled", "the arm to be held")
+    assert not rig.ask("cancel").success, "nothing runs any more"
+
+
+def test_what_is_published_on_run_is_run_or_refused_by_its_number(rig):
+    rig.done.publish(Bool(data=False))
+    before = int(rig.now["number"])
+    rig.texts.publish(String(data="steps: [{instruction: fly, until: {seconds: 1}}]"))
+    rig.until(lambda now: int(now["number"]) > before, "a refusal")
+    assert rig.now["state"] == "failed" and "fly" in rig.now["text"]
+    rig.texts.publish(String(data=yaml.safe_dump({"steps": [step()]})))
+    rig.until(lambda now: int(now["number"]) == before + 2 and now["state"] == "running", "it")
+    rig.texts.publish(String(data="steps: ["))  # does not disturb the one that runs
+    rig.done.publish(Bool(data=True))
+    assert rig.until_state("succeeded", "failed")["state"] == "succeeded"
+    assert int(rig.now["number"]) == before + 2
+
+
+def test_a_topic_of_another_type_is_told(rig):
+    rig.begin(step(until={"topic": "level"}))
+    end = rig.until_state("failed", "succeeded")
+    assert "level is std_msgs/msg/Float32" in end["text"] and "true or false" in end["text"], end
+
+
+def test_who_disables_the_policy_is_not_overruled(rig):
+    rig.begin(step())
+    rig.until_state("running")
+    assert rig.call("enable", SetBool.Request(data=False)).success
+    rig.until_state("waiting")
+    rig.wait(lambda: rig.values["state"] == "disabled", "the status")
+    messages = len(rig.feedback)
+    rig.wait(lambda: len(rig.feedback) > messages + 3, "more feedback")
+    assert rig.values["state"] == "disabled" and rig.now["state"] == "waiting"
+    assert rig.call("enable", SetBool.Request(data=True)).success
+    rig.until_state("running")
+    rig.done.publish(Bool(data=True))
+    assert rig.until_state("succeeded", "failed")["state"] == "succeeded"
+
+
+def test_an_emergency_stop_ends_it(rig):
+    rig.begin(step(tries=3, on_failure="next"), step(CLOSE))
+    rig.until_state("running")
+    assert rig.call("stop", Trigger.Request()).success
+    end = rig.until_state("failed", "succeeded")
+    assert end["state"] == "failed" and "stopped by the operator" in end["text"], end
+    assert rig.call("reset", Trigger.Request()).success
+
+
+def test_it_goes_on_with_a_policy_that_was_killed_and_started_again(rig):
+    rig.begin(step(), step(CLOSE, until={"seconds": 0.3}))
+    rig.until_state("running")
+    rig.signal("policy_node", signal.SIGKILL)
+    rig.processes["policy_node"].wait()
+    rig.start_policy()
+    rig.until_state("waiting")
+    rig.until_state("running")
+    rig.done.publish(Bool(data=True))
+    assert rig.until_state("succeeded", "failed")["state"] == "succeeded", rig.now
+
+
+def test_the_arm_holds_when_the_sequence_is_killed(rig):
+    rig.begin(step())
+    rig.until_state("running")
+    rig.signal("sequence_node", signal.SIGKILL)
+    rig.processes.pop("sequence_node").wait()
+    rig.wait_status("the instruction was not repeated")
+    rig.wait_rest()
+    rig.start_sequence_node()
+    rig.wait(lambda: rig.now["state"] == "idle", "a new sequence_node")
