@@ -72,7 +72,8 @@ FILES = {
     "Recipe": (Recipe, "`config/train/*.yaml`, see [training.md](training.md)."),
     "Robot contract": (RobotContract, "`config/robots/*.yaml`, see [arm.md](arm.md)."),
     "Protocol": (Protocol, "`config/protocols/*.yaml`, see [protocols.md](protocols.md)."),
-    "Sequence": (Sequence, "The file of `tinyvla run-sequence`, see [sequences.md](sequences.md)."),
+    "Sequence": (Sequence,
+                 "The file of `tinyvla run-sequence`, see [sequences.md](sequences.md)."),
     "Teleoperation mapping": (Mapping, "`config/teleop/*.yaml`, see [teleop.md](teleop.md)."),
     "Leader": (LeaderMapping, "The file of `--leader`, see [teleop.md](teleop.md#leader-arm)."),
     "Checkpoint": (PolicyConfig, "`config.json` of a checkpoint directory.")}
