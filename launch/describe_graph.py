@@ -83,12 +83,15 @@ def _start(context, name: str, arguments: list[dict]) -> list:
         additional_env={"TINYVLA_PARENT": str(os.getpid())},
         # The policy brings its arm to rest; a busy machine takes long to end a process with torch.
         sigterm_timeout=LaunchConfiguration("sigterm_timeout", default=STOP_TIMEOUT_S),
-        respawn=respawn, respawn_delay=RESPAWN_DELAY_S if respawn else None)
+        # One that is done must not begin anew.
+        respawn=respawn and not node["ends_run"],
+        respawn_delay=RESPAWN_DELAY_S if respawn else None)
         for node in graph.nodes]
-    handlers = [] if respawn else [RegisterEventHandler(OnProcessExit(
+    handlers = [RegisterEventHandler(OnProcessExit(
         target_action=process, on_exit=partial(_ended, node=node, graph=graph,
                                                others=[p for p in processes if p is not process])))
-        for process, node in zip(processes, graph.nodes, strict=True)]
+        for process, node in zip(processes, graph.nodes, strict=True)
+        if node["ends_run"] or not respawn]
     return [*processes, *handlers]
 
 

@@ -32,6 +32,8 @@ from sim_bridge.nodes.camera_publisher import CameraPublisher
 from sim_bridge.nodes.sensor_publisher import SensorPublisher
 from sim_bridge.rollout import Episode
 from tinyvla_ros.core.errors import MessageError
+from tinyvla_ros.core.ros.messages import time_to_ns
+from tinyvla_ros.core.types import ActionChunk
 
 # A pause longer than this (suspend, debugger) is not caught up by stepping faster.
 MAX_LAG_S = 0.5
@@ -75,7 +77,7 @@ class ControlSteps:
         """Forget commands and count from here; call it at the begin of a scene."""
         self._follower = make_follower(self._arm)
         self._follower.reset(now_ns, env.hold_action())
-        self._taken, self._is_late = None, False
+        self._taken, self._is_late, self._began_ns = None, False, now_ns
         self._published: dict[int, float] = {}
         self.skipped = self.held = 0
         self.latencies: deque[float] = deque(maxlen=KEPT_STAMPS)
@@ -123,6 +125,10 @@ class ControlSteps:
 
     def _take(self, command, received: float, now_ns: int) -> None:
         self._taken = command
+        stamp_ns = command.stamp_ns if isinstance(command, ActionChunk) else \
+            time_to_ns(command.header.stamp)
+        if 0 < stamp_ns < self._began_ns:
+            return  # the answer to the last images of the episode before
         try:
             answered = self._follower.accept(command, now_ns)
         except MessageError as err:

@@ -19,20 +19,20 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import Bool, Float32, String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from harness.teleop_rig import PAUSE_S, TeleopRig
+from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.ros.episode_event import BEGIN, END
-from tinyvla_ros.dry_run.untrained import write_untrained_checkpoint
 from tinyvla_ros.nodes.shared.runner import LATCHED
 
 OPEN, CLOSE = "open the drawer", "close the drawer"
@@ -43,39 +43,43 @@ class Sequenced(TeleopRig):
 
     Attributes:
         feedback: values of each message so far, with its ``state``.
-        instructions: of the policy's newest chunks.
+        instructions: of the policy's chunks so far.
+        homed: how often the service of a step was called.
+        was_disabled: what the policy's state was then.
     """
 
     def __init__(self, place: Path):
         super().__init__(place, driver="policy_node", instruction_timeout=PAUSE_S)
-        write_untrained_checkpoint(self.contract, self.checkpoint)
         config = self.checkpoint / "config.json"
         config.write_text(json.dumps(json.loads(config.read_text()) | {
             "instructions": [OPEN, CLOSE]}))
         self.file = place / "sequence.yaml"
         self.feedback: list[dict[str, str]] = []
         self.instructions: list[str] = []
+        self.homed, self.was_disabled, self._ids = 0, "", 0
         self.done = self.node.create_publisher(Bool, "done", LATCHED)
         self.level = self.node.create_publisher(Float32, "level", 10)
         self.texts = self.node.create_publisher(String, "sequence_node/run", 10)
-        self.node.create_subscription(DiagnosticStatus, "sequence_node/feedback",
-                                      self._on_feedback, LATCHED)
+        self.node.create_subscription(
+            DiagnosticStatus, "sequence_node/feedback", self._on_feedback,
+            QoSProfile(depth=50, durability=DurabilityPolicy.TRANSIENT_LOCAL))
         self.node.create_subscription(
             JointTrajectory, "policy_node/chunk",
             lambda m: self.instructions.append(m.header.frame_id), 10)
+        self.node.create_service(Trigger, "home", self._on_home)
         self._clients = {name: self.node.create_client(Trigger, f"sequence_node/{name}")
                          for name in ("start", "cancel")}
 
     def start_sequence_node(self) -> None:
         self.start("sequence_node", file=str(self.file), robot=str(self.path),
                    checkpoint=str(self.checkpoint), episodes=True)
+        # It looks for other runs first.
+        self.wait(lambda: "looks for another run" not in self.ask("start").message, "it")
+        self.until_state("succeeded")
 
     def start_policy(self) -> None:
         self.start("policy_node", robot=str(self.path), checkpoint=str(self.checkpoint),
-                   **self._parameters)
-
-    def write(self, *steps: dict, **more) -> None:
-        self.file.write_text(yaml.safe_dump({"steps": list(steps), **more}))
+                   input_timeout=PAUSE_S, **self._parameters)
 
     def ask(self, name: str):
         """Call a service of sequence_node."""
@@ -84,11 +88,17 @@ class Sequenced(TeleopRig):
         self.wait(future.done, f"an answer of {name}")
         return future.result()
 
-    def begin(self, *steps: dict, **more) -> None:
+    def write(self, *steps: dict, **more) -> None:
+        self.file.write_text(yaml.safe_dump({"steps": list(steps), **more}))
+
+    def begin(self, *steps: dict) -> None:
         """Begin a sequence; what a topic said for the one before counts no more."""
+        self._ids += 1
         self.done.publish(Bool(data=False))
-        self.write(*steps, **more)
-        self.wait(lambda: self.ask("start").success, "the beginning")
+        self.write(*steps, id=f"{self._ids}")
+        answer = self.ask("start")
+        assert answer.success, answer.message
+        self.until(lambda now: now["id"] == f"{self._ids}", "its feedback")
 
     @property
     def now(self) -> dict[str, str]:
@@ -96,23 +106,33 @@ class Sequenced(TeleopRig):
 
     def until(self, condition: Callable[[dict[str, str]], bool], what: str) -> None:
         """Wait until the newest feedback meets a condition."""
-        self.wait(lambda: self.feedback and condition(self.now), f"{what}: {self.feedback[-1:]}")
+        self.wait(lambda: self.feedback and condition(self.now), f"{what} (feedback)")
 
     def until_state(self, *states: str) -> dict[str, str]:
         self.until(lambda now: now["state"] in states, " or ".join(states))
         return self.now
 
+    def until_end(self) -> dict[str, str]:
+        return self.until_state("succeeded", "failed", "cancelled")
+
+    def until_policy(self, state: str) -> None:
+        self.wait(lambda: self.values.get("state") == state, f"the policy to be {state}")
+
     def _on_feedback(self, msg: DiagnosticStatus) -> None:
         self.feedback.append({v.key: v.value for v in msg.values} | {"state": msg.message})
+
+    def _on_home(self, request, response):
+        self.homed, self.was_disabled = self.homed + 1, self.values.get("state", "")
+        response.success, response.message = self.homed > 1, "not yet"
+        return response
 
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory):
     rig = Sequenced(tmp_path_factory.mktemp("sequence"))
-    rig.write({"instruction": OPEN, "until": {"seconds": 1.0}})
+    rig.write({"instruction": OPEN, "until": {"seconds": 0.1}})
     with rig:
         rig.start_sequence_node()
-        rig.until_state("idle")
         yield rig
         assert not rig.wrong
         assert "Traceback" not in rig.log() + rig.log("sequence_node")
@@ -126,16 +146,15 @@ def test_steps_follow_each_other_as_their_topics_say(rig):
     events = len(rig.events)
     rig.begin(step(), step(CLOSE, until={"topic": "level", "above": 0.5, "lasts": 0.2}))
     rig.until(lambda now: now["state"] == "running" and now["step"] == "1", "the first step")
-    assert rig.instructions[-1] == OPEN and rig.values["state"] == "running"
+    rig.until_policy("running")
+    rig.wait(lambda: rig.instructions[-1:] == [OPEN], "its chunks")
     assert not rig.ask("start").success, "one runs"
     rig.done.publish(Bool(data=True))
     rig.until(lambda now: now["state"] == "running" and now["step"] == "2", "the second step")
-    assert rig.instructions[-1] == CLOSE
-    while rig.now["state"] == "running":
-        rig.level.publish(Float32(data=0.7))
-        time.sleep(0.02)
-    assert rig.until_state("succeeded", "failed")["state"] == "succeeded", rig.now
-    rig.wait(lambda: rig.values["state"] == "disabled", "the arm to be held")
+    rig.wait(lambda: rig.instructions[-1] == CLOSE, "its chunks")
+    rig.node.create_timer(0.02, lambda: rig.level.publish(Float32(data=0.7)))
+    assert rig.until_end()["state"] == "succeeded", rig.now
+    rig.until_policy("disabled")
     rig.wait_rest()
     rig.wait(lambda: len(rig.events) >= events + 4, "episodes")
     kinds = [(e.kind, e.values["task"], e.values.get("success"))
@@ -145,37 +164,49 @@ def test_steps_follow_each_other_as_their_topics_say(rig):
 
 
 def test_a_step_that_takes_too_long_is_tried_again_and_fails(rig):
-    rig.begin(step(limit=0.5, tries=2))
-    end = rig.until_state("failed", "succeeded")
-    assert "not done within 0.5 s" in end["text"] and end["attempt"] == "2", end
+    rig.begin(step(limit=0.5, tries=2, until={"topic": "nobodys"}))
+    end = rig.until_end()
+    assert "not done within 0.5 s; nobody publishes" in end["text"] and end["attempt"] == "2", end
+
+
+def test_a_service_is_called_while_the_arm_rests(rig):
+    rig.begin(step(CLOSE, until={"seconds": 0.2}),
+              step(call="home", tries=2, until={"seconds": 0.2}))
+    assert rig.until_end()["state"] == "succeeded", rig.now
+    assert rig.homed == 2, "the first call was refused, and was a try"
+    assert rig.was_disabled == "disabled"
 
 
 def test_a_sequence_that_is_cancelled_holds_the_arm(rig):
     rig.begin(step())
     rig.until_state("running")
     assert rig.ask("cancel").success
-    rig.until_state("cancelled")
-    rig.wait(lambda: rig.values["state"] == "disabled", "the arm to be held")
+    assert rig.until_end()["state"] == "cancelled"
+    rig.until_policy("disabled")
     assert not rig.ask("cancel").success, "nothing runs any more"
 
 
-def test_what_is_published_on_run_is_run_or_refused_by_its_number(rig):
+def test_what_is_published_on_run_is_run_or_refused_by_its_id(rig):
     rig.done.publish(Bool(data=False))
-    before = int(rig.now["number"])
-    rig.texts.publish(String(data="steps: [{instruction: fly, until: {seconds: 1}}]"))
-    rig.until(lambda now: int(now["number"]) > before, "a refusal")
-    assert rig.now["state"] == "failed" and "fly" in rig.now["text"]
-    rig.texts.publish(String(data=yaml.safe_dump({"steps": [step()]})))
-    rig.until(lambda now: int(now["number"]) == before + 2 and now["state"] == "running", "it")
-    rig.texts.publish(String(data="steps: ["))  # does not disturb the one that runs
+    refused = "{id: a, steps: [{instruction: fly, until: {seconds: 1}}]}"
+    for _ in range(2):  # the same again is told again
+        before = len(rig.feedback)
+        rig.texts.publish(String(data=refused))
+        rig.wait(lambda then=before: any(f["id"] == "a" for f in rig.feedback[then:]), "a refusal")
+        assert rig.now["state"] == "failed" and "fly" in rig.now["text"]
+    rig.texts.publish(String(data=yaml.safe_dump({"steps": [step()], "id": "b"})))
+    rig.until(lambda now: now["id"] == "b" and now["state"] == "running", "it")
+    before = len(rig.feedback)
+    rig.texts.publish(String(data=yaml.safe_dump({"steps": [step()], "id": "c"})))
+    rig.wait(lambda: [f["id"] for f in rig.feedback[before:]][-2:] == ["c", "b"], "a refusal")
+    assert next(f for f in rig.feedback[before:] if f["id"] == "c")["state"] == "failed"
     rig.done.publish(Bool(data=True))
-    assert rig.until_state("succeeded", "failed")["state"] == "succeeded"
-    assert int(rig.now["number"]) == before + 2
+    assert (rig.until_end()["state"], rig.now["id"]) == ("succeeded", "b")
 
 
 def test_a_topic_of_another_type_is_told(rig):
     rig.begin(step(until={"topic": "level"}))
-    end = rig.until_state("failed", "succeeded")
+    end = rig.until_end()
     assert "level is std_msgs/msg/Float32" in end["text"] and "true or false" in end["text"], end
 
 
@@ -184,21 +215,21 @@ def test_who_disables_the_policy_is_not_overruled(rig):
     rig.until_state("running")
     assert rig.call("enable", SetBool.Request(data=False)).success
     rig.until_state("waiting")
-    rig.wait(lambda: rig.values["state"] == "disabled", "the status")
+    rig.until_policy("disabled")
     messages = len(rig.feedback)
     rig.wait(lambda: len(rig.feedback) > messages + 3, "more feedback")
     assert rig.values["state"] == "disabled" and rig.now["state"] == "waiting"
     assert rig.call("enable", SetBool.Request(data=True)).success
     rig.until_state("running")
     rig.done.publish(Bool(data=True))
-    assert rig.until_state("succeeded", "failed")["state"] == "succeeded"
+    assert rig.until_end()["state"] == "succeeded"
 
 
 def test_an_emergency_stop_ends_it(rig):
     rig.begin(step(tries=3, on_failure="next"), step(CLOSE))
     rig.until_state("running")
     assert rig.call("stop", Trigger.Request()).success
-    end = rig.until_state("failed", "succeeded")
+    end = rig.until_end()
     assert end["state"] == "failed" and "stopped by the operator" in end["text"], end
     assert rig.call("reset", Trigger.Request()).success
 
@@ -207,12 +238,12 @@ def test_it_goes_on_with_a_policy_that_was_killed_and_started_again(rig):
     rig.begin(step(), step(CLOSE, until={"seconds": 0.3}))
     rig.until_state("running")
     rig.signal("policy_node", signal.SIGKILL)
-    rig.processes["policy_node"].wait()
+    rig.processes.pop("policy_node").wait()
     rig.start_policy()
     rig.until_state("waiting")
     rig.until_state("running")
     rig.done.publish(Bool(data=True))
-    assert rig.until_state("succeeded", "failed")["state"] == "succeeded", rig.now
+    assert rig.until_end()["state"] == "succeeded", rig.now
 
 
 def test_the_arm_holds_when_the_sequence_is_killed(rig):
@@ -220,7 +251,39 @@ def test_the_arm_holds_when_the_sequence_is_killed(rig):
     rig.until_state("running")
     rig.signal("sequence_node", signal.SIGKILL)
     rig.processes.pop("sequence_node").wait()
-    rig.wait_status("the instruction was not repeated")
+    rig.wait_status("instruction: the last came")
     rig.wait_rest()
+    rig.write(step(until={"seconds": 0.1}), id="after")
     rig.start_sequence_node()
-    rig.wait(lambda: rig.now["state"] == "idle", "a new sequence_node")
+
+
+def test_the_arm_holds_when_the_sequence_is_ended(rig):
+    rig.begin(step())
+    rig.until_state("running")
+    rig.signal("sequence_node", signal.SIGINT)
+    assert rig.processes.pop("sequence_node").wait(30.0) == 0
+    rig.until_policy("disabled")
+    assert rig.until_end()["state"] == "cancelled"
+    rig.write(step(until={"seconds": 0.1}), id="after the end")
+    rig.start_sequence_node()
+
+
+def test_the_command_joins_a_policy_that_runs(rig, monkeypatch, capfd):
+    """And says what it cannot do, before anything starts."""
+    rig.signal("sequence_node", signal.SIGINT)
+    rig.processes.pop("sequence_node").wait(30.0)
+    monkeypatch.delenv("ROS_NAMESPACE", raising=False)
+    common = ["run-sequence", str(rig.file), "--robot", str(rig.path), "--namespace",
+              rig.namespace]
+    rig.write(step(CLOSE, until={"seconds": 0.2}))
+    assert main(common) == 0, capfd.readouterr()
+    rig.write(step(until={"topic": "level"}))
+    assert main(common) == 1
+    assert "level is std_msgs/msg/Float32" in capfd.readouterr().err
+    rig.write(step("fly"))
+    assert main([*common, "--checkpoint", str(rig.checkpoint)]) == 2
+    assert "fly" in capfd.readouterr().err
+    assert main([*common, "--device", "cuda"]) == 2
+    assert "device" in capfd.readouterr().err
+    rig.write(step(until={"seconds": 0.1}), id="the last")
+    rig.start_sequence_node()

@@ -51,8 +51,8 @@ def checkpoint(tmp_path_factory):
 
 def sim_eval(checkpoint, out, *more):
     return start(sys.executable, "-m", "tinyvla_ros.cli", "sim-eval", "--checkpoint",
-                 str(checkpoint), "--tasks", TASK, "--episodes", "1", "--seed", "3",
-                 "--horizon", "60", "--out", str(out), *more)
+                 str(checkpoint), "--tasks", TASK, "--seed", "3", "--horizon", "60",
+                 "--out", str(out), *(more or ("--episodes", "1")))
 
 
 def test_lock_step_over_topics_is_the_rollout_in_process(checkpoint, tmp_path):
@@ -89,10 +89,12 @@ def test_lock_step_over_topics_is_the_rollout_in_process(checkpoint, tmp_path):
 def test_it_is_evaluated_on_the_wall_clock(checkpoint, tmp_path):
     """The policy's trajectories are those that a joint_trajectory_controller takes."""
     out = tmp_path / "results"
-    output = Output(sim_eval(checkpoint, out, "--mode", "realtime", "--record"))
+    output = Output(sim_eval(checkpoint, out, "--mode", "realtime", "--record", "--episodes",
+                             "3"))
     assert output.wait_end() == 0, output.text
-    line = json.loads((out / "episodes.jsonl").read_text())
-    assert line["steps"] == 60
+    lines = [json.loads(line) for line in (out / "episodes.jsonl").read_text().splitlines()]
+    assert [line["steps"] for line in lines] == [60] * 3
+    assert "ended" not in output.text, "an answer to the episode before is no fault"
     from tinyvla_ros.bags.reader import Bag
     with Bag(next((out / "episodes").iterdir())) as bag:
         sent = [t for t in bag.topics if t.endswith(COMMANDS)]

@@ -212,24 +212,26 @@ def models_in(annotation: object) -> Iterator[type[pydantic.BaseModel]]:
 
 # Ten times faster where libyaml is there; it matters for a directory of bags.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# A date such as 2026-02-30 is a ValueError there, and what is nested too deep a RecursionError.
+YAML_ERRORS = (yaml.YAMLError, ValueError, RecursionError)
 
 
 def read_yaml(path: str | Path) -> object:
     """Read a YAML file; any failure is an ``InputError`` naming the file."""
-    return _read(path, "YAML", lambda text: yaml.load(text, _LOADER), yaml.YAMLError)
+    return _read(path, "YAML", lambda text: yaml.load(text, _LOADER), YAML_ERRORS)
 
 
 def parse_yaml(text: str, where: str) -> object:
     """Read YAML that is no file; any failure is an ``InputError`` with what it is the text of."""
     try:
         return yaml.load(text, _LOADER)
-    except yaml.YAMLError as err:
+    except YAML_ERRORS as err:
         raise InputError(f"{where} is not valid YAML: {' '.join(str(err).split())}.") from None
 
 
 def read_json(path: str | Path) -> object:
     """Read a JSON file; any failure is an ``InputError`` naming the file."""
-    return _read(path, "JSON", json.loads, json.JSONDecodeError)
+    return _read(path, "JSON", json.loads, (ValueError, RecursionError))
 
 
 def _read(path, kind, load, load_error):

@@ -195,7 +195,7 @@ class PolicyInputs:
             if missing:
                 return f"waiting for {', '.join(missing)}"
             if self._told_timeout and now_s - self._told_s > self._told_timeout:
-                return f"the instruction was not repeated for {now_s - self._told_s:.1f} s"
+                return f"instruction: the last came {now_s - self._told_s:.1f} s ago"
             for health in self._health.values():
                 if problem := health.problem(now_s):
                     return problem

@@ -385,7 +385,8 @@ class PolicyNode(LifecycleNode):
 
     def _describe_policy(self) -> dict[str, object]:
         return {"checkpoint_digest": self._policy.digest, "backend": self._policy.backend,
-                "sample_steps": self._policy.backend.sample_steps}
+                "sample_steps": self._policy.backend.sample_steps,
+                "instruction_timeout": f"{self._options.instruction_timeout:g}"}
 
 
 def main() -> int:

@@ -22,6 +22,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tinyvla_ros.arm.blending import ChunkBlending
+from tinyvla_ros.arm.observation.liveness import InstructionTimeout
 from tinyvla_ros.arm.pace import PaceOption
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.errors import InputError
@@ -121,10 +122,7 @@ class PolicyNodeParameters(DriverParameters, PersonParameters):
     join: Annotated[Literal["", ChunkBlending], LOADED] = Field(
         "", description="How chunks are blended; empty for the contract's execution.join.")
     pace: Annotated[PaceOption, LOADED] = 0.0
-    instruction_timeout: Annotated[float, LOADED] = Field(
-        0.0, ge=0.0, le=60.0, description="The arm holds when the instruction was not repeated "
-        "for so long, s: so it does when the program that leads the policy has ended, such as "
-        "sequence_node, which repeats it 5 times a second. 0 for one that is told once.")
+    instruction_timeout: Annotated[InstructionTimeout, LOADED] = 0.0
     takeover: Annotated[Literal["", OperatorInput], LOADED] = Field(
         "", description="What a person may take the arm over with, by a dead man: joy, a device "
         "with axes and buttons on topic joy; leader, an arm on topic leader/joint_states; empty "

@@ -17,7 +17,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import time
+from dataclasses import asdict, replace
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
@@ -28,7 +29,7 @@ from std_srvs.srv import Trigger
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import default_robot
-from tinyvla_ros.core.ros.episode_event import BEGIN, END, EpisodeEvent
+from tinyvla_ros.core.ros.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.core.worker import Worker
 from tinyvla_ros.nodes.sequence.sequence_parameters import SequenceParameters
 from tinyvla_ros.nodes.sequence.sequence_policy import SequencePolicy
@@ -44,7 +45,7 @@ from tinyvla_ros.nodes.shared.runner import (
     status,
 )
 from tinyvla_ros.policy.config import PolicyConfig
-from tinyvla_ros.sequence.run import Progress, SequenceRun
+from tinyvla_ros.sequence.run import Progress, SequenceRun, TryEvent
 from tinyvla_ros.sequence.steps import Sequence, Step
 
 # Progress is told at every change, and so often while a sequence runs, s.
@@ -69,12 +70,11 @@ class SequenceNode(Node):
         contract = RobotContract.load(p.robot or default_robot())
         self._config = PolicyConfig.load(p.checkpoint) if p.checkpoint else None
         # What is wrong is said before anything starts.
-        self._first = self._read(p.file) if p.file else None
+        self._first = self._check(Sequence.load(p.file)) if p.file else None
         self._policy = SequencePolicy(self, contract)
         self._worker = Worker("sequence")
         self._run: SequenceRun | None = None
         self._index = 0  # of the next episode
-        self._number = 0  # of the newest sequence, refused ones included
         self._progress = Progress()
         self._feedback = self.create_publisher(DiagnosticStatus, "~/feedback", LATCHED)
         self._events = self.create_publisher(DiagnosticStatus, "episode", EPISODE_QOS) \
@@ -88,8 +88,12 @@ class SequenceNode(Node):
 
     def close(self) -> None:
         """Hold the arm; called when the process ends."""
+        if self._run is not None:
+            self._policy.cancel("sequence_node was ended")
+            deadline = time.monotonic() + CLOSE_S
+            while not self._worker.wait(0.0) and time.monotonic() < deadline:
+                self.executor.spin_once(timeout_sec=0.05)  # for the policy's answer
         self._policy.close()
-        self._worker.wait(CLOSE_S)
         self._guard.release()
 
     # ---- begin and end --------------------------------------------------------------------
@@ -98,13 +102,8 @@ class SequenceNode(Node):
         if self._options.start and self._first is not None:
             self._begin(self._first)
 
-    def _read(self, file: str = "", text: str = "") -> Sequence:
-        """Read a sequence and check its instructions.
-
-        Raises:
-            InputError: it cannot be read, or the policy cannot take one of them.
-        """
-        sequence = Sequence.load(file) if file else Sequence.read(text)
+    def _check(self, sequence: Sequence) -> Sequence:
+        """Return a sequence; raises ``InputError`` if the policy cannot take an instruction."""
         for step in sequence.steps if self._config is not None else ():
             self._config.check_instruction(step.instruction)
         return sequence
@@ -116,16 +115,16 @@ class SequenceNode(Node):
         if not self._guard.settled:
             raise InputError("This node looks for another run in the ROS domain first; ask again "
                              "in a second.")
-        self._number += 1
         run = self._run = SequenceRun(sequence, self._policy, self._on_progress, self._on_try)
         self._policy.begin()
+        self._on_progress(run.progress)
         self._worker.start(lambda: self._work(run))
 
     def _work(self, run: SequenceRun) -> None:
-        self._on_progress(run.progress)
         progress = run.run()
         self._policy.end()
-        self._run = None
+        self._run = None  # the next may begin as soon as this end is known
+        self._on_progress(progress)
         say = self.get_logger().info if progress.state == "succeeded" else \
             self.get_logger().error
         say(f"sequence {progress.state}: {progress.text}")
@@ -137,7 +136,7 @@ class SequenceNode(Node):
             if not self._options.file:
                 raise InputError("Parameter 'file' is empty; set it when the node is started, or "
                                  "publish a sequence on ~/run.")
-            self._begin(self._read(self._options.file))
+            self._begin(self._check(Sequence.load(self._options.file)))
             response.success, response.message = True, f"{self._options.file} begins"
         except InputError as err:
             response.success, response.message = False, str(err)
@@ -150,34 +149,34 @@ class SequenceNode(Node):
         return response
 
     def _on_run(self, msg: String) -> None:
+        sequence = None
         try:
-            self._begin(self._read(text=msg.data))
+            sequence = Sequence.read(msg.data)
+            self._begin(self._check(sequence))
         except InputError as err:
             self.get_logger().error(f"~/run: {err}")
-            if self._run is None:
-                self._number += 1
-                self._on_progress(Progress("failed", str(err)))
+            self._publish(Progress("failed", str(err), sequence.id if sequence else ""))
+            if self._run is not None:
+                self._publish(self._progress)  # that is what lasts
 
     # ---- telling --------------------------------------------------------------------------
 
-    def _on_try(self, step: Step, success: bool | None) -> None:
+    def _on_try(self, step: Step, kind: TryEvent) -> None:
         if self._events is None:
             return
         values = {"index": self._index, "task": step.label, "instruction": step.instruction,
                   "run": self._guard.run}
-        if success is None:
-            event = EpisodeEvent.make(BEGIN, values)
-        else:
-            event = EpisodeEvent.make(END, values | {"success": str(success).lower()})
-            self._index += 1
+        if kind in ("success", "failure"):
+            values["success"] = str(kind == "success").lower()
         msg = DiagnosticStatus()
-        event.fill(msg, KeyValue, f"{self.get_name()}: episode")
+        EpisodeEvent.make({"begin": BEGIN, "abort": ABORT}.get(kind, END), values).fill(
+            msg, KeyValue, f"{self.get_name()}: episode")
         self._events.publish(msg)
+        self._index += kind != "begin"
 
     def _on_progress(self, progress: Progress) -> None:
         before, self._progress = self._progress, progress
-        if (progress.state, progress.text, progress.step, progress.attempt) != \
-                (before.state, before.text, before.step, before.attempt):
+        if replace(progress, seconds=before.seconds) != before:
             self._publish(progress)
             self._diagnostics.publish()
 
@@ -186,15 +185,15 @@ class SequenceNode(Node):
             self._publish(self._progress)
 
     def _publish(self, progress: Progress) -> None:
-        values = asdict(progress) | {"number": self._number}
+        values = asdict(progress)
         self._feedback.publish(status(
             f"{self.get_name()}: feedback", _level(progress), values.pop("state"), values))
 
     def _describe(self):
         progress = self._progress
         return _level(progress), f"{progress.state}: {progress.text}", {
-                "step": f"{progress.step}/{progress.steps}", "instruction": progress.instruction,
-                "try": progress.attempt, "turn": progress.turn}
+            "step": f"{progress.step}/{progress.steps}", "instruction": progress.instruction,
+            "try": progress.attempt, "turn": progress.turn}
 
 
 def _level(progress: Progress) -> bytes:

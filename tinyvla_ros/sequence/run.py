@@ -23,12 +23,16 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.sequence.steps import EndCondition, Sequence, Step
+from tinyvla_ros.sequence.steps import DONE, STOP, EndCondition, Sequence, Step
 
-# How often the policy is looked at, and the longest time that it may not act for a reason that
-# is nobody's will, s.
-PERIOD_S, PATIENCE_S = 0.05, 60.0
+# How often the policy is looked at, s.
+PERIOD_S = 0.05
+# The longest time that a policy may not act for a reason that is nobody's will, and that it may
+# take to load, s.
+PATIENCE_S, READY_S = 60.0, 180.0
 RUNNING, DISABLED, STOPPED, MISSING = "running", "disabled", "stopped", "missing"
+End = Literal["succeeded", "failed", "cancelled"]
+TryEvent = Literal["begin", "success", "failure", "abort"]
 
 
 class SequenceCancelled(Exception):
@@ -36,54 +40,69 @@ class SequenceCancelled(Exception):
 
 
 @dataclass(frozen=True)
-class PolicySight:
+class SeenPolicy:
     """What is seen of a policy.
 
     Attributes:
         state: of its supervisor, or ``missing``.
         reason: of that state.
-        obeys: the instruction that it acted on last, while it has the arm; empty otherwise.
+        acts_on: the instruction of the commands that the arm has from it; empty if it has none.
         by_person: whether a person has the arm.
         starts: how often its node was started, as far as this was seen.
-        refusal: what it says of an instruction that it cannot take; empty if it takes the last.
+        refusal: what it says of the instruction that it was told; empty if it takes it.
     """
 
     state: str = MISSING
     reason: str = ""
-    obeys: str = ""
+    acts_on: str = ""
     by_person: bool = False
     starts: int = 0
     refusal: str = ""
 
 
-class SequencedRobot(Protocol):
-    """A policy on a robot, and time."""
+class WatchedCondition(Protocol):
+    """The topic of an end condition, while a step waits for it."""
 
-    def sight(self) -> PolicySight:
+    def is_met(self) -> bool:
+        """Return whether the condition is met; raises ``InputError`` if it never can be."""
+
+    def why_not(self) -> str:
+        """Return what is wrong with the topic, empty if it only says no."""
+
+
+class SequencedRobot(Protocol):
+    """A policy on a robot, and time.
+
+    All but ``hold`` raise ``SequenceCancelled`` when somebody has cancelled the sequence.
+    """
+
+    def now(self) -> float:
+        """Return steady seconds."""
+
+    def policy(self) -> SeenPolicy:
         """Return what is seen of the policy now."""
 
     def tell(self, instruction: str) -> None:
         """Tell the policy an instruction, again and again until the next one."""
 
-    def enable(self, enabled: bool) -> str:
-        """Let the policy act, or not; return why that failed, empty if it did not."""
+    def enable(self) -> str:
+        """Let the policy act; return why it does not, empty if it does."""
 
-    def call(self, service: str) -> str:
-        """Call a service; return why that failed, empty if it did not."""
+    def hold(self) -> str:
+        """Disable the policy, so that the arm comes to rest; return why it was not."""
 
-    def watch(self, until: EndCondition) -> AbstractContextManager[Callable[[], bool]]:
-        """Watch the topic of a condition, from now on; gives whether it is met.
-
-        Raises:
-            InputError: the topic does not have what is asked for, here or when it is asked.
-        """
-
-    def wait(self, seconds: float) -> float:
-        """Let time pass; return how much did, s.
+    def call(self, service: str, limit: float) -> str:
+        """Call a service; return why it refused, empty if it did not.
 
         Raises:
-            SequenceCancelled: somebody cancelled the sequence.
+            InputError: it did not answer within so many seconds.
         """
+
+    def watch(self, until: EndCondition) -> AbstractContextManager[WatchedCondition]:
+        """Watch the topic of a condition, from now on."""
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +112,7 @@ class Progress:
     Attributes:
         state: of it.
         text: what it does, or how it ended, in words.
+        id: of the sequence.
         step: number of the step, from 1 on; 0 before the first.
         steps: of the sequence.
         label: of the step.
@@ -102,8 +122,9 @@ class Progress:
         seconds: that the policy acted in this try.
     """
 
-    state: Literal["idle", "running", "waiting", "succeeded", "failed", "cancelled"] = "idle"
+    state: Literal["idle", "running", "waiting"] | End = "idle"
     text: str = "no sequence was started"
+    id: str = ""
     step: int = 0
     steps: int = 0
     label: str = ""
@@ -122,35 +143,42 @@ class SequenceRun:
     Args:
         sequence: to run.
         robot: that does it.
-        on_progress: called with every change.
-        on_try: called before each try with the step, and after it with whether it succeeded; for
-            recordings.
+        on_progress: called with every change but the end.
+        on_try: called with the step at the beginning and the end of each try, for recordings.
     """
 
     def __init__(self, sequence: Sequence, robot: SequencedRobot,
                  on_progress: Callable[[Progress], None],
-                 on_try: Callable[[Step, bool | None], None] = lambda step, success: None):
+                 on_try: Callable[[Step, TryEvent], None] = lambda step, event: None):
         self._sequence, self._robot = sequence, robot
         self._on_progress, self._on_try = on_progress, on_try
-        self._enabled: int | None = None  # the start of the policy that was enabled here
-        self.progress = Progress("waiting", "looking for the policy", steps=len(sequence.steps))
+        # The start of the policy that was enabled here, and whether somebody disabled it since.
+        self._enabled: int | None = None
+        self._is_held = False
+        self.progress = Progress("waiting", "looking for the policy", sequence.id,
+                                 steps=len(sequence.steps))
 
     def run(self) -> Progress:
-        """Run it to its end; the arm holds when this returns.
+        """Run it to its end; whatever happened, the policy is disabled when this returns.
 
         Returns:
-            How it ended: succeeded, failed or cancelled.
+            How it ended.
         """
+        end: End
         try:
-            failure = self._run()
-            end = ("failed", failure) if failure else ("succeeded", "all steps are done")
+            text = self._run()
+            end = "failed" if text else "succeeded"
         except SequenceCancelled as err:
-            end = "cancelled", str(err) or "cancelled"
+            end, text = "cancelled", str(err)
         except InputError as err:
-            end = "failed", str(err)
-        problem = self._robot.enable(False)
-        text = end[1] + (f"; the policy was not disabled: {problem}" if problem else "")
-        self._report(state=end[0], text=text)
+            end, text = "failed", str(err)
+        except Exception as err:  # the arm must be held all the same
+            end, text = "failed", repr(err)
+        problem = self._robot.hold()
+        text = text or "all steps are done"
+        if problem:
+            text += f"; the policy could not be disabled: {problem}"
+        self.progress = replace(self.progress, state=end, text=text)
         return self.progress
 
     def _report(self, **changes) -> None:
@@ -169,10 +197,12 @@ class SequenceRun:
                 self._report(turn=turn, step=number + 1, label=step.label,
                              instruction=step.instruction)
                 failure = self._step(step)
-                following = self._sequence.after(number, not failure)
-                if failure and following is None and step.on_failure == "stop":
-                    return f"step {number + 1} ({step.label}): {failure}"
-                number = following
+                wanted = step.on_failure if failure else step.on_success
+                if wanted == STOP:
+                    return f"step {number + 1} ({step.label}): {failure or 'it leads to stop'}"
+                if wanted == DONE:
+                    return ""
+                number = self._sequence.after(number, wanted)
         return ""
 
     def _step(self, step: Step) -> str:
@@ -180,71 +210,104 @@ class SequenceRun:
         failure = ""
         for attempt in range(1, step.tries + 1):
             self._report(attempt=attempt, seconds=0.0)
-            if step.call:
-                self._report(state="waiting", text=f"calling {step.call}")
-                self._robot.enable(False)
-                self._enabled = None
-                if problem := self._robot.call(step.call):
-                    return f"{step.call}: {problem}"
-            self._on_try(step, None)
-            success = False
+            if step.call and (failure := self._call(step)):
+                continue
+            event: TryEvent = "abort"
+            self._on_try(step, "begin")
             try:
                 failure = self._try(step)
-                success = not failure
+                event = "failure" if failure else "success"
             finally:
-                self._on_try(step, success)
-            if success:
+                self._on_try(step, event)
+            if not failure:
                 break
         return failure
+
+    def _call(self, step: Step) -> str:
+        """Call the step's service while the arm holds; return why it refused."""
+        robot = self._robot
+        if robot.policy().state != MISSING:
+            if problem := robot.hold():
+                raise InputError(f"{step.call} was not called, because the policy could not be "
+                                 f"disabled: {problem}")
+            # Its last commands bring the arm to rest.
+            begin = robot.now()
+            while (seen := robot.policy()).state not in (DISABLED, STOPPED, MISSING) or \
+                    seen.acts_on:
+                self._report(state="waiting", text="the arm comes to rest")
+                robot.wait(PERIOD_S)
+                if robot.now() - begin > PATIENCE_S:
+                    raise InputError(f"{step.call} was not called: the policy was disabled, and "
+                                     f"is {seen.state} {PATIENCE_S:g} s later")
+            if not self._is_held:
+                self._enabled = None
+        self._report(state="waiting", text=f"calling {step.call}")
+        refusal = robot.call(step.call, step.call_limit)
+        return refusal and f"{step.call}: {refusal}"
 
     def _try(self, step: Step) -> str:
         robot, until = self._robot, step.until
         robot.tell(step.instruction)
+        now = robot.now()
         acted = idle = 0.0
-        with robot.watch(until) as is_met:
+        was_seen = False
+        with robot.watch(until) as watched:
             while True:
-                sight = robot.sight()
-                if sight.state == STOPPED:
+                seen = robot.policy()
+                was_seen |= seen.state != MISSING
+                if seen.state == STOPPED:
                     # Who stopped the arm decides what follows.
-                    raise InputError(f"the policy was stopped: {sight.reason}")
-                if sight.refusal:
-                    return sight.refusal
-                problem = self._enable(sight)
-                acts = sight.state == RUNNING and sight.obeys == step.instruction
-                seconds = robot.wait(PERIOD_S)
+                    raise InputError(f"the policy was stopped: {seen.reason}")
+                if seen.refusal:
+                    return seen.refusal
+                problem = self._enable(seen)
+                acts = seen.state == RUNNING and seen.acts_on == step.instruction
+                robot.wait(PERIOD_S)
+                before, now = now, robot.now()
                 if acts:
-                    acted, idle = acted + seconds, 0.0
+                    acted, idle = acted + now - before, 0.0
                     self._report(state="running", text=step.label, seconds=round(acted, 1))
-                    if is_met() or (until.seconds is not None and acted >= until.seconds):
+                    if watched.is_met() or (until.seconds is not None and acted >= until.seconds):
                         return ""
                     if acted >= step.limit:
-                        return f"not done within {step.limit:g} s"
+                        return "; ".join(filter(None, (f"not done within {step.limit:g} s",
+                                                       watched.why_not())))
                     continue
-                is_somebodys_will = sight.by_person or (sight.state == DISABLED and not problem)
-                idle = 0.0 if is_somebodys_will else idle + seconds
-                why = _waiting(sight, problem)
+                is_wanted = seen.by_person or (seen.state == DISABLED and self._is_held)
+                idle = 0.0 if is_wanted else idle + now - before
+                why = _waiting(seen, problem)
                 self._report(state="waiting", text=why)
-                if idle >= PATIENCE_S:
-                    return f"the policy did not act for {PATIENCE_S:g} s ({why})"
+                limit = PATIENCE_S if was_seen else READY_S
+                if idle >= limit:
+                    raise InputError(f"the policy did not act for {limit:g} s: {why}")
 
-    def _enable(self, sight: PolicySight) -> str:
+    def _enable(self, seen: SeenPolicy) -> str:
         """Enable the policy at the beginning, and when its node was started again.
 
-        Not against the will of somebody who has disabled it since. Returns why that failed.
+        Not against the will of somebody who has disabled it. Returns why it was not.
         """
-        if sight.state == MISSING or sight.starts == self._enabled:
+        if seen.state == MISSING:
             return ""
-        problem = self._robot.enable(True)
+        if seen.starts == self._enabled:
+            # It was enabled here, so somebody else has disabled it.
+            self._is_held = seen.state == DISABLED
+            return ""
+        if self._is_held:
+            self._is_held = seen.state == DISABLED
+            if not self._is_held:
+                self._enabled = seen.starts
+            return ""
+        problem = self._robot.enable()
         if not problem:
-            self._enabled = sight.starts
+            self._enabled = seen.starts
         return problem
 
 
-def _waiting(sight: PolicySight, problem: str) -> str:
-    if sight.by_person:
+def _waiting(seen: SeenPolicy, problem: str) -> str:
+    if seen.by_person:
         return "a person has the arm"
-    if sight.state == MISSING:
+    if seen.state == MISSING:
         return "there is no policy_node"
-    if sight.state == RUNNING:
+    if seen.state == RUNNING:
         return "the policy has not acted on the instruction yet"
-    return f"the policy is {sight.state}: {problem or sight.reason}"
+    return f"the policy is {seen.state}: {problem or seen.reason}"

@@ -20,11 +20,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, StrictBool, StrictStr, model_validator
 
 from tinyvla_ros.core.configuration import Config, parse, parse_yaml, read_yaml
+from tinyvla_ros.core.ros.topic_names import TopicName
 
 Words = Annotated[str, Field(min_length=1, max_length=1000)]
+# Where a step leads, beside the name of a later one: to the next, to the end as a success, to the
+# end as a failure.
 NEXT, DONE, STOP = "next", "done", "stop"
 
 
@@ -41,22 +44,25 @@ class EndCondition(Config):
     """
 
     seconds: float | None = Field(None, gt=0.0, le=86400.0)
-    topic: str = Field("", max_length=240)
-    equals: bool | str | None = None
+    topic: TopicName | None = None
+    equals: StrictBool | StrictStr | None = None
     above: float | None = Field(None, allow_inf_nan=False)
     below: float | None = Field(None, allow_inf_nan=False)
     lasts: float = Field(0.0, ge=0.0, le=3600.0)
 
     @model_validator(mode="after")
     def _asks_for_something(self):
-        asked = [self.equals is not None, self.above is not None or self.below is not None]
-        if not self.topic and (any(asked) or self.lasts):
+        asked = [self.equals is not None, self.is_number]
+        if self.topic is None and (any(asked) or self.lasts):
             raise ValueError("equals, above, below and lasts are about a topic; name it in topic")
         if all(asked):
             raise ValueError("equals is for words and yes or no, above and below are for numbers; "
                              "leave one of them out")
-        if self.seconds is None and not self.topic:
+        if self.seconds is None and self.topic is None:
             raise ValueError("nothing ends this step; give seconds or topic")
+        if None not in (self.above, self.below) and self.above >= self.below:
+            raise ValueError(f"no number is above {self.above:g} and below {self.below:g}; give a "
+                             "smaller one for above")
         return self
 
     @property
@@ -77,13 +83,15 @@ class Step(Config):
 
     Attributes:
         instruction: what the policy is told.
-        name: for others to go on with; the instruction without one.
+        name: for ``on_success`` and ``on_failure`` of earlier steps.
         until: when it is done.
         limit: longest try, s in which the policy acts; then the try has failed.
         tries: how often it is tried.
         call: service (std_srvs/Trigger) that is called before each try, while the arm holds.
-        on_success: next, done, or the name of a later step.
-        on_failure: stop, next, or the name of a later step.
+        call_limit: longest wait for its answer, s; then the sequence ends.
+        on_success: next, done (the sequence ends and has succeeded), stop (it ends and has
+            failed), or the name of a later step.
+        on_failure: the same, after the last try.
     """
 
     instruction: Words
@@ -91,15 +99,17 @@ class Step(Config):
     until: EndCondition
     limit: float = Field(60.0, gt=0.0, le=86400.0)
     tries: int = Field(1, ge=1, le=1000)
-    call: str = Field("", max_length=240)
+    call: TopicName | None = None
+    call_limit: float = Field(60.0, gt=0.0, le=3600.0)
     on_success: str = Field(NEXT, min_length=1)
     on_failure: str = Field(STOP, min_length=1)
 
     @model_validator(mode="after")
     def _can_end(self):
-        if not self.until.topic and self.until.seconds > self.limit:
-            raise ValueError(f"until.seconds is {self.until.seconds:g} and limit {self.limit:g}: "
-                             "this step would always fail; give a larger limit")
+        for name in ("seconds", "lasts"):
+            if (getattr(self.until, name) or 0.0) > self.limit:
+                raise ValueError(f"until.{name} is {getattr(self.until, name):g}, and limit ends "
+                                 f"the try after {self.limit:g} s; give a larger limit")
         return self
 
     @property
@@ -114,10 +124,12 @@ class Sequence(Config):
     Attributes:
         steps: in their order.
         repeat: how often they are gone through.
+        id: returned with everything that is told about this sequence.
     """
 
     steps: tuple[Step, ...] = Field(min_length=1, max_length=1000)
     repeat: int = Field(1, ge=1, le=1000000)
+    id: str = Field("", max_length=200)
 
     @classmethod
     def load(cls, path: str | Path) -> Sequence:
@@ -139,26 +151,29 @@ class Sequence(Config):
         if twice := {n for n in names if n and names.count(n) > 1}:
             raise ValueError(f"{', '.join(sorted(twice))} is the name of two steps; give each its "
                              "own")
-        if taken := {NEXT, DONE, STOP} & set(names):
+        own = (NEXT, DONE, STOP)
+        if taken := set(own) & set(names):
             raise ValueError(f"{', '.join(sorted(taken))} cannot be the name of a step; give "
                              "another")
         for number, step in enumerate(self.steps):
-            for field, own in (("on_success", (NEXT, DONE)), ("on_failure", (STOP, NEXT))):
+            for field in ("on_success", "on_failure"):
                 wanted = getattr(step, field)
                 if wanted in own or wanted in names[number + 1:]:
                     continue
                 why = "is not after it, and steps would go round forever; give tries, or repeat " \
                     "of the file" if wanted in names else \
-                    f"is no step; give {', '.join(own)} or the name of a later step"
+                    f"is no step's name; give {', '.join(own)} or the name of a later step"
                 raise ValueError(f"{field} of step {number + 1} ({step.label}) is {wanted!r}, "
                                  f"which {why}")
         return self
 
-    def after(self, number: int, is_done: bool) -> int | None:
-        """Return the number of the step that follows one; None if the sequence ends there."""
-        wanted = self.steps[number].on_success if is_done else self.steps[number].on_failure
-        if wanted in (DONE, STOP):
-            return None
+    def after(self, number: int, wanted: str) -> int | None:
+        """Return the number of the step that follows one; None if that was the last.
+
+        Args:
+            number: of the step.
+            wanted: its ``on_success`` or ``on_failure``, other than done and stop.
+        """
         if wanted != NEXT:
             return next(n for n, step in enumerate(self.steps) if step.name == wanted)
         return number + 1 if number + 1 < len(self.steps) else None

@@ -26,6 +26,7 @@ from pydantic import Field
 from tinyvla_ros.arm.blending import ChunkBlending
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
+from tinyvla_ros.arm.observation.liveness import InstructionTimeout
 from tinyvla_ros.arm.pace import PaceOption
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import check_output_directory
@@ -169,10 +170,15 @@ class PolicyOptions(PolicySettings):
                                              "~/enable.")
     autostart: bool = Field(True, description="Configure and activate at once; otherwise wait "
                                               "for a lifecycle manager.")
+    instruction_timeout: InstructionTimeout = 0.0
 
 
-def policy_graph(options: PolicyOptions) -> list[NodeDescription]:
+def policy_graph(options: PolicyOptions, *more: NodeDescription) -> list[NodeDescription]:
     """Return the policy, for a robot that runs already, and the recorder if it is wanted.
+
+    Args:
+        options: of the graph.
+        more: nodes of the same run.
 
     Raises:
         InputError: contract or checkpoint cannot be read or do not fit each other.
@@ -193,8 +199,9 @@ def policy_graph(options: PolicyOptions) -> list[NodeDescription]:
                                            use_sim_time=options.use_sim_time),
         NodeDescription("policy_node", {
             **files, **given_options(options, "backend", "device", "threads", "sample_steps",
-                                     "join", "pace", "enabled", "autostart", "use_sim_time"),
-            **person}, remappings=remappings))
+                                     "join", "pace", "enabled", "autostart",
+                                     "instruction_timeout", "use_sim_time"),
+            **person}, remappings=remappings), *more)
 
 
 def _takeover(options: PolicyOptions) -> tuple[dict[str, object], dict[str, str]]:

@@ -17,18 +17,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
 from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.options import Flag
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.sequence.steps import Sequence
 from tinyvla_ros.start.graph import PolicyOptions, PolicySettings, policy_graph
-from tinyvla_ros.start.node_description import NodeDescription, describe_nodes
+from tinyvla_ros.start.node_description import NodeDescription, NodeSettings, describe_nodes
 
 # The arm holds when sequence_node has told nothing for so long, s.
 INSTRUCTION_TIMEOUT_S = 1.0
@@ -52,20 +52,24 @@ def sequence_graph(options: SequenceOptions) -> list[NodeDescription]:
             an instruction of the sequence.
     """
     sequence = Sequence.load(options.file)
+    RobotContract.load(options.robot)
     files = {name: str(Path(value).resolve()) for name in ("file", "robot", "checkpoint")
              if (value := getattr(options, name))}
-    RobotContract.load(options.robot)
-    nodes: list[NodeDescription] = []
-    if options.checkpoint:
-        config = PolicyConfig.load(options.checkpoint)
-        for step in sequence.steps:
-            config.check_instruction(step.instruction)
-        nodes = policy_graph(PolicyOptions(
-            robot=options.robot, checkpoint=options.checkpoint, enabled=False,
-            **{n: getattr(options, n) for n in PolicySettings.model_fields
-               if n in options.model_fields_set}))
-        nodes = [replace(n, parameters={**n.parameters,
-                                        "instruction_timeout": INSTRUCTION_TIMEOUT_S})
-                 if n.executable == "policy_node" else n for n in nodes]
-    return describe_nodes(options, *nodes, NodeDescription(
-        "sequence_node", {**files, "start": True, "episodes": options.record}, ends_run=True))
+    node = NodeDescription("sequence_node", {**files, "start": True, "episodes": options.record},
+                           ends_run=True)
+    of_policy = PolicySettings.model_fields.keys() - NodeSettings.model_fields.keys()
+    if not options.checkpoint:
+        # The policy that runs already is another run, and this node joins it.
+        if given := (of_policy - {"record"}) & options.model_fields_set:
+            raise InputError(f"{', '.join(sorted(given))} is for the policy that is started with "
+                             "the sequence, and there is no checkpoint; give one, or leave this "
+                             "to the policy that runs already.")
+        return describe_nodes(options, node, one_run=False)
+    config = PolicyConfig.load(options.checkpoint)
+    for step in sequence.steps:
+        config.check_instruction(step.instruction)
+    return policy_graph(PolicyOptions(
+        robot=options.robot, checkpoint=options.checkpoint, enabled=False,
+        instruction_timeout=INSTRUCTION_TIMEOUT_S,
+        **{n: getattr(options, n) for n in PolicySettings.model_fields
+           if n in options.model_fields_set}), node)

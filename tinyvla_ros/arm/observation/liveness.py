@@ -19,8 +19,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from tinyvla_ros.arm.contract_inputs import CameraStream, Stream
 
@@ -28,6 +30,11 @@ from tinyvla_ros.arm.contract_inputs import CameraStream, Stream
 ARRIVALS = 50
 # A change of (ROS time - steady time) between two calls that counts as a step, s.
 CLOCK_STEP_S = 0.1
+# Of nodes and graphs.
+InstructionTimeout = Annotated[float, Field(
+    ge=0.0, le=60.0, description="The arm holds when the instruction was not repeated for so "
+    "long, s: because the program that leads the policy has ended, such as sequence_node, which "
+    "repeats it 5 times a second. 0 for one that is told once.")]
 
 
 def message_rate(arrivals: Sequence[float]) -> float:

@@ -31,19 +31,23 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.ros.messages import time_to_ns
 from tinyvla_ros.nodes.sequence.watched_topic import WatchedTopic
 from tinyvla_ros.nodes.shared.runner import ERROR, LATCHED, status_name
-from tinyvla_ros.sequence.run import PERIOD_S, PolicySight, SequenceCancelled
+from tinyvla_ros.sequence.run import MISSING, PERIOD_S, SeenPolicy, SequenceCancelled
 from tinyvla_ros.sequence.steps import EndCondition
 
 DRIVER = "policy_node"
 # The instruction is repeated so often: a policy that waits for that holds when this node ends, s.
 REPEAT_S = 0.2
-# A status or a chunk that is older says nothing about now, s.
-STATUS_S, CHUNK_S = 3.0, 3.0
+# A status that is older says nothing about now, s.
+STATUS_S = 3.0
+# A chunk moves the arm at least so long, s: from its observation it takes some time to come.
+CHUNK_S = 0.5
 # What a policy says of an instruction is there by then, s; before, it may be of the last one.
-TOLD_S = 0.5
-# Longest wait for an answer, s.
+TOLD_S = 1.0
+# Longest wait for an answer of the policy, s.
 ANSWER_S = 10.0
 # How often the graph is asked for the policy's publisher, s.
 LOOK_S = 0.5
@@ -52,8 +56,8 @@ LOOK_S = 0.5
 class SequencePolicy:
     """``tinyvla_ros.sequence.run.SequencedRobot`` over ROS.
 
-    Its methods are called by the thread of the sequence, while the node's executor handles
-    messages.
+    Those methods are called by the thread of the sequence, while the node's executor handles
+    messages; all others by the executor.
 
     Args:
         node: publishes, subscribes and calls.
@@ -62,152 +66,190 @@ class SequencePolicy:
 
     def __init__(self, node: Node, contract: RobotContract):
         self._node = node
-        self._changed = threading.Condition()
+        self._changed = threading.Condition()  # guards all that follows
         self._cancelled: str | None = None
-        self._closing = False
-        self._words = node.create_publisher(String, contract.instruction, LATCHED)
-        self._instruction_topic = contract.instruction
-        self._told = ""
-        self._told_s = 0.0
-        self._enable = node.create_client(SetBool, f"{DRIVER}/enable")
-        self._name = status_name(node, DRIVER, "policy")
+        self._is_closed = False
+        self._told, self._told_s = "", 0.0
         self._status: tuple[float, bytes, str, dict[str, str]] | None = None
-        self._chunk = ("", 0.0)  # the instruction of the newest, and when it came
+        self._chunk = ("", 0.0)  # the instruction of the newest, and until when it moves the arm
         self._publishers: set[bytes] = set()
         self._looks_s = 0.0
+        self._warned = False
         self._watched: WatchedTopic | None = None
         self._tasks: deque[Callable[[], None]] = deque()  # for the executor's thread
         self._wake = node.create_guard_condition(self._work)
+        self._instruction_topic = contract.instruction
+        self._words = node.create_publisher(String, contract.instruction, LATCHED)
+        self._enable = node.create_client(SetBool, f"{DRIVER}/enable")
+        self._name = status_name(node, DRIVER, "policy")
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 50)
         self._chunks = node.create_subscription(JointTrajectory, f"{DRIVER}/chunk",
                                                 self._on_chunk, 5)
-        node.create_timer(REPEAT_S, self._repeat, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        node.create_timer(REPEAT_S, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     # ---- of the node ----------------------------------------------------------------------
 
     def begin(self) -> None:
         """A sequence begins."""
         with self._changed:
-            self._cancelled = None
+            self._cancelled, self._warned = None, False
 
     def end(self) -> None:
         """It has ended: nobody is told anything any more."""
-        self._told = ""
+        with self._changed:
+            self._told = ""
 
     def cancel(self, why: str) -> None:
-        """Let the running sequence end at its next wait."""
+        """Let the running sequence end."""
         with self._changed:
             self._cancelled = why
             self._changed.notify_all()
 
     def close(self) -> None:
         """Wait for no more answers: nobody handles messages any more."""
-        self._closing = True
-        self.cancel("sequence_node was ended")
+        with self._changed:
+            self._is_closed = True
 
     # ---- of the sequence ------------------------------------------------------------------
 
-    def sight(self) -> PolicySight:
+    def now(self) -> float:
+        """Return steady seconds."""
+        return time.monotonic()
+
+    def policy(self) -> SeenPolicy:
         """Return what is seen of the policy now."""
         now_s = time.monotonic()
         self._look(now_s)
         with self._changed:
-            status, (obeys, chunk_s) = self._status, self._chunk
+            starts, status, (acts_on, until_s) = len(self._publishers), self._status, self._chunk
+            told_s = self._told_s
         if status is None or now_s - status[0] > STATUS_S:
-            return PolicySight(starts=len(self._publishers))
-        _, level, message, values = status
+            return SeenPolicy(MISSING, starts=starts)
+        came_s, level, message, values = status
         by_person = values.get("driver", "policy") != "policy"
-        refusal = message.partition(f"{self._instruction_topic}: ")[2] \
-            if level == ERROR and status[0] - self._told_s > TOLD_S else ""
-        return PolicySight(values.get("state", "inactive"), message,
-                           "" if by_person or now_s - chunk_s > CHUNK_S else obeys, by_person,
-                           len(self._publishers), refusal)
+        refusal = message.partition(f"{self._instruction_topic}: ")[2] if (
+            level == ERROR and not values.get("instruction") and came_s - told_s > TOLD_S) else ""
+        return SeenPolicy(values.get("state", "inactive"), message,
+                          "" if by_person or now_s > until_s else acts_on, by_person, starts,
+                          refusal)
 
     def tell(self, instruction: str) -> None:
         """Tell the policy an instruction, again and again until the next one."""
-        if instruction != self._told:
-            self._told, self._told_s = instruction, time.monotonic()
-        self._words.publish(String(data=instruction))
+        with self._changed:
+            if instruction != self._told:
+                self._told, self._told_s = instruction, time.monotonic()
+            self._words.publish(String(data=instruction))
 
-    def enable(self, enabled: bool) -> str:
-        """Let the policy act, or not; return why that failed, empty if it did not."""
-        return self._ask(self._enable, SetBool.Request(data=enabled))
+    def enable(self) -> str:
+        """Let the policy act; return why it does not, empty if it does."""
+        return self._ask(self._enable, SetBool.Request(data=True), ANSWER_S) or ""
 
-    def call(self, service: str) -> str:
-        """Call a service; return why that failed, empty if it did not."""
+    def hold(self) -> str:
+        """Disable the policy, so that the arm comes to rest; return why it was not."""
+        if not self._enable.service_is_ready() and self.policy().state == MISSING:
+            return ""
+        try:
+            return self._ask(self._enable, SetBool.Request(data=False), ANSWER_S, last=True)
+        except InputError as err:
+            return str(err)
+
+    def call(self, service: str, limit: float) -> str:
+        """Call a service; return why it refused, empty if it did not; see ``SequencedRobot``."""
         client = self._in_executor(lambda: self._node.create_client(Trigger, service))
         try:
-            return self._ask(client, Trigger.Request())
+            return self._ask(client, Trigger.Request(), limit)
         finally:
             self._in_executor(lambda: self._node.destroy_client(client))
 
     @contextmanager
-    def watch(self, until: EndCondition) -> Iterator[Callable[[], bool]]:
+    def watch(self, until: EndCondition) -> Iterator[WatchedTopic]:
         """Watch the topic of a condition; see ``SequencedRobot``."""
-        if not until.topic:
-            yield lambda: False
-            return
         watched = self._watched = WatchedTopic(self._node, until)
         self._in_executor(watched.look)
         try:
-            yield watched.is_met
+            yield watched
         finally:
             self._watched = None
             self._in_executor(watched.close)
 
-    def wait(self, seconds: float) -> float:
-        """Let time pass; return how much did, s; raises ``SequenceCancelled``."""
-        begin = time.monotonic()
+    def wait(self, seconds: float) -> None:
+        """Let time pass; raises ``SequenceCancelled``."""
         with self._changed:
-            if self._changed.wait_for(lambda: self._cancelled is not None, seconds):
-                raise SequenceCancelled(self._cancelled)
-        return time.monotonic() - begin
+            self._changed.wait_for(lambda: self._cancelled is not None, seconds)
+        self._check()
 
-    def _in_executor(self, do: Callable[[], object]) -> object:
-        """Do something with the node's topics and services in the thread that handles them."""
-        done, found = threading.Event(), []
+    def _check(self) -> None:
+        if self._cancelled is not None:
+            raise SequenceCancelled(self._cancelled)
+
+    def _ask(self, client, request, limit: float, last: bool = False) -> str:
+        """Return why a service refused, empty if it did not.
+
+        Args:
+            client: of the service.
+            request: to it.
+            limit: longest wait for it to be there, and again for its answer, s.
+            last: ask even if the sequence is cancelled.
+
+        Raises:
+            InputError: it did not answer.
+            SequenceCancelled: somebody cancelled the sequence.
+        """
+        def wait_until(condition: Callable[[], bool], problem: str) -> None:
+            deadline = time.monotonic() + limit
+            while not condition():
+                if not last:
+                    self._check()
+                if self._is_closed or time.monotonic() > deadline:
+                    raise InputError(problem)
+                time.sleep(PERIOD_S / 5)
+
+        if not last:
+            self._check()
+        wait_until(client.service_is_ready, f"there is no service {client.srv_name}")
+        future = client.call_async(request)
+        try:
+            wait_until(future.done, f"{client.srv_name} did not answer within {limit:g} s")
+        except BaseException:
+            client.remove_pending_request(future)
+            raise
+        result = future.result()
+        return "" if result.success else result.message or f"{client.srv_name} refused"
+
+    def _in_executor(self, do: Callable[[], object]):
+        """Do something with the node's topics and services in the thread that handles them.
+
+        Raises:
+            InputError: what ROS says against it.
+        """
+        done, found, failed = threading.Event(), [], []
 
         def task() -> None:
             try:
                 found.append(do())
-            finally:
-                done.set()
+            except Exception as err:  # it must not end the node
+                failed.append(err)
+            done.set()
 
-        if self._closing:
-            return do()
         self._tasks.append(task)
         self._wake.trigger()
         while not done.wait(PERIOD_S):
-            if self._closing:
-                raise SequenceCancelled(self._cancelled)
+            if self._is_closed:
+                raise SequenceCancelled("sequence_node has ended")
+        if failed:
+            raise InputError(" ".join(str(failed[0]).split()))
         return found[0]
+
+    # ---- messages -------------------------------------------------------------------------
 
     def _work(self) -> None:
         while self._tasks:
             self._tasks.popleft()()
 
-    def _ask(self, client, request) -> str:
-        """Return why a service did not do what was asked."""
-        deadline = time.monotonic() + ANSWER_S
-        while not client.service_is_ready():
-            if self._closing or time.monotonic() > deadline:
-                return f"there is no service {client.srv_name}"
-            time.sleep(PERIOD_S)
-        answered = threading.Event()
-        future = client.call_async(request)
-        future.add_done_callback(lambda _: answered.set())
-        while not answered.wait(PERIOD_S):
-            if self._closing or time.monotonic() > deadline:
-                client.remove_pending_request(future)
-                return f"{client.srv_name} did not answer within {ANSWER_S:g} s"
-        result = future.result()
-        return "" if result.success else result.message or f"{client.srv_name} refused"
-
-    # ---- messages -------------------------------------------------------------------------
-
-    def _repeat(self) -> None:
-        if self._told and not self._closing:
-            self._words.publish(String(data=self._told))
+    def _tick(self) -> None:
+        with self._changed:  # not the last instruction after the next
+            if self._told:
+                self._words.publish(String(data=self._told))
         if (watched := self._watched) is not None:
             watched.look()
 
@@ -216,16 +258,31 @@ class SequencePolicy:
         if now_s < self._looks_s:
             return
         self._looks_s = now_s + LOOK_S
-        self._publishers |= {bytes(p.endpoint_gid) for p in
-                             self._node.get_publishers_info_by_topic(self._chunks.topic_name)}
+        seen = {bytes(p.endpoint_gid) for p in
+                self._node.get_publishers_info_by_topic(self._chunks.topic_name)
+                if p.node_name == DRIVER}
+        if not seen <= self._publishers:
+            with self._changed:
+                self._publishers |= seen
+                # What the one before said means nothing now.
+                self._status, self._chunk = None, ("", 0.0)
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
         for status in msg.status:
-            if status.name == self._name:
-                with self._changed:
-                    self._status = (time.monotonic(), status.level, status.message,
-                                    {v.key: v.value for v in status.values})
+            if status.name != self._name:
+                continue
+            values = {v.key: v.value for v in status.values}
+            with self._changed:
+                self._status = (time.monotonic(), status.level, status.message, values)
+                warns = bool(self._told and not self._warned and
+                             values.get("instruction_timeout") == "0")
+                self._warned |= warns
+            if warns:
+                self._node.get_logger().warning(
+                    f"{DRIVER} would go on if this node were killed; start it with "
+                    "instruction_timeout:=1")
 
     def _on_chunk(self, msg: JointTrajectory) -> None:
+        last = time_to_ns(msg.points[-1].time_from_start) / 1e9 if msg.points else 0.0
         with self._changed:
-            self._chunk = msg.header.frame_id, time.monotonic()
+            self._chunk = msg.header.frame_id, time.monotonic() + max(last, CHUNK_S)

@@ -37,21 +37,28 @@ class WatchedTopic:
 
     Args:
         node: subscribes.
-        until: condition with a topic.
+        until: condition, with a topic or without.
     """
 
     def __init__(self, node: Node, until: EndCondition):
         self._node, self._until = node, until
-        self._topic = node.resolve_topic_name(until.topic)
+        self._topic = node.resolve_topic_name(until.topic) if until.topic else ""
         self._subscriptions, self._kind = [], ""
         self._since_s = math.inf  # the condition holds
-        self._failure = ""
+        self._failure = self._why_not = ""
 
     def look(self) -> None:
         """Find out what the topic is, and listen; called now and then by the executor."""
+        if not self._topic:
+            return
+        if not self._node.count_publishers(self._topic):
+            # Nobody stands for what was said last.
+            self._since_s, self._why_not = math.inf, f"nobody publishes {self._topic}"
+            return
         kinds = dict(self._node.get_topic_names_and_types()).get(self._topic, [])
         if not kinds or self._kind in kinds:
             return
+        self._why_not = ""
         kind, until = kinds[0], self._until
         fits = NUMBERS if until.is_number else \
             (TEXT,) if isinstance(until.equals, str) else (TRUTH,)
@@ -81,6 +88,10 @@ class WatchedTopic:
         if self._failure:
             raise InputError(self._failure)
         return time.monotonic() - self._since_s >= self._until.lasts
+
+    def why_not(self) -> str:
+        """Return what is wrong with the topic, empty if it only says no."""
+        return self._why_not
 
     def _on_message(self, msg) -> None:
         if not self._until.accepts(msg.data):
