@@ -29,6 +29,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 rclpy = pytest.importorskip("rclpy", reason="needs rclpy")
 pytest.importorskip(
@@ -39,6 +40,10 @@ from lifecycle_msgs.msg import Transition  # noqa: E402
 from lifecycle_msgs.srv import ChangeState  # noqa: E402
 
 from harness.left_over import new_context, popen  # noqa: E402
+from harness.processes import start_node, stop  # noqa: E402
+from tinyvla_ros.arm.contract import RobotContract  # noqa: E402
+from tinyvla_ros.dry_run.untrained import write_untrained_checkpoint  # noqa: E402
+from tinyvla_ros.policy.config import PolicyConfig  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 STARTED = re.compile(r"\[(\w+)-\d+\]: process started with pid \[(\d+)\]")
@@ -197,6 +202,29 @@ def test_respawn_starts_a_node_again(start, tiny_checkpoint):
     assert run.wait() == 0
 
 
+@pytest.mark.parametrize(("limit", "ends_well"), [(30.0, True), (5.0, False)])
+def test_a_sequence_survives_its_policy_and_is_not_begun_again(start, tmp_path, limit, ends_well):
+    robot, checkpoint = ROOT / "config/robots/so101.yaml", tmp_path / "checkpoint"
+    write_untrained_checkpoint(RobotContract.load(robot), checkpoint)
+    file = tmp_path / "sequence.yaml"
+    until = {"seconds": 5.0} if ends_well else {"topic": "nobodys"}
+    file.write_text(yaml.safe_dump({"steps": [{
+        "instruction": PolicyConfig.load(checkpoint).instructions[0], "until": until,
+        "limit": limit}]}))
+    arm = start_node("dry_run_arm_node", robot=str(robot), checkpoint=str(checkpoint))
+    try:
+        run = start("sequence", file=file, robot=robot, checkpoint=checkpoint, on_exit="respawn")
+        run.until("ready, disabled")
+        run.until("enabled")
+        os.kill(run.nodes["policy_node"], signal.SIGKILL)
+        run.until("ready, disabled")
+        assert (run.wait() == 0) == ends_well, run.output
+    finally:
+        stop(arm)
+    assert ("sequence succeeded" in run.output) == ends_well
+    assert run.output.count("sequence_node-2]: process started") == 1
+
+
 def test_the_recorder_stops_with_the_policy(start, tiny_checkpoint, tmp_path):
     run = start("policy", robot=ROOT / "config/robots/metaworld.yaml", checkpoint=tiny_checkpoint,
                 record=True, out=tmp_path / "episodes", namespace="arm_1")
@@ -206,7 +234,7 @@ def test_the_recorder_stops_with_the_policy(start, tiny_checkpoint, tmp_path):
     assert re.search(r"episode_recorder_node-1\]: process has finished cleanly", run.output)
 
 
-@pytest.mark.parametrize("name", ["policy", "sim_eval", "dry_run"])
+@pytest.mark.parametrize("name", ["policy", "sequence", "sim_eval", "dry_run"])
 def test_arguments_are_shown_without_our_dependencies(name):
     shown = subprocess.run(["ros2", "launch", "tinyvla_ros", f"{name}.launch.py", "--show-args"],
                            capture_output=True, text=True, check=True, timeout=100).stdout

@@ -45,10 +45,10 @@ from tinyvla_ros.nodes.shared.runner import (
     status,
 )
 from tinyvla_ros.policy.config import PolicyConfig
-from tinyvla_ros.sequence.run import Progress, SequenceRun, TryEvent
+from tinyvla_ros.sequence.run import SequenceProgress, SequenceRun, TryEvent
 from tinyvla_ros.sequence.steps import Sequence, Step
 
-# Progress is told at every change, and so often while a sequence runs, s.
+# SequenceProgress is told at every change, and so often while a sequence runs, s.
 TELL_S = 0.5
 # Longest wait for the arm to be held when the node ends, s.
 CLOSE_S = 3.0
@@ -75,7 +75,7 @@ class SequenceNode(Node):
         self._worker = Worker("sequence")
         self._run: SequenceRun | None = None
         self._index = 0  # of the next episode
-        self._progress = Progress()
+        self._progress = SequenceProgress()
         self._feedback = self.create_publisher(DiagnosticStatus, "~/feedback", LATCHED)
         self._events = self.create_publisher(DiagnosticStatus, "episode", EPISODE_QOS) \
             if p.episodes else None
@@ -155,7 +155,7 @@ class SequenceNode(Node):
             self._begin(self._check(sequence))
         except InputError as err:
             self.get_logger().error(f"~/run: {err}")
-            self._publish(Progress("failed", str(err), sequence.id if sequence else ""))
+            self._publish(SequenceProgress("failed", str(err), sequence.id if sequence else ""))
             if self._run is not None:
                 self._publish(self._progress)  # that is what lasts
 
@@ -174,7 +174,7 @@ class SequenceNode(Node):
         self._events.publish(msg)
         self._index += kind != "begin"
 
-    def _on_progress(self, progress: Progress) -> None:
+    def _on_progress(self, progress: SequenceProgress) -> None:
         before, self._progress = self._progress, progress
         if replace(progress, seconds=before.seconds) != before:
             self._publish(progress)
@@ -184,7 +184,7 @@ class SequenceNode(Node):
         if self._run is not None:
             self._publish(self._progress)
 
-    def _publish(self, progress: Progress) -> None:
+    def _publish(self, progress: SequenceProgress) -> None:
         values = asdict(progress)
         self._feedback.publish(status(
             f"{self.get_name()}: feedback", _level(progress), values.pop("state"), values))
@@ -196,7 +196,7 @@ class SequenceNode(Node):
             "try": progress.attempt, "turn": progress.turn}
 
 
-def _level(progress: Progress) -> bytes:
+def _level(progress: SequenceProgress) -> bytes:
     return OK if progress.state in ("idle", "running", "succeeded") else WARN
 
 

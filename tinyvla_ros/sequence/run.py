@@ -106,7 +106,7 @@ class SequencedRobot(Protocol):
 
 
 @dataclass(frozen=True)
-class Progress:
+class SequenceProgress:
     """How far a sequence is.
 
     Attributes:
@@ -148,17 +148,17 @@ class SequenceRun:
     """
 
     def __init__(self, sequence: Sequence, robot: SequencedRobot,
-                 on_progress: Callable[[Progress], None],
+                 on_progress: Callable[[SequenceProgress], None],
                  on_try: Callable[[Step, TryEvent], None] = lambda step, event: None):
         self._sequence, self._robot = sequence, robot
         self._on_progress, self._on_try = on_progress, on_try
         # The start of the policy that was enabled here, and whether somebody disabled it since.
         self._enabled: int | None = None
         self._is_held = False
-        self.progress = Progress("waiting", "looking for the policy", sequence.id,
+        self.progress = SequenceProgress("waiting", "looking for the policy", sequence.id,
                                  steps=len(sequence.steps))
 
-    def run(self) -> Progress:
+    def run(self) -> SequenceProgress:
         """Run it to its end; whatever happened, the policy is disabled when this returns.
 
         Returns:

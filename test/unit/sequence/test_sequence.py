@@ -27,9 +27,9 @@ import yaml
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.sequence.run import (
     PATIENCE_S,
-    Progress,
     SeenPolicy,
     SequenceCancelled,
+    SequenceProgress,
     SequenceRun,
 )
 from tinyvla_ros.sequence.steps import Sequence
@@ -182,7 +182,7 @@ class Condition:
         return "nobody publishes it"
 
 
-def run(sequence: Sequence, robot: Robot) -> tuple[Progress, list[Progress], list]:
+def run(sequence: Sequence, robot: Robot) -> tuple[SequenceProgress, list[SequenceProgress], list]:
     seen, tries = [], []
     end = SequenceRun(sequence, robot, seen.append,
                       lambda s, event: tries.append((s.label, event))).run()
