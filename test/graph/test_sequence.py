@@ -17,7 +17,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +32,7 @@ from trajectory_msgs.msg import JointTrajectory
 from harness.teleop_rig import PAUSE_S, TeleopRig
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.ros.episode_event import BEGIN, END
+from tinyvla_ros.dry_run.untrained import write_untrained_checkpoint
 from tinyvla_ros.nodes.shared.runner import LATCHED
 
 OPEN, CLOSE = "open the drawer", "close the drawer"
@@ -50,9 +50,7 @@ class Sequenced(TeleopRig):
 
     def __init__(self, place: Path):
         super().__init__(place, driver="policy_node", instruction_timeout=PAUSE_S)
-        config = self.checkpoint / "config.json"
-        config.write_text(json.dumps(json.loads(config.read_text()) | {
-            "instructions": [OPEN, CLOSE]}))
+        write_untrained_checkpoint(self.contract, self.checkpoint, OPEN, CLOSE)
         self.file = place / "sequence.yaml"
         self.feedback: list[dict[str, str]] = []
         self.instructions: list[str] = []
@@ -73,6 +71,8 @@ class Sequenced(TeleopRig):
     def start_sequence_node(self) -> None:
         self.start("sequence_node", file=str(self.file), robot=str(self.path),
                    checkpoint=str(self.checkpoint), episodes=True)
+        # Services of one that was killed are there for a while.
+        self.until_state("idle")
         # It looks for other runs first.
         self.wait(lambda: "looks for another run" not in self.ask("start").message, "it")
         self.until_state("succeeded")
@@ -268,22 +268,27 @@ def test_the_arm_holds_when_the_sequence_is_ended(rig):
     rig.start_sequence_node()
 
 
-def test_the_command_joins_a_policy_that_runs(rig, monkeypatch, capfd):
-    """And says what it cannot do, before anything starts."""
+@pytest.fixture
+def without_sequence_node(rig):
+    """The policy alone."""
     rig.signal("sequence_node", signal.SIGINT)
     rig.processes.pop("sequence_node").wait(30.0)
-    monkeypatch.delenv("ROS_NAMESPACE", raising=False)
+    yield
+    rig.write(step(until={"seconds": 0.1}), id="the last")
+    rig.start_sequence_node()
+
+
+def test_the_command_joins_a_policy_that_runs(rig, without_sequence_node, capfd):
     common = ["run-sequence", str(rig.file), "--robot", str(rig.path), "--namespace",
               rig.namespace]
     rig.write(step(CLOSE, until={"seconds": 0.2}))
     assert main(common) == 0, capfd.readouterr()
     rig.write(step(until={"topic": "level"}))
     assert main(common) == 1
-    assert "level is std_msgs/msg/Float32" in capfd.readouterr().err
+    assert "level is std_msgs/msg/Float32" in "".join(capfd.readouterr())
+    # What it cannot do is said before anything starts.
     rig.write(step("fly"))
     assert main([*common, "--checkpoint", str(rig.checkpoint)]) == 2
     assert "fly" in capfd.readouterr().err
     assert main([*common, "--device", "cuda"]) == 2
     assert "device" in capfd.readouterr().err
-    rig.write(step(until={"seconds": 0.1}), id="the last")
-    rig.start_sequence_node()

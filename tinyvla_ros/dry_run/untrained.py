@@ -76,7 +76,7 @@ def start_state(contract: RobotContract, config: PolicyConfig,
 
 
 def write_untrained_checkpoint(contract: RobotContract, directory: Path,
-                               instruction: str = INSTRUCTION) -> None:
+                               *instructions: str) -> None:
     """Write a compiled policy that fits a robot and hardly moves it.
 
     It is a ``policy.onnx`` of random actions, see ``action_range``, and is made without torch.
@@ -85,7 +85,7 @@ def write_untrained_checkpoint(contract: RobotContract, directory: Path,
     Raises:
         InputError: the contract names no state.
     """
-    config = untrained_config(contract, instruction)
+    config = untrained_config(contract, *instructions)
     low, high = action_range(contract)
     state = np.array(list(start_state(contract, config, Path("nowhere")).values()), np.float32)
     directory.mkdir(parents=True, exist_ok=True)
@@ -111,8 +111,8 @@ def action_range(contract: RobotContract) -> tuple[np.ndarray, np.ndarray]:
     return middle - reach, middle + reach
 
 
-def untrained_config(contract: RobotContract, instruction: str = INSTRUCTION) -> PolicyConfig:
-    """Return the configuration of a small policy that fits a robot.
+def untrained_config(contract: RobotContract, *instructions: str) -> PolicyConfig:
+    """Return the configuration of a small policy that fits a robot; without words it has some.
 
     Raises:
         InputError: the contract names no state.
@@ -135,7 +135,7 @@ def untrained_config(contract: RobotContract, instruction: str = INSTRUCTION) ->
                    "low": [c.low for c in contract.actions.values()],
                    "high": [c.high for c in contract.actions.values()],
                    "dt": DT_S, "horizon": horizon, "n_action_steps": N_ACTION_STEPS},
-        "instructions": [instruction],
+        "instructions": instructions or [INSTRUCTION],
         "model": {"image_channels": 8, "keypoints": 4, "instruction_dim": 4, "condition_dim": 16,
                   "denoiser_channels": [8, 16, 16]},
         "diffusion": {"sample_steps": 4}})

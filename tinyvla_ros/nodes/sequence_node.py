@@ -125,11 +125,14 @@ class SequenceNode(Node):
         self._policy.end()
         self._run = None  # the next may begin as soon as this end is known
         self._on_progress(progress)
-        say = self.get_logger().info if progress.state == "succeeded" else \
-            self.get_logger().error
-        say(f"sequence {progress.state}: {progress.text}")
+        text, succeeded = f"sequence {progress.state}: {progress.text}", \
+            progress.state == "succeeded"
+        if succeeded:
+            self.get_logger().info(text)
+        else:
+            self.get_logger().error(text)
         if self._options.start:
-            self.exit_code = 0 if progress.state == "succeeded" else 1
+            self.exit_code = 0 if succeeded else 1
 
     def _on_start(self, request, response):
         try:
