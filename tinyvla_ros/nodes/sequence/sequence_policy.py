@@ -34,6 +34,7 @@ from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.ros.messages import time_to_ns
 from tinyvla_ros.nodes.sequence.watched_topic import WatchedTopic
+from tinyvla_ros.nodes.shared.run_guard import UNKNOWN_NODE
 from tinyvla_ros.nodes.shared.runner import ERROR, LATCHED, status_name
 from tinyvla_ros.sequence.run import MISSING, PERIOD_S, SeenPolicy, SequenceCancelled
 from tinyvla_ros.sequence.steps import EndCondition
@@ -49,8 +50,6 @@ CHUNK_S = 0.5
 TOLD_S = 1.0
 # Longest wait for an answer of the policy, s.
 ANSWER_S = 10.0
-# How often the graph is asked for the policy's publisher, s.
-LOOK_S = 0.5
 
 
 class SequencePolicy:
@@ -73,7 +72,6 @@ class SequencePolicy:
         self._status: tuple[float, bytes, str, dict[str, str]] | None = None
         self._chunk = ("", 0.0)  # the instruction of the newest, and until when it moves the arm
         self._publishers: set[bytes] = set()
-        self._looks_s = 0.0
         self._warned = False
         self._watched: WatchedTopic | None = None
         self._tasks: deque[Callable[[], None]] = deque()  # for the executor's thread
@@ -119,7 +117,6 @@ class SequencePolicy:
     def policy(self) -> SeenPolicy:
         """Return what is seen of the policy now."""
         now_s = time.monotonic()
-        self._look(now_s)
         with self._changed:
             starts, status, (acts_on, until_s) = len(self._publishers), self._status, self._chunk
             told_s = self._told_s
@@ -253,14 +250,14 @@ class SequencePolicy:
         if (watched := self._watched) is not None:
             watched.look()
 
-    def _look(self, now_s: float) -> None:
-        """Count the publishers of chunks: each start of the policy has its own."""
-        if now_s < self._looks_s:
-            return
-        self._looks_s = now_s + LOOK_S
+    def _note_starts(self) -> None:
+        """Count the publishers of chunks: each start of the policy has its own.
+
+        It is there before the status that it makes known first, which says disabled again.
+        """
         seen = {bytes(p.endpoint_gid) for p in
                 self._node.get_publishers_info_by_topic(self._chunks.topic_name)
-                if p.node_name == DRIVER}
+                if p.node_name in (DRIVER, UNKNOWN_NODE)}
         if not seen <= self._publishers:
             with self._changed:
                 self._publishers |= seen
@@ -271,6 +268,7 @@ class SequencePolicy:
         for status in msg.status:
             if status.name != self._name:
                 continue
+            self._note_starts()
             values = {v.key: v.value for v in status.values}
             with self._changed:
                 self._status = (time.monotonic(), status.level, status.message, values)
