@@ -30,6 +30,7 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from harness.teleop_rig import PAUSE_S, TeleopRig
+from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.ros.episode_event import BEGIN, END
 from tinyvla_ros.dry_run.untrained import write_untrained_checkpoint
@@ -51,7 +52,7 @@ class Sequenced(TeleopRig):
     def __init__(self, place: Path):
         super().__init__(place, driver="policy_node", instruction_timeout=PAUSE_S)
         write_untrained_checkpoint(self.contract, self.checkpoint, OPEN, CLOSE)
-        self.file = place / "sequence.yaml"
+        self.file, self.bags = place / "sequence.yaml", place / "bags"
         self.feedback: list[dict[str, str]] = []
         self.instructions: list[str] = []
         self.homed, self.was_disabled, self._ids = 0, "", 0
@@ -76,6 +77,10 @@ class Sequenced(TeleopRig):
         # It looks for other runs first.
         self.wait(lambda: "looks for another run" not in self.ask("start").message, "it")
         self.until_state("succeeded")
+
+    def recorded(self) -> list[Path]:
+        """Return the bags that are complete."""
+        return sorted(p.parent for p in self.bags.glob("*/metadata.yaml"))
 
     def start_policy(self) -> None:
         self.start("policy_node", robot=str(self.path), checkpoint=str(self.checkpoint),
@@ -132,6 +137,7 @@ def rig(tmp_path_factory):
     rig = Sequenced(tmp_path_factory.mktemp("sequence"))
     rig.write({"instruction": OPEN, "until": {"seconds": 0.1}})
     with rig:
+        rig.start("episode_recorder_node", out=str(rig.bags), robot=str(rig.path))
         rig.start_sequence_node()
         yield rig
         assert not rig.wrong
@@ -143,7 +149,10 @@ def step(instruction: str = OPEN, **more) -> dict:
 
 
 def test_steps_follow_each_other_as_their_topics_say(rig):
-    events = len(rig.events)
+    # The bags of what was before are complete.
+    rig.wait(lambda: len(rig.events) == 2 * len(rig.recorded())
+             == 2 * sum(e.kind == BEGIN for e in rig.events), "bags")
+    events, before = len(rig.events), rig.recorded()
     rig.begin(step(), step(CLOSE, until={"topic": "level", "above": 0.5, "lasts": 0.2}))
     rig.until(lambda now: now["state"] == "running" and now["step"] == "1", "the first step")
     rig.until_policy("running")
@@ -161,6 +170,13 @@ def test_steps_follow_each_other_as_their_topics_say(rig):
              for e in list(rig.events)[events:]]
     assert kinds == [(BEGIN, OPEN, None), (END, OPEN, "true"),
                      (BEGIN, CLOSE, None), (END, CLOSE, "true")]
+    rig.wait(lambda: len(rig.recorded()) == len(before) + 2, "bags")
+    found = set()
+    for path in set(rig.recorded()) - set(before):
+        with Bag(path) as bag:
+            found.add((bag.custom["instruction"], bag.custom["outcome"]))
+            assert all(bag.topics[t].count for t in bag.topics if t.endswith("image_raw"))
+    assert found == {(OPEN, "success"), (CLOSE, "success")}
 
 
 def test_a_step_that_takes_too_long_is_tried_again_and_fails(rig):

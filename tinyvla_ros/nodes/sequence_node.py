@@ -34,6 +34,7 @@ from tinyvla_ros.core.worker import Worker
 from tinyvla_ros.nodes.sequence.sequence_parameters import SequenceParameters
 from tinyvla_ros.nodes.sequence.sequence_policy import SequencePolicy
 from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
+from tinyvla_ros.nodes.shared.recorder_ears import RECORDER, RecorderEars
 from tinyvla_ros.nodes.shared.run_guard import RunGuard
 from tinyvla_ros.nodes.shared.runner import (
     EPISODE_QOS,
@@ -45,7 +46,7 @@ from tinyvla_ros.nodes.shared.runner import (
     status,
 )
 from tinyvla_ros.policy.config import PolicyConfig
-from tinyvla_ros.sequence.run import SequenceProgress, SequenceRun, TryEvent
+from tinyvla_ros.sequence.run import PERIOD_S, READY_S, SequenceProgress, SequenceRun, TryEvent
 from tinyvla_ros.sequence.steps import Sequence, Step
 
 # SequenceProgress is told at every change, and so often while a sequence runs, s.
@@ -79,6 +80,7 @@ class SequenceNode(Node):
         self._feedback = self.create_publisher(DiagnosticStatus, "~/feedback", LATCHED)
         self._events = self.create_publisher(DiagnosticStatus, "episode", EPISODE_QOS) \
             if p.episodes else None
+        self._ears = RecorderEars(self, contract, self._events) if p.episodes else None
         self.create_service(Trigger, "~/start", self._on_start)
         self.create_service(Trigger, "~/cancel", self._on_cancel)
         self.create_subscription(String, "~/run", self._on_run, 10)
@@ -167,6 +169,12 @@ class SequenceNode(Node):
     def _on_try(self, step: Step, kind: TryEvent) -> None:
         if self._events is None:
             return
+        deadline = time.monotonic() + READY_S
+        while kind == "begin" and not self._ears.hear():
+            if time.monotonic() > deadline:
+                raise InputError(f"there is no {RECORDER} after {READY_S:g} s, and tries shall be "
+                                 "recorded; start one, or leave the episodes out")
+            self._policy.wait(PERIOD_S)
         values = {"index": self._index, "task": step.label, "instruction": step.instruction,
                   "run": self._guard.run}
         if kind in ("success", "failure"):

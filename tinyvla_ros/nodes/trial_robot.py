@@ -26,16 +26,15 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool
 
 from tinyvla_ros.arm.contract import RobotContract
-from tinyvla_ros.arm.contract_streams import contract_streams
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.ros.episode_event import ABORT, BEGIN, END, EpisodeEvent
+from tinyvla_ros.nodes.shared.recorder_ears import RECORDER, RecorderEars
 from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, LATCHED, status_name
 from tinyvla_ros.nodes.survey.stream_meter import listening_node
 
 # Longest wait for a node that was started to be there, and for an answer of a service, s.
 READY_S, ANSWER_S = 120.0, 10.0
 POLL_S = 0.05
-RECORDER = "episode_recorder_node"
 
 
 class TrialRobot:
@@ -61,8 +60,7 @@ class TrialRobot:
         self._words = node.create_publisher(String, contract.instruction, LATCHED)
         self._events = node.create_publisher(DiagnosticStatus, "episode", EPISODE_QOS)
         self._enable = node.create_client(SetBool, "policy_node/enable")
-        streams = contract_streams(contract, contract.cameras)
-        self._measured = {node.resolve_topic_name(s.settings.topic) for s in streams}
+        self._ears = RecorderEars(node, contract, self._events)
 
     def tell(self, instruction: str) -> None:
         """Publish the instruction, and wait until the policy and the recorder are there.
@@ -72,8 +70,7 @@ class TrialRobot:
         """
         self._words.publish(String(data=instruction))
         self._wait(lambda: self._policy in self._messages and self._bags is not None
-                   and self._enable.service_is_ready() and self._events.get_subscription_count()
-                   and all(map(self._is_recorded, self._measured)),
+                   and self._enable.service_is_ready() and self._ears.hear(),
                    READY_S, "policy_node and episode_recorder_node")
 
     def begin(self, values: dict[str, object]) -> str:
@@ -109,14 +106,6 @@ class TrialRobot:
         """Handle messages for so long, or until a condition holds."""
         self._check()
         self._spin(seconds, until)
-
-    def _is_recorded(self, topic: str) -> bool:
-        """Return whether the recorder listens to a topic, if anybody publishes it.
-
-        It finds topics one after the other; a trial that is over soon would have no messages.
-        """
-        return not self._node.count_publishers(topic) or RECORDER in (
-            i.node_name for i in self._node.get_subscriptions_info_by_topic(topic))
 
     def _wait_for_bag(self) -> None:
         self._wait(lambda: self._bags > self._bags_before, ANSWER_S,
