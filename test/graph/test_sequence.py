@@ -18,123 +18,21 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import yaml
-from diagnostic_msgs.msg import DiagnosticStatus
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import Bool, Float32, String
 from std_srvs.srv import SetBool, Trigger
-from trajectory_msgs.msg import JointTrajectory
 
-from harness.teleop_rig import PAUSE_S, TeleopRig
+from harness.sequence_rig import CLOSE, OPEN, SequenceRig
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.ros.episode_event import BEGIN, END
-from tinyvla_ros.dry_run.untrained import write_untrained_checkpoint
-from tinyvla_ros.nodes.shared.runner import LATCHED
-
-OPEN, CLOSE = "open the drawer", "close the drawer"
-
-
-class Sequenced(TeleopRig):
-    """The arm, its policy and a sequence_node.
-
-    Attributes:
-        feedback: values of each message so far, with its ``state``.
-        instructions: of the policy's chunks so far.
-        homed: how often the service of a step was called.
-        was_disabled: what the policy's state was then.
-    """
-
-    def __init__(self, place: Path):
-        super().__init__(place, driver="policy_node", instruction_timeout=PAUSE_S)
-        write_untrained_checkpoint(self.contract, self.checkpoint, OPEN, CLOSE)
-        self.file, self.bags = place / "sequence.yaml", place / "bags"
-        self.feedback: list[dict[str, str]] = []
-        self.instructions: list[str] = []
-        self.homed, self.was_disabled, self._ids = 0, "", 0
-        self.done = self.node.create_publisher(Bool, "done", LATCHED)
-        self.level = self.node.create_publisher(Float32, "level", 10)
-        self.texts = self.node.create_publisher(String, "sequence_node/run", 10)
-        self.node.create_subscription(
-            DiagnosticStatus, "sequence_node/feedback", self._on_feedback,
-            QoSProfile(depth=50, durability=DurabilityPolicy.TRANSIENT_LOCAL))
-        self.node.create_subscription(
-            JointTrajectory, "policy_node/chunk",
-            lambda m: self.instructions.append(m.header.frame_id), 10)
-        self.node.create_service(Trigger, "home", self._on_home)
-        self._clients = {name: self.node.create_client(Trigger, f"sequence_node/{name}")
-                         for name in ("start", "cancel")}
-
-    def start_sequence_node(self) -> None:
-        self.start("sequence_node", file=str(self.file), robot=str(self.path),
-                   checkpoint=str(self.checkpoint), episodes=True)
-        # Services of one that was killed are there for a while.
-        self.until_state("idle")
-        # It looks for other runs first.
-        self.wait(lambda: "looks for another run" not in self.ask("start").message, "it")
-        self.until_state("succeeded")
-
-    def recorded(self) -> list[Path]:
-        """Return the bags that are complete."""
-        return sorted(p.parent for p in self.bags.glob("*/metadata.yaml"))
-
-    def start_policy(self) -> None:
-        self.start("policy_node", robot=str(self.path), checkpoint=str(self.checkpoint),
-                   input_timeout=PAUSE_S, **self._parameters)
-
-    def ask(self, name: str):
-        """Call a service of sequence_node."""
-        assert self._clients[name].wait_for_service(30.0), name
-        future = self._clients[name].call_async(Trigger.Request())
-        self.wait(future.done, f"an answer of {name}")
-        return future.result()
-
-    def write(self, *steps: dict, **more) -> None:
-        self.file.write_text(yaml.safe_dump({"steps": list(steps), **more}))
-
-    def begin(self, *steps: dict) -> None:
-        """Begin a sequence; what a topic said for the one before counts no more."""
-        self._ids += 1
-        self.done.publish(Bool(data=False))
-        self.write(*steps, id=f"{self._ids}")
-        answer = self.ask("start")
-        assert answer.success, answer.message
-        self.until(lambda now: now["id"] == f"{self._ids}", "its feedback")
-
-    @property
-    def now(self) -> dict[str, str]:
-        return self.feedback[-1]
-
-    def until(self, condition: Callable[[dict[str, str]], bool], what: str) -> None:
-        """Wait until the newest feedback meets a condition."""
-        self.wait(lambda: self.feedback and condition(self.now), f"{what} (feedback)")
-
-    def until_state(self, *states: str) -> dict[str, str]:
-        self.until(lambda now: now["state"] in states, " or ".join(states))
-        return self.now
-
-    def until_end(self) -> dict[str, str]:
-        return self.until_state("succeeded", "failed", "cancelled")
-
-    def until_policy(self, state: str) -> None:
-        self.wait(lambda: self.values.get("state") == state, f"the policy to be {state}")
-
-    def _on_feedback(self, msg: DiagnosticStatus) -> None:
-        self.feedback.append({v.key: v.value for v in msg.values} | {"state": msg.message})
-
-    def _on_home(self, request, response):
-        self.homed, self.was_disabled = self.homed + 1, self.values.get("state", "")
-        response.success, response.message = self.homed > 1, "not yet"
-        return response
 
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory):
-    rig = Sequenced(tmp_path_factory.mktemp("sequence"))
+    rig = SequenceRig(tmp_path_factory.mktemp("sequence"))
     rig.write({"instruction": OPEN, "until": {"seconds": 0.1}})
     with rig:
         rig.start("episode_recorder_node", out=str(rig.bags), robot=str(rig.path))
