@@ -73,9 +73,9 @@ class SequenceRig(TeleopRig):
         self.wait(lambda: "looks for another run" not in self.ask("start").message, "it")
         self.until_state("succeeded")
 
-    def recorded(self) -> list[Path]:
-        """Return the bags that are complete."""
-        return sorted(p.parent for p in self.bags.glob("*/metadata.yaml"))
+    def recorded(self, name: str) -> list[Path]:
+        """Return the complete bags of a step."""
+        return sorted(p.parent for p in self.bags.glob(f"*_{name}/metadata.yaml"))
 
     def start_policy(self) -> None:
         self.start("policy_node", robot=str(self.path), checkpoint=str(self.checkpoint),
