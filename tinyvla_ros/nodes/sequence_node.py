@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import asdict, replace
 
@@ -34,7 +35,7 @@ from tinyvla_ros.core.worker import Worker
 from tinyvla_ros.nodes.sequence.sequence_parameters import SequenceParameters
 from tinyvla_ros.nodes.sequence.sequence_policy import SequencePolicy
 from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
-from tinyvla_ros.nodes.shared.recorder_ears import RECORDER, RecorderEars
+from tinyvla_ros.nodes.shared.recorder_presence import RECORDER, RecorderPresence
 from tinyvla_ros.nodes.shared.run_guard import RunGuard
 from tinyvla_ros.nodes.shared.runner import (
     EPISODE_QOS,
@@ -49,7 +50,7 @@ from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.sequence.run import PERIOD_S, READY_S, SequenceProgress, SequenceRun, TryEvent
 from tinyvla_ros.sequence.steps import Sequence, Step
 
-# SequenceProgress is told at every change, and so often while a sequence runs, s.
+# Progress is told at every change, and so often while a sequence runs, s.
 TELL_S = 0.5
 # Longest wait for the arm to be held when the node ends, s.
 CLOSE_S = 3.0
@@ -74,13 +75,15 @@ class SequenceNode(Node):
         self._first = self._check(Sequence.load(p.file)) if p.file else None
         self._policy = SequencePolicy(self, contract)
         self._worker = Worker("sequence")
+        self._lock = threading.Lock()  # guards which sequence runs
         self._run: SequenceRun | None = None
         self._index = 0  # of the next episode
         self._progress = SequenceProgress()
         self._feedback = self.create_publisher(DiagnosticStatus, "~/feedback", LATCHED)
         self._events = self.create_publisher(DiagnosticStatus, "episode", EPISODE_QOS) \
             if p.episodes else None
-        self._ears = RecorderEars(self, contract, self._events) if p.episodes else None
+        self._recorder_presence = RecorderPresence(self, contract, self._events) \
+            if p.episodes else None
         self.create_service(Trigger, "~/start", self._on_start)
         self.create_service(Trigger, "~/cancel", self._on_cancel)
         self.create_subscription(String, "~/run", self._on_run, 10)
@@ -112,21 +115,23 @@ class SequenceNode(Node):
 
     def _begin(self, sequence: Sequence) -> None:
         """Begin a sequence; raises ``InputError`` if one runs."""
-        if self._run is not None:
-            raise InputError(f"A sequence runs ({self._progress.text}); call ~/cancel first.")
-        if not self._guard.settled:
-            raise InputError("This node looks for another run in the ROS domain first; ask again "
-                             "in a second.")
-        run = self._run = SequenceRun(sequence, self._policy, self._on_progress, self._on_try)
-        self._policy.begin()
-        self._on_progress(run.progress)
+        with self._lock:
+            if self._run is not None:
+                raise InputError(f"A sequence runs ({self._progress.text}); call ~/cancel first.")
+            if not self._guard.settled:
+                raise InputError("This node looks for another run in the ROS domain first; ask "
+                                 "again in a second.")
+            run = self._run = SequenceRun(sequence, self._policy, self._on_progress, self._on_try)
+            self._policy.begin()
+            self._on_progress(run.progress)
         self._worker.start(lambda: self._work(run))
 
     def _work(self, run: SequenceRun) -> None:
         progress = run.run()
-        self._policy.end()
-        self._run = None  # the next may begin as soon as this end is known
-        self._on_progress(progress)
+        with self._lock:  # the next may begin as soon as this end is known, and not before
+            self._policy.end()
+            self._run = None
+            self._on_progress(progress)
         text, succeeded = f"sequence {progress.state}: {progress.text}", \
             progress.state == "succeeded"
         if succeeded:
@@ -170,7 +175,7 @@ class SequenceNode(Node):
         if self._events is None:
             return
         deadline = time.monotonic() + READY_S
-        while kind == "begin" and not self._ears.hear():
+        while kind == "begin" and not self._recorder_presence.is_listening():
             if time.monotonic() > deadline:
                 raise InputError(f"there is no {RECORDER} after {READY_S:g} s, and tries shall be "
                                  "recorded; start one, or leave the episodes out")

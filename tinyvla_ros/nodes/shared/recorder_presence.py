@@ -28,7 +28,7 @@ from tinyvla_ros.arm.contract_streams import contract_streams
 RECORDER = "episode_recorder_node"
 
 
-class RecorderEars:
+class RecorderPresence:
     """Looks for the recorder among those who listen.
 
     Args:
@@ -43,7 +43,7 @@ class RecorderEars:
             node.resolve_topic_name(s.settings.topic)
             for s in contract_streams(contract, contract.cameras)}
 
-    def hear(self) -> bool:
+    def is_listening(self) -> bool:
         """Return whether it listens to events, and to every measured topic that is published.
 
         It finds topics one after the other; an episode that is over soon would have no messages.
