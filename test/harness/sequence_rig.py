@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,7 +42,7 @@ class SequenceRig(TeleopRig):
         feedback: values of each message so far, with its ``state``.
         instructions: of the policy's chunks so far.
         homed: how often the service of a step was called.
-        was_disabled: what the policy's state was then.
+        homed_s: when that was last, steady seconds.
     """
 
     def __init__(self, place: Path, instruction_timeout: float = PAUSE_S):
@@ -50,7 +51,7 @@ class SequenceRig(TeleopRig):
         self.file, self.bags = place / "sequence.yaml", place / "bags"
         self.feedback: list[dict[str, str]] = []
         self.instructions: list[str] = []
-        self.homed, self.was_disabled, self._ids = 0, "", 0
+        self.homed, self.homed_s, self._ids = 0, 0.0, 0
         self.done = self.node.create_publisher(Bool, "done", LATCHED)
         self.level = self.node.create_publisher(Float32, "level", 10)
         self.texts = self.node.create_publisher(String, "sequence_node/run", 10)
@@ -104,6 +105,14 @@ class SequenceRig(TeleopRig):
         assert answer.success, answer.message
         self.until(lambda now: now["id"] == f"{self._ids}", "its feedback")
 
+    def wait(self, *arguments, **more) -> None:
+        """Wait for a condition."""
+        try:
+            super().wait(*arguments, **more)
+        except TimeoutError as err:
+            raise TimeoutError(f"{err}\nfeedback: {self.feedback[-2:]}\n"
+                               f"{self.log('sequence_node')[-2000:]}") from None
+
     @property
     def now(self) -> dict[str, str]:
         return self.feedback[-1]
@@ -126,6 +135,6 @@ class SequenceRig(TeleopRig):
         self.feedback.append({v.key: v.value for v in msg.values} | {"state": msg.message})
 
     def _on_home(self, request, response):
-        self.homed, self.was_disabled = self.homed + 1, self.values.get("state", "")
+        self.homed, self.homed_s = self.homed + 1, time.monotonic()
         response.success, response.message = self.homed > 1, "not yet"
         return response
