@@ -25,6 +25,8 @@ import pytest
 import yaml
 
 from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.resources import share_directory
+from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.sequence.run import (
     PATIENCE_S,
     SeenPolicy,
@@ -92,6 +94,12 @@ def test_what_cannot_be_run_is_refused_in_a_sentence(text, words):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(InputError, match=r"no\.yaml"):
         Sequence.load(tmp_path / "no.yaml")
+
+
+def test_the_shipped_sequence_fits_its_checkpoint():
+    config = PolicyConfig.load(share_directory() / "checkpoints/metaworld-mt10")
+    for step in Sequence.load(share_directory() / "config/sequences/drawer.yaml").steps:
+        config.check_instruction(step.instruction)
 
 
 # ---- the run ------------------------------------------------------------------------------------
