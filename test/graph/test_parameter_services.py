@@ -52,7 +52,7 @@ def nodes(tmp_path_factory, tiny_checkpoint):
                                             "out": str(place / "results"), "episodes": 3}),
               NodeDescription("sim_robot_node"), NodeDescription("scripted_operator_node"),
               NodeDescription("teleop_node", {"robot": str(robot_file("so101"))}),
-              NodeDescription("panel_node", {"port": 0})]
+              NodeDescription("panel_node", {"port": 0}), NodeDescription("sequence_node")]
     processes = {}
     for node in graph:
         place_of = NAMESPACES.get(node.executable)
