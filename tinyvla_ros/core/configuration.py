@@ -234,7 +234,7 @@ def read_json(path: str | Path) -> object:
     return _read(path, "JSON", json.loads, (ValueError, RecursionError))
 
 
-def _read(path, kind, load, load_error):
+def _read(path, kind, load, load_errors):
     path = Path(path)
     try:
         return load(path.read_text(encoding="utf-8-sig"))  # Windows editors add a BOM
@@ -242,6 +242,6 @@ def _read(path, kind, load, load_error):
         reason = err.strerror or err
         raise InputError(f"Cannot read {path}: {reason}; give the path of a readable {kind} file."
                          ) from None
-    except (load_error, UnicodeDecodeError) as err:
+    except load_errors as err:  # those of decoding are ValueErrors
         reason = " ".join(str(err).split())
         raise InputError(f"{path} is not valid {kind}: {reason}.") from None
