@@ -139,7 +139,7 @@ class SequencePolicy:
 
     def enable(self) -> str:
         """Let the policy act; return why it does not, empty if it does."""
-        return self._ask(self._enable, SetBool.Request(data=True), ANSWER_S) or ""
+        return self._ask(self._enable, SetBool.Request(data=True), ANSWER_S)
 
     def hold(self) -> str:
         """Disable the policy, so that the arm comes to rest; return why it was not."""
