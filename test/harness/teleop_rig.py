@@ -48,6 +48,7 @@ from tinyvla_ros.core.ros.messages import set_stamp
 from tinyvla_ros.dry_run.untrained import write_untrained_checkpoint
 from tinyvla_ros.nodes.shared.lean_executor import LeanExecutor
 from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, LATCHED
+from tinyvla_ros.nodes.shared.sent_request import SentRequest
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.start.executables import PARENT
 from tinyvla_ros.start.local_launch import node_command
@@ -338,11 +339,9 @@ class TeleopRig:
         client = self.node.create_client(kind, f"{self.driver}/{name}")
         try:
             assert client.wait_for_service(LIMIT_S), name
-            done = threading.Event()
-            future = client.call_async(request)
-            future.add_done_callback(lambda _: done.set())
-            assert done.wait(LIMIT_S), f"no answer from {name}"
-            return future.result()
+            sent = SentRequest(client, request, repeats=True)  # as a person would press again
+            self.wait(sent.poll, f"an answer of {name}")
+            return sent.answer
         finally:
             self.node.destroy_client(client)
 

@@ -112,9 +112,12 @@ class TrialRobot:
                    "bag of episode_recorder_node")
 
     def _call(self, enabled: bool) -> str:
-        future = self._enable.call_async(SetBool.Request(data=enabled))
-        self._wait(future.done, ANSWER_S, "an answer of policy_node/enable")
-        return "" if future.result().success else future.result().message
+        sent = SentRequest(self._enable, SetBool.Request(data=enabled), repeats=not enabled)
+        try:
+            self._wait(sent.poll, ANSWER_S, "an answer of policy_node/enable")
+        finally:
+            sent.forget()
+        return "" if sent.answer.success else sent.answer.message
 
     def _wait(self, condition: Callable[[], object], seconds: float, what: str) -> None:
         for _ in range(round(seconds / POLL_S)):

@@ -18,10 +18,12 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Joy
@@ -34,6 +36,7 @@ from tinyvla_ros.core.ros.episode_event import EpisodeEvent
 from tinyvla_ros.nodes.panel.panel_view import PanelView
 from tinyvla_ros.nodes.shared.run_guard import other_publishers
 from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, LATCHED
+from tinyvla_ros.nodes.shared.sent_request import SentRequest
 from tinyvla_ros.panel.joy_layout import TOPIC
 from tinyvla_ros.panel.robot import Service
 from tinyvla_ros.policy.config import PolicyConfig
@@ -41,6 +44,8 @@ from tinyvla_ros.teleop.session import DemonstrationSession
 
 # How often it is asked who listens, s.
 LOOK_S = 0.5
+# How often it is looked whether services have answered, and how long, s.
+POLL_S, ANSWER_S = 0.05, 10.0
 
 
 class PanelRobot:
@@ -67,6 +72,8 @@ class PanelRobot:
             "stop": (node.create_client(Trigger, f"{driver}/stop"), Trigger.Request()),
             "reset": (node.create_client(Trigger, f"{driver}/reset"), Trigger.Request())}
         self._heard, self._looks_s = False, 0.0
+        self._sent: deque[tuple[SentRequest, float, Callable[[bool, str], None]]] = deque()
+        node.create_timer(POLL_S, self._poll, clock=Clock(clock_type=ClockType.STEADY_TIME))
         # Made when they are needed: a simulation has publishers of its own, and nobody else.
         self._events = self._words = None
         self._session = DemonstrationSession(0, 0.0, self._event_values, self._publish_event)
@@ -132,11 +139,19 @@ class PanelRobot:
                           "ROS domain and namespace?")
             return
 
-        def done(future) -> None:
-            result = future.result()
-            answer(*(False, "no answer") if result is None else (result.success, result.message))
+        self._sent.append((SentRequest(client, request, repeats=service in ("hold", "stop")),
+                           time.monotonic() + ANSWER_S, answer))
 
-        client.call_async(request).add_done_callback(done)
+    def _poll(self) -> None:
+        """Tell the pages what services answered."""
+        for _ in range(len(self._sent)):
+            sent, until_s, answer = entry = self._sent.popleft()
+            if sent.poll():
+                answer(sent.answer.success, sent.answer.message)
+            elif time.monotonic() < until_s:
+                self._sent.append(entry)
+            else:
+                sent.forget()
 
     def instruct(self, text: str) -> str:
         """Publish an instruction."""

@@ -36,6 +36,7 @@ from tinyvla_ros.core.ros.messages import time_to_ns
 from tinyvla_ros.nodes.sequence.watched_topic import WatchedTopic
 from tinyvla_ros.nodes.shared.run_guard import UNKNOWN_NODE
 from tinyvla_ros.nodes.shared.runner import ERROR, LATCHED, status_name
+from tinyvla_ros.nodes.shared.sent_request import SentRequest
 from tinyvla_ros.sequence.run import MISSING, PERIOD_S, SeenPolicy, SequenceCancelled
 from tinyvla_ros.sequence.steps import EndCondition
 
@@ -186,7 +187,7 @@ class SequencePolicy:
             client: of the service.
             request: to it.
             limit: longest wait for it to be there, and again for its answer, s.
-            last: ask even if the sequence is cancelled.
+            last: ask even if the sequence is cancelled, and until there is an answer.
 
         Raises:
             InputError: it did not answer.
@@ -204,14 +205,13 @@ class SequencePolicy:
         if not last:
             self._check()
         wait_until(client.service_is_ready, f"there is no service {client.srv_name}")
-        future = client.call_async(request)
+        sent = SentRequest(client, request, repeats=last)
         try:
-            wait_until(future.done, f"{client.srv_name} did not answer within {limit:g} s")
-        except BaseException:
-            client.remove_pending_request(future)
-            raise
-        result = future.result()
-        return "" if result.success else result.message or f"{client.srv_name} refused"
+            wait_until(sent.poll, f"{client.srv_name} did not answer within {limit:g} s")
+        finally:
+            sent.forget()
+        answer = sent.answer
+        return "" if answer.success else answer.message or f"{client.srv_name} refused"
 
     def _in_executor(self, do: Callable[[], object]):
         """Do something with the node's topics and services in the thread that handles them.
