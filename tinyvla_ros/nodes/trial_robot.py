@@ -30,6 +30,7 @@ from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.ros.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.nodes.shared.recorder_presence import RECORDER, RecorderPresence
 from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, LATCHED, status_name
+from tinyvla_ros.nodes.shared.sent_request import SentRequest
 from tinyvla_ros.nodes.survey.stream_meter import listening_node
 
 # Longest wait for a node that was started to be there, and for an answer of a service, s.
