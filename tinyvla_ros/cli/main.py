@@ -32,6 +32,7 @@ from tinyvla_ros.core.options import add_options, read_options
 from tinyvla_ros.core.output import not_encodable, print_any_text
 
 _GROUPS = {"robot": "Write and check robot contracts.", "data": "Check datasets.",
+           "monitor": "Watch what a policy does.",
            "bag": "Inspect, replay and export recorded episodes."}
 
 # Name -> where its function is, below tinyvla_ros.cli, and what it does.
@@ -39,7 +40,7 @@ _GROUPS = {"robot": "Write and check robot contracts.", "data": "Check datasets.
 # by those who start nodes.
 EXTRAS = {
     "import": ["train"], "export": ["train"], "recipe": ["train"], "train": ["train"],
-    "diagnose": ["train"], "improve": ["data", "train"],
+    "diagnose": ["train"], "monitor calibrate": ["train"], "improve": ["data", "train"],
     "bag report": ["data"], "bag export": ["data"], "data check": ["data"],
     "panel": ["panel"],
     "sim-eval": ["sim"], "sim-robot": ["sim"], "evaluate": ["sim"], "collect": ["sim", "data"],
@@ -85,6 +86,8 @@ COMMANDS = {
     "train": ("train:train", "Train a policy on LeRobotDatasets, or go on with a run."),
     "improve": ("improve:improve", "Make a better checkpoint of one and of what it and people did "
                 "on the arm."),
+    "monitor calibrate": ("monitor:calibrate", "Make a monitor of a checkpoint from its recorded "
+                          "episodes: progress, done, alarms."),
     "diagnose": ("train:diagnose", "Find problems before a long training: output scale, dead "
                  "blocks, bad data, memory."),
     "ablate": ("studies:ablate", "Measure what each part of a recipe does."),

@@ -30,6 +30,8 @@ from tinyvla_ros.core.errors import InputError
 CONFIG, WEIGHTS, NORMALIZER = "config.json", "model.safetensors", "normalizer.safetensors"
 # The network compiled for one graph runtime (docs/deployment.md); not part of the digest.
 COMPILED = "policy.onnx"
+# What watches it (docs/monitor.md); not part of the digest either.
+MONITOR = "monitor.onnx"
 # Directories that only checkpoints with a pretrained encoder have: what was trained beside the
 # base model, or, where all of it was, what describes it.
 ADAPTER, BACKBONE = "adapter", "backbone"

@@ -20,7 +20,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from tinyvla_ros.arm.contract import RobotContract
@@ -72,6 +72,7 @@ class Inference:
         on_failure: called with the exception that ended the thread.
         report: called with a topic and an error that is not fatal.
         extra_latency: seconds added to every inference, for experiments; may be set at any time.
+        watch: called after that with the observation and those before it.
     """
 
     def __init__(self, policy: Policy, inputs: PolicyInputs, contract: RobotContract,
@@ -79,12 +80,13 @@ class Inference:
                  now_ns: Callable[[], int], is_blended: bool, on_ready: Callable[[], None],
                  on_chunk: Callable[[ActionChunk, str, Prefix | None], None],
                  on_failure: Callable[[BaseException], None],
-                 report: Callable[[str, InputError], None], extra_latency: float = 0.0):
+                 report: Callable[[str, InputError], None], extra_latency: float = 0.0,
+                 watch: Callable[[Observation, Sequence[Observation]], None] | None = None):
         self.inputs, self._policy, self._contract, self._worker = inputs, policy, contract, worker
         self._supervisor, self._lock, self._now_ns = supervisor, lock, now_ns
         self.is_blended = is_blended
         self._on_ready, self._on_chunk, self._on_failure = on_ready, on_chunk, on_failure
-        self._report, self.extra_latency = report, extra_latency
+        self._report, self.extra_latency, self._watch = report, extra_latency, watch
         dt = policy.config.action.dt
         self._dt, self._replan_ns = dt, round(contract.execution.replan_every * dt * 1e9)
         self.problem = ""
@@ -203,10 +205,10 @@ class Inference:
         self._check_age(observation)
         prefix = self._prefix(observation.stamp_ns) if self.is_blended else None
         extra_latency = self.extra_latency
+        past = self.inputs.past(observation.stamp_ns)
         self._inferring = (started, extra_latency)
         try:
-            chunk = self._policy.infer(observation, prefix,
-                                       self.inputs.past(observation.stamp_ns))
+            chunk = self._policy.infer(observation, prefix, past)
             if extra_latency:
                 time.sleep(extra_latency)
         finally:
@@ -218,6 +220,8 @@ class Inference:
                                  time.monotonic())
         self._on_ready()
         self._on_chunk(replace(chunk, dt=chunk.dt / pace), observation.instruction, prefix)
+        if self._watch is not None:
+            self._watch(observation, past)
 
     def _prefix(self, stamp_ns: int) -> Prefix | None:
         expected = self.latencies.expected()

@@ -41,6 +41,7 @@ from tinyvla_ros.core.worker import Worker
 from tinyvla_ros.nodes.inference import Inference, ReadyChunk
 from tinyvla_ros.nodes.outputs import OutputPublisher
 from tinyvla_ros.nodes.policy_inputs import PolicyInputs
+from tinyvla_ros.nodes.policy_monitor import PolicyMonitor
 from tinyvla_ros.nodes.stage_latencies import StageLatencies
 from tinyvla_ros.nodes.teleop.person_takeover import PersonTakeover
 from tinyvla_ros.policy.policy import Policy
@@ -68,6 +69,7 @@ class PolicyLoop:
             after the last one has been executed, whenever that changes.
         commander: who commands where nobody takes over.
         takeover: a person who may; None if nobody may.
+        monitor: watches the policy; None if nothing does.
     """
 
     def __init__(self, policy: Policy, contract: RobotContract, inputs: PolicyInputs,
@@ -77,7 +79,8 @@ class PolicyLoop:
                  on_chunk: Callable[[ActionChunk, str, Prefix | None], None],
                  run_problem: Callable[[], str], extra_latency: float = 0.0,
                  on_commander: Callable[[str], None] = lambda name: None,
-                 commander: str = POLICY, takeover: PersonTakeover | None = None):
+                 commander: str = POLICY, takeover: PersonTakeover | None = None,
+                 monitor: PolicyMonitor | None = None):
         self._contract, self._inputs = contract, inputs
         self._outputs, self._supervisor, self._clock = outputs, supervisor, clock
         self._on_state, self._run_problem = on_state, run_problem
@@ -103,8 +106,9 @@ class PolicyLoop:
                              self._now_ns, on_ready=self.wake, on_failure=self._inference_failed,
                              report=report, **more)
 
+        self._monitor = monitor
         self._policy = inference(policy, inputs, workers[0], is_blended=True, on_chunk=on_chunk,
-                                 extra_latency=extra_latency)
+                                 extra_latency=extra_latency, watch=monitor and monitor.look)
         self._takeover = takeover
         self._person = takeover and inference(
             takeover.operator, takeover.inputs, workers[2], is_blended=False,
@@ -158,6 +162,8 @@ class PolicyLoop:
 
     def enable(self, enabled: bool) -> None:
         """Enable or disable the arm."""
+        if self._monitor is not None:
+            self._monitor.reset()
         with self._lock:
             self._apply(self._supervisor.enable(enabled, self._now_ns()))
         for inference in self._inferences:
@@ -183,6 +189,8 @@ class PolicyLoop:
         """Release a stop and forget observations."""
         with self._lock:
             self._apply(self._supervisor.reset(self._now_ns()))
+        if self._monitor is not None:
+            self._monitor.reset()
         for inference in self._inferences:
             inference.reset()
 
@@ -227,6 +235,8 @@ class PolicyLoop:
                     inference.inputs.clear()
             if self._takeover is not None:
                 self._takeover.tick(now_s)
+                if self._monitor is not None and self.driver == HUMAN:
+                    self._monitor.reset()  # what the policy does afterwards is something new
             begins = self._find_problems(now_s, now_ns)
             driver = self._person if self.driver == HUMAN and self._person else self._policy
             if self._drove not in (None, driver):
@@ -303,6 +313,7 @@ class PolicyLoop:
             before = inference.problem
             inference.problem = next(filter(None, (
                 problem, inference is self._person and self._takeover.problem,
+                inference is self._policy and self._monitor is not None and self._monitor.problem,
                 inference.inputs.problem(now_s, now_ns), inference.slow(now_s),
                 *(o.problem() for o in self._outputs))), "")
             if before and not inference.problem:

@@ -34,15 +34,18 @@ from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
 from tinyvla_ros.arm.supervisor import Supervisor
 from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.files import MONITOR
 from tinyvla_ros.core.resources import default_checkpoint, default_robot
 from tinyvla_ros.core.ros.commander import POLICY
 from tinyvla_ros.core.ros.messages import fill_prefix, fill_trajectory
 from tinyvla_ros.core.types import ActionChunk, Prefix
 from tinyvla_ros.core.worker import Worker
+from tinyvla_ros.monitor.monitor import Monitor
 from tinyvla_ros.nodes.inference import INFERENCE
 from tinyvla_ros.nodes.outputs import OutputPublisher, make_outputs
 from tinyvla_ros.nodes.policy_inputs import PolicyInputs
 from tinyvla_ros.nodes.policy_loop import PolicyLoop
+from tinyvla_ros.nodes.policy_monitor import PolicyMonitor
 from tinyvla_ros.nodes.policy_parameters import DriverParameters, PolicyNodeParameters
 from tinyvla_ros.nodes.policy_status import driving_message, driving_values
 from tinyvla_ros.nodes.policy_warm_up import warm_up
@@ -57,6 +60,7 @@ from tinyvla_ros.nodes.shared.runner import (
 from tinyvla_ros.nodes.teleop.person import commanded_of
 from tinyvla_ros.nodes.teleop.person_takeover import PersonTakeover
 from tinyvla_ros.policy.policy import Policy
+from tinyvla_ros.policy.saved_checkpoint import SavedCheckpoint
 
 _SUCCESS, _FAILURE, _ERROR = (TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE,
                               TransitionCallbackReturn.ERROR)
@@ -113,6 +117,7 @@ class PolicyNode(LifecycleNode):
         self._loop: PolicyLoop | None = None
         self._workers = [Worker("inference"), Worker("control")]
         self._takeover: PersonTakeover | None = None
+        self._monitor: PolicyMonitor | None = None
         self._active = False
         # What failed in the inference thread, and the number of plans then: the next clears it.
         self._problem, self._plans_before = "", 0
@@ -150,13 +155,13 @@ class PolicyNode(LifecycleNode):
         self._supervisor = Supervisor(contract, config, self.SAG)
         self._outputs = make_outputs(self, contract.outputs, config.action.channels)
         self._inputs = self._make_inputs(contract)
-        self._takeover = self._make_takeover(contract)
+        self._takeover, self._monitor = self._make_takeover(contract), self._make_monitor()
         self._loop = PolicyLoop(
             self._policy, contract, self._inputs, self._outputs, self._supervisor,
             self.get_clock(), self._workers, self._on_state, self._report,
             self._publish_raw_chunk, self._run_problem,
             getattr(self._options, "extra_latency", 0.0), self._publish_commander,
-            self.COMMANDER, self._takeover)
+            self.COMMANDER, self._takeover, self._monitor)
         # A full collection among all that was loaded would stop the arm's threads for tens of ms.
         gc.collect()
         gc.freeze()
@@ -195,6 +200,22 @@ class PolicyNode(LifecycleNode):
         return PersonTakeover(self, contract, self._policy.config.action, self._options,
                               lambda now_ns: commanded_of(self._supervisor, now_ns),
                               self._on_person, self._report)
+
+    def _make_monitor(self) -> PolicyMonitor | None:
+        """Return what watches the policy; None if its checkpoint has nothing that does."""
+        options = self._options
+        if getattr(options, "monitor", "off") == "off":
+            return None
+        monitor = Monitor.of(SavedCheckpoint.read(options.checkpoint or default_checkpoint()),
+                             options.threads)
+        if monitor is None:
+            if options.monitor == "hold":
+                raise InputError(
+                    f"Checkpoint {options.checkpoint or default_checkpoint()} has no {MONITOR}, "
+                    "and monitor is hold; make one with 'tinyvla monitor calibrate', or leave it "
+                    "at report.")
+            return None
+        return PolicyMonitor(self, self._policy, monitor, options.monitor == "hold")
 
     def _on_person(self) -> None:
         if self._active:
@@ -268,10 +289,11 @@ class PolicyNode(LifecycleNode):
                 self._takeover.disconnect()
 
     def _release(self) -> None:
-        for part in (self._inputs, self._takeover, *self._outputs):
+        for part in (self._inputs, self._takeover, self._monitor, *self._outputs):
             if part is not None:
                 part.close()
-        self._policy = self._inputs = self._takeover = self._supervisor = self._loop = None
+        self._policy = self._inputs = self._takeover = self._monitor = None
+        self._supervisor = self._loop = None
         self._outputs = []
         gc.unfreeze()
 
@@ -372,15 +394,16 @@ class PolicyNode(LifecycleNode):
         publishers = [*(o.publisher for o in self._outputs), self._raw_chunk_publisher]
         values = self._describe_policy() | driving_values(supervisor, loop, inputs, publishers)
         values["state"] = state
-        if self._takeover is not None:
-            values |= self._takeover.describe()
+        for part in (self._takeover, self._monitor):
+            if part is not None:
+                values |= part.describe()
         if supervisor.plans > self._plans_before or not supervisor.may_infer:
             self._problem = ""
         # A refused message first: it may be why inference has nothing good.
         refused = inputs.refusal(time.monotonic())
         return *driving_message(
             state, reason, "; ".join(filter(None, (refused, self._problem))),
-            loop.following.problem,
+            loop.following.problem or (self._monitor.warning if self._monitor else ""),
             "running" if loop.driver == self.COMMANDER else "a person drives"), values
 
     def _describe_policy(self) -> dict[str, object]:

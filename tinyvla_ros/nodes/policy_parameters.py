@@ -28,6 +28,7 @@ from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.options import Settable, settable
 from tinyvla_ros.core.ros.run_claims import RunMember
+from tinyvla_ros.monitor.interface import MonitorAction
 from tinyvla_ros.policy.backends.backend import BACKEND_HELP, BackendName
 
 # What configuring reads, and what activating reads.
@@ -127,5 +128,6 @@ class PolicyNodeParameters(DriverParameters, PersonParameters):
         "", description="What a person may take the arm over with, by a dead man: joy, a device "
         "with axes and buttons on topic joy; leader, an arm on topic leader/joint_states; empty "
         "for nobody.")
+    monitor: Annotated[MonitorAction, LOADED] = "report"
     extra_latency: Annotated[float, Settable("at any time; the next inference has it")] = Field(
         0.0, ge=0.0, le=10.0, description="Seconds added to every inference, for experiments.")

@@ -46,7 +46,7 @@ from tinyvla_ros.nodes.shared.runner import (
     run_node,
     status,
 )
-from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.sequence.check import check_sequence
 from tinyvla_ros.sequence.run import PERIOD_S, READY_S, SequenceProgress, SequenceRun, TryEvent
 from tinyvla_ros.sequence.steps import Sequence, Step
 
@@ -70,7 +70,6 @@ class SequenceNode(Node):
         self._guard = RunGuard(self, p.run, "~/feedback", topics=("~/feedback",),
                                on_settled=self._on_settled)
         contract = RobotContract.load(p.robot or default_robot())
-        self._config = PolicyConfig.load(p.checkpoint) if p.checkpoint else None
         # What is wrong is said before anything starts.
         self._first = self._check(Sequence.load(p.file)) if p.file else None
         self._policy = SequencePolicy(self, contract)
@@ -108,9 +107,9 @@ class SequenceNode(Node):
             self._begin(self._first)
 
     def _check(self, sequence: Sequence) -> Sequence:
-        """Return a sequence; raises ``InputError`` if the policy cannot take an instruction."""
-        for step in sequence.steps if self._config is not None else ():
-            self._config.check_instruction(step.instruction)
+        """Return a sequence; raises ``InputError`` if the policy cannot do it."""
+        if self._options.checkpoint:
+            check_sequence(sequence, self._options.checkpoint)
         return sequence
 
     def _begin(self, sequence: Sequence) -> None:

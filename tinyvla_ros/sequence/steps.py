@@ -24,15 +24,23 @@ from pydantic import Field, StrictBool, StrictStr, model_validator
 
 from tinyvla_ros.core.configuration import Config, parse, parse_yaml, read_yaml
 from tinyvla_ros.core.ros.topic_names import TopicName
+from tinyvla_ros.monitor.interface import DONE_TOPIC, PROGRESS_TOPIC
 
 Words = Annotated[str, Field(min_length=1, max_length=1000)]
 # Where a step leads, beside the name of a later one: to the next, to the end as a success, to the
 # end as a failure.
 NEXT, DONE, STOP = "next", "done", "stop"
+# So long such a condition holds by default, s.
+MONITORED_LASTS_S = 0.2
+# What an end condition may ask of the policy's monitor -> its topic.
+MONITORED = {"progress": f"policy_node/{PROGRESS_TOPIC}", "done": f"policy_node/{DONE_TOPIC}"}
 
 
 class EndCondition(Config):
     """When a step has done what it is for; the first of several conditions counts.
+
+    ``progress: 0.95`` and ``done: 0.5`` stand for a topic of the policy's monitor that is above
+    that number.
 
     Attributes:
         seconds: so long the policy has acted.
@@ -50,6 +58,29 @@ class EndCondition(Config):
     below: float | None = Field(None, allow_inf_nan=False)
     lasts: float = Field(0.0, ge=0.0, le=3600.0)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _spell_out(cls, values):
+        """Put the topic of the monitor for the word that stands for it."""
+        words = [w for w in MONITORED if isinstance(values, dict) and w in values]
+        if not words:
+            return values
+        if len(words) > 1 or {"topic", "equals", "above", "below"} & set(values):
+            raise ValueError(f"{' and '.join(words)}, topic, equals, above and below are several "
+                             "conditions; give one of them")
+        value = values[words[0]]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value < 1.0:
+            raise ValueError(f"{words[0]} is {value!r}; give a number between 0 and 1")
+        rest = {k: v for k, v in values.items() if k != words[0]}
+        # What was said of the step before may still come; and one look alone may be mistaken.
+        return {"lasts": MONITORED_LASTS_S} | rest | {"topic": MONITORED[words[0]],
+                                                      "above": value}
+
+    @property
+    def needs_monitor(self) -> bool:
+        """Whether the checkpoint must have a monitor for it."""
+        return self.topic in MONITORED.values()
+
     @model_validator(mode="after")
     def _asks_for_something(self):
         asked = [self.equals is not None, self.is_number]
@@ -59,7 +90,7 @@ class EndCondition(Config):
             raise ValueError("equals is for words and yes or no, above and below are for numbers; "
                              "leave one of them out")
         if self.seconds is None and self.topic is None:
-            raise ValueError("nothing ends this step; give seconds or topic")
+            raise ValueError("nothing ends this step; give seconds, topic, progress or done")
         if None not in (self.above, self.below) and self.above >= self.below:
             raise ValueError(f"no number is above {self.above:g} and below {self.below:g}; give a "
                              "smaller one for above")

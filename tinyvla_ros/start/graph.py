@@ -32,6 +32,7 @@ from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import check_output_directory
 from tinyvla_ros.core.options import Flag
 from tinyvla_ros.core.resources import default_checkpoint, robot_file
+from tinyvla_ros.monitor.interface import MonitorAction
 from tinyvla_ros.policy.backends.backend import BACKEND_HELP, BackendName
 from tinyvla_ros.policy.backends.choose import choose_backend
 from tinyvla_ros.policy.config import PolicyConfig
@@ -156,6 +157,7 @@ class PolicySettings(ExecutionSettings, DeviceOptions, PageOptions):
         "", description="What a person may take the arm over with, by a dead man: joy, a gamepad "
         "or space mouse on topic joy; leader, an arm on topic leader/joint_states; panel, the "
         "page of panel_node; empty for the page if there is one, else for nobody.")
+    monitor: MonitorAction = "report"
     on_exit: Literal["stop", "shutdown", "respawn"] = Field(
         "stop", description="When a node ends. stop: the other nodes of this file stop, too; "
         "shutdown: the whole launch ends; respawn: it is started again after 2 s.")
@@ -200,7 +202,7 @@ def policy_graph(options: PolicyOptions, *more: NodeDescription) -> list[NodeDes
         NodeDescription("policy_node", {
             **files, **given_options(options, "backend", "device", "threads", "sample_steps",
                                      "join", "pace", "enabled", "autostart",
-                                     "instruction_timeout", "use_sim_time"),
+                                     "instruction_timeout", "monitor", "use_sim_time"),
             **person}, remappings=remappings), *more)
 
 

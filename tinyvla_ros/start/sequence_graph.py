@@ -25,7 +25,7 @@ from pydantic import Field
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.options import Flag
-from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.sequence.check import check_sequence
 from tinyvla_ros.sequence.steps import Sequence
 from tinyvla_ros.start.graph import PolicyOptions, PolicySettings, policy_graph
 from tinyvla_ros.start.node_description import NodeDescription, NodeSettings, describe_nodes
@@ -65,9 +65,7 @@ def sequence_graph(options: SequenceOptions) -> list[NodeDescription]:
                              "the sequence, and there is no checkpoint; give one, or leave this "
                              "to the policy that runs already.")
         return describe_nodes(options, node, one_run=False)
-    config = PolicyConfig.load(options.checkpoint)
-    for step in sequence.steps:
-        config.check_instruction(step.instruction)
+    check_sequence(sequence, options.checkpoint)
     return policy_graph(PolicyOptions(
         robot=options.robot, checkpoint=options.checkpoint, enabled=False,
         instruction_timeout=INSTRUCTION_TIMEOUT_S,

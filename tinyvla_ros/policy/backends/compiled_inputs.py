@@ -27,6 +27,12 @@ STATE, INSTRUCTION, EMBEDDING = "state", "instruction", "embedding"
 NOISE, KNOWN, WEIGHTS, ACTIONS = "noise", "known", "weights", "actions"
 
 
+def observation_inputs(config: PolicyConfig) -> list[str]:
+    """Return the names of the inputs that an observation gives, in their order."""
+    words = [INSTRUCTION, EMBEDDING] if config.takes_new_wordings else [INSTRUCTION]
+    return [*(IMAGE + name for name in config.cameras), STATE, *words]
+
+
 class CompiledInputs:
     """Puts the inputs of a chunk under the names they have in the graph.
 

@@ -17,6 +17,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import onnxruntime
 
@@ -46,11 +49,6 @@ class OnnxRuntimeBackend:
 
     def __init__(self, file: CompiledFile, config: PolicyConfig, threads: int,
                  tensorrt: int | None = None):
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        options.log_severity_level = ERRORS_ONLY
         providers: list = [CPU]
         if tensorrt is not None:
             if TENSORRT not in onnxruntime.get_available_providers():
@@ -59,18 +57,39 @@ class OnnxRuntimeBackend:
                     f"{', '.join(onnxruntime.get_available_providers())}); install "
                     "onnxruntime-gpu and TensorRT, or use backend torch with device cuda.")
             providers.insert(0, (TENSORRT, {"device_id": tensorrt}))
-        try:
-            self._session = onnxruntime.InferenceSession(str(file.path), options, providers)
-        except Exception as err:  # its own types, which share no other base
-            raise CheckpointError(f"{file.path} cannot be loaded by onnxruntime "
-                                  f"{onnxruntime.__version__} ({_brief(err)}); export the "
-                                  "checkpoint again with 'tinyvla export'.") from None
+        self._session = open_session(file.path, threads, "export the checkpoint again with "
+                                                         "'tinyvla export'", providers)
         self.noise_shape = file.noise_shape
         self._inputs = CompiledInputs(config)
 
     def infer(self, inputs: NetworkInputs) -> np.ndarray:
         """Return (horizon, channels) float32 actions in the robot's units, not yet limited."""
         return self._session.run([ACTIONS], self._inputs(inputs))[0][0]
+
+
+def open_session(path: Path, threads: int, remedy: str, providers: Sequence = (CPU,)
+                 ) -> onnxruntime.InferenceSession:
+    """Return a session of a file.
+
+    Args:
+        path: the file.
+        threads: CPU threads.
+        remedy: what to do if it cannot be loaded.
+        providers: of ONNX Runtime, the preferred one first.
+
+    Raises:
+        CheckpointError: it cannot be loaded.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = ERRORS_ONLY
+    try:
+        return onnxruntime.InferenceSession(str(path), options, list(providers))
+    except Exception as err:  # its own types, which share no other base
+        raise CheckpointError(f"{path} cannot be loaded by onnxruntime "
+                              f"{onnxruntime.__version__} ({_brief(err)}); {remedy}.") from None
 
 
 def _brief(err: Exception) -> str:

@@ -17,18 +17,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import logging
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-
-import torch
 
 from tinyvla_ros import __version__
 from tinyvla_ros.core.errors import InputError
@@ -36,18 +30,15 @@ from tinyvla_ros.core.files import COMPILED
 from tinyvla_ros.policy.backends.compiled_file import FORMAT, CompiledFile
 from tinyvla_ros.policy.backends.compiled_inputs import (
     ACTIONS,
-    EMBEDDING,
-    IMAGE,
-    INSTRUCTION,
     KNOWN,
     NOISE,
-    STATE,
     WEIGHTS,
+    observation_inputs,
 )
 from tinyvla_ros.policy.checkpoint import Checkpoint, load_checkpoint
 from tinyvla_ros.policy.export.comparison import Case, Comparison, compare, made_up_cases
 from tinyvla_ros.policy.export.raw_network import RawNetwork
-from tinyvla_ros.policy.export.simplify import simplify
+from tinyvla_ros.policy.export.tracing import check_exportable, write_onnx
 
 # Their versions are noted in the file.
 MADE_WITH = ("torch", "onnx", "onnxscript", "onnxruntime")
@@ -87,7 +78,7 @@ def export_checkpoint(path: str | Path, sample_steps: int | None = None,
             compiled, or it does not compute what torch does. No file is left then.
     """
     checkpoint = load_checkpoint(path)
-    _check_kind(checkpoint)
+    check_exportable(checkpoint)
     most = min(MOST_STEPS, checkpoint.config.diffusion.train_steps)
     steps = sample_steps or checkpoint.config.diffusion.sample_steps
     if not 1 <= steps <= most:
@@ -109,41 +100,12 @@ def export_checkpoint(path: str | Path, sample_steps: int | None = None,
     return ExportedPolicy(out, steps, comparison)
 
 
-def _check_kind(checkpoint: Checkpoint) -> None:
-    encoder = getattr(checkpoint.config.model, "encoder", None)
-    if encoder is not None and encoder.kind == "vlm":
-        raise InputError(f"Checkpoint {checkpoint.path} has the encoder vlm ({encoder.model}), "
-                         "which cannot be exported; it runs on backend torch.")
-
-
 def _write(checkpoint: Checkpoint, steps: int, part: Path) -> None:
-    """Trace a checkpoint's network and write it.
-
-    Raises:
-        InputError: it cannot be traced.
-    """
-    network, config = RawNetwork(checkpoint).eval(), checkpoint.config
-    words = [INSTRUCTION, EMBEDDING] if config.takes_new_wordings else [INSTRUCTION]
-    names = [*(IMAGE + name for name in config.cameras), STATE, *words, NOISE, KNOWN, WEIGHTS]
-    # The exporter prints its progress, and logs each operation that it takes from elsewhere.
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    try:
-        with torch.no_grad(), contextlib.redirect_stdout(io.StringIO()), \
-                warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            program = torch.onnx.export(network, network.example(), dynamo=True, verbose=False,
-                                        input_names=names, output_names=[ACTIONS])
-    except Exception as err:  # of many types, with reports of many pages
-        kind = getattr(getattr(config.model, "encoder", None), "kind", config.model.kind)
-        first = next((line for line in str(err.__cause__ or err).splitlines() if line.strip()),
-                     type(err).__name__)
-        raise InputError(f"The network {kind} of checkpoint {checkpoint.path} cannot be exported "
-                         f"({first.strip()[:200]}); it runs on backend torch.") from None
-    simplify(program.model)
-    for node in program.model.graph:  # where in the source each comes from, a sixth of the file
-        node.metadata_props.clear()
-    program.model.metadata_props.update(_metadata(checkpoint, steps))
-    program.save(part)
+    """Write a checkpoint's network; raises ``InputError`` if it cannot be traced."""
+    network, config = RawNetwork(checkpoint), checkpoint.config
+    write_onnx(network, network.example(),
+               [*observation_inputs(config), NOISE, KNOWN, WEIGHTS], [ACTIONS],
+               _metadata(checkpoint, steps), checkpoint, part)
 
 
 def _metadata(checkpoint: Checkpoint, steps: int) -> dict[str, str]:

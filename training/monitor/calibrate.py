@@ -1,0 +1,128 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""From recorded episodes of a policy to ``monitor.onnx`` in its checkpoint."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.files import MONITOR
+from tinyvla_ros.monitor.monitor_file import ABOUT, DONE, NOVELTY, PROGRESS, Calibration
+from tinyvla_ros.policy.backends.compiled_inputs import observation_inputs
+from tinyvla_ros.policy.checkpoint import Checkpoint, load_checkpoint
+from tinyvla_ros.policy.export.raw_network import RawEncoder
+from tinyvla_ros.policy.export.tracing import check_exportable, write_onnx
+from tinyvla_ros.policy.model.condition import vector_of
+from training.monitor.heads import Heads, check_heads, train_heads
+from training.monitor.novelty import (
+    NeighborDistance,
+    calibrate_novelty,
+    fewest_successes,
+    highest_score,
+)
+from training.monitor.options import CalibrateOptions
+from training.monitor.watched_episodes import WatchedEpisode, Watcher
+
+
+@dataclass(frozen=True)
+class WrittenMonitor:
+    """A monitor that was written.
+
+    Attributes:
+        path: the file.
+        calibration: what it says about itself.
+        found: of the failures among the episodes, the share that it finds; None if there are none.
+    """
+
+    path: Path
+    calibration: Calibration
+    found: float | None
+
+
+class MonitorNetwork(nn.Module):
+    """The encoder of a policy with heads and distance, from raw inputs.
+
+    Args:
+        checkpoint: of the policy.
+        heads: trained.
+        distance: to successes.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, heads: Heads, distance: NeighborDistance):
+        super().__init__()
+        self.encoder, self._heads, self._distance = RawEncoder(checkpoint), heads, distance
+
+    def forward(self, images: list[torch.Tensor], state: torch.Tensor,
+                words: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return (1,) progress, done and novelty; inputs as those of ``RawEncoder``."""
+        features = vector_of(self.encoder(images, state, words))
+        progress, done = self._heads(features)
+        return progress, done, self._distance(features)
+
+
+def calibrate(options: CalibrateOptions) -> WrittenMonitor:
+    """Make the monitor of a checkpoint.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be used.
+        InputError: episodes do not fit it or are too few, or the file cannot be written.
+    """
+    checkpoint = load_checkpoint(options.checkpoint)
+    check_exportable(checkpoint)
+    watcher = Watcher(checkpoint)
+    episodes = list(watcher.recorded(options.bags, options.robot))
+    if sum(e.success for e in episodes) >= fewest_successes(options.false_alarms):
+        for dataset in options.data:  # not before it is known that they are of use
+            episodes += watcher.demonstrated(dataset)
+    return write_monitor(checkpoint, episodes, options.false_alarms,
+                         options.out or checkpoint.path / MONITOR)
+
+
+def write_monitor(checkpoint: Checkpoint, episodes: Sequence[WatchedEpisode],
+                  false_alarms: float, out: Path) -> WrittenMonitor:
+    """Make a monitor of episodes that were watched; arguments and errors as ``calibrate``."""
+    own = [e for e in episodes if not e.is_demonstration]
+    successes, failures = ([e for e in own if e.success is s] for s in (True, False))
+    distance, calibration = calibrate_novelty(successes, false_alarms, checkpoint.digest)
+    # The heads learn from what the distance compares with, and are judged on the other half.
+    learned = [*successes[::2], *failures[::2], *(e for e in episodes if e.is_demonstration)]
+    heads = train_heads(learned)
+    checks = check_heads(heads, [*successes[1::2], *failures[1::2]])
+    calibration = calibration.model_copy(update={
+        "heads": True, "checks": {k: round(v, 4) for k, v in checks.items()}})
+    part = out.with_name(out.name + ".part")
+    network = MonitorNetwork(checkpoint, heads, distance)
+    try:
+        write_onnx(network, network.encoder.example(), observation_inputs(checkpoint.config),
+                   [PROGRESS, DONE, NOVELTY], {ABOUT: calibration.model_dump_json()}, checkpoint,
+                   part)
+        os.replace(part, out)
+    except OSError as err:
+        raise InputError(f"{out} cannot be written ({err.strerror}); give --out with a file in a "
+                         "directory you may write to.") from None
+    finally:
+        part.unlink(missing_ok=True)
+    scores = np.array([highest_score(distance, calibration, e) for e in failures])
+    return WrittenMonitor(out, calibration, float((scores >= calibration.threshold).mean())
+                          if len(scores) else None)

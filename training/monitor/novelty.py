@@ -1,0 +1,127 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""How far features are from those of successes, and how far is too far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.monitor.monitor_file import FORMAT, Calibration
+from tinyvla_ros.monitor.score import NoveltyLevel, NoveltyTrace, novelty_ratios
+from training.monitor.watched_episodes import WatchedEpisode
+
+# Mean distance to so many nearest neighbors (Sun et al. 2022, arXiv 2204.06507).
+NEIGHBORS = 5
+# Rows that are kept to compare with, at most.
+MOST_ROWS = 2000
+# The novelty is averaged over so long, s.
+WINDOW_S = 0.8
+# Times at which the sum has a limit of its own, s.
+STEP_S = 0.05
+
+
+class NeighborDistance(nn.Module):
+    """(B, condition_dim) features to the (B,) mean distance of their nearest neighbors.
+
+    Args:
+        features: (N, condition_dim) float32 of successes.
+    """
+
+    def __init__(self, features: np.ndarray):
+        super().__init__()
+        spread = features.std(0)
+        self.register_buffer("mean", torch.from_numpy(features.mean(0)))
+        self.register_buffer("spread", torch.from_numpy(spread + 1e-3 * spread.max()))
+        if len(features) > MOST_ROWS:
+            rows = np.random.default_rng(0).choice(len(features), MOST_ROWS, replace=False)
+            features = features[np.sort(rows)]
+        self._neighbors = min(NEIGHBORS, len(features))
+        self.register_buffer("rows", (torch.from_numpy(features) - self.mean) / self.spread)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return distances, in units of the spread."""
+        z = (features - self.mean) / self.spread
+        squared = z.square().sum(1, keepdim=True) - 2.0 * z @ self.rows.T \
+            + self.rows.square().sum(1)[None]
+        near = torch.topk(squared, self._neighbors, dim=1, largest=False).values
+        return near.clamp(min=0.0).sqrt().mean(1)
+
+
+@torch.inference_mode()
+def novelty_of(distance: NeighborDistance, episode: WatchedEpisode) -> np.ndarray:
+    """Return the (observations,) novelty of an episode."""
+    return distance(torch.from_numpy(episode.features)).numpy()
+
+
+def fewest_successes(false_alarms: float) -> int:
+    """Return how many successes a threshold for this share needs, for both halves."""
+    return 2 * math.ceil(1.0 / false_alarms - 1.0)
+
+
+def calibrate_novelty(successes: Sequence[WatchedEpisode], false_alarms: float, digest: str
+                      ) -> tuple[NeighborDistance, Calibration]:
+    """Return what novelty is, and the score that successes seldom reach.
+
+    One half of the successes is what others are compared with, and says how novelty grows over
+    time; the scores of the other half give the threshold (split conformal prediction), so that of
+    further successes at most ``false_alarms`` raise an alarm.
+
+    Raises:
+        InputError: there are too few for that share.
+    """
+    if len(successes) < fewest_successes(false_alarms):
+        raise InputError(
+            f"There are {len(successes)} successful episodes of this policy; a share of false "
+            f"alarms of {false_alarms:g} needs {fewest_successes(false_alarms)}: record more, or "
+            "give a larger --false-alarms.")
+    compared, judged = successes[::2], successes[1::2]
+    distance = NeighborDistance(np.concatenate([e.features for e in compared]))
+    # Each compared with the others, not with itself.
+    traces = [novelty_levels(novelty_of(NeighborDistance(np.concatenate(
+        [e.features for e in compared if e is not own])), own), own.stamps_ns) for own in compared]
+    scale = float(np.quantile([max(t.mean for t in trace) for trace in traces], 0.9))
+    times = np.arange(0.0, max(trace[-1].seconds for trace in traces) + STEP_S, STEP_S)
+    # What succeeded goes on as it ended.
+    sums = np.array([np.interp(times, [t.seconds for t in trace], [t.total for t in trace])
+                     for trace in traces])
+    limit = np.maximum.accumulate(sums.mean(0) + 2.0 * sums.std(0)) + 1e-6
+    calibration = Calibration(
+        format=FORMAT, digest=digest, window=WINDOW_S, scale=max(scale, 1e-6),
+        times=tuple(times.round(3).tolist()), sums=tuple(limit.tolist()), threshold=1.0,
+        false_alarms=false_alarms, successes=len(successes), heads=False)
+    scores = sorted(highest_score(distance, calibration, e) for e in judged)
+    rank = math.ceil((len(scores) + 1) * (1.0 - false_alarms))
+    return distance, calibration.model_copy(update={"threshold": scores[rank - 1]})
+
+
+def highest_score(distance: NeighborDistance, calibration: Calibration,
+                  episode: WatchedEpisode) -> float:
+    """Return the largest score of an episode, before the threshold is taken into account."""
+    return max(max(novelty_ratios(level, calibration)) for level in
+               novelty_levels(novelty_of(distance, episode), episode.stamps_ns))
+
+
+def novelty_levels(novelty: np.ndarray, stamps_ns: np.ndarray) -> list[NoveltyLevel]:
+    """Return how novelty stood after each observation."""
+    trace = NoveltyTrace(WINDOW_S)
+    return [trace.add(stamp_ns, value) for stamp_ns, value in
+            zip(stamps_ns.tolist(), novelty.tolist(), strict=True)]
