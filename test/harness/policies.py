@@ -82,3 +82,23 @@ def write_robot(path: Path, **changes) -> Path:
         stream["timeout"] = 60.0
     path.write_text(yaml.safe_dump(data | changes, sort_keys=False))
     return path
+
+
+def give_random_weights(checkpoint: Path, contract) -> None:
+    """Put weights for torch into an untrained checkpoint, whose policy.onnx stays what acts."""
+    import torch
+    from safetensors.torch import save_file
+
+    from tinyvla_ros.core.files import COMPILED, checkpoint_digest
+    from tinyvla_ros.core.files import WEIGHTS as FILE
+    from tinyvla_ros.dry_run.noise_policy import write_noise_policy
+    from tinyvla_ros.dry_run.untrained import action_range
+    from tinyvla_ros.policy.config import PolicyConfig
+    from tinyvla_ros.policy.model import PolicyNetwork
+
+    torch.manual_seed(0)
+    config = PolicyConfig.load(checkpoint)
+    save_file(PolicyNetwork(config).state_dict(), checkpoint / FILE)
+    low, high = action_range(contract)
+    write_noise_policy(checkpoint / COMPILED, config, checkpoint_digest(checkpoint),
+                       (low + high) / 2, (high - low) / 2)

@@ -78,9 +78,9 @@ class SequenceRig(TeleopRig):
         """Return the complete bags of a step."""
         return sorted(p.parent for p in self.bags.glob(f"*_{name}/metadata.yaml"))
 
-    def start_policy(self) -> None:
+    def start_policy(self, **more) -> None:
         self.start("policy_node", robot=str(self.path), checkpoint=str(self.checkpoint),
-                   input_timeout=PAUSE_S, **self._parameters)
+                   input_timeout=PAUSE_S, **self._parameters, **more)
 
     def start_arm(self) -> None:
         self.start("dry_run_arm_node", robot=str(self.path), checkpoint=str(self.checkpoint),

@@ -76,9 +76,10 @@ class Monitor:
         self._trace, self._is_new = NoveltyTrace(self.calibration.window), False
 
     @classmethod
-    def of(cls, checkpoint: SavedCheckpoint, threads: int = 1) -> Monitor | None:
-        """Return the monitor of a checkpoint; None if it has none; raises ``CheckpointError``."""
-        file = MonitorFile.of(checkpoint)
+    def of(cls, checkpoint: SavedCheckpoint, threads: int = 1, is_needed: bool = False
+           ) -> Monitor | None:
+        """Return the monitor of a checkpoint; arguments and errors as ``MonitorFile.of``."""
+        file = MonitorFile.of(checkpoint, is_needed)
         return None if file is None else cls(file, checkpoint.config, threads)
 
     def reset(self) -> None:
@@ -110,6 +111,6 @@ class Monitor:
         unfamiliar, late = (r / self.calibration.threshold
                             for r in novelty_ratios(level, self.calibration))
         score = max(unfamiliar, late)
-        reason = "" if score < 1.0 else UNFAMILIAR if unfamiliar >= 1.0 else LATE
+        reason = "" if score < 1.0 else UNFAMILIAR if unfamiliar >= late else LATE
         heads = (float(found[name][0]) if name in found else None for name in (PROGRESS, DONE))
         return MonitorReading(stamp_ns, *heads, score, reason)

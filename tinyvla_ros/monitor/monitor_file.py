@@ -94,14 +94,24 @@ class MonitorFile:
                                   f"calibrate' ({type(err).__name__}: {err}); {again}.") from None
 
     @classmethod
-    def of(cls, checkpoint: SavedCheckpoint) -> MonitorFile | None:
+    def of(cls, checkpoint: SavedCheckpoint, is_needed: bool = False) -> MonitorFile | None:
         """Return the monitor of a checkpoint; None if it has none.
+
+        Args:
+            checkpoint: of the policy.
+            is_needed: whether none is an error.
 
         Raises:
             CheckpointError: it is damaged, or was made of other weights.
+            InputError: there is none, and it is needed.
         """
         path = checkpoint.path / MONITOR
         if not path.is_file():
+            if is_needed:
+                raise InputError(
+                    f"Checkpoint {checkpoint.path} has no {MONITOR}, and an alarm of it shall "
+                    f"hold the arm; type 'tinyvla monitor calibrate {checkpoint.path} BAG...', or "
+                    "leave monitor at report.")
             return None
         file = cls(path)
         if file.calibration.digest != checkpoint.digest:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.node import Node
 from std_msgs.msg import Float32
 
@@ -26,6 +27,8 @@ from tinyvla_ros.core.types import Observation
 from tinyvla_ros.monitor.interface import DONE_TOPIC, PROGRESS_TOPIC, SCORE_TOPIC
 from tinyvla_ros.monitor.monitor import Monitor, MonitorReading
 from tinyvla_ros.policy.policy import Policy
+
+QUIET = PublisherEventCallbacks(use_default_callbacks=False)
 
 
 class PolicyMonitor:
@@ -43,8 +46,10 @@ class PolicyMonitor:
         topics = {SCORE_TOPIC: lambda r: r.score}
         if monitor.calibration.heads:
             topics |= {PROGRESS_TOPIC: lambda r: r.progress, DONE_TOPIC: lambda r: r.done}
-        self._publishers = [(node.create_publisher(Float32, f"~/{name}", 10), value)
-                            for name, value in topics.items()]
+        # Quiet: who listens may ask for what was said before, too, and is told nothing of that.
+        self._publishers = [
+            (node.create_publisher(Float32, f"~/{name}", 10, event_callbacks=QUIET), value)
+            for name, value in topics.items()]
         self._reading: MonitorReading | None = None
         self._alarm, self._alarms = "", 0
 

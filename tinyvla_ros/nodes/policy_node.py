@@ -34,7 +34,6 @@ from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_check import check_contract
 from tinyvla_ros.arm.supervisor import Supervisor
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.core.files import MONITOR
 from tinyvla_ros.core.resources import default_checkpoint, default_robot
 from tinyvla_ros.core.ros.commander import POLICY
 from tinyvla_ros.core.ros.messages import fill_prefix, fill_trajectory
@@ -207,15 +206,8 @@ class PolicyNode(LifecycleNode):
         if getattr(options, "monitor", "off") == "off":
             return None
         monitor = Monitor.of(SavedCheckpoint.read(options.checkpoint or default_checkpoint()),
-                             options.threads)
-        if monitor is None:
-            if options.monitor == "hold":
-                raise InputError(
-                    f"Checkpoint {options.checkpoint or default_checkpoint()} has no {MONITOR}, "
-                    "and monitor is hold; make one with 'tinyvla monitor calibrate', or leave it "
-                    "at report.")
-            return None
-        return PolicyMonitor(self, self._policy, monitor, options.monitor == "hold")
+                             options.threads, is_needed=options.monitor == "hold")
+        return monitor and PolicyMonitor(self, self._policy, monitor, options.monitor == "hold")
 
     def _on_person(self) -> None:
         if self._active:

@@ -33,6 +33,7 @@ from tinyvla_ros.core.files import check_output_directory
 from tinyvla_ros.core.options import Flag
 from tinyvla_ros.core.resources import default_checkpoint, robot_file
 from tinyvla_ros.monitor.interface import MonitorAction
+from tinyvla_ros.monitor.monitor_file import MonitorFile
 from tinyvla_ros.policy.backends.backend import BACKEND_HELP, BackendName
 from tinyvla_ros.policy.backends.choose import choose_backend
 from tinyvla_ros.policy.config import PolicyConfig
@@ -188,6 +189,8 @@ def policy_graph(options: PolicyOptions, *more: NodeDescription) -> list[NodeDes
     contract = RobotContract.load(options.robot).with_execution(options.join, options.pace)
     config = PolicyConfig.load(options.checkpoint)
     check_contract(contract, config)
+    if options.monitor == "hold":
+        MonitorFile.of(SavedCheckpoint.read(options.checkpoint), is_needed=True)
     files = {"robot": str(Path(options.robot).resolve()),
              "checkpoint": str(Path(options.checkpoint).resolve())}
     backend = _recorded_backend(Path(options.checkpoint), options, options.sample_steps or None)

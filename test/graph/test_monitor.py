@@ -1,0 +1,122 @@
+# Copyright 2026 tinyvla_ros contributors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""A policy's episodes are recorded, its monitor made of them, and then it is watched by that."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from std_msgs.msg import Float32
+from std_srvs.srv import SetBool
+
+from harness.policies import give_random_weights
+from harness.sequence_rig import OPEN, SequenceRig
+from tinyvla_ros.bags.reader import Bag
+from tinyvla_ros.cli.main import main
+
+# Seconds of the episodes that the monitor knows.
+USUAL_S = 1.5
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory):
+    rig = SequenceRig(tmp_path_factory.mktemp("monitor"))
+    give_random_weights(rig.checkpoint, rig.contract)
+    rig.told = {}
+    for name in ("progress", "done", "failure_score"):
+        rig.node.create_subscription(Float32, f"policy_node/{name}", lambda m, n=name:
+                                     rig.told.setdefault(n, []).append(m.data), 50)
+    rig.write({"instruction": OPEN, "until": {"seconds": 0.1}})
+    with rig:
+        rig.start("episode_recorder_node", out=str(rig.bags), robot=str(rig.path),
+                  checkpoint=str(rig.checkpoint))
+        rig.start_sequence_node()
+        usual = [{"instruction": OPEN, "name": f"usual{n}", "until": {"seconds": USUAL_S}}
+                 for n in range(4)]
+        rig.begin(*usual)
+        assert rig.until_end()["state"] == "succeeded", rig.now
+        for step in usual:
+            rig.wait(lambda name=step["name"]: rig.recorded(name), "its bag")
+        assert not rig.told, "there was no monitor"
+        bags = [str(rig.recorded(s["name"])[0]) for s in usual]
+        assert main(["monitor", "calibrate", str(rig.checkpoint), *bags,
+                     "--false-alarms", "0.35"]) == 0
+        yield rig
+        assert not rig.wrong
+        assert "Traceback" not in rig.log() + rig.log("sequence_node")
+
+
+def start_policy(rig: SequenceRig, action: str) -> None:
+    rig.signal("policy_node", signal.SIGINT)
+    rig.processes.pop("policy_node").wait()
+    rig.start_policy(monitor=action)
+    # A new node, and not what the one before said last.
+    rig.values.clear()
+    rig.wait(lambda: rig.values.get("state") == "disabled", "the policy")
+
+
+def test_what_the_monitor_says_is_published_and_recorded_and_ends_a_step(rig):
+    start_policy(rig, "report")
+    rig.begin({"instruction": OPEN, "name": "told", "until": {"progress": 0.001}, "limit": 30})
+    assert rig.until_end()["state"] == "succeeded", rig.now
+    rig.wait(lambda: len(rig.told) == 3, "all of it")
+    assert all(0.0 <= v <= 1.0 for name in ("progress", "done") for v in rig.told[name])
+    assert min(rig.told["failure_score"]) >= 0.0
+    rig.wait(lambda: rig.recorded("told"), "its bag")
+    with Bag(rig.recorded("told")[0]) as bag:
+        assert bag.topics[f"/{rig.namespace}/policy_node/progress"].count
+
+
+def test_an_alarm_is_reported_and_the_policy_goes_on(rig):
+    start_policy(rig, "report")
+    rig.begin({"instruction": OPEN, "until": {"topic": "done"}})
+    rig.wait(lambda: int(rig.values.get("monitor alarms", 0)), "an alarm")
+    rig.wait_status("monitor: ")
+    assert rig.values["state"] == "running"
+    assert rig.ask("cancel").success
+    rig.until_end()
+
+
+def test_an_alarm_holds_the_arm_until_somebody_enables_it(rig):
+    start_policy(rig, "hold")
+    rig.begin({"instruction": OPEN, "until": {"topic": "done"}})
+    for _ in range(2):
+        rig.until_policy("running")
+        rig.wait_status("call ~/enable")
+        rig.wait_rest()
+        assert rig.values["state"] == "holding"
+        rig.until(lambda now: "monitor: " in now["text"], "the reason")
+        assert rig.call("enable", SetBool.Request(data=True)).success
+    assert rig.ask("cancel").success
+    rig.until_end()
+
+
+def test_off_publishes_nothing(rig):
+    start_policy(rig, "off")
+    rig.begin({"instruction": OPEN, "until": {"seconds": 0.5}})
+    rig.told.clear()
+    assert rig.until_end()["state"] == "succeeded", rig.now
+    assert not rig.told and "progress" not in rig.values
+
+
+def test_hold_without_a_monitor_is_refused(rig, tmp_path, capfd):
+    from tinyvla_ros.dry_run.untrained import write_untrained_checkpoint
+
+    write_untrained_checkpoint(rig.contract, tmp_path / "c", OPEN)
+    assert main(["run", "--robot", str(rig.path), "--checkpoint", str(tmp_path / "c"),
+                 "--monitor", "hold"]) == 2
+    assert "monitor calibrate" in "".join(capfd.readouterr())
