@@ -49,7 +49,7 @@ from tinyvla_ros.core.resources import use_middleware_profile
 from tinyvla_ros.core.ros.messages import set_stamp
 from tinyvla_ros.dry_run.untrained import INSTRUCTION
 from tinyvla_ros.nodes import policy_node
-from tinyvla_ros.nodes.policy_inputs import PolicyInputs
+from tinyvla_ros.nodes.policy.policy_inputs import PolicyInputs
 from tinyvla_ros.nodes.shared.lean_executor import LeanExecutor
 from tinyvla_ros.nodes.shared.runner import LATCHED
 

@@ -48,10 +48,10 @@ from tinyvla_ros.core.options import (
 from tinyvla_ros.nodes.dry_run_arm_node import DryRunArmParameters
 from tinyvla_ros.nodes.dry_run_report_node import DryRunReportParameters
 from tinyvla_ros.nodes.panel.panel_parameters import PanelParameters
-from tinyvla_ros.nodes.policy_parameters import PolicyNodeParameters
-from tinyvla_ros.nodes.recorder_parameters import RecorderParameters
+from tinyvla_ros.nodes.policy.policy_parameters import PolicyNodeParameters
+from tinyvla_ros.nodes.recorder.recorder_parameters import RecorderParameters
 from tinyvla_ros.nodes.sequence.sequence_parameters import SequenceParameters
-from tinyvla_ros.nodes.teleop_parameters import TeleopParameters
+from tinyvla_ros.nodes.teleop.teleop_parameters import TeleopParameters
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.sequence.steps import Sequence
 from tinyvla_ros.teleop.leader import LeaderMapping

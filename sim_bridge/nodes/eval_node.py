@@ -26,11 +26,13 @@ from pydantic import Field, Json
 from rclpy.node import Node
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image
+from std_msgs.msg import Float32
 from trajectory_msgs.msg import JointTrajectory
 
 from sim_bridge.episodes import RunParameters
 from sim_bridge.protocol import Protocol, trained_with
 from sim_bridge.results.film_strip import write_film_strip
+from sim_bridge.results.monitor_tally import ALARM, DONE, MonitorTally
 from sim_bridge.results.writing import (
     EpisodeRecord,
     RealTimeFigures,
@@ -52,6 +54,7 @@ from tinyvla_ros.core.ros.messages import (
     stamp_to_ns,
     trajectory_to_chunk,
 )
+from tinyvla_ros.monitor.interface import DONE_TOPIC, SCORE_TOPIC
 from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.shared.run_guard import RunGuard
 from tinyvla_ros.nodes.shared.runner import (
@@ -116,6 +119,10 @@ class EvalNode(Node):
         self._films: list[Subscription] = []
         self._film(range(2))
         self.create_subscription(JointTrajectory, POLICY_CHUNK, self._on_policy_chunk, 100)
+        self._tally = MonitorTally()
+        for topic, what in ((DONE_TOPIC, DONE), (SCORE_TOPIC, ALARM)):
+            self.create_subscription(Float32, f"policy_node/{topic}", lambda m, what=what:
+                                     self._tally.add(what, m.data), 100)
         subscribe_to_all(self, DiagnosticStatus, "episode", self._on_episode, EPISODE_QOS.depth)
         self._diagnostics = Diagnostics(self, "evaluation", "", self._describe)
 
@@ -188,6 +195,7 @@ class EvalNode(Node):
         self._check_conditions(index, record, conditions)
         self._seen.add(index)
         self._writer.add(record)
+        self._tally.end(record.success)
         # Images of this episode may still come, and discovery takes a while before the next.
         self._film(range(index, index + 3))
         if real_time is not None:
@@ -257,6 +265,8 @@ class EvalNode(Node):
             write_film_strip(self._writer.out / f"{spec.task}.png", frames, f"{spec.task} seed "
                              f"{spec.seed}: {'success' if outcome[spec.task] else 'failure'}")
         print(f"\n{table(results)}", flush=True)
+        if said := self._tally.summary():
+            print(said)
         if self._real_time:
             print(f"real-time factor {more['real_time_factor']:.3f}")
         print(f"results and images: {self._writer.out}", flush=True)

@@ -27,9 +27,9 @@ from tinyvla_ros.nodes.dry_run_arm_node import DryRunArmParameters
 from tinyvla_ros.nodes.dry_run_report_node import DryRunReportParameters
 from tinyvla_ros.nodes.episode_recorder_node import RecorderParameters
 from tinyvla_ros.nodes.panel.panel_parameters import PanelParameters
-from tinyvla_ros.nodes.policy_parameters import PolicyNodeParameters
+from tinyvla_ros.nodes.policy.policy_parameters import PolicyNodeParameters
 from tinyvla_ros.nodes.sequence.sequence_parameters import SequenceParameters
-from tinyvla_ros.nodes.teleop_parameters import TeleopParameters
+from tinyvla_ros.nodes.teleop.teleop_parameters import TeleopParameters
 
 MODELS = {"policy_node": PolicyNodeParameters, "dry_run_arm_node": DryRunArmParameters,
           "dry_run_report_node": DryRunReportParameters,

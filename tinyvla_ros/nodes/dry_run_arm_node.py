@@ -46,7 +46,7 @@ from tinyvla_ros.dry_run.sensors import Sensor, make_sensors
 from tinyvla_ros.dry_run.sketch import Sketch
 from tinyvla_ros.dry_run.trajectory import Refused
 from tinyvla_ros.dry_run.untrained import start_state
-from tinyvla_ros.nodes.outputs import PUBLISHERS
+from tinyvla_ros.nodes.policy.outputs import PUBLISHERS
 from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.shared.run_guard import RunGuard
 from tinyvla_ros.nodes.shared.runner import LATCHED, OK, SENSOR_QOS, WARN, Diagnostics, run_node

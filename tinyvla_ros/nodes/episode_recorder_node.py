@@ -39,8 +39,8 @@ from tinyvla_ros.bags.writer_thread import WriterThread
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.ros.commander import is_commander_topic
 from tinyvla_ros.core.ros.episode_event import ABORT, BEGIN, END, EpisodeEvent
-from tinyvla_ros.nodes.recorded_topics import RecordedTopics
-from tinyvla_ros.nodes.recorder_parameters import RecorderParameters, episode_metadata
+from tinyvla_ros.nodes.recorder.recorded_topics import RecordedTopics
+from tinyvla_ros.nodes.recorder.recorder_parameters import RecorderParameters, episode_metadata
 from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.shared.run_guard import SETTLE_S, RunGuard
 from tinyvla_ros.nodes.shared.runner import ERROR, OK, WARN, Diagnostics, run_node

@@ -40,14 +40,14 @@ from tinyvla_ros.core.ros.messages import fill_prefix, fill_trajectory
 from tinyvla_ros.core.types import ActionChunk, Prefix
 from tinyvla_ros.core.worker import Worker
 from tinyvla_ros.monitor.monitor import Monitor
-from tinyvla_ros.nodes.inference import INFERENCE
-from tinyvla_ros.nodes.outputs import OutputPublisher, make_outputs
-from tinyvla_ros.nodes.policy_inputs import PolicyInputs
-from tinyvla_ros.nodes.policy_loop import PolicyLoop
-from tinyvla_ros.nodes.policy_monitor import PolicyMonitor
-from tinyvla_ros.nodes.policy_parameters import DriverParameters, PolicyNodeParameters
-from tinyvla_ros.nodes.policy_status import driving_message, driving_values
-from tinyvla_ros.nodes.policy_warm_up import warm_up
+from tinyvla_ros.nodes.policy.inference import INFERENCE
+from tinyvla_ros.nodes.policy.outputs import OutputPublisher, make_outputs
+from tinyvla_ros.nodes.policy.policy_inputs import PolicyInputs
+from tinyvla_ros.nodes.policy.policy_loop import PolicyLoop
+from tinyvla_ros.nodes.policy.policy_monitor import PolicyMonitor
+from tinyvla_ros.nodes.policy.policy_parameters import DriverParameters, PolicyNodeParameters
+from tinyvla_ros.nodes.policy.policy_status import driving_message, driving_values
+from tinyvla_ros.nodes.policy.policy_warm_up import warm_up
 from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
 from tinyvla_ros.nodes.shared.run_guard import RunGuard
 from tinyvla_ros.nodes.shared.runner import (

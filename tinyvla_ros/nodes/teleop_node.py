@@ -30,12 +30,12 @@ from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.resources import default_robot
 from tinyvla_ros.core.ros.commander import HUMAN
 from tinyvla_ros.core.ros.episode_event import EpisodeEvent
-from tinyvla_ros.nodes.policy_inputs import PolicyInputs
+from tinyvla_ros.nodes.policy.policy_inputs import PolicyInputs
+from tinyvla_ros.nodes.policy.policy_parameters import DriverParameters
 from tinyvla_ros.nodes.policy_node import PolicyNode
-from tinyvla_ros.nodes.policy_parameters import DriverParameters
 from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, LATCHED, run_node
 from tinyvla_ros.nodes.teleop.person import Person, commanded_of
-from tinyvla_ros.nodes.teleop_parameters import TeleopParameters
+from tinyvla_ros.nodes.teleop.teleop_parameters import TeleopParameters
 from tinyvla_ros.teleop.operator import NO_INSTRUCTION, SAG, Operator
 from tinyvla_ros.teleop.session import DemonstrationSession
 

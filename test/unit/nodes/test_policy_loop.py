@@ -28,7 +28,7 @@ pytest.importorskip("rclpy")
 
 from harness.supervised import CHANNELS, DT, STILL, chunk, make
 from tinyvla_ros.core.worker import Worker
-from tinyvla_ros.nodes.policy_loop import PolicyLoop
+from tinyvla_ros.nodes.policy.policy_loop import PolicyLoop
 
 TURN = CHANNELS.index("turn")
 

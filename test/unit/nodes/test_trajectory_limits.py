@@ -32,7 +32,7 @@ from tinyvla_ros.core.types import ActionChunk
 from tinyvla_ros.dry_run.arm import rest_value
 from tinyvla_ros.dry_run.trajectory import TrajectoryFollower
 from tinyvla_ros.dry_run.untrained import untrained_config
-from tinyvla_ros.nodes.outputs import JointTrajectoryPublisher
+from tinyvla_ros.nodes.policy.outputs import JointTrajectoryPublisher
 
 CONTRACT = RobotContract.load(ROBOTS / "ur5e.yaml")
 CONFIG = untrained_config(CONTRACT)

@@ -24,7 +24,7 @@ from functools import partial
 
 from tinyvla_ros.bags.definitions import typestore
 from tinyvla_ros.bags.recorded_message import RawMessage
-from tinyvla_ros.nodes.recorded_topics import RecordedTopics
+from tinyvla_ros.nodes.recorder.recorded_topics import RecordedTopics
 from tinyvla_ros.nodes.survey.stream_meter import listening_node
 from tinyvla_ros.view.scene import Incoming, Scene
 

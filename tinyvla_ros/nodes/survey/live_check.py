@@ -27,7 +27,7 @@ from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_outputs import AnyOutput
 from tinyvla_ros.arm.contract_streams import InputStream, policy_streams
 from tinyvla_ros.core.errors import unknown
-from tinyvla_ros.nodes.outputs import PUBLISHERS
+from tinyvla_ros.nodes.policy.outputs import PUBLISHERS
 from tinyvla_ros.nodes.shared.run_guard import other_publishers
 from tinyvla_ros.nodes.shared.topics import stream_qos
 from tinyvla_ros.nodes.survey.stream_meter import StreamMeter, listening_node

@@ -26,7 +26,7 @@ from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.supervisor import Supervisor
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.extras import EXTRAS, is_installed
-from tinyvla_ros.nodes.policy_parameters import OperatorInput, PersonParameters
+from tinyvla_ros.nodes.policy.policy_parameters import OperatorInput, PersonParameters
 from tinyvla_ros.nodes.teleop.teleop_inputs import JOY, LEADER, TeleopInputs
 from tinyvla_ros.teleop.joystick import Joystick
 from tinyvla_ros.teleop.kinematics import Kinematics, model_text, prepare

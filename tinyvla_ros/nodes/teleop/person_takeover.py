@@ -23,8 +23,8 @@ from rclpy.node import Node
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.errors import InputError
-from tinyvla_ros.nodes.policy_inputs import PolicyInputs
-from tinyvla_ros.nodes.policy_parameters import PolicyNodeParameters
+from tinyvla_ros.nodes.policy.policy_inputs import PolicyInputs
+from tinyvla_ros.nodes.policy.policy_parameters import PolicyNodeParameters
 from tinyvla_ros.nodes.teleop.person import Person
 from tinyvla_ros.policy.config import ActionSpec
 from tinyvla_ros.teleop.operator import NO_INSTRUCTION, Commanded

@@ -21,7 +21,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from tinyvla_ros.nodes.policy_parameters import (
+from tinyvla_ros.nodes.policy.policy_parameters import (
     ACTIVATED,
     LOADED,
     DriverParameters,

@@ -24,8 +24,8 @@ from rclpy.publisher import Publisher
 
 from tinyvla_ros.arm.blending import seam_summary
 from tinyvla_ros.arm.supervisor import Supervisor
-from tinyvla_ros.nodes.policy_inputs import PolicyInputs
-from tinyvla_ros.nodes.policy_loop import PolicyLoop
+from tinyvla_ros.nodes.policy.policy_inputs import PolicyInputs
+from tinyvla_ros.nodes.policy.policy_loop import PolicyLoop
 from tinyvla_ros.nodes.shared.runner import ERROR, OK, SUBSCRIBERS, WARN
 
 

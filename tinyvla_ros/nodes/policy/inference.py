@@ -28,8 +28,8 @@ from tinyvla_ros.arm.supervisor import Supervisor
 from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.types import ActionChunk, Observation, Prefix
 from tinyvla_ros.core.worker import Worker
-from tinyvla_ros.nodes.policy_inputs import PolicyInputs
-from tinyvla_ros.nodes.stage_latencies import StageLatencies
+from tinyvla_ros.nodes.policy.policy_inputs import PolicyInputs
+from tinyvla_ros.nodes.policy.stage_latencies import StageLatencies
 from tinyvla_ros.policy.policy import Policy
 
 # What an error of the inference thread is reported under, in place of a topic.

@@ -26,6 +26,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from rclpy.clock import Clock
 
@@ -38,16 +39,38 @@ from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.ros.commander import HUMAN, POLICY
 from tinyvla_ros.core.types import ActionChunk, Prefix
 from tinyvla_ros.core.worker import Worker
-from tinyvla_ros.nodes.inference import Inference, ReadyChunk
-from tinyvla_ros.nodes.outputs import OutputPublisher
-from tinyvla_ros.nodes.policy_inputs import PolicyInputs
-from tinyvla_ros.nodes.policy_monitor import PolicyMonitor
-from tinyvla_ros.nodes.stage_latencies import StageLatencies
-from tinyvla_ros.nodes.teleop.person_takeover import PersonTakeover
+from tinyvla_ros.nodes.policy.inference import Inference, ReadyChunk
+from tinyvla_ros.nodes.policy.outputs import OutputPublisher
+from tinyvla_ros.nodes.policy.policy_inputs import PolicyInputs
+from tinyvla_ros.nodes.policy.policy_monitor import PolicyMonitor
+from tinyvla_ros.nodes.policy.stage_latencies import StageLatencies
 from tinyvla_ros.policy.policy import Policy
 
 # Bounds of the control thread's period, s.
 SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 0.005, 0.02
+
+
+class Takeover(Protocol):
+    """A person who may take the arm from the policy.
+
+    Attributes:
+        operator: makes the chunks of what the person does.
+        inputs: that it is made of.
+    """
+
+    operator: Policy
+    inputs: PolicyInputs
+
+    @property
+    def drives(self) -> bool:
+        """Whether the person has the arm."""
+
+    @property
+    def problem(self) -> str:
+        """Why what the person does may not move it, empty if it may."""
+
+    def tick(self, now_s: float) -> None:
+        """Look at what the person does now, steady seconds; called in every control period."""
 
 
 class PolicyLoop:
@@ -79,7 +102,7 @@ class PolicyLoop:
                  on_chunk: Callable[[ActionChunk, str, Prefix | None], None],
                  run_problem: Callable[[], str], extra_latency: float = 0.0,
                  on_commander: Callable[[str], None] = lambda name: None,
-                 commander: str = POLICY, takeover: PersonTakeover | None = None,
+                 commander: str = POLICY, takeover: Takeover | None = None,
                  monitor: PolicyMonitor | None = None):
         self._contract, self._inputs = contract, inputs
         self._outputs, self._supervisor, self._clock = outputs, supervisor, clock
