@@ -31,6 +31,8 @@ def calibrate(options: CalibrateOptions) -> int:
     print(f"{made.path}: calibrated with {calibration.successes} successes, at most "
           f"{calibration.false_alarms:.0%} of such raise an alarm, "
           f"{made.path.stat().st_size / 1e6:.1f} MB")
+    for why, count in made.left_out.items():
+        print(f"left out: {count} episode(s) {why}")
     if made.found is not None:
         print(f"of the failures among these episodes it finds {made.found:.0%}")
     for name, value in checks.items():

@@ -18,8 +18,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ from training.monitor.heads import Heads, check_heads, train_heads
 from training.monitor.novelty import (
     NeighborDistance,
     calibrate_novelty,
-    fewest_successes,
+    check_count,
     highest_score,
 )
 from training.monitor.options import CalibrateOptions
@@ -53,11 +53,13 @@ class WrittenMonitor:
         path: the file.
         calibration: what it says about itself.
         found: of the failures among the episodes, the share that it finds; None if there are none.
+        left_out: why episodes were not taken -> how many.
     """
 
     path: Path
     calibration: Calibration
     found: float | None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 class MonitorNetwork(nn.Module):
@@ -92,11 +94,13 @@ def calibrate(options: CalibrateOptions) -> WrittenMonitor:
     check_exportable(checkpoint)
     watcher = Watcher(checkpoint)
     episodes = list(watcher.recorded(options.bags, options.robot))
-    if sum(e.success for e in episodes) >= fewest_successes(options.false_alarms):
-        for dataset in options.data:  # not before it is known that they are of use
-            episodes += watcher.demonstrated(dataset)
-    return write_monitor(checkpoint, episodes, options.false_alarms,
+    check_count(sum(e.success for e in episodes), options.false_alarms, ", ".join(
+        f"{count} {why}" for why, count in watcher.left_out.items()))
+    for dataset in options.data:
+        episodes += watcher.demonstrated(dataset)
+    made = write_monitor(checkpoint, episodes, options.false_alarms,
                          options.out or checkpoint.path / MONITOR)
+    return replace(made, left_out=watcher.left_out)
 
 
 def write_monitor(checkpoint: Checkpoint, episodes: Sequence[WatchedEpisode],

@@ -77,6 +77,22 @@ def fewest_successes(false_alarms: float) -> int:
     return 2 * math.ceil(1.0 / false_alarms - 1.0)
 
 
+def check_count(successes: int, false_alarms: float, left_out: str = "") -> None:
+    """Raise ``InputError`` if there are too few successes for a share of false alarms.
+
+    Args:
+        successes: how many there are.
+        false_alarms: the share.
+        left_out: what was left out, for the message.
+    """
+    if successes < fewest_successes(false_alarms):
+        raise InputError(
+            f"There are {successes} successful episodes of this policy"
+            f"{left_out and f' (left out: {left_out})'}; a share of false alarms of "
+            f"{false_alarms:g} needs {fewest_successes(false_alarms)}: record more, or give a "
+            "larger --false-alarms.")
+
+
 def calibrate_novelty(successes: Sequence[WatchedEpisode], false_alarms: float, digest: str
                       ) -> tuple[NeighborDistance, Calibration]:
     """Return what novelty is, and the score that successes seldom reach.
@@ -88,11 +104,7 @@ def calibrate_novelty(successes: Sequence[WatchedEpisode], false_alarms: float, 
     Raises:
         InputError: there are too few for that share.
     """
-    if len(successes) < fewest_successes(false_alarms):
-        raise InputError(
-            f"There are {len(successes)} successful episodes of this policy; a share of false "
-            f"alarms of {false_alarms:g} needs {fewest_successes(false_alarms)}: record more, or "
-            "give a larger --false-alarms.")
+    check_count(len(successes), false_alarms)
     compared, judged = successes[::2], successes[1::2]
     distance = NeighborDistance(np.concatenate([e.features for e in compared]))
     # Each compared with the others, not with itself.

@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +26,12 @@ import numpy as np
 import torch
 
 from tinyvla_ros.arm.contract import RobotContract
+from tinyvla_ros.bags.commander import read_commanders
 from tinyvla_ros.bags.reader import Bag, find_bags
 from tinyvla_ros.bags.replay import recorded_chunks
 from tinyvla_ros.bags.topics import contract_of
 from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.ros.commander import HUMAN
 from tinyvla_ros.core.types import Observation
 from tinyvla_ros.policy.backends.backend import NetworkInputs
 from tinyvla_ros.policy.backends.compiled_inputs import CompiledInputs, observation_inputs
@@ -65,6 +68,9 @@ class WatchedEpisode:
 class Watcher:
     """Computes what the encoder of a checkpoint sees.
 
+    Attributes:
+        left_out: why recorded episodes were not taken -> how many.
+
     Args:
         checkpoint: loaded.
     """
@@ -75,6 +81,7 @@ class Watcher:
         self._encoder = RawEncoder(checkpoint).eval()
         self._inputs = CompiledInputs(checkpoint.config)
         self._names = observation_inputs(checkpoint.config)
+        self.left_out: Counter[str] = Counter()
 
     def features(self, observation: Observation, past: Sequence[Observation] = ()) -> np.ndarray:
         """Return (condition_dim,) float32 of an observation and those before it."""
@@ -91,7 +98,7 @@ class Watcher:
 
     def recorded(self, bags: Sequence[Path], robot: Path | None = None
                  ) -> Iterator[WatchedEpisode]:
-        """Yield recorded episodes of the policy whose outcome is known.
+        """Yield recorded episodes whose outcome is known and the policy's own.
 
         Args:
             bags: or folders of them.
@@ -106,6 +113,10 @@ class Watcher:
             with Bag(path) as bag:
                 outcome = bag.custom.get("outcome", "")
                 if outcome not in ("success", "failure"):
+                    self.left_out["with no outcome"] += 1
+                    continue
+                if HUMAN in read_commanders(bag).commanders.shares(bag.start_ns, bag.end_ns):
+                    self.left_out["in which a person helped"] += 1
                     continue
                 digest = bag.custom.get("checkpoint_digest", "")
                 if digest != self.checkpoint.digest:
@@ -116,7 +127,9 @@ class Watcher:
                         for chunk, observation, past in
                         recorded_chunks(bag, config, contract_of(bag, contract))
                         if observation is not None]
-            if seen:
+            if not seen:
+                self.left_out["whose observations are not all in the bag"] += 1
+            else:
                 stamps, features = zip(*sorted(seen, key=lambda one: one[0]), strict=True)
                 yield WatchedEpisode(str(path), np.array(features, np.float32),
                                      np.array(stamps, np.int64), outcome == "success")
