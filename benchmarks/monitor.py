@@ -46,7 +46,7 @@ from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.policy import Policy
 from training.monitor.heads import check_heads, train_heads
 from training.monitor.novelty import calibrate_novelty, novelty_levels, novelty_of
-from training.monitor.watched_episodes import WatchedEpisode, Watcher
+from training.monitor.watched_episodes import WatchedEpisode, Watcher, halves
 
 HORIZON, SAMPLES, FALSE_ALARMS = 200, 8, 0.05
 CALIBRATION_SCENES, EVALUATION_SCENES = 84_000, 83_000
@@ -84,7 +84,7 @@ class Runner:
     def __init__(self, checkpoint: Path, out: Path, tasks: list[str]):
         loaded = load_checkpoint(checkpoint)
         self._policies = [Policy(checkpoint, seed=seed) for seed in range(SAMPLES)]
-        self._watcher, self._out = Watcher(loaded), out
+        self._watcher, self._out, self._digest = Watcher(loaded), out, loaded.digest
         action = loaded.config.action
         self._half = (np.array(action.high) - np.array(action.low)) / 2
         self._rows = action.n_action_steps
@@ -94,7 +94,7 @@ class Runner:
 
     def run(self, task: str, kind: str, seed: int) -> Run | None:
         """Run an episode, or read it; None if its scene has no room for it."""
-        file = self._out / f"{kind}_{task}_{seed}.npz"
+        file = self._out / f"{kind}_{task}_{seed}_{self._digest}.npz"
         if not file.exists():
             found = self._run(task, kind, seed)
             if found is None:
@@ -102,7 +102,7 @@ class Runner:
             np.savez_compressed(file, **found)
         with np.load(file) as saved:
             return Run(task, kind, WatchedEpisode(file.stem, saved["features"], saved["stamps"],
-                                                  bool(saved["success"])),
+                                                  bool(saved["success"]), task),
                        saved["samples"].astype(np.float32), saved["steps"])
 
     def _run(self, task: str, kind: str, seed: int) -> dict[str, object] | None:
@@ -249,14 +249,14 @@ def main() -> None:
     found = [runner.run(*one) for one in tqdm(wanted, mininterval=30.0)]
     calibration = [r for r in found[:options.calibration * len(tasks)] if r is not None]
     runs = [r for r in found[options.calibration * len(tasks):] if r is not None]
-    order = np.random.default_rng(0).permutation(len(calibration))
-    calibration = [calibration[i] for i in order]
-    successes = [r for r in calibration if r.watched.success]
-    compared, judged = successes[::2], successes[1::2]
-    distance, limits = calibrate_novelty([r.watched for r in successes], FALSE_ALARMS, "")
+    run_of = {id(r.watched): r for r in calibration if r.watched.success}
+    successes = [r.watched for r in run_of.values()]
+    compared, judged = ([run_of[id(e)] for e in half] for half in halves(successes))
+    distance, limits = calibrate_novelty(successes, FALSE_ALARMS, "")
 
     def ratios(run: Run) -> np.ndarray:
-        levels = novelty_levels(novelty_of(distance, run.watched), run.watched.stamps_ns)
+        levels = novelty_levels(novelty_of(distance, run.watched), run.watched.stamps_ns,
+                                limits.pause)
         return np.array([novelty_ratios(level, limits) for level in levels])
 
     signals: dict[str, Signal] = {

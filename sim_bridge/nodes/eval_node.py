@@ -119,10 +119,10 @@ class EvalNode(Node):
         self._films: list[Subscription] = []
         self._film(range(2))
         self.create_subscription(JointTrajectory, POLICY_CHUNK, self._on_policy_chunk, 100)
-        self._tally = MonitorTally()
+        self._tally, self._chunk_of = MonitorTally(), -1  # the episode of the newest chunk
         for topic, what in ((DONE_TOPIC, DONE), (SCORE_TOPIC, ALARM)):
             self.create_subscription(Float32, f"policy_node/{topic}", lambda m, what=what:
-                                     self._tally.add(what, m.data), 100)
+                                     self._tally.add(self._chunk_of, what, m.data), 100)
         subscribe_to_all(self, DiagnosticStatus, "episode", self._on_episode, EPISODE_QOS.depth)
         self._diagnostics = Diagnostics(self, "evaluation", "", self._describe)
 
@@ -170,7 +170,7 @@ class EvalNode(Node):
         except MessageError as err:
             self.get_logger().warning(str(err), throttle_duration_sec=1.0)
             return
-        index = chunk.stamp_ns // self._robot.arm.slot_ns - 1
+        index = self._chunk_of = chunk.stamp_ns // self._robot.arm.slot_ns - 1
         self._paces[index].append(self._config.action.dt / chunk.dt)
 
     def _on_episode(self, msg: DiagnosticStatus) -> None:
@@ -195,7 +195,7 @@ class EvalNode(Node):
         self._check_conditions(index, record, conditions)
         self._seen.add(index)
         self._writer.add(record)
-        self._tally.end(record.success)
+        self._tally.end(index, record.success)
         # Images of this episode may still come, and discovery takes a while before the next.
         self._film(range(index, index + 3))
         if real_time is not None:

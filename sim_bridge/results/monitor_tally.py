@@ -17,8 +17,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 DONE, ALARM = "said done", "raised an alarm"
 # What counts as said.
 LEAST = {DONE: 0.5, ALARM: 1.0}
@@ -28,22 +26,19 @@ class MonitorTally:
     """Counts episodes by what was said in them and how they ended."""
 
     def __init__(self):
-        self._said: set[str] = set()
+        self._said: set[tuple[int, str]] = set()
         self._was_heard = False
-        self._counts: Counter[tuple[str, bool]] = Counter()
-        self._episodes: Counter[bool] = Counter()
+        self._successes: dict[int, bool] = {}
 
-    def add(self, what: str, value: float) -> None:
-        """Take what was said in the running episode."""
+    def add(self, episode: int, what: str, value: float) -> None:
+        """Take what was said of an observation of an episode, also after its end."""
         self._was_heard = True
         if value >= LEAST[what]:
-            self._said.add(what)
+            self._said.add((episode, what))
 
-    def end(self, success: bool) -> None:
-        """The episode has ended."""
-        self._episodes[success] += 1
-        self._counts.update((what, success) for what in self._said)
-        self._said.clear()
+    def end(self, episode: int, success: bool) -> None:
+        """An episode has ended."""
+        self._successes[episode] = success
 
     def summary(self) -> str:
         """Return a sentence; empty if no monitor was heard."""
@@ -54,5 +49,6 @@ class MonitorTally:
         return f"the monitor {', '.join(parts)}"
 
     def _of(self, what: str, success: bool) -> str:
-        return (f"{self._counts[what, success]} of {self._episodes[success]} "
+        episodes = [e for e, s in self._successes.items() if s is success]
+        return (f"{sum((e, what) in self._said for e in episodes)} of {len(episodes)} "
                 f"{'successes' if success else 'failures'}")

@@ -17,16 +17,30 @@
 
 from __future__ import annotations
 
+import itertools
+import shutil
 import signal
 
 import pytest
+import rclpy
 from std_msgs.msg import Float32
 from std_srvs.srv import SetBool
 
+from harness.left_over import new_context
 from harness.policies import give_random_weights
 from harness.sequence_rig import OPEN, SequenceRig
+from harness.watched_world import World, episode, watched
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.cli.main import main
+from tinyvla_ros.core.files import MONITOR
+from tinyvla_ros.core.worker import Worker
+from tinyvla_ros.monitor.monitor import Monitor
+from tinyvla_ros.nodes.policy.policy_monitor import PolicyMonitor
+from tinyvla_ros.policy.checkpoint import load_checkpoint
+from tinyvla_ros.policy.policy import Policy
+from tinyvla_ros.policy.saved_checkpoint import SavedCheckpoint
+from training.monitor.calibrate import write_monitor
+from training.monitor.watched_episodes import Watcher
 
 # Seconds of the episodes that the monitor knows.
 USUAL_S = 1.5
@@ -94,8 +108,8 @@ def test_an_alarm_is_reported_and_the_policy_goes_on(rig):
 def test_an_alarm_holds_the_arm_until_somebody_enables_it(rig):
     start_policy(rig, "hold")
     rig.begin({"instruction": OPEN, "until": {"topic": "done"}})
-    for _ in range(2):
-        rig.until_policy("running")
+    for alarms in ("1", "2"):  # the policy goes on, and soon there is the next one
+        rig.wait(lambda count=alarms: rig.values.get("monitor alarms") == count, "an alarm")
         rig.wait_status("call ~/enable")
         rig.wait_rest()
         assert rig.values["state"] == "holding"
@@ -120,3 +134,55 @@ def test_hold_without_a_monitor_is_refused(rig, tmp_path, capfd):
     assert main(["run", "--robot", str(rig.path), "--checkpoint", str(tmp_path / "c"),
                  "--monitor", "hold"]) == 2
     assert "monitor calibrate" in "".join(capfd.readouterr())
+
+
+@pytest.fixture
+def strange(tiny_checkpoint, tmp_path):
+    """A node with a monitor that holds, and looks of the same scene, familiar or not."""
+    path = shutil.copytree(tiny_checkpoint, tmp_path / "c")
+    loaded = load_checkpoint(path)
+    watcher = Watcher(loaded)
+    write_monitor(loaded, [watched(watcher, episode(loaded.config, seed)) for seed in range(8)],
+                  0.25, path / MONITOR)
+    context = new_context()
+    node, worker = rclpy.create_node("watching", context=context), Worker("monitor")
+    policy = Policy(path, backend="torch")
+    monitor = PolicyMonitor(node, policy, Monitor.of(SavedCheckpoint.read(path)), worker, True)
+    world, numbers = World(loaded.config, 100), itertools.count()
+
+    def look(is_familiar: bool) -> None:
+        monitor.look(world.at(next(numbers), 0.1, 0.0 if is_familiar else 3.0), ())
+        assert worker.wait(30.0)
+
+    yield monitor, look
+    monitor.close()
+    node.destroy_node()
+    context.try_shutdown()
+
+
+def test_who_lets_the_policy_go_on_in_a_strange_scene_is_not_stopped_at_the_next_look(strange):
+    monitor, look = strange
+    look(False)
+    assert "~/enable" in monitor.problem
+    monitor.begin()  # ~/reset alone lets nothing move
+    assert monitor.problem
+    monitor.release()
+    look(False)
+    assert not monitor.problem and monitor.describe()["monitor alarms"] == "2"
+    monitor.release()
+    look(True)
+    look(True)
+    assert not monitor.problem
+    for _ in range(3):
+        look(False)
+    assert monitor.problem, "what is strange later is held again"
+
+
+def test_a_monitor_that_fails_holds_and_ends_nothing_else(strange):
+    monitor, look = strange
+    monitor._monitor._names = ["nothing"]  # noqa: SLF001 (as a broken file would)
+    look(True)
+    assert "failed" in monitor.problem
+    look(True)
+    monitor.release()
+    assert "failed" in monitor.problem

@@ -21,12 +21,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tinyvla_ros.core.errors import CheckpointError
+from tinyvla_ros.core.errors import CheckpointError, InputError
 from tinyvla_ros.monitor.monitor_file import DONE, NOVELTY, PROGRESS, MonitorFile
 from tinyvla_ros.monitor.score import NoveltyTrace, novelty_ratios
 from tinyvla_ros.policy.backends.backend import NetworkInputs
 from tinyvla_ros.policy.backends.compiled_inputs import CompiledInputs
-from tinyvla_ros.policy.backends.onnxruntime_backend import open_session
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.saved_checkpoint import SavedCheckpoint
 
@@ -63,9 +62,15 @@ class Monitor:
 
     Raises:
         CheckpointError: the file cannot be run.
+        InputError: there is no onnxruntime.
     """
 
     def __init__(self, file: MonitorFile, config: PolicyConfig, threads: int = 1):
+        try:  # a backend's package need not be the one that is installed
+            from tinyvla_ros.policy.backends.onnxruntime_backend import open_session
+        except ImportError as err:
+            raise InputError(f"The monitor {file.path} needs onnxruntime ({err}); type 'pip "
+                             "install onnxruntime', or set monitor to off.") from None
         self.calibration = file.calibration
         self._session = open_session(file.path, threads, "calibrate the monitor again with "
                                                          "'tinyvla monitor calibrate'")
@@ -73,7 +78,7 @@ class Monitor:
         self._names = [i.name for i in self._session.get_inputs()]
         self._outputs = [o.name for o in self._session.get_outputs()]
         self._instruction = ""
-        self._trace, self._is_new = NoveltyTrace(self.calibration.window), False
+        self._trace = NoveltyTrace(self.calibration.window, self.calibration.pause)
 
     @classmethod
     def of(cls, checkpoint: SavedCheckpoint, threads: int = 1, is_needed: bool = False
@@ -82,18 +87,16 @@ class Monitor:
         file = MonitorFile.of(checkpoint, is_needed)
         return None if file is None else cls(file, checkpoint.config, threads)
 
-    def reset(self) -> None:
-        """Something new begins; may be called by any thread."""
-        self._is_new = True
-
-    def look(self, inputs: NetworkInputs, stamp_ns: int, instruction: str) -> MonitorReading:
+    def look(self, inputs: NetworkInputs, stamp_ns: int, instruction: str,
+             begins: bool = False) -> MonitorReading:
         """Judge an observation.
 
         Args:
             inputs: what the policy computed a chunk of.
-            stamp_ns: of the observation. Another instruction, a pause of a second, and an older
-                stamp than the last one begin an episode.
+            stamp_ns: of the observation. Another instruction, a long pause, and an older stamp
+                than the last one begin an episode.
             instruction: of the observation.
+            begins: whether an episode begins in any case.
         """
         feed = self._inputs(inputs)
         found = dict(zip(self._outputs, self._session.run(
@@ -102,10 +105,9 @@ class Monitor:
         if not np.isfinite(novelty):
             raise CheckpointError("The monitor's novelty is not finite; calibrate it again with "
                                   "'tinyvla monitor calibrate'.")
-        is_new, self._is_new = self._is_new, False
         trace = self._trace
-        if is_new or instruction != self._instruction or not trace.continues(stamp_ns):
-            trace = NoveltyTrace(self.calibration.window)
+        if begins or instruction != self._instruction or not trace.continues(stamp_ns):
+            trace = NoveltyTrace(self.calibration.window, self.calibration.pause)
         self._instruction = instruction
         level, self._trace = trace.add(stamp_ns, novelty), trace
         unfamiliar, late = (r / self.calibration.threshold

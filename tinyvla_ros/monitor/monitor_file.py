@@ -41,6 +41,7 @@ class Calibration(Config):
         format: of the file.
         digest: of the checkpoint that the file was made of.
         window: the novelty is averaged over so long, s.
+        pause: after so long without an observation an episode begins, s.
         scale: an averaged novelty of 1.
         times: since the beginning of an episode, s, rising.
         sums: the novelty summed up until then that is 1, unit s; the last holds for good.
@@ -54,6 +55,7 @@ class Calibration(Config):
     format: int
     digest: str
     window: float = Field(gt=0.0)
+    pause: float = Field(gt=0.0)
     scale: float = Field(gt=0.0)
     times: tuple[float, ...] = Field(min_length=1)
     sums: tuple[float, ...] = Field(min_length=1)
@@ -89,7 +91,8 @@ class MonitorFile:
             self.calibration = parse(Calibration, about, str(path))
         except CheckpointError:
             raise
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError, InputError) as err:
+        except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError,
+                InputError) as err:
             raise CheckpointError(f"{path} is damaged or was not made by 'tinyvla monitor "
                                   f"calibrate' ({type(err).__name__}: {err}); {again}.") from None
 

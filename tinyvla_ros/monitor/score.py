@@ -26,8 +26,6 @@ from tinyvla_ros.monitor.monitor_file import Calibration
 
 # An observation stands for the time since the one before, but not for longer, s.
 LONGEST_STEP_S = 0.5
-# After such a pause something new begins, s.
-PAUSE_S = 1.0
 # What an observation stands for where there is none before, s.
 FIRST_STEP_S = 0.05
 
@@ -54,18 +52,19 @@ class NoveltyTrace:
     """Follows the novelty of an episode.
 
     Args:
-        window: s.
+        window: of the mean, s.
+        pause: after so long without an observation something new begins, s.
     """
 
-    def __init__(self, window: float):
-        self._window = window
+    def __init__(self, window: float, pause: float):
+        self._window, self._pause = window, pause
         self._recent: deque[tuple[float, float, float]] = deque()  # until when, duration, novelty
         self._start_ns = self._last_ns = -1
         self._total = 0.0
 
     def continues(self, stamp_ns: int) -> bool:
         """Return whether an observation belongs to this episode, and not to a later one."""
-        return self._last_ns < 0 or 0 <= stamp_ns - self._last_ns <= PAUSE_S * 1e9
+        return self._last_ns < 0 or 0 <= stamp_ns - self._last_ns <= self._pause * 1e9
 
     def add(self, stamp_ns: int, novelty: float) -> NoveltyLevel:
         """Take the novelty of an observation; stamps rise."""

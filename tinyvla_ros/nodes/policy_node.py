@@ -115,6 +115,7 @@ class PolicyNode(LifecycleNode):
         self._supervisor: Supervisor | None = None
         self._loop: PolicyLoop | None = None
         self._workers = [Worker("inference"), Worker("control")]
+        self._watcher: Worker | None = None
         self._takeover: PersonTakeover | None = None
         self._monitor: PolicyMonitor | None = None
         self._active = False
@@ -154,7 +155,8 @@ class PolicyNode(LifecycleNode):
         self._supervisor = Supervisor(contract, config, self.SAG)
         self._outputs = make_outputs(self, contract.outputs, config.action.channels)
         self._inputs = self._make_inputs(contract)
-        self._takeover, self._monitor = self._make_takeover(contract), self._make_monitor()
+        self._takeover = self._make_takeover(contract)
+        self._monitor = self._make_monitor()
         self._loop = PolicyLoop(
             self._policy, contract, self._inputs, self._outputs, self._supervisor,
             self.get_clock(), self._workers, self._on_state, self._report,
@@ -207,7 +209,12 @@ class PolicyNode(LifecycleNode):
             return None
         monitor = Monitor.of(SavedCheckpoint.read(options.checkpoint or default_checkpoint()),
                              options.threads, is_needed=options.monitor == "hold")
-        return monitor and PolicyMonitor(self, self._policy, monitor, options.monitor == "hold")
+        if monitor is None:
+            return None
+        if self._watcher is None:
+            self._watcher = Worker("monitor")
+        return PolicyMonitor(self, self._policy, monitor, self._watcher,
+                             holds=options.monitor == "hold")
 
     def _on_person(self) -> None:
         if self._active:

@@ -22,24 +22,33 @@ from pathlib import Path
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import MONITOR
 from tinyvla_ros.monitor.monitor_file import MonitorFile
+from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.saved_checkpoint import SavedCheckpoint
 from tinyvla_ros.sequence.steps import Sequence
 
 
-def check_sequence(sequence: Sequence, checkpoint: str | Path) -> None:
+def check_sequence(sequence: Sequence, checkpoint: str | Path, watches: bool = True) -> None:
     """Check a sequence against a checkpoint directory.
+
+    Args:
+        sequence: to run.
+        checkpoint: of the policy.
+        watches: whether the monitor of the checkpoint is used.
 
     Raises:
         InputError: the policy cannot take an instruction, or lacks the monitor for an end
             condition.
     """
-    saved = SavedCheckpoint.read(checkpoint)
+    config = PolicyConfig.load(checkpoint)
     for step in sequence.steps:
-        saved.config.check_instruction(step.instruction)
+        config.check_instruction(step.instruction)
     asking = next((step for step in sequence.steps if step.until.needs_monitor), None)
     if asking is None:
         return
-    monitor = MonitorFile.of(saved)
+    if not watches:
+        raise InputError(f"Step {asking.label!r} ends by {asking.until.topic}, and monitor is "
+                         "off; leave it at report.")
+    monitor = MonitorFile.of(SavedCheckpoint.read(checkpoint))
     if monitor is None or not monitor.calibration.heads:
         raise InputError(f"Step {asking.label!r} ends by {asking.until.topic}, and checkpoint "
                          f"{checkpoint} has no {MONITOR} that knows it; type 'tinyvla monitor "

@@ -42,7 +42,7 @@ from training.monitor.novelty import (
     highest_score,
 )
 from training.monitor.options import CalibrateOptions
-from training.monitor.watched_episodes import WatchedEpisode, Watcher
+from training.monitor.watched_episodes import WatchedEpisode, Watcher, halves
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,9 @@ def calibrate(options: CalibrateOptions) -> WrittenMonitor:
     """
     checkpoint = load_checkpoint(options.checkpoint)
     check_exportable(checkpoint)
+    if options.out is not None and options.out.is_dir():
+        raise InputError(f"--out {options.out} is a directory; give a file, for example "
+                         f"{options.out / MONITOR}.")
     watcher = Watcher(checkpoint)
     episodes = list(watcher.recorded(options.bags, options.robot))
     check_count(sum(e.success for e in episodes), options.false_alarms, ", ".join(
@@ -110,9 +113,9 @@ def write_monitor(checkpoint: Checkpoint, episodes: Sequence[WatchedEpisode],
     successes, failures = ([e for e in own if e.success is s] for s in (True, False))
     distance, calibration = calibrate_novelty(successes, false_alarms, checkpoint.digest)
     # The heads learn from what the distance compares with, and are judged on the other half.
-    learned = [*successes[::2], *failures[::2], *(e for e in episodes if e.is_demonstration)]
-    heads = train_heads(learned)
-    checks = check_heads(heads, [*successes[1::2], *failures[1::2]])
+    (learned, judged), (failed, judged_failures) = halves(successes), halves(failures)
+    heads = train_heads([*learned, *failed, *(e for e in episodes if e.is_demonstration)])
+    checks = check_heads(heads, [*judged, *judged_failures])
     calibration = calibration.model_copy(update={
         "heads": True, "checks": {k: round(v, 4) for k, v in checks.items()}})
     part = out.with_name(out.name + ".part")

@@ -104,7 +104,8 @@ def check_heads(heads: Heads, episodes: Sequence[WatchedEpisode]) -> dict[str, f
     checks = {}
     if found:
         guess, wanted = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        checks["progress_correlation"] = float(np.corrcoef(guess, wanted)[0, 1])
+        if guess.std() and wanted.std():  # else it is not defined
+            checks["progress_correlation"] = float(np.corrcoef(guess, wanted)[0, 1])
         checks["progress_error"] = float(np.abs(guess - wanted).mean())
     told, true = np.array(told), np.array(true)
     if told.any():

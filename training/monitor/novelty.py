@@ -27,7 +27,7 @@ from torch import nn
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.monitor.monitor_file import FORMAT, Calibration
 from tinyvla_ros.monitor.score import NoveltyLevel, NoveltyTrace, novelty_ratios
-from training.monitor.watched_episodes import WatchedEpisode
+from training.monitor.watched_episodes import WatchedEpisode, halves
 
 # Mean distance to so many nearest neighbors (Sun et al. 2022, arXiv 2204.06507).
 NEIGHBORS = 5
@@ -37,6 +37,10 @@ MOST_ROWS = 2000
 WINDOW_S = 0.8
 # Times at which the sum has a limit of its own, s.
 STEP_S = 0.05
+# A pause is so many usual periods, and no less than this, s.
+PERIODS, SHORTEST_PAUSE_S = 5, 1.0
+# Of the last limit, what any limit is more than the sums.
+FIRST_SHARE = 0.1
 
 
 class NeighborDistance(nn.Module):
@@ -74,7 +78,8 @@ def novelty_of(distance: NeighborDistance, episode: WatchedEpisode) -> np.ndarra
 
 def fewest_successes(false_alarms: float) -> int:
     """Return how many successes a threshold for this share needs, for both halves."""
-    return 2 * math.ceil(1.0 / false_alarms - 1.0)
+    # Each is compared with others of its half.
+    return 2 * max(2, math.ceil(1.0 / false_alarms - 1.0))
 
 
 def check_count(successes: int, false_alarms: float, left_out: str = "") -> None:
@@ -105,35 +110,58 @@ def calibrate_novelty(successes: Sequence[WatchedEpisode], false_alarms: float, 
         InputError: there are too few for that share.
     """
     check_count(len(successes), false_alarms)
-    compared, judged = successes[::2], successes[1::2]
+    compared, judged = halves(successes)
     distance = NeighborDistance(np.concatenate([e.features for e in compared]))
     # Each compared with the others, not with itself.
+    pause = pause_of(successes)
     traces = [novelty_levels(novelty_of(NeighborDistance(np.concatenate(
-        [e.features for e in compared if e is not own])), own), own.stamps_ns) for own in compared]
+        [e.features for e in compared if e is not own])), own), own.stamps_ns, pause)
+        for own in compared]
     scale = float(np.quantile([max(t.mean for t in trace) for trace in traces], 0.9))
-    times = np.arange(0.0, max(trace[-1].seconds for trace in traces) + STEP_S, STEP_S)
+    # An episode with a pause in it is several.
+    parts = [part for trace in traces for part in _without_pauses(trace)]
+    times = np.arange(0.0, max(part[-1].seconds for part in parts) + STEP_S, STEP_S)
     # What succeeded goes on as it ended.
-    sums = np.array([np.interp(times, [t.seconds for t in trace], [t.total for t in trace])
-                     for trace in traces])
-    limit = np.maximum.accumulate(sums.mean(0) + 2.0 * sums.std(0)) + 1e-6
+    sums = np.array([np.interp(times, [t.seconds for t in part], [t.total for t in part])
+                     for part in parts])
+    limit = np.maximum.accumulate(sums.mean(0) + 2.0 * sums.std(0))
+    # In the first moments all sums are small, and one is easily twice another.
+    limit += FIRST_SHARE * limit[-1] + 1e-6
     calibration = Calibration(
-        format=FORMAT, digest=digest, window=WINDOW_S, scale=max(scale, 1e-6),
+        format=FORMAT, digest=digest, window=WINDOW_S, pause=pause, scale=max(scale, 1e-6),
         times=tuple(times.round(3).tolist()), sums=tuple(limit.tolist()), threshold=1.0,
         false_alarms=false_alarms, successes=len(successes), heads=False)
     scores = sorted(highest_score(distance, calibration, e) for e in judged)
     rank = math.ceil((len(scores) + 1) * (1.0 - false_alarms))
-    return distance, calibration.model_copy(update={"threshold": scores[rank - 1]})
+    return distance, calibration.model_copy(update={"threshold": max(scores[rank - 1], 1e-6)})
 
 
 def highest_score(distance: NeighborDistance, calibration: Calibration,
                   episode: WatchedEpisode) -> float:
     """Return the largest score of an episode, before the threshold is taken into account."""
     return max(max(novelty_ratios(level, calibration)) for level in
-               novelty_levels(novelty_of(distance, episode), episode.stamps_ns))
+               novelty_levels(novelty_of(distance, episode), episode.stamps_ns,
+                              calibration.pause))
 
 
-def novelty_levels(novelty: np.ndarray, stamps_ns: np.ndarray) -> list[NoveltyLevel]:
-    """Return how novelty stood after each observation."""
-    trace = NoveltyTrace(WINDOW_S)
-    return [trace.add(stamp_ns, value) for stamp_ns, value in
-            zip(stamps_ns.tolist(), novelty.tolist(), strict=True)]
+def pause_of(episodes: Sequence[WatchedEpisode]) -> float:
+    """Return after how long without an observation an episode is another one, s."""
+    steps = np.concatenate([np.diff(e.stamps_ns) for e in episodes]) / 1e9
+    return max(SHORTEST_PAUSE_S, PERIODS * float(np.median(steps))) if len(steps) \
+        else SHORTEST_PAUSE_S
+
+
+def novelty_levels(novelty: np.ndarray, stamps_ns: np.ndarray, pause: float
+                   ) -> list[NoveltyLevel]:
+    """Return how novelty stood after each observation; after a pause it begins anew, as online."""
+    trace, levels = NoveltyTrace(WINDOW_S, pause), []
+    for stamp_ns, value in zip(stamps_ns.tolist(), novelty.tolist(), strict=True):
+        if not trace.continues(stamp_ns):
+            trace = NoveltyTrace(WINDOW_S, pause)
+        levels.append(trace.add(stamp_ns, value))
+    return levels
+
+
+def _without_pauses(levels: list[NoveltyLevel]) -> list[list[NoveltyLevel]]:
+    begins = [i for i, level in enumerate(levels) if level.seconds == 0.0]
+    return [levels[a:b] for a, b in zip(begins, [*begins[1:], len(levels)], strict=True)]

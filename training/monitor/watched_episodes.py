@@ -55,6 +55,7 @@ class WatchedEpisode:
         features: (observations, condition_dim) float32.
         stamps_ns: (observations,) int64, rising.
         success: how it ended.
+        instruction: that the policy followed.
         is_demonstration: whether somebody else than the policy acted.
     """
 
@@ -62,7 +63,19 @@ class WatchedEpisode:
     features: np.ndarray
     stamps_ns: np.ndarray
     success: bool
+    instruction: str = ""
     is_demonstration: bool = False
+
+
+def halves(episodes: Sequence[WatchedEpisode]
+           ) -> tuple[list[WatchedEpisode], list[WatchedEpisode]]:
+    """Return two halves, by chance, in which every instruction is as often.
+
+    Not by the order of the names: tasks may take turns in it.
+    """
+    drawn = [episodes[i] for i in np.random.default_rng(0).permutation(len(episodes))]
+    drawn.sort(key=lambda episode: episode.instruction)
+    return drawn[::2], drawn[1::2]
 
 
 class Watcher:
@@ -109,7 +122,9 @@ class Watcher:
         """
         config = self.checkpoint.config
         contract = RobotContract.load(robot) if robot else None
-        for path in progress_bar(find_bags(*bags), unit="bag", desc="episodes"):
+        # One that is given twice would be like itself.
+        paths = list({path.resolve(): path for path in find_bags(*bags)}.values())
+        for path in progress_bar(paths, unit="bag", desc="episodes"):
             with Bag(path) as bag:
                 outcome = bag.custom.get("outcome", "")
                 if outcome not in ("success", "failure"):
@@ -123,16 +138,17 @@ class Watcher:
                     raise InputError(
                         f"{path} was recorded with checkpoint {digest or 'unknown'}, and this is "
                         f"{self.checkpoint.digest}; leave it out, or record episodes of this one.")
-                seen = [(chunk.stamp_ns, self.features(observation, past))
+                seen = [(chunk.stamp_ns, self.features(observation, past),
+                         observation.instruction)
                         for chunk, observation, past in
                         recorded_chunks(bag, config, contract_of(bag, contract))
                         if observation is not None]
             if not seen:
                 self.left_out["whose observations are not all in the bag"] += 1
             else:
-                stamps, features = zip(*sorted(seen, key=lambda one: one[0]), strict=True)
+                stamps, features, words = zip(*sorted(seen, key=lambda one: one[0]), strict=True)
                 yield WatchedEpisode(str(path), np.array(features, np.float32),
-                                     np.array(stamps, np.int64), outcome == "success")
+                                     np.array(stamps, np.int64), outcome == "success", words[-1])
 
     def demonstrated(self, dataset: Path) -> Iterator[WatchedEpisode]:
         """Yield the episodes of a dataset, all of them successes.
@@ -152,10 +168,11 @@ class Watcher:
         for number, (start, end) in enumerate(progress_bar(
                 bounds, unit="episode", desc="demonstrations")):
             frames = range(start, end, step)
-            words = np.array([config.wording_index(data.tasks[data.task_index[start]])], np.int64)
+            task = data.tasks[data.task_index[start]]
+            words = np.array([config.wording_index(task)], np.int64)
             features = [self.encode(NetworkInputs(
                 [data.images[f, c][None] for c in range(len(config.cameras))],
                 data.states[f][None], words, noise)) for f in frames]
             stamps = [round((f - start) * period * 1e9) for f in frames]
             yield WatchedEpisode(f"{dataset}, episode {number}", np.array(features, np.float32),
-                                 np.array(stamps, np.int64), True, is_demonstration=True)
+                                 np.array(stamps, np.int64), True, task, is_demonstration=True)

@@ -18,15 +18,16 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from harness.policies import write_random_checkpoint
+from harness.watched_world import LENGTH, World, episode, watched
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.errors import CheckpointError, InputError
 from tinyvla_ros.core.files import MONITOR
-from tinyvla_ros.core.types import Observation
 from tinyvla_ros.monitor.monitor import LATE, UNFAMILIAR, Monitor
 from tinyvla_ros.monitor.monitor_file import MonitorFile
 from tinyvla_ros.monitor.score import novelty_ratios
@@ -42,43 +43,9 @@ from training.monitor.novelty import (
     novelty_levels,
     novelty_of,
 )
-from training.monitor.watched_episodes import WatchedEpisode, Watcher
+from training.monitor.watched_episodes import Watcher
 
-PERIOD_NS, LENGTH = 100_000_000, 12
 FALSE_ALARMS = 0.05
-
-
-class World:
-    """A scene that gets brighter and an arm that moves on, as a task goes on.
-
-    Args:
-        config: of the policy that sees it.
-        seed: of one episode.
-    """
-
-    def __init__(self, config, seed: int):
-        self._config, self._rng = config, np.random.default_rng(seed)
-        self._place = self._rng.uniform(-0.1, 0.1)
-
-    def at(self, number: int, progress: float, color: float = 0.0) -> Observation:
-        config = self._config
-        images = {name: np.clip(
-            self._rng.normal(60 + 120 * progress, 4, (spec.height, spec.width, 3))
-            + color * np.array([90.0, -60.0, 60.0]), 0, 255).astype(np.uint8)
-            for name, spec in config.cameras.items()}
-        state = {name: float(self._place + progress + self._rng.normal(0, 0.01))
-                 for name in config.state}
-        return Observation(10**9 + number * PERIOD_NS, images, state, config.instructions[0])
-
-
-def episode(config, seed: int, length: int = LENGTH) -> list[Observation]:
-    world = World(config, seed)
-    return [world.at(n, n / (length - 1)) for n in range(length)]
-
-
-def watched(watcher: Watcher, seen: list[Observation], success: bool = True) -> WatchedEpisode:
-    return WatchedEpisode("e", np.array([watcher.features(o) for o in seen], np.float32),
-                          np.array([o.stamp_ns for o in seen]), success)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +59,7 @@ def made(tiny_checkpoint, tmp_path_factory):
     return path, watcher, episodes
 
 
-def look(path, seen: list[Observation]):
+def look(path, seen: list):
     policy, monitor = Policy(path, backend="torch"), Monitor.of(SavedCheckpoint.read(path))
     return [monitor.look(policy.network_inputs(o)[1], o.stamp_ns, o.instruction) for o in seen]
 
@@ -133,24 +100,24 @@ def test_the_file_computes_what_was_calibrated(made):
     distance, calibration = calibrate_novelty(episodes, FALSE_ALARMS, "")
     seen = episode(watcher.checkpoint.config, 203)
     levels = novelty_levels(novelty_of(distance, watched(watcher, seen)),
-                            np.array([o.stamp_ns for o in seen]))
+                            np.array([o.stamp_ns for o in seen]), calibration.pause)
     wanted = [max(novelty_ratios(level, calibration)) / calibration.threshold for level in levels]
     assert [r.score for r in look(path, seen)] == pytest.approx(wanted, rel=1e-3)
 
 
-def test_an_episode_begins_anew_after_a_reset(made):
+def test_an_episode_begins_anew_where_it_is_told(made):
     path, watcher, _ = made
     world = World(watcher.checkpoint.config, 204)
     policy, monitor = Policy(path, backend="torch"), Monitor.of(SavedCheckpoint.read(path))
 
-    def judge(number: int):
+    def judge(number: int, begins: bool = False):
         seen = world.at(number, 0.5)
-        return monitor.look(policy.network_inputs(seen)[1], seen.stamp_ns, seen.instruction)
+        return monitor.look(policy.network_inputs(seen)[1], seen.stamp_ns, seen.instruction,
+                            begins)
 
     readings = [judge(n) for n in range(6 * LENGTH)]
     assert readings[-1].reason == LATE
-    monitor.reset()
-    assert judge(6 * LENGTH).score < readings[-1].score / 2
+    assert judge(6 * LENGTH, begins=True).score < readings[-1].score / 2
 
 
 def test_too_few_successes_are_refused(made):
@@ -197,3 +164,26 @@ def test_what_cannot_be_calibrated_with_is_said_by_the_command(tiny_checkpoint, 
         with_code = main(["monitor", "calibrate", str(tiny_checkpoint), *arguments])
         said = capsys.readouterr().err.strip()
         assert with_code == 2 and said.startswith("error:") and "\n" not in said
+
+
+def test_tasks_that_take_turns_in_the_names_are_both_in_both_halves(made):
+    _, watcher, _ = made
+    config = watcher.checkpoint.config
+    turns = []
+    for seed in range(60):
+        one, other = World(config, seed), World(config, 1000 + seed)
+        turns += [
+            watched(watcher, [one.at(n, n / 11) for n in range(12)], instruction="one"),
+            watched(watcher, [other.at(n, 1 - n / 11, color=1.0) for n in range(12)],
+                    instruction="other")]
+    # Compared with the other task alone, each would be far from all that is known.
+    assert calibrate_novelty(turns, FALSE_ALARMS, "")[1].threshold < 2.0
+
+
+def test_the_smallest_number_of_successes_gives_a_file_that_can_be_read(made, tmp_path):
+    _, watcher, episodes = made
+    write_monitor(watcher.checkpoint, episodes[:fewest_successes(0.5)], 0.5, tmp_path / MONITOR)
+    assert MonitorFile(tmp_path / MONITOR).calibration.successes == fewest_successes(0.5)
+    short = [replace(e, features=e.features[:1], stamps_ns=e.stamps_ns[:1]) for e in episodes]
+    write_monitor(watcher.checkpoint, short, FALSE_ALARMS, tmp_path / MONITOR)
+    assert MonitorFile(tmp_path / MONITOR).calibration.threshold > 0.0

@@ -22,13 +22,13 @@ import pytest
 from tinyvla_ros.monitor.monitor_file import Calibration
 from tinyvla_ros.monitor.score import NoveltyTrace, novelty_ratios
 
-CALIBRATION = Calibration(format=1, digest="", window=0.5, scale=2.0, times=(0.0, 1.0, 2.0),
-                          sums=(0.1, 1.0, 1.5), threshold=1.0, false_alarms=0.05, successes=40,
-                          heads=False)
+CALIBRATION = Calibration(
+    format=1, digest="", window=0.5, pause=1.0, scale=2.0, times=(0.0, 1.0, 2.0),
+    sums=(0.1, 1.0, 1.5), threshold=1.0, false_alarms=0.05, successes=40, heads=False)
 
 
 def last(rate: float, seconds: float, novelty=lambda s: 1.0):
-    trace = NoveltyTrace(0.5)
+    trace = NoveltyTrace(0.5, 1.0)
     for number in range(round(rate * seconds) + 1):
         level = trace.add(round(1e9 + number * 1e9 / rate), novelty(number / rate))
     return level
@@ -55,7 +55,7 @@ def test_what_is_familiar_and_takes_too_long_is_unlike_a_success():
 
 
 def test_a_pause_and_an_older_stamp_begin_an_episode():
-    trace = NoveltyTrace(0.5)
+    trace = NoveltyTrace(0.5, 1.0)
     assert trace.continues(5)
     trace.add(10_000_000_000, 1.0)
     assert trace.continues(10_900_000_000)

@@ -37,7 +37,7 @@ from tinyvla_ros.arm.plan import Plan
 from tinyvla_ros.arm.supervisor import Supervisor
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.ros.commander import HUMAN, POLICY
-from tinyvla_ros.core.types import ActionChunk, Prefix
+from tinyvla_ros.core.types import ActionChunk, Observation, Prefix
 from tinyvla_ros.core.worker import Worker
 from tinyvla_ros.nodes.policy.inference import Inference, ReadyChunk
 from tinyvla_ros.nodes.policy.outputs import OutputPublisher
@@ -131,7 +131,7 @@ class PolicyLoop:
 
         self._monitor = monitor
         self._policy = inference(policy, inputs, workers[0], is_blended=True, on_chunk=on_chunk,
-                                 extra_latency=extra_latency, watch=monitor and monitor.look)
+                                 extra_latency=extra_latency, watch=monitor and self._watch)
         self._takeover = takeover
         self._person = takeover and inference(
             takeover.operator, takeover.inputs, workers[2], is_blended=False,
@@ -157,6 +157,8 @@ class PolicyLoop:
     def start(self, enabled: bool) -> None:
         """Start all threads, enabled or not."""
         self._supervisor.activate(enabled)
+        if self._monitor is not None:
+            self._monitor.release()
         self._closing = False
         self._problem, self._clock_steps = "", ClockSteps()
         self.following.reset()
@@ -186,7 +188,7 @@ class PolicyLoop:
     def enable(self, enabled: bool) -> None:
         """Enable or disable the arm."""
         if self._monitor is not None:
-            self._monitor.reset()
+            self._monitor.release()
         with self._lock:
             self._apply(self._supervisor.enable(enabled, self._now_ns()))
         for inference in self._inferences:
@@ -212,14 +214,18 @@ class PolicyLoop:
         """Release a stop and forget observations."""
         with self._lock:
             self._apply(self._supervisor.reset(self._now_ns()))
-        if self._monitor is not None:
-            self._monitor.reset()
+        if self._monitor is not None:  # resetting alone lets nothing go on
+            self._monitor.begin()
         for inference in self._inferences:
             inference.reset()
 
     def set_extra_latency(self, seconds: float) -> None:
         """Set what the next inference of the policy takes longer."""
         self._policy.extra_latency = seconds
+
+    def _watch(self, observation: Observation, past: Sequence[Observation]) -> None:
+        if self.driver != HUMAN:
+            self._monitor.look(observation, past)
 
     def _inference_failed(self, err: BaseException) -> None:
         if not self._closing:
@@ -258,12 +264,12 @@ class PolicyLoop:
                     inference.inputs.clear()
             if self._takeover is not None:
                 self._takeover.tick(now_s)
-                if self._monitor is not None and self.driver == HUMAN:
-                    self._monitor.reset()  # what the policy does afterwards is something new
             begins = self._find_problems(now_s, now_ns)
             driver = self._person if self.driver == HUMAN and self._person else self._policy
             if self._drove not in (None, driver):
                 driver.again()  # not when the policy's next chunk is due
+                if self._monitor is not None:  # what the policy does afterwards is something new
+                    self._monitor.release()
             self._drove, problem = driver, driver.problem
             self.following.add(now_ns, self._supervisor.plan, self._inputs.newest_state())
             self._apply(self._supervisor.tick(now_ns, problem))

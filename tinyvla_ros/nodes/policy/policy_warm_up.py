@@ -24,9 +24,16 @@ import numpy as np
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.types import Observation
 from tinyvla_ros.core.worker import Worker
+from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.policy import Policy
 
 WARM_UP_S = 60.0  # for the first inference
+
+
+def blank_observation(config: PolicyConfig) -> Observation:
+    """Return an observation in which nothing is seen."""
+    images = {n: np.zeros((c.height, c.width, 3), np.uint8) for n, c in config.cameras.items()}
+    return Observation(1, images, dict.fromkeys(config.state, 0.0), config.instructions[0])
 
 
 def warm_up(policy: Policy, worker: Worker, device: str) -> None:
@@ -41,9 +48,8 @@ def warm_up(policy: Policy, worker: Worker, device: str) -> None:
         InputError: it takes too long.
         Exception: what the inference raised.
     """
-    config, failures = policy.config, []
-    images = {n: np.zeros((c.height, c.width, 3), np.uint8) for n, c in config.cameras.items()}
-    observation = Observation(1, images, dict.fromkeys(config.state, 0.0), config.instructions[0])
+    failures = []
+    observation = blank_observation(policy.config)
 
     def infer(policy: Policy) -> None:
         try:

@@ -44,7 +44,7 @@ class WatchedTopic:
         self._node, self._until = node, until
         self._topic = node.resolve_topic_name(until.topic) if until.topic else ""
         self._subscriptions, self._kind = [], ""
-        self._since_s = math.inf  # the condition holds
+        self._since_s, self._agreeing = math.inf, 0  # the condition holds, in so many messages
         self._failure = self._why_not = ""
 
     def look(self) -> None:
@@ -87,7 +87,9 @@ class WatchedTopic:
         """
         if self._failure:
             raise InputError(self._failure)
-        return time.monotonic() - self._since_s >= self._until.lasts
+        # A single look of the monitor may be mistaken, and may be of the step before.
+        return time.monotonic() - self._since_s >= self._until.lasts and \
+            self._agreeing >= (2 if self._until.needs_monitor else 1)
 
     def why_not(self) -> str:
         """Return what is wrong with the topic, empty if it only says no."""
@@ -95,8 +97,10 @@ class WatchedTopic:
 
     def _on_message(self, msg) -> None:
         if not self._until.accepts(msg.data):
-            self._since_s = math.inf
-        elif self._since_s == math.inf:
+            self._since_s, self._agreeing = math.inf, 0
+            return
+        self._agreeing += 1
+        if self._since_s == math.inf:
             self._since_s = time.monotonic()
 
 
