@@ -46,7 +46,7 @@ from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.policy import Policy
 from training.monitor.heads import check_heads, train_heads
 from training.monitor.novelty import calibrate_novelty, novelty_levels, novelty_of
-from training.monitor.watched_episodes import WatchedEpisode, Watcher, halves
+from training.monitor.watched_episodes import WatchedEpisode, Watcher, shuffled
 
 HORIZON, SAMPLES, FALSE_ALARMS = 200, 8, 0.05
 CALIBRATION_SCENES, EVALUATION_SCENES = 84_000, 83_000
@@ -251,7 +251,9 @@ def main() -> None:
     runs = [r for r in found[options.calibration * len(tasks):] if r is not None]
     run_of = {id(r.watched): r for r in calibration if r.watched.success}
     successes = [r.watched for r in run_of.values()]
-    compared, judged = ([run_of[id(e)] for e in half] for half in halves(successes))
+    # Signals that learn do from one half, and the other gives their thresholds.
+    drawn = [run_of[id(e)] for e in shuffled(successes)]
+    compared, judged = drawn[::2], drawn[1::2]
     distance, limits = calibrate_novelty(successes, FALSE_ALARMS, "")
 
     def ratios(run: Run) -> np.ndarray:

@@ -42,7 +42,7 @@ from training.monitor.novelty import (
     highest_score,
 )
 from training.monitor.options import CalibrateOptions
-from training.monitor.watched_episodes import WatchedEpisode, Watcher, halves
+from training.monitor.watched_episodes import WatchedEpisode, Watcher, shuffled
 
 
 @dataclass(frozen=True)
@@ -112,10 +112,11 @@ def write_monitor(checkpoint: Checkpoint, episodes: Sequence[WatchedEpisode],
     own = [e for e in episodes if not e.is_demonstration]
     successes, failures = ([e for e in own if e.success is s] for s in (True, False))
     distance, calibration = calibrate_novelty(successes, false_alarms, checkpoint.digest)
-    # The heads learn from what the distance compares with, and are judged on the other half.
-    (learned, judged), (failed, judged_failures) = halves(successes), halves(failures)
-    heads = train_heads([*learned, *failed, *(e for e in episodes if e.is_demonstration)])
-    checks = check_heads(heads, [*judged, *judged_failures])
+    demonstrations = [e for e in episodes if e.is_demonstration]
+    # Judged by heads that learned from one half; those that are kept learn from all.
+    drawn = [*shuffled(successes), *shuffled(failures)]
+    checks = check_heads(train_heads([*drawn[::2], *demonstrations]), drawn[1::2])
+    heads = train_heads([*drawn, *demonstrations])
     calibration = calibration.model_copy(update={
         "heads": True, "checks": {k: round(v, 4) for k, v in checks.items()}})
     part = out.with_name(out.name + ".part")

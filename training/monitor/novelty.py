@@ -27,7 +27,7 @@ from torch import nn
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.monitor.monitor_file import FORMAT, Calibration
 from tinyvla_ros.monitor.score import NoveltyLevel, NoveltyTrace, novelty_ratios
-from training.monitor.watched_episodes import WatchedEpisode, halves
+from training.monitor.watched_episodes import WatchedEpisode, shuffled
 
 # Mean distance to so many nearest neighbors (Sun et al. 2022, arXiv 2204.06507).
 NEIGHBORS = 5
@@ -37,6 +37,8 @@ MOST_ROWS = 2000
 WINDOW_S = 0.8
 # Times at which the sum has a limit of its own, s.
 STEP_S = 0.05
+# Each success is compared with those of the others of so many parts.
+FOLDS = 10
 # A pause is so many usual periods, and no less than this, s.
 PERIODS, SHORTEST_PAUSE_S = 5, 1.0
 # Of the last limit, what any limit is more than the sums.
@@ -77,9 +79,8 @@ def novelty_of(distance: NeighborDistance, episode: WatchedEpisode) -> np.ndarra
 
 
 def fewest_successes(false_alarms: float) -> int:
-    """Return how many successes a threshold for this share needs, for both halves."""
-    # Each is compared with others of its half.
-    return 2 * max(2, math.ceil(1.0 / false_alarms - 1.0))
+    """Return how many successes a threshold for this share needs."""
+    return max(2, math.ceil(1.0 / false_alarms - 1.0))
 
 
 def check_count(successes: int, false_alarms: float, left_out: str = "") -> None:
@@ -102,38 +103,41 @@ def calibrate_novelty(successes: Sequence[WatchedEpisode], false_alarms: float, 
                       ) -> tuple[NeighborDistance, Calibration]:
     """Return what novelty is, and the score that successes seldom reach.
 
-    One half of the successes is what others are compared with, and says how novelty grows over
-    time; the scores of the other half give the threshold (split conformal prediction), so that of
-    further successes at most ``false_alarms`` raise an alarm.
+    Each success is compared with those of the other folds. How their novelty grows over time gives
+    the limits, and the scores that they reach the threshold (cross-conformal prediction, Vovk
+    2015). Later ones are compared with all of them.
 
     Raises:
         InputError: there are too few for that share.
     """
     check_count(len(successes), false_alarms)
-    compared, judged = halves(successes)
-    distance = NeighborDistance(np.concatenate([e.features for e in compared]))
-    # Each compared with the others, not with itself.
-    pause = pause_of(successes)
-    traces = [novelty_levels(novelty_of(NeighborDistance(np.concatenate(
-        [e.features for e in compared if e is not own])), own), own.stamps_ns, pause)
-        for own in compared]
-    scale = float(np.quantile([max(t.mean for t in trace) for trace in traces], 0.9))
+    drawn = shuffled(successes)
+    pause = pause_of(drawn)
+    traces: list[list[NoveltyLevel]] = []
+    for fold in range(min(FOLDS, len(drawn))):
+        distance = NeighborDistance(np.concatenate(
+            [e.features for number, e in enumerate(drawn) if number % FOLDS != fold]))
+        traces += [novelty_levels(novelty_of(distance, own), own.stamps_ns, pause)
+                   for own in drawn[fold::FOLDS]]
+    scale = float(np.quantile([max(level.mean for level in trace) for trace in traces], 0.9))
     # An episode with a pause in it is several.
     parts = [part for trace in traces for part in _without_pauses(trace)]
     times = np.arange(0.0, max(part[-1].seconds for part in parts) + STEP_S, STEP_S)
     # What succeeded goes on as it ended.
-    sums = np.array([np.interp(times, [t.seconds for t in part], [t.total for t in part])
-                     for part in parts])
+    sums = np.array([np.interp(times, [level.seconds for level in part],
+                               [level.total for level in part]) for part in parts])
     limit = np.maximum.accumulate(sums.mean(0) + 2.0 * sums.std(0))
     # In the first moments all sums are small, and one is easily twice another.
     limit += FIRST_SHARE * limit[-1] + 1e-6
     calibration = Calibration(
         format=FORMAT, digest=digest, window=WINDOW_S, pause=pause, scale=max(scale, 1e-6),
         times=tuple(times.round(3).tolist()), sums=tuple(limit.tolist()), threshold=1.0,
-        false_alarms=false_alarms, successes=len(successes), heads=False)
-    scores = sorted(highest_score(distance, calibration, e) for e in judged)
+        false_alarms=false_alarms, successes=len(drawn), heads=False)
+    scores = sorted(max(max(novelty_ratios(level, calibration)) for level in trace)
+                    for trace in traces)
     rank = math.ceil((len(scores) + 1) * (1.0 - false_alarms))
-    return distance, calibration.model_copy(update={"threshold": max(scores[rank - 1], 1e-6)})
+    return NeighborDistance(np.concatenate([e.features for e in drawn])), \
+        calibration.model_copy(update={"threshold": max(scores[rank - 1], 1e-6)})
 
 
 def highest_score(distance: NeighborDistance, calibration: Calibration,

@@ -67,15 +67,13 @@ class WatchedEpisode:
     is_demonstration: bool = False
 
 
-def halves(episodes: Sequence[WatchedEpisode]
-           ) -> tuple[list[WatchedEpisode], list[WatchedEpisode]]:
-    """Return two halves, by chance, in which every instruction is as often.
+def shuffled(episodes: Sequence[WatchedEpisode]) -> list[WatchedEpisode]:
+    """Return episodes so that every n-th of them is a fair sample: by instruction, then by chance.
 
     Not by the order of the names: tasks may take turns in it.
     """
     drawn = [episodes[i] for i in np.random.default_rng(0).permutation(len(episodes))]
-    drawn.sort(key=lambda episode: episode.instruction)
-    return drawn[::2], drawn[1::2]
+    return sorted(drawn, key=lambda episode: episode.instruction)
 
 
 class Watcher:
