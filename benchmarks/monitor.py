@@ -45,7 +45,12 @@ from tinyvla_ros.monitor.score import novelty_ratios
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.policy import Policy
 from training.monitor.heads import check_heads, train_heads
-from training.monitor.novelty import calibrate_novelty, novelty_levels, novelty_of
+from training.monitor.novelty import (
+    NeighborDistance,
+    calibrate_novelty,
+    novelty_levels,
+    novelty_of,
+)
 from training.monitor.watched_episodes import WatchedEpisode, Watcher, shuffled
 
 HORIZON, SAMPLES, FALSE_ALARMS = 200, 8, 0.05
@@ -183,7 +188,8 @@ def summed(signal: Signal) -> Signal:
 
 # ---- judgment -----------------------------------------------------------------------------------
 
-def judge(name: str, signal: Signal, judged: list[Run], runs: list[Run]) -> dict[str, str]:
+def judge(name: str, signal: Signal, judged: list[Run], runs: list[Run],
+          threshold: float | None = None) -> dict[str, str]:
     """Return a row: how well a signal tells failures from successes.
 
     Args:
@@ -191,6 +197,7 @@ def judge(name: str, signal: Signal, judged: list[Run], runs: list[Run]) -> dict
         signal: it.
         judged: clean successes that give the threshold of a share of false alarms.
         runs: to tell apart.
+        threshold: if it is known.
     """
     series = [signal(run) for run in runs]
     worst = np.array([s.max() for s in series])
@@ -199,9 +206,10 @@ def judge(name: str, signal: Signal, judged: list[Run], runs: list[Run]) -> dict
     first = np.array([run.steps[np.argmax(s > at_5)] / HORIZON if (s > at_5).any() else np.inf
                       for run, s in zip(runs, series, strict=True)])[failed]
     low, high = _interval(worst, failed)
-    scores = np.sort([signal(run).max() for run in judged])
-    rank = int(np.ceil((len(scores) + 1) * (1.0 - FALSE_ALARMS))) - 1
-    threshold = scores[min(rank, len(scores) - 1)]
+    if threshold is None:
+        scores = np.sort([signal(run).max() for run in judged])
+        rank = int(np.ceil((len(scores) + 1) * (1.0 - FALSE_ALARMS))) - 1
+        threshold = scores[min(rank, len(scores) - 1)]
     clean = [w for w, run in zip(worst, runs, strict=True)
              if run.kind == "clean" and run.watched.success]
     return {"signal": name, "AUROC": f"{_auroc(worst, failed):.3f} ({low:.3f}-{high:.3f})",
@@ -210,7 +218,7 @@ def judge(name: str, signal: Signal, judged: list[Run], runs: list[Run]) -> dict
             "at, p50": f"{np.median(first):.0%}" if np.isfinite(np.median(first)) else "-",
             "own threshold: found": f"{np.mean(worst[failed] >= threshold):.0%}",
             "false, all": f"{np.mean(worst[~failed] >= threshold):.0%}",
-            "false, clean": rate_text([w > threshold for w in clean])}
+            "false, clean": rate_text([w >= threshold for w in clean])}
 
 
 def _auroc(worst: np.ndarray, failed: np.ndarray) -> float:
@@ -261,16 +269,19 @@ def main() -> None:
                                 limits.pause)
         return np.array([novelty_ratios(level, limits) for level in levels])
 
+    near = NeighborDistance(np.concatenate([r.watched.features for r in compared]))
     signals: dict[str, Signal] = {
-        "monitor: both": lambda r: ratios(r).max(1),
-        "monitor: mean novelty": lambda r: ratios(r)[:, 0],
-        "monitor: summed novelty": lambda r: ratios(r)[:, 1],
-        "nearest neighbors": lambda r: novelty_of(distance, r.watched),
+        "monitor": lambda r: ratios(r).max(1),
+        "its mean novelty": lambda r: ratios(r)[:, 0],
+        "its summed novelty": lambda r: ratios(r)[:, 1],
+        "nearest neighbors": lambda r: novelty_of(near, r.watched),
         "Mahalanobis": mahalanobis(compared), "Mahalanobis, summed": summed(mahalanobis(compared)),
         "STAC": stac, "STAC, summed": summed(stac), "overlap": overlap,
         "overlap, summed": summed(overlap), "spread": spread, "spread, summed": summed(spread),
         "the clock alone": lambda r: r.steps.astype(float)}
-    _print([judge(name, s, judged, runs) for name, s in signals.items()])
+    _print([judge(name, s, judged, runs,
+                  limits.threshold if name.startswith(("monitor", "its")) else None)
+            for name, s in signals.items()])
     by_kind = defaultdict(list)
     for run in runs:
         by_kind[run.kind].append((run.watched.success,

@@ -18,6 +18,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import shutil
 import signal
 
@@ -60,7 +61,7 @@ def rig(tmp_path_factory):
                   checkpoint=str(rig.checkpoint))
         rig.start_sequence_node()
         usual = [{"instruction": OPEN, "name": f"usual{n}", "until": {"seconds": USUAL_S}}
-                 for n in range(4)]
+                 for n in range(8)]
         rig.begin(*usual)
         assert rig.until_end()["state"] == "succeeded", rig.now
         for step in usual:
@@ -68,7 +69,7 @@ def rig(tmp_path_factory):
         assert not rig.told, "there was no monitor"
         bags = [str(rig.recorded(s["name"])[0]) for s in usual]
         assert main(["monitor", "calibrate", str(rig.checkpoint), *bags,
-                     "--false-alarms", "0.35"]) == 0
+                     "--false-alarms", "0.12"]) == 0
         yield rig
         assert not rig.wrong
         assert "Traceback" not in rig.log() + rig.log("sequence_node")
@@ -88,7 +89,8 @@ def test_what_the_monitor_says_is_published_and_recorded_and_ends_a_step(rig):
     rig.begin({"instruction": OPEN, "name": "told", "until": {"progress": 0.001}, "limit": 30})
     assert rig.until_end()["state"] == "succeeded", rig.now
     rig.wait(lambda: len(rig.told) == 3, "all of it")
-    assert all(0.0 <= v <= 1.0 for name in ("progress", "done") for v in rig.told[name])
+    assert all(math.isnan(v) or 0.0 <= v <= 1.0
+               for name in ("progress", "done") for v in rig.told[name])
     assert min(rig.told["failure_score"]) >= 0.0
     rig.wait(lambda: rig.recorded("told"), "its bag")
     with Bag(rig.recorded("told")[0]) as bag:
@@ -164,6 +166,7 @@ def test_who_lets_the_policy_go_on_in_a_strange_scene_is_not_stopped_at_the_next
     monitor, look = strange
     look(False)
     assert "~/enable" in monitor.problem
+    assert monitor.describe()["progress"] == "nan", "nobody can know it in a strange scene"
     monitor.begin()  # ~/reset alone lets nothing move
     assert monitor.problem
     monitor.release()

@@ -17,9 +17,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.node import Node
@@ -28,7 +30,7 @@ from std_msgs.msg import Float32
 from tinyvla_ros.core.types import Observation
 from tinyvla_ros.core.worker import Worker
 from tinyvla_ros.monitor.interface import DONE_TOPIC, PROGRESS_TOPIC, SCORE_TOPIC
-from tinyvla_ros.monitor.monitor import Monitor, MonitorReading
+from tinyvla_ros.monitor.monitor import UNFAMILIAR, Monitor, MonitorReading
 from tinyvla_ros.nodes.policy.policy_warm_up import blank_observation
 from tinyvla_ros.policy.backends.backend import NetworkInputs
 from tinyvla_ros.policy.policy import Policy
@@ -126,7 +128,7 @@ class PolicyMonitor:
                 self._milliseconds = (time.monotonic() - begin_s) * 1e3
                 self._take(reading)
             for publisher, value in self._publishers:
-                publisher.publish(Float32(data=value(reading)))
+                publisher.publish(Float32(data=value(_trusted(reading))))
 
     def _take(self, reading: MonitorReading) -> None:
         before, self._reading = self._reading, reading
@@ -160,7 +162,15 @@ class PolicyMonitor:
         """Return what diagnostics tell."""
         values = {"monitor alarms": str(self._alarms), "monitor_ms": f"{self._milliseconds:.2f}"}
         if (reading := self._reading) is not None:
+            reading = _trusted(reading)
             values["monitor score"] = f"{reading.score:.2f}"
             if reading.progress is not None:
                 values |= {"progress": f"{reading.progress:.2f}", "done": f"{reading.done:.2f}"}
         return values
+
+
+def _trusted(reading: MonitorReading) -> MonitorReading:
+    """Return a reading whose progress is not a number where nobody can know it."""
+    if reading.reason != UNFAMILIAR or reading.progress is None:
+        return reading
+    return replace(reading, progress=math.nan, done=math.nan)
