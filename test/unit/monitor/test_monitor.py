@@ -28,6 +28,7 @@ from harness.watched_world import LENGTH, World, episode, watched
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.errors import CheckpointError, InputError
 from tinyvla_ros.core.files import MONITOR
+from tinyvla_ros.core.resources import default_checkpoint
 from tinyvla_ros.monitor.monitor import LATE, UNFAMILIAR, Monitor
 from tinyvla_ros.monitor.monitor_file import MonitorFile
 from tinyvla_ros.monitor.score import novelty_ratios
@@ -187,3 +188,10 @@ def test_the_smallest_number_of_successes_gives_a_file_that_can_be_read(made, tm
     short = [replace(e, features=e.features[:1], stamps_ns=e.stamps_ns[:1]) for e in episodes]
     write_monitor(watcher.checkpoint, short, FALSE_ALARMS, tmp_path / MONITOR)
     assert MonitorFile(tmp_path / MONITOR).calibration.threshold > 0.0
+
+
+def test_shipped_monitors_fit_their_checkpoints():
+    shipped = [p.parent for p in default_checkpoint().parent.glob(f"*/{MONITOR}")]
+    assert len(shipped) >= 2
+    for path in shipped:
+        assert Monitor.of(SavedCheckpoint.read(path)).calibration.heads
