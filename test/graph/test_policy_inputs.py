@@ -32,7 +32,7 @@ from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import default_robot
 from tinyvla_ros.core.ros.messages import fill_image, set_stamp
-from tinyvla_ros.nodes import policy_inputs
+from tinyvla_ros.nodes.policy import policy_inputs
 from tinyvla_ros.nodes.policy.policy_inputs import PolicyInputs
 from tinyvla_ros.nodes.shared.lean_executor import LeanExecutor
 from tinyvla_ros.nodes.shared.topics import stream_qos
