@@ -28,8 +28,8 @@ def calibrate(options: CalibrateOptions) -> int:
 
     made = calibrate_checkpoint(options)
     calibration, checks = made.calibration, made.calibration.checks
-    print(f"{made.path}: calibrated with {calibration.successes} successes, at most "
-          f"{calibration.false_alarms:.0%} of such raise an alarm, "
+    print(f"{made.path}: calibrated with {calibration.successes} successes, about "
+          f"{calibration.false_alarms:.0%} of such will raise an alarm, "
           f"{made.path.stat().st_size / 1e6:.1f} MB")
     for why, count in made.left_out.items():
         print(f"left out: {count} episode(s) {why}")

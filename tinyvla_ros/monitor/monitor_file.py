@@ -46,7 +46,7 @@ class Calibration(Config):
         times: since the beginning of an episode, s, rising.
         sums: the novelty summed up until then that is 1, unit s; the last holds for good.
         threshold: the score, the larger of both, that counts as an alarm.
-        false_alarms: of successes like those it was calibrated with, at most this share.
+        false_alarms: the share wanted, of successes like those it was calibrated with.
         successes: episodes that it was calibrated with.
         heads: whether progress and done were learned.
         checks: what was measured on episodes that nothing was learned from, name -> value.
