@@ -115,7 +115,7 @@ class PolicyNode(LifecycleNode):
         self._supervisor: Supervisor | None = None
         self._loop: PolicyLoop | None = None
         self._workers = [Worker("inference"), Worker("control")]
-        self._watcher: Worker | None = None
+        self._watcher = Worker("monitor")
         self._takeover: PersonTakeover | None = None
         self._monitor: PolicyMonitor | None = None
         self._active = False

@@ -17,7 +17,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,7 +31,7 @@ from tinyvla_ros.monitor.monitor_file import ABOUT, DONE, NOVELTY, PROGRESS, Cal
 from tinyvla_ros.policy.backends.compiled_inputs import observation_inputs
 from tinyvla_ros.policy.checkpoint import Checkpoint, load_checkpoint
 from tinyvla_ros.policy.export.raw_network import RawEncoder
-from tinyvla_ros.policy.export.tracing import check_exportable, write_onnx
+from tinyvla_ros.policy.export.tracing import check_exportable, part_of, write_onnx
 from tinyvla_ros.policy.model.condition import vector_of
 from training.monitor.heads import Heads, check_heads, train_heads
 from training.monitor.novelty import (
@@ -119,18 +118,11 @@ def write_monitor(checkpoint: Checkpoint, episodes: Sequence[WatchedEpisode],
     heads = train_heads([*drawn, *demonstrations])
     calibration = calibration.model_copy(update={
         "heads": True, "checks": {k: round(v, 4) for k, v in checks.items()}})
-    part = out.with_name(out.name + ".part")
     network = MonitorNetwork(checkpoint, heads, distance)
-    try:
+    with part_of(out) as part:
         write_onnx(network, network.encoder.example(), observation_inputs(checkpoint.config),
                    [PROGRESS, DONE, NOVELTY], {ABOUT: calibration.model_dump_json()}, checkpoint,
                    part)
-        os.replace(part, out)
-    except OSError as err:
-        raise InputError(f"{out} cannot be written ({err.strerror}); give --out with a file in a "
-                         "directory you may write to.") from None
-    finally:
-        part.unlink(missing_ok=True)
     scores = np.array([highest_score(distance, calibration, e) for e in failures])
     return WrittenMonitor(out, calibration, float((scores >= calibration.threshold).mean())
                           if len(scores) else None)

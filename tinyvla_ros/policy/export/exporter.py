@@ -18,7 +18,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -38,7 +37,7 @@ from tinyvla_ros.policy.backends.compiled_inputs import (
 from tinyvla_ros.policy.checkpoint import Checkpoint, load_checkpoint
 from tinyvla_ros.policy.export.comparison import Case, Comparison, compare, made_up_cases
 from tinyvla_ros.policy.export.raw_network import RawNetwork
-from tinyvla_ros.policy.export.tracing import check_exportable, write_onnx
+from tinyvla_ros.policy.export.tracing import check_exportable, part_of, write_onnx
 
 # Their versions are noted in the file.
 MADE_WITH = ("torch", "onnx", "onnxscript", "onnxruntime")
@@ -86,17 +85,10 @@ def export_checkpoint(path: str | Path, sample_steps: int | None = None,
                          f"{most}: the sampler is unrolled.")
     checkpoint.network.set_sample_steps(steps)
     out = out or checkpoint.path / COMPILED
-    part = out.with_name(out.name + ".part")
-    try:
+    with part_of(out) as part:
         _write(checkpoint, steps, part)
         comparison = compare(CompiledFile.read(part), checkpoint, steps,
                              cases or made_up_cases(checkpoint))
-        os.replace(part, out)
-    except OSError as err:
-        raise InputError(f"{out} cannot be written ({err.strerror}); give --out with a file in a "
-                         "directory you may write to.") from None
-    finally:
-        part.unlink(missing_ok=True)
     return ExportedPolicy(out, steps, comparison)
 
 

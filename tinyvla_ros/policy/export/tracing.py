@@ -20,8 +20,9 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -69,6 +70,24 @@ def write_onnx(network: nn.Module, example: tuple, inputs: Sequence[str],
         node.metadata_props.clear()
     program.model.metadata_props.update(metadata)
     program.save(path)
+
+
+@contextlib.contextmanager
+def part_of(out: Path) -> Iterator[Path]:
+    """Yield a file to write beside an output, and put it in its place at the end.
+
+    Raises:
+        InputError: it cannot be written. Nothing is left of it then, nor after any other error.
+    """
+    part = out.with_name(out.name + ".part")
+    try:
+        yield part
+        os.replace(part, out)
+    except OSError as err:
+        raise InputError(f"{out} cannot be written ({err.strerror}); give --out with a file in a "
+                         "directory you may write to.") from None
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def check_exportable(checkpoint: Checkpoint) -> None:
