@@ -38,16 +38,14 @@ class MonitorReading:
     """What the monitor says of one observation.
 
     Attributes:
-        stamp_ns: of the observation.
-        progress: of the task, 0 to 1; None if that was not learned.
-        done: how sure it is that the task is done, 0 to 1; None likewise.
+        progress: of the task, 0 to 1.
+        done: how sure it is that the task is done, 0 to 1.
         score: of the episode so far; 1 and more is an alarm.
         reason: what raised an alarm; empty if there is none.
     """
 
-    stamp_ns: int
-    progress: float | None
-    done: float | None
+    progress: float
+    done: float
     score: float
     reason: str
 
@@ -114,5 +112,4 @@ class Monitor:
                             for r in novelty_ratios(level, self.calibration))
         score = max(unfamiliar, late)
         reason = "" if score < 1.0 else UNFAMILIAR if unfamiliar >= late else LATE
-        heads = (float(found[name][0]) if name in found else None for name in (PROGRESS, DONE))
-        return MonitorReading(stamp_ns, *heads, score, reason)
+        return MonitorReading(float(found[PROGRESS][0]), float(found[DONE][0]), score, reason)

@@ -48,7 +48,6 @@ class Calibration(Config):
         threshold: the score, the larger of both, that counts as an alarm.
         false_alarms: the share wanted, of successes like those it was calibrated with.
         successes: episodes that it was calibrated with.
-        heads: whether progress and done were learned.
         checks: what was measured on episodes that nothing was learned from, name -> value.
     """
 
@@ -62,7 +61,6 @@ class Calibration(Config):
     threshold: float = Field(gt=0.0)
     false_alarms: float = Field(gt=0.0, lt=1.0)
     successes: int
-    heads: bool
     checks: dict[str, float] = {}
 
 

@@ -39,7 +39,6 @@ from tinyvla_ros.core.ros.commander import POLICY
 from tinyvla_ros.core.ros.messages import fill_prefix, fill_trajectory
 from tinyvla_ros.core.types import ActionChunk, Prefix
 from tinyvla_ros.core.worker import Worker
-from tinyvla_ros.monitor.monitor import Monitor
 from tinyvla_ros.nodes.policy.inference import INFERENCE
 from tinyvla_ros.nodes.policy.outputs import OutputPublisher, make_outputs
 from tinyvla_ros.nodes.policy.policy_inputs import PolicyInputs
@@ -59,7 +58,6 @@ from tinyvla_ros.nodes.shared.runner import (
 from tinyvla_ros.nodes.teleop.person import commanded_of
 from tinyvla_ros.nodes.teleop.person_takeover import PersonTakeover
 from tinyvla_ros.policy.policy import Policy
-from tinyvla_ros.policy.saved_checkpoint import SavedCheckpoint
 
 _SUCCESS, _FAILURE, _ERROR = (TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE,
                               TransitionCallbackReturn.ERROR)
@@ -203,18 +201,9 @@ class PolicyNode(LifecycleNode):
                               self._on_person, self._report)
 
     def _make_monitor(self) -> PolicyMonitor | None:
-        """Return what watches the policy; None if its checkpoint has nothing that does."""
-        options = self._options
-        if getattr(options, "monitor", "off") == "off":
-            return None
-        monitor = Monitor.of(SavedCheckpoint.read(options.checkpoint or default_checkpoint()),
-                             options.threads, is_needed=options.monitor == "hold")
-        if monitor is None:
-            return None
-        if self._watcher is None:
-            self._watcher = Worker("monitor")
-        return PolicyMonitor(self, self._policy, monitor, self._watcher,
-                             holds=options.monitor == "hold")
+        """Return what watches the policy; None if nothing does."""
+        return PolicyMonitor.of(self, self._policy, self._watcher, self._options.monitor,
+                                self._options.threads)
 
     def _on_person(self) -> None:
         if self._active:

@@ -80,6 +80,9 @@ class TeleopNode(PolicyNode):
     def _make_takeover(self, contract: RobotContract) -> None:
         return None  # nobody takes over from a person
 
+    def _make_monitor(self) -> None:
+        return None  # nothing watches a person
+
     def _note(self, sentence: str) -> None:
         self.get_logger().debug(sentence)  # about cameras and checkpoints, which nobody needs here
 

@@ -45,6 +45,7 @@ class Policy:
 
     Attributes:
         config: the checkpoint's configuration.
+        checkpoint: its directory, as it was read.
         digest: of the checkpoint, see ``checkpoint_digest``.
         backend: which one runs the network, its version, and its sampling steps.
 
@@ -78,7 +79,7 @@ class Policy:
         self.seed = seed
         self.backend = choose_backend(checkpoint, backend, device, sample_steps)
         self._network = make_backend(self.backend, checkpoint, device, threads)
-        self._checkpoint = checkpoint
+        self.checkpoint = checkpoint
         self._ignore_instruction = ignore_instruction
         self._encoded: dict[str, np.ndarray] = {}
         self._uses_past = bool(self.config.past_stamps(0))
@@ -170,7 +171,7 @@ class Policy:
             return self._match_tokens(instruction)
         from tinyvla_ros.policy.language import embed, nearest
 
-        language, known = self.config.language, self._checkpoint.known_embeddings()
+        language, known = self.config.language, self.checkpoint.known_embeddings()
         vector = embed(language, [instruction])[0]
         like = nearest(language, instruction, vector, self.config.wordings, known)
         self._encoded[fold(instruction)] = vector[None]

@@ -48,8 +48,7 @@ def check_sequence(sequence: Sequence, checkpoint: str | Path, watches: bool = T
     if not watches:
         raise InputError(f"Step {asking.label!r} ends by {asking.until.topic}, and monitor is "
                          "off; leave it at report.")
-    monitor = MonitorFile.of(SavedCheckpoint.read(checkpoint))
-    if monitor is None or not monitor.calibration.heads:
+    if MonitorFile.of(SavedCheckpoint.read(checkpoint)) is None:
         raise InputError(f"Step {asking.label!r} ends by {asking.until.topic}, and checkpoint "
-                         f"{checkpoint} has no {MONITOR} that knows it; type 'tinyvla monitor "
+                         f"{checkpoint} has no {MONITOR} that says it; type 'tinyvla monitor "
                          f"calibrate {checkpoint} BAG...', or give seconds or a topic.")

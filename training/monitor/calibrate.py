@@ -117,7 +117,7 @@ def write_monitor(checkpoint: Checkpoint, episodes: Sequence[WatchedEpisode],
     checks = check_heads(train_heads([*drawn[::2], *demonstrations]), drawn[1::2])
     heads = train_heads([*drawn, *demonstrations])
     calibration = calibration.model_copy(update={
-        "heads": True, "checks": {k: round(v, 4) for k, v in checks.items()}})
+        "checks": {k: round(v, 4) for k, v in checks.items()}})
     network = MonitorNetwork(checkpoint, heads, distance)
     with part_of(out) as part:
         write_onnx(network, network.encoder.example(), observation_inputs(checkpoint.config),

@@ -132,7 +132,7 @@ def calibrate_novelty(successes: Sequence[WatchedEpisode], false_alarms: float, 
     calibration = Calibration(
         format=FORMAT, digest=digest, window=WINDOW_S, pause=pause, scale=max(scale, 1e-6),
         times=tuple(times.round(3).tolist()), sums=tuple(limit.tolist()), threshold=1.0,
-        false_alarms=false_alarms, successes=len(drawn), heads=False)
+        false_alarms=false_alarms, successes=len(drawn))
     scores = sorted(max(max(novelty_ratios(level, calibration)) for level in trace)
                     for trace in traces)
     rank = math.ceil((len(scores) + 1) * (1.0 - false_alarms))

@@ -194,4 +194,4 @@ def test_shipped_monitors_fit_their_checkpoints():
     shipped = [p.parent for p in default_checkpoint().parent.glob(f"*/{MONITOR}")]
     assert len(shipped) >= 2
     for path in shipped:
-        assert Monitor.of(SavedCheckpoint.read(path)).calibration.heads
+        assert Monitor.of(SavedCheckpoint.read(path)).calibration.successes

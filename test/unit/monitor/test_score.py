@@ -24,7 +24,7 @@ from tinyvla_ros.monitor.score import NoveltyTrace, novelty_ratios
 
 CALIBRATION = Calibration(
     format=1, digest="", window=0.5, pause=1.0, scale=2.0, times=(0.0, 1.0, 2.0),
-    sums=(0.1, 1.0, 1.5), threshold=1.0, false_alarms=0.05, successes=40, heads=False)
+    sums=(0.1, 1.0, 1.5), threshold=1.0, false_alarms=0.05, successes=40)
 
 
 def last(rate: float, seconds: float, novelty=lambda s: 1.0):

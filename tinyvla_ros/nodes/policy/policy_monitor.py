@@ -29,7 +29,7 @@ from std_msgs.msg import Float32
 
 from tinyvla_ros.core.types import Observation
 from tinyvla_ros.core.worker import Worker
-from tinyvla_ros.monitor.interface import DONE_TOPIC, PROGRESS_TOPIC, SCORE_TOPIC
+from tinyvla_ros.monitor.interface import DONE_TOPIC, PROGRESS_TOPIC, SCORE_TOPIC, MonitorAction
 from tinyvla_ros.monitor.monitor import UNFAMILIAR, Monitor, MonitorReading
 from tinyvla_ros.nodes.policy.policy_warm_up import blank_observation
 from tinyvla_ros.policy.backends.backend import NetworkInputs
@@ -52,9 +52,8 @@ class PolicyMonitor:
     def __init__(self, node: Node, policy: Policy, monitor: Monitor, worker: Worker, holds: bool):
         self._node, self._policy, self._monitor = node, policy, monitor
         self._worker, self._holds = worker, holds
-        topics = {SCORE_TOPIC: lambda r: r.score}
-        if monitor.calibration.heads:
-            topics |= {PROGRESS_TOPIC: lambda r: r.progress, DONE_TOPIC: lambda r: r.done}
+        topics = {SCORE_TOPIC: lambda r: r.score, PROGRESS_TOPIC: lambda r: r.progress,
+                  DONE_TOPIC: lambda r: r.done}
         # The first look is the slowest.
         monitor.look(policy.network_inputs(blank_observation(policy.config))[1], 1, "")
         # Quiet: who listens may ask for what was said before, too, and is told nothing of that.
@@ -71,6 +70,20 @@ class PolicyMonitor:
         # Somebody has let the policy go on; the next alarm holds it once the score was below 1.
         self._is_excused = False
         self._failure = ""
+
+    @classmethod
+    def of(cls, node: Node, policy: Policy, worker: Worker, action: MonitorAction, threads: int
+           ) -> PolicyMonitor | None:
+        """Return the monitor of a policy; None if it has none, or is not watched.
+
+        Raises:
+            CheckpointError: it cannot be used.
+            InputError: there is none, and an alarm shall hold the arm.
+        """
+        if action == "off":
+            return None
+        monitor = Monitor.of(policy.checkpoint, threads, is_needed=action == "hold")
+        return monitor and cls(node, policy, monitor, worker, action == "hold")
 
     def close(self) -> None:
         """Judge and publish no more."""
@@ -163,14 +176,13 @@ class PolicyMonitor:
         values = {"monitor alarms": str(self._alarms), "monitor_ms": f"{self._milliseconds:.2f}"}
         if (reading := self._reading) is not None:
             reading = _trusted(reading)
-            values["monitor score"] = f"{reading.score:.2f}"
-            if reading.progress is not None:
-                values |= {"progress": f"{reading.progress:.2f}", "done": f"{reading.done:.2f}"}
+            values |= {"monitor score": f"{reading.score:.2f}",
+                       "progress": f"{reading.progress:.2f}", "done": f"{reading.done:.2f}"}
         return values
 
 
 def _trusted(reading: MonitorReading) -> MonitorReading:
     """Return a reading whose progress is not a number where nobody can know it."""
-    if reading.reason != UNFAMILIAR or reading.progress is None:
+    if reading.reason != UNFAMILIAR:
         return reading
     return replace(reading, progress=math.nan, done=math.nan)
