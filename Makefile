@@ -9,7 +9,7 @@ CORRECTIONS := $(DEMONSTRATIONS) --cameras side front wrist --policy runs/metawo
 DEVICE ?= cpu
 OUT ?= results/sim_eval-$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help setup sim-eval test lint checkpoint mt10-checkpoint mt50-data mt50-checkpoint \
+.PHONY: help setup sim-eval test lint checkpoint mt10-checkpoint scenes-checkpoint mt50-data mt50-checkpoint \
 	mt50-dagger-checkpoint mt50-corner2-checkpoint benchmark reference clean
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make lint        ruff, and who may import whom"
 	@echo "make checkpoint  collect demonstrations and train the shipped checkpoint again"
 	@echo "make mt10-checkpoint  the same for the ten tasks of MT10"
+	@echo "make scenes-checkpoint  then: tasks that only words tell apart, or that follow each other"
 	@echo "make mt50-checkpoint  the same for the fifty tasks of MT50 (docs/mt50.md); a GPU pays:"
 	@echo "                 make mt50-checkpoint DEVICE=cuda"
 	@echo "make mt50-dagger-checkpoint  then: the expert corrects that policy where it goes wrong"
@@ -59,6 +60,20 @@ mt10-checkpoint: setup
 	@$(TINYVLA) export runs/metaworld-mt10/last
 	@$(TINYVLA) evaluate --checkpoint runs/metaworld-mt10/last --tasks mt10 --episodes 50 --seed 0 \
 		--out runs/metaworld-mt10/evaluation
+
+# It goes on from the shipped checkpoint for MT10.
+scenes-checkpoint: setup
+	@test -f data/mt10/meta/info.json || $(TINYVLA) collect --tasks mt10 --episodes 50 \
+		$(DEMONSTRATIONS) --out data/mt10
+	@test -f data/shared/meta/info.json || $(TINYVLA) collect --tasks scenes --scenes shared \
+		--episodes 25 $(DEMONSTRATIONS) --out data/shared
+	@test -f data/chained/meta/info.json || $(TINYVLA) collect --tasks scenes --scenes chained \
+		--episodes 60 $(DEMONSTRATIONS) --out data/chained
+	@$(TINYVLA) train --config config/train/scenes.yaml --init checkpoints/metaworld-mt10 --processes 2 \
+		--data data/chained=5 data/shared=2 data/mt10=3 --out runs/metaworld-scenes
+	@$(TINYVLA) export runs/metaworld-scenes/last
+	@$(TINYVLA) evaluate --checkpoint runs/metaworld-scenes/last --tasks scenes --scenes chained \
+		--episodes 50 --seed 0 --out runs/metaworld-scenes/evaluation
 
 # A camera more than the policy with three needs: the same demonstrations serve both.
 mt50-data: setup

@@ -29,6 +29,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sim_bridge.environment import ArmEnvironment
+from sim_bridge.episodes import plan_episodes
+from sim_bridge.rollout import Episode
 from tinyvla_ros.core.types import Observation
 
 if TYPE_CHECKING:  # it must not be imported before sim_bridge has chosen an OpenGL
@@ -158,3 +160,15 @@ class Disturbance:
         name = next(n for n in sorted(env.config.cameras)
                     if env.config.cameras[n].model_camera is None)
         return env._renderer._cameras[name]  # noqa: SLF001
+
+
+def disturbed_episode(env: ArmEnvironment, kind: str, seed: int, horizon: int
+                      ) -> tuple[Disturbance, Episode] | None:
+    """Begin an episode with a disturbance; None if its scene has no room for it."""
+    disturbance = Disturbance(kind, env, seed)
+    try:
+        with disturbance.of_scene():
+            return disturbance, Episode(env, plan_episodes([env.task], 1, seed)[0],
+                                        horizon=horizon)
+    except (RuntimeError, ValueError):  # MetaWorld found no place for its objects
+        return None

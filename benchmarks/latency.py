@@ -34,7 +34,7 @@ import torch
 from _figures import print_heading, print_table
 
 from sim_bridge.episodes import EpisodeSpec
-from sim_bridge.metaworld_env import MetaWorldEnv
+from sim_bridge.metaworld.environment import MetaWorldEnv
 from sim_bridge.rollout import Episode, rollout
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import default_checkpoint

@@ -25,18 +25,25 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from _disturbances import KINDS, Disturbance
+from _disturbances import KINDS, disturbed_episode
 from _figures import print_heading
+from _signals import (
+    Run,
+    Signal,
+    flow_noise,
+    mahalanobis,
+    overlap,
+    random_network,
+    spread,
+    stac,
+    summed,
+)
 from tqdm import tqdm
 
-from sim_bridge.episodes import plan_episodes
 from sim_bridge.make_environment import make_environment
-from sim_bridge.rollout import Episode
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from sim_bridge.task_suites import expand_tasks
 from tinyvla_ros.core.intervals import rate_text
@@ -56,25 +63,6 @@ from training.monitor.watched_episodes import WatchedEpisode, Watcher, shuffled
 HORIZON, SAMPLES, FALSE_ALARMS = 200, 8, 0.05
 CALIBRATION_SCENES, EVALUATION_SCENES = 84_000, 83_000
 DRAWS = 1000  # of the bootstrap
-
-
-@dataclass(frozen=True)
-class Run:
-    """An episode.
-
-    Attributes:
-        task: its task.
-        kind: of disturbance.
-        watched: what the encoder saw.
-        samples: (chunks, samples, rows, channels) of the range of each channel.
-        steps: (chunks,) control steps before each chunk.
-    """
-
-    task: str
-    kind: str
-    watched: WatchedEpisode
-    samples: np.ndarray
-    steps: np.ndarray
 
 
 class Runner:
@@ -111,13 +99,10 @@ class Runner:
                        saved["samples"].astype(np.float32), saved["steps"])
 
     def _run(self, task: str, kind: str, seed: int) -> dict[str, object] | None:
-        env = self._environments[task]
-        disturbance = Disturbance(kind, env, seed)
-        try:
-            with disturbance.of_scene():
-                episode = Episode(env, plan_episodes([task], 1, seed)[0], horizon=HORIZON)
-        except (RuntimeError, ValueError):  # MetaWorld found no place for its objects
+        begun = disturbed_episode(self._environments[task], kind, seed, HORIZON)
+        if begun is None:
             return None
+        disturbance, episode = begun
         features, samples, steps, stamps = [], [], [], []
         with disturbance.of_model():
             while not episode.done:
@@ -133,57 +118,6 @@ class Runner:
         return {"features": np.array(features, np.float32), "samples": np.array(samples),
                 "steps": np.array(steps), "stamps": np.array(stamps, np.int64),
                 "success": episode.success}
-
-
-# ---- signals ------------------------------------------------------------------------------------
-
-Signal = Callable[[Run], np.ndarray]  # (chunks,) the larger, the worse
-
-
-def overlaps(run: Run) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (samples, rows * channels) of what two chunks after each other both plan."""
-    for old, new, rows in zip(run.samples[:-1], run.samples[1:], np.diff(run.steps), strict=True):
-        kept = old[:, rows:]
-        yield kept.reshape(len(kept), -1), new[:, :kept.shape[1]].reshape(len(new), -1)
-
-
-def _distance(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.linalg.norm(a[:, None] - b[None], axis=-1).mean())
-
-
-def stac(run: Run) -> np.ndarray:
-    """Return the energy distance of chunks in their overlap (STAC, arXiv 2410.04640)."""
-    return np.array([0.0, *(2 * _distance(a, b) - _distance(a, a) - _distance(b, b)
-                            for a, b in overlaps(run))])
-
-
-def overlap(run: Run) -> np.ndarray:
-    """Return how far the executed sample is from the one before."""
-    return np.array([0.0, *(float(np.abs(a[0] - b[0]).mean()) for a, b in overlaps(run))])
-
-
-def spread(run: Run) -> np.ndarray:
-    """Return the standard deviation of the samples."""
-    return run.samples.std(1).mean((1, 2))
-
-
-def mahalanobis(runs: list[Run]) -> Signal:
-    """Return the distance of features to a normal distribution (Lee et al. 2018)."""
-    features = np.concatenate([r.watched.features for r in runs]).astype(np.float64)
-    mean, scale = features.mean(0), features.std(0) + 1e-6
-    z = (features - mean) / scale
-    inverse = np.linalg.inv(np.cov(z.T) + 0.05 * np.eye(z.shape[1]))
-
-    def signal(run: Run) -> np.ndarray:
-        z = (run.watched.features - mean) / scale
-        return np.sqrt(np.einsum("ij,jk,ik->i", z, inverse, z))
-
-    return signal
-
-
-def summed(signal: Signal) -> Signal:
-    """Return a signal summed up from the beginning of the episode."""
-    return lambda run: np.cumsum(signal(run))
 
 
 # ---- judgment -----------------------------------------------------------------------------------
@@ -270,12 +204,15 @@ def main() -> None:
         return np.array([novelty_ratios(level, limits) for level in levels])
 
     near = NeighborDistance(np.concatenate([r.watched.features for r in compared]))
+    random, flow = random_network(compared), flow_noise(compared)
     signals: dict[str, Signal] = {
         "monitor": lambda r: ratios(r).max(1),
         "its mean novelty": lambda r: ratios(r)[:, 0],
         "its summed novelty": lambda r: ratios(r)[:, 1],
         "nearest neighbors": lambda r: novelty_of(near, r.watched),
         "Mahalanobis": mahalanobis(compared), "Mahalanobis, summed": summed(mahalanobis(compared)),
+        "RND": random, "RND, summed": summed(random),
+        "logpZO": flow, "logpZO, summed": summed(flow),
         "STAC": stac, "STAC, summed": summed(stac), "overlap": overlap,
         "overlap, summed": summed(overlap), "spread": spread, "spread, summed": summed(spread),
         "the clock alone": lambda r: r.steps.astype(float)}

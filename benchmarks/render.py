@@ -36,7 +36,7 @@ from _figures import alternate, print_heading, print_table  # noqa: E402
 from OpenGL.GL import GL_RENDERER, glGetString  # noqa: E402
 
 from sim_bridge.camera_renderer import make_camera  # noqa: E402
-from sim_bridge.metaworld_env import MetaWorldEnv  # noqa: E402
+from sim_bridge.metaworld.environment import MetaWorldEnv  # noqa: E402
 from sim_bridge.simulated_robot import CameraPose, SimulatedRobotConfig  # noqa: E402
 
 SIZES = (96, 192)

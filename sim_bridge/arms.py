@@ -99,7 +99,7 @@ METAWORLD = SimulatedArm(
     joints=(*(f"right_j{i}" for i in range(7)), "r_close", "l_close"),
     channels=("ee_dx", "ee_dy", "ee_dz", "gripper"), low=(-1.0,) * 4, high=(1.0,) * 4,
     quantity="increment", control_dt=0.0125, slot_ns=10_000_000_000,
-    environment="sim_bridge.metaworld_env:MetaWorldEnv",
+    environment="sim_bridge.metaworld.environment:MetaWorldEnv",
     success="MetaWorld info['success'] within the horizon")
 SO101 = SimulatedArm(
     name="so101", robot_type="so101",

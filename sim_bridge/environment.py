@@ -83,6 +83,27 @@ class ArmEnvironment(gymnasium.Env):
     def begin(self, seed: int) -> None:
         """Start an episode without rendering; ``seed`` alone decides the scene."""
 
+    def stand(self, seed: int) -> None:
+        """Set up the scene of an arm that stands there, as the task begins."""
+        self.begin(seed)
+
+    @property
+    def scene_tasks(self) -> tuple[str, ...]:
+        """Names of the tasks that can follow each other in the scene; none in most."""
+        return ()
+
+    @property
+    def has_moving_goal(self) -> bool:
+        """Whether ``move_goal`` gives the scene another goal."""
+        return False
+
+    def move_goal(self) -> None:
+        """Move the goal of the scene to a new place; where ``has_moving_goal``, else nothing."""
+
+    def successes(self) -> dict[str, bool]:
+        """Return whether each task of a scene with several is done now, by its name."""
+        return {}
+
     @abstractmethod
     def control(self, action: np.ndarray) -> tuple[float, bool]:
         """Run one control step without rendering.

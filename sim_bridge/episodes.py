@@ -29,11 +29,12 @@ from sim_bridge.arms import (
     arm_of,
     checked_horizon,
 )
-from sim_bridge.protocol import Protocol
+from sim_bridge.protocol import Protocol, check_scenes
 from sim_bridge.simulated_robot import check_camera_rate
 from sim_bridge.task_suites import expand_tasks
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.ros.run_claims import RunMember
+from tinyvla_ros.core.scenes import EPISODE_SCENES, ScenesOption
 
 POLICY_SEED = 0  # of the sampler's noise, where nothing else is given
 
@@ -84,7 +85,8 @@ class RunParameters(RunMember):
 
     tasks: tuple[str, ...] = Field(("reach-v3",), description="MetaWorld tasks, in order; mt10, "
                                    "mt50 and its groups mt50-easy, -medium, -hard and -very-hard "
-                                   "stand for theirs.")
+                                   "stand for theirs, scenes for the eight of "
+                                   "shared and chained scenes.")
     episodes: int = Field(10, ge=1, le=100000, description="Episodes per task.")
     seed: int = Field(0, ge=0, le=999999999, description="Seed of the first episode of a task.")
     mode: Literal["lockstep", "realtime"] = Field(
@@ -97,6 +99,7 @@ class RunParameters(RunMember):
     horizon: int = Field(0, ge=0, le=LONGEST_HORIZON, description="Control steps after which an "
                          "episode ends without success; 0 for the tasks' own: 500, of "
                          "so101-pick-place 1500.")
+    scenes: ScenesOption = Field("", description=EPISODE_SCENES)
     protocol: str = Field("", description="Protocol that the run is of, wholly or in part: a name "
                           "in config/protocols or a file; empty for none.")
 
@@ -118,6 +121,7 @@ class RunParameters(RunMember):
     @model_validator(mode="after")
     def _check_protocol(self):
         if self.protocol:
+            check_scenes(self.protocol, self.scenes)
             Protocol.load(self.protocol).check_run(self.tasks, self.episodes, self.most_steps)
         return self
 

@@ -189,6 +189,13 @@ class Protocol(Config):
                              "out, or what is beyond it.")
 
 
+def check_scenes(protocol: str, scenes: str) -> None:
+    """Raise ``InputError`` for a protocol with other scenes than the standard ones."""
+    if protocol and scenes not in ("", "standard"):
+        raise InputError(f"Scenes are {scenes}, and the protocol {protocol} is of the standard "
+                         "ones; leave one of them out.")
+
+
 def protocol_names() -> list[str]:
     """Return the names of the protocols that come with the package."""
     return sorted(p.stem for p in (share_directory() / "config" / "protocols").glob("*.yaml"))

@@ -64,15 +64,17 @@ class Episode:
         spec: which episode.
         instruction: for the policy, None for the task's own.
         horizon: control steps after which it ends without success; 0 for the task's own.
+        after_success: control steps that it goes on after success.
     """
 
     def __init__(self, env: ArmEnvironment, spec: EpisodeSpec, instruction: str | None = None,
-                 horizon: int = 0):
-        self.env, self.spec = env, spec
+                 horizon: int = 0, after_success: int = 0):
+        self.env, self.spec, self._after_success = env, spec, after_success
         self.horizon = checked_horizon([spec.task], horizon)
         self.dt_ns = env.arm.dt_ns
         self.instruction = instruction or env.config.instruction(spec.task)
         self.steps, self.episode_return = 0, 0.0
+        self._result: EpisodeResult | None = None  # of a success
         self.success = self.done = False
         env.reset_unseen(spec.seed)
 
@@ -86,12 +88,16 @@ class Episode:
         return self.env.observe(self.stamp_ns, self.instruction)
 
     def control(self, action: np.ndarray) -> None:
-        """Execute one action; ``done`` becomes true on success or at the horizon."""
+        """Execute one action; ``done`` becomes true after success or at the horizon."""
         reward, success = self.env.control(action)
         self.steps += 1
         self.episode_return += reward
-        self.success = success
-        self.done = success or self.steps >= self.horizon
+        if success and not self.success:
+            self.success = True
+            self._result = self.result()
+        ends = self._result is not None and \
+            self.steps >= self._result.steps + self._after_success
+        self.done = ends or self.steps >= self.horizon
 
     def execute(self, chunk: ActionChunk, steps: int,
                 observe_at: Sequence[int] = ()) -> list[Observation]:
@@ -115,8 +121,9 @@ class Episode:
         return seen
 
     def result(self) -> EpisodeResult:
-        """Return the outcome so far."""
-        return EpisodeResult(self.spec, self.success, self.steps, self.episode_return)
+        """Return the outcome so far, of a success that at its moment."""
+        return self._result or EpisodeResult(self.spec, self.success, self.steps,
+                                             self.episode_return)
 
 
 def rollout(policy, episode: Episode) -> Iterator[tuple[Observation, ActionChunk]]:

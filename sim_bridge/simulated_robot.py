@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
@@ -31,6 +31,7 @@ from sim_bridge.arms import ARMS, METAWORLD, ArmName, SimulatedArm, arm_of
 from tinyvla_ros.core.configuration import Config, parse, read_yaml
 from tinyvla_ros.core.errors import InputError, unknown
 from tinyvla_ros.core.resources import share_directory
+from tinyvla_ros.core.scenes import Scenes
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -118,8 +119,9 @@ class SimulatedRobotConfig(Config):
         instructions: task -> instruction.
         shared_instructions: task -> instruction in shared scenes.
         surroundings: table and objects, where they are not those of the model.
-        scenes: ``shared`` for scenes in which only the instruction distinguishes two tasks
-            (``sim_bridge.shared_scenes``).
+        scenes: ``shared`` for scenes in which only the instruction distinguishes two tasks,
+            ``chained`` for those in which one follows the other
+            (``sim_bridge.metaworld.shared_scenes``).
     """
 
     name: ArmName = "metaworld"
@@ -130,7 +132,7 @@ class SimulatedRobotConfig(Config):
     instructions: dict[str, str] = Field(min_length=1)
     shared_instructions: dict[str, str] = {}
     surroundings: Surroundings = Surroundings()
-    scenes: Literal["standard", "shared"] = "standard"
+    scenes: Scenes = "standard"
 
     @model_validator(mode="after")
     def _surroundings_of_an_arm_that_has_them(self):
@@ -139,30 +141,30 @@ class SimulatedRobotConfig(Config):
         return self
 
     @classmethod
-    def load(cls, path: str | Path | None = None, scenes: str | None = None
+    def load(cls, path: str | Path | None = None, scenes: str = ""
              ) -> SimulatedRobotConfig:
         """Read a configuration file; without a path, the one shipped with the package.
 
         Args:
             path: YAML file.
-            scenes: ``standard`` or ``shared``, in place of the value in the file.
+            scenes: in place of the value in the file; empty for that.
         """
         path = Path(path) if path else share_directory() / "config" / "metaworld.yaml"
         data = read_yaml(path)
-        if scenes is not None and isinstance(data, dict):
+        if scenes and isinstance(data, dict):
             data = data | {"scenes": scenes}
         return parse(cls, data, str(path))
 
     @classmethod
-    def of(cls, tasks: Iterable[str], scenes: str | None = None) -> SimulatedRobotConfig:
+    def of(cls, tasks: Iterable[str], scenes: str = "") -> SimulatedRobotConfig:
         """Read the file shipped for the arm of some tasks; raises as ``arm_of``."""
         name = arm_of(tasks).name
         return cls.load(share_directory() / "config" / f"{name}.yaml", scenes)
 
     @classmethod
-    def for_tasks(cls, tasks: Iterable[str], path: str | Path = "", scenes: str | None = None
+    def for_tasks(cls, tasks: Iterable[str], path: str | Path = "", scenes: str = ""
                   ) -> SimulatedRobotConfig:
-        """Read a file, or without one that of the tasks' arm.
+        """Read a file, or without one that of the tasks' arm; ``scenes`` as in ``load``.
 
         Raises:
             InputError: it cannot be read, or is of another arm.
@@ -185,6 +187,9 @@ class SimulatedRobotConfig(Config):
         if both := self.cameras.keys() & self.more_cameras.keys():
             raise ValueError(f"{', '.join(sorted(both))} is in cameras and in more_cameras; give "
                              "every camera one place")
+        if self.name != "metaworld" and self.scenes != "standard":
+            raise ValueError(f"scenes is {self.scenes}, and {self.name} has the standard ones "
+                             "alone; leave it out")
         used = [p.model_camera for p in self.cameras.values() if p.model_camera is not None]
         if twice := {name for name in used if used.count(name) > 1}:
             raise ValueError(f"model_camera {', '.join(sorted(twice))} is used twice; a camera of "

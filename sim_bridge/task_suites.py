@@ -59,7 +59,13 @@ TWINS = (
     ("button-press-topdown-v3", "button-press-topdown-wall-v3"),
     ("pick-place-v3", "pick-place-wall-v3"), ("push-v3", "push-wall-v3"),
     ("reach-v3", "reach-wall-v3"))
+# Pairs that have the same scene with ``--scenes shared`` and ``chained``.
+SCENES = {"puck": ("reach-v3", "pick-place-v3"),
+          "drawer": ("drawer-open-v3", "drawer-close-v3"),
+          "window": ("window-open-v3", "window-close-v3"),
+          "door": ("door-open-v3", "door-close-v3")}
 SUITES = {"mt10": MT10, "mt50": MT50, **MT50_GROUPS,
+          "scenes": tuple(task for pair in SCENES.values() for task in pair),
           "mt50-twins": tuple(task for pair in TWINS for task in pair)}
 
 

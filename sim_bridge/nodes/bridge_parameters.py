@@ -27,6 +27,7 @@ from sim_bridge.protocol import Protocol
 from sim_bridge.simulated_robot import SimulatedRobotConfig, check_camera_rate
 from tinyvla_ros.core.options import Settable
 from tinyvla_ros.core.ros.run_claims import RunMember
+from tinyvla_ros.core.scenes import ROBOT_SCENES, ScenesOption
 
 
 class BridgeParameters(RunParameters):
@@ -43,6 +44,8 @@ class BridgeParameters(RunParameters):
                                  "policy to appear before the run fails.")
     wait_for_recorder: bool = Field(False, description="Begin only when an episode_recorder_node "
                                     "gets the messages of every topic.")
+    after_success: int = Field(0, ge=0, le=1500, description="Control steps that an episode goes "
+                               "on after success, so that a recording shows the end.")
     cameras: tuple[str, ...] = Field(("",), description="Cameras of the robot configuration, its "
                                      "more_cameras too, to publish; empty for the protocol's, "
                                      "or without one for its cameras.")
@@ -55,7 +58,7 @@ class BridgeParameters(RunParameters):
         Raises:
             InputError: the configuration cannot be read, it lacks a camera, or the protocol does.
         """
-        robot = SimulatedRobotConfig.for_tasks(self.tasks, self.config)
+        robot = SimulatedRobotConfig.for_tasks(self.tasks, self.config, self.scenes)
         protocol = Protocol.load(self.protocol) if self.protocol else None
         cameras = [name for name in self.cameras if name]
         if protocol is not None:
@@ -76,6 +79,7 @@ class SimRobotParameters(RunMember):
                                "configuration's.")
     config: str = Field("", description="Configuration of the simulated robot; empty for the one "
                         "in config of the task's arm.")
+    scenes: ScenesOption = Field("", description=ROBOT_SCENES)
 
     @model_validator(mode="after")
     def _fits(self):
@@ -89,7 +93,7 @@ class SimRobotParameters(RunMember):
             InputError: the configuration cannot be read or is of another arm, the task is unknown,
                 or the camera rate is none that control steps give.
         """
-        robot = SimulatedRobotConfig.for_tasks([self.task], self.config)
+        robot = SimulatedRobotConfig.for_tasks([self.task], self.config, self.scenes)
         robot.instruction(self.task)
         check_camera_rate(self.camera_rate, "realtime", robot.arm)
         return robot

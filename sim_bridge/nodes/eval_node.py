@@ -102,7 +102,7 @@ class EvalNode(Node):
         path = self._options.checkpoint or str(default_checkpoint())
         self._config = PolicyConfig.load(path)
         self._digest = checkpoint_digest(path)
-        self._robot = SimulatedRobotConfig.of(self._options.tasks)
+        self._robot = SimulatedRobotConfig.of(self._options.tasks, self._options.scenes)
         self._protocol = Protocol.load(self._options.protocol) if self._options.protocol else None
         self._demonstrations = trained_with(path)
         if self._protocol is not None:

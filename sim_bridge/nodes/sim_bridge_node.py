@@ -223,7 +223,8 @@ class SimBridgeNode(Node):
         self._instruction_publisher.publish(String(data=self._instruction))
         self._publish_event(spec, BEGIN, {"instruction": self._instruction})
         self._state = (OK, f"episode {spec.index + 1} of {len(self._plan)}: {spec.task}")
-        episode = Episode(self._envs[spec.task], spec, horizon=self._options.most_steps)
+        episode = Episode(self._envs[spec.task], spec, horizon=self._options.most_steps,
+                          after_success=self._options.after_success)
         run = self._lockstep if self._real_time is None else self._real_time.run
         values, latencies = run(episode)
         result = episode.result()
@@ -237,6 +238,7 @@ class SimBridgeNode(Node):
         options = self._options
         found = self._config.described(task, list(self._config.cameras))
         found |= {"mode": options.mode, "horizon": options.most_steps}
+        found |= {"after_success": options.after_success} if options.after_success else {}
         return found if self._real_time else found | {"n_action_steps": options.n_action_steps}
 
     def _lockstep(self, episode: Episode) -> tuple[dict, list[float]]:

@@ -23,6 +23,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable
 
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
@@ -32,6 +34,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from sim_bridge.commands import read_chunk
 from sim_bridge.make_environment import make_environment
+from sim_bridge.metaworld.shared_scenes import success_topic
 from sim_bridge.nodes.bridge_parameters import SimRobotParameters
 from sim_bridge.nodes.camera_publisher import CameraPublisher
 from sim_bridge.nodes.real_time import MAX_LAG_S, ControlSteps
@@ -46,6 +49,7 @@ from tinyvla_ros.nodes.shared.runner import LATCHED, OK, SENSOR_QOS, WARN, Diagn
 
 # A new scene is there within this, s.
 RESET_S = 10.0
+RESET, MOVE_GOAL = "reset", "move_goal"
 
 
 class SimRobotNode(Node):
@@ -65,7 +69,9 @@ class SimRobotNode(Node):
         self._env = make_environment(options.task, self._config)
         self._lock = threading.Condition()
         self._command = None
-        self._closing = self._reset_requested = False
+        self._closing = False
+        self._requested: set[str] = set()
+        self._times_done: Counter[str] = Counter()
         self._seed, self._scenes, self._success = options.seed, 0, False
         self._began_ns = 0  # when the scene was there
         self._rejected = 0
@@ -74,9 +80,15 @@ class SimRobotNode(Node):
         self.create_subscription(JointTrajectory, self._commands,
                                  self._on_trajectory if follows else self._on_chunk, 10)
         self.create_service(Trigger, "~/reset", self._on_reset)
+        if self._env.has_moving_goal:
+            self.create_service(Trigger, "~/move_goal", self._on_move_goal)
         self._objects = {name: self.create_publisher(PoseStamped, f"simulation/{name}", SENSOR_QOS)
                          for name in self._env.objects()}
         self._success_publisher = self.create_publisher(Bool, "simulation/success", LATCHED)
+        # What is done of a scene in which several tasks follow each other.
+        self._done: dict[str, bool] = {}
+        self._tasks = {task: self.create_publisher(Bool, success_topic(task), LATCHED)
+                       for task in self._env.scene_tasks}
         self._description = self.create_publisher(String, "robot_description", LATCHED)
         if urdf := self._env.urdf():
             self._description.publish(String(data=urdf))
@@ -116,17 +128,25 @@ class SimRobotNode(Node):
         self.get_logger().warning(str(err), throttle_duration_sec=1.0)
 
     def _on_reset(self, request, response):
+        return self._asked(RESET, response, lambda: f"a new scene, seed {self._seed}")
+
+    def _on_move_goal(self, request, response):
+        return self._asked(MOVE_GOAL, response, lambda: "the goal is at another place")
+
+    def _asked(self, what: str, response, done: Callable[[], str]):
+        """Have the simulation do something; who asked goes on when it is done, not before."""
         if not self._scenes:
             response.message = "the first scene is still being made; ask again once it is there"
             return response
         with self._lock:
-            before, self._reset_requested = self._scenes, True
-            # Who asked goes on when the objects are there, not before.
-            response.success = self._lock.wait_for(
-                lambda: self._scenes > before or self.exit_code is not None, RESET_S) and \
-                self._scenes > before
-        response.message = f"a new scene, seed {self._seed}" if response.success else \
-            f"there was no new scene within {RESET_S:g} s"
+            before = self._times_done[what]
+            self._requested.add(what)
+            self._lock.wait_for(lambda: self._times_done[what] > before
+                                or self.exit_code is not None, RESET_S)
+            response.success = self._times_done[what] > before
+            self._requested.discard(what)
+        response.message = done() if response.success else \
+            f"{what} was not done within {RESET_S:g} s"
         return response
 
     def _now_ns(self) -> int:
@@ -154,11 +174,14 @@ class SimRobotNode(Node):
                 f"are taken from {self.resolve_topic_name(self._commands)}")
             due, count = time.perf_counter(), 0
             while not self._closing:
-                if self._take_reset():
+                if self._take(RESET):
                     steps.wait()
                     self._seed += 1
                     self._begin(steps)
                     due, count = time.perf_counter(), 0
+                if self._take(MOVE_GOAL):
+                    steps.wait()
+                    self._move_goal()
                 time.sleep(max(0.0, due - time.perf_counter()))
                 if time.perf_counter() - due > MAX_LAG_S:
                     due = time.perf_counter()
@@ -170,15 +193,16 @@ class SimRobotNode(Node):
             self._env.close()
 
     def _begin(self, steps: ControlSteps) -> None:
-        self._env.reset_unseen(self._seed)
+        self._env.stand(self._seed)
         self._success = False
         self._success_publisher.publish(Bool(data=False))
+        self._tell_done()
         steps.begin(self._env, self._now_ns())
         with self._lock:
             # What was meant for the scene before must not move the arm in this one.
             self._command, self._began_ns = None, self._now_ns()
             self._scenes += 1
-            self._lock.notify_all()
+        self._tell(RESET)
 
     def _step(self, steps: ControlSteps, count: int) -> None:
         now_ns = self._now_ns()
@@ -193,14 +217,37 @@ class SimRobotNode(Node):
             self._success = success
             self._success_publisher.publish(Bool(data=success))
 
+        # As often as images: the state goes through a second model for it.
+        if count % self._config.camera_every == 0:
+            self._tell_done()
+
+    def _tell_done(self) -> None:
+        """Publish what has changed about which tasks of the scene are done."""
+        for task, done in self._env.successes().items():
+            if self._done.get(task) != done:
+                self._tasks[task].publish(Bool(data=done))
+                self._done[task] = done
+
+    def _move_goal(self) -> None:
+        self._env.move_goal()
+        self._tell_done()
+        self._tell(MOVE_GOAL)
+
     def _take_command(self):
         with self._lock:
             return self._command, time.perf_counter()
 
-    def _take_reset(self) -> bool:
+    def _take(self, what: str) -> bool:
         with self._lock:
-            requested, self._reset_requested = self._reset_requested, False
-        return requested
+            is_requested = what in self._requested
+            self._requested.discard(what)
+        return is_requested
+
+    def _tell(self, what: str) -> None:
+        """Let who has asked for something go on."""
+        with self._lock:
+            self._times_done[what] += 1
+            self._lock.notify_all()
 
     def _describe(self):
         values = {"task": self._options.task, "seed": self._seed, "scenes": self._scenes,

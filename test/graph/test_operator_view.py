@@ -61,7 +61,7 @@ def rig(tmp_path):
 
 
 def says(rig: Rig, *words: str) -> bool:
-    return bool(rig.statuses) and all(w in rig.statuses[-1] for w in words)
+    return all(w in rig.status for w in words)
 
 
 def test_enabling_is_refused_while_another_node_may_command_the_controller(rig):

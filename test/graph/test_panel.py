@@ -54,7 +54,7 @@ def policy_commands(rig):
     if rig.status != "running":
         assert rig.call("reset", Trigger.Request()).success
         assert rig.call("enable", SetBool.Request(data=True)).success
-    rig.wait(lambda: rig.status == "running" and rig.commanders[-1] == "policy", "the policy")
+    rig.wait(lambda: rig.status == "running" and rig.commander == "policy", "the policy")
 
 
 @pytest.fixture
@@ -74,9 +74,7 @@ def open_page(page: Page, rig: TeleopRig) -> None:
 def press(page: Page, name: str) -> None:
     """Click a button when it can be clicked."""
     page.wait(f"!document.getElementById('{name}').disabled")
-    page.driver.execute_script(f"document.getElementById('{name}').scrollIntoView("
-                               "{block: 'center'})")
-    page.element(f"#{name}").click()
+    page.click(f"#{name}")
 
 
 def drive(page: Page, rig: TeleopRig) -> None:
@@ -167,7 +165,7 @@ def test_a_person_takes_over_with_space_bar_and_mouse(rig, desktop):
     assert desktop.js("document.querySelector('#deadman').classList.contains('on')")
     chain.release().perform()
     chain.key_up(Keys.SPACE).perform()
-    rig.wait(lambda: rig.status == "running" and rig.commanders[-1] == "policy", "the policy")
+    rig.wait(lambda: rig.status == "running" and rig.commander == "policy", "the policy")
 
 
 def test_a_person_takes_over_with_two_thumbs_on_a_phone(rig):
@@ -196,7 +194,7 @@ def test_a_person_takes_over_with_two_thumbs_on_a_phone(rig):
         place = rig.position[roll]
         rig.wait(lambda: rig.position[roll] > place + 0.02, "motion")
         webdriver.ActionChains(page.driver).reset_actions()  # both thumbs lift
-        rig.wait(lambda: rig.status == "running" and rig.commanders[-1] == "policy", "the policy")
+        rig.wait(lambda: rig.status == "running" and rig.commander == "policy", "the policy")
         assert not page.problems()
 
 
@@ -211,7 +209,7 @@ def test_a_person_takes_over_with_a_gamepad(rig, desktop):
     moved(rig, lambda: desktop.driver.execute_script("window.pad.axes[0] = 1"))
     desktop.driver.execute_script("window.pad.axes[0] = 0;"
                                   "window.pad.buttons[5] = {pressed: false, value: 0}")
-    rig.wait(lambda: rig.status == "running" and rig.commanders[-1] == "policy", "the policy")
+    rig.wait(lambda: rig.status == "running" and rig.commander == "policy", "the policy")
 
 
 def test_episodes_are_recorded_judged_and_thrown_away(rig, desktop):

@@ -30,8 +30,8 @@ from tinyvla_ros.nodes.shared.runner import LATCHED
 
 def counted(graph, **expected: int) -> None:
     """Wait until the recorder's diagnostics have these values."""
-    graph.until(lambda: graph.statuses and expected.items() <= {
-        v.key: int(v.value) for v in graph.statuses[-1].values if v.key in expected}.items(),
+    graph.until(lambda: expected.items() <= {
+        v.key: int(v.value) for v in graph.status.values if v.key in expected}.items(),
         str(expected))
 
 
@@ -65,7 +65,7 @@ def test_the_discard_service_takes_the_running_episode_and_then_the_last_one_onc
         graph.publish_event("begin", index=index)
         a.publish(String(data=text))
         if text == "bad at once":
-            graph.until(lambda: "0002" in graph.statuses[-1].message, "the third episode")
+            graph.until(lambda: "0002" in graph.status.message, "the third episode")
             assert graph.call(Trigger, "discard", Trigger.Request()).success
         else:
             graph.publish_event("end", success=True)
@@ -107,7 +107,7 @@ def test_episodes_are_counted_by_what_is_on_the_disk(tmp_path, start_graph):
     counted(graph, kept=3, successes=1, failures=1, discarded=2)
     graph.publish_event("begin", index=0)
     graph.until(lambda: any(v.key == "recording_s" and float(v.value) >= 0.0
-                            for v in graph.statuses[-1].values), "how long it is recorded")
+                            for v in graph.status.values), "how long it is recorded")
 
 
 def test_who_commands_is_in_every_episode_and_a_node_that_is_gone_commands_nothing(start_graph):
@@ -138,4 +138,4 @@ def test_who_commands_is_in_every_episode_and_a_node_that_is_gone_commands_nothi
 def test_two_nodes_on_one_commander_topic_are_named_in_the_bag(graph):
     graph.node.create_publisher(String, "commander", LATCHED)
     graph.add_node("other", "").create_publisher(String, "commander", LATCHED)
-    graph.until(lambda: graph.statuses and "/commander" in graph.statuses[-1].message, "a warning")
+    graph.until(lambda: "/commander" in graph.status.message, "a warning")

@@ -114,7 +114,7 @@ def test_a_recorder_that_comes_late_records_the_running_episode_and_no_old_one(t
     first.output = Output(start_node(RECORDER, out=str(tmp_path / "second")))
     first.process, first.out = first.output.process, tmp_path / "second"
     a = first.publisher(String)
-    first.until(lambda: first.statuses and "0001_running" in first.statuses[-1].message, "a bag")
+    first.until(lambda: "0001_running" in first.status.message, "a bag")
     a.publish(String(data="x"))
     first.publish_event("end", success=True)
     (path,) = first.recorded(1)
@@ -150,8 +150,8 @@ def test_images_of_best_effort_publishers_arrive_byte_for_byte(graph):
     fill_image(msg, pixels)
     msg.header.stamp.sec = 5
     camera.publish(msg)
-    graph.until(lambda: graph.statuses and any(
-        v.key == f"messages {camera.topic_name}" for v in graph.statuses[-1].values), "the image")
+    graph.until(lambda: any(
+        v.key == f"messages {camera.topic_name}" for v in graph.status.values), "the image")
     graph.publish_event("end")
     (path,) = graph.recorded(1)
     with Bag(path) as bag:
@@ -189,8 +189,8 @@ def test_publishers_that_keep_messages_and_that_do_not_are_recorded_on_one_topic
     a = graph.publisher(String)
     graph.publish_event("begin", index=0)
     a.publish(String(data="x"))
-    graph.until(lambda: graph.statuses and any(
-        v.key == f"messages {a.topic_name}" for v in graph.statuses[-1].values),
+    graph.until(lambda: any(
+        v.key == f"messages {a.topic_name}" for v in graph.status.values),
         "the message that begins the bag")
     for i, publisher in enumerate((kept, *others)):
         publisher.publish(String(data=f"live {i}"))
@@ -217,11 +217,11 @@ def test_the_end_of_another_run_does_not_end_an_episode(graph):
 def test_two_cameras_on_one_topic_are_named_in_the_bag(graph):
     camera = graph.publisher(Image)
     second = graph.node.create_publisher(Image, camera.topic_name, 10)
-    graph.until(lambda: graph.statuses and camera.topic_name in graph.statuses[-1].message,
+    graph.until(lambda: camera.topic_name in graph.status.message,
                 "the status")
     graph.publish_event("begin", index=0)
     graph.until(lambda: any(v.key == f"publishers {camera.topic_name}"
-                            for v in graph.statuses[-1].values), "the names")
+                            for v in graph.status.values), "the names")
     msg = Image()
     fill_image(msg, np.zeros((4, 4, 3), np.uint8))
     for publisher in (camera, second):
@@ -258,8 +258,8 @@ def test_the_end_of_the_process_completes_the_bag(graph):
     a = graph.publisher(String)
     graph.publish_event("begin", index=0, task="reach")
     a.publish(String(data="x"))
-    graph.until(lambda: graph.statuses and any(
-        v.key == f"messages {a.topic_name}" for v in graph.statuses[-1].values), "the message")
+    graph.until(lambda: any(
+        v.key == f"messages {a.topic_name}" for v in graph.status.values), "the message")
     topic = a.topic_name
     assert graph.close() == 0
     (path,) = graph.out.iterdir()

@@ -18,6 +18,7 @@
 from __future__ import annotations
 
 import signal
+from itertools import pairwise
 
 import pytest
 import yaml
@@ -56,7 +57,7 @@ def test_steps_follow_each_other_as_their_topics_say(rig):
     assert not rig.ask("start").success, "one runs"
     rig.done.publish(Bool(data=True))
     rig.until(lambda now: now["state"] == "running" and now["step"] == "2", "the second step")
-    rig.wait(lambda: rig.instructions[-1] == CLOSE, "its chunks")
+    rig.wait(lambda: rig.instructions[-1:] == [CLOSE], "its chunks")
     rig.node.create_timer(0.02, lambda: rig.level.publish(Float32(data=0.7)))
     assert rig.until_end()["state"] == "succeeded", rig.now
     rig.until_policy("disabled")
@@ -77,6 +78,15 @@ def test_a_step_that_takes_too_long_is_tried_again_and_fails(rig):
     rig.begin(step(limit=0.5, tries=2, until={"topic": "nobodys"}))
     end = rig.until_end()
     assert "not done within 0.5 s; nobody publishes" in end["text"] and end["attempt"] == "2", end
+
+
+def test_a_try_fails_as_a_topic_says(rig):
+    rig.begin(step(fails_if={"topic": "level", "above": 0.9}))
+    rig.until_state("running")
+    timer = rig.node.create_timer(0.02, lambda: rig.level.publish(Float32(data=0.95)))
+    end = rig.until_end()
+    rig.node.destroy_timer(timer)
+    assert end["state"] == "failed" and "level is above 0.9" in end["text"], end
 
 
 def test_a_service_is_called_while_the_arm_rests(rig):
@@ -109,7 +119,7 @@ def test_what_is_published_on_run_is_run_or_refused_by_its_id(rig):
     rig.until(lambda now: now["id"] == "b" and now["state"] == "running", "it")
     before = len(rig.feedback)
     rig.texts.publish(String(data=yaml.safe_dump({"steps": [step()], "id": "c"})))
-    rig.wait(lambda: [f["id"] for f in rig.feedback[before:]][-2:] == ["c", "b"], "a refusal")
+    rig.wait(lambda: ("c", "b") in pairwise(f["id"] for f in rig.feedback[before:]), "a refusal")
     assert next(f for f in rig.feedback[before:] if f["id"] == "c")["state"] == "failed"
     rig.done.publish(Bool(data=True))
     assert (rig.until_end()["state"], rig.now["id"]) == ("succeeded", "b")

@@ -129,7 +129,7 @@ def test_topics_and_in_process_rollout_give_identical_actions(run, tiny_checkpoi
     """The promise of lock-step: the same actions, step for step, and so the same success."""
     from sim_bridge.arms import METAWORLD
     from sim_bridge.episodes import plan_episodes
-    from sim_bridge.metaworld_env import MetaWorldEnv
+    from sim_bridge.metaworld.environment import MetaWorldEnv
     from sim_bridge.rollout import Episode, rollout
     from tinyvla_ros.core.ros.messages import trajectory_to_chunk
     from tinyvla_ros.policy.policy import Policy

@@ -47,7 +47,7 @@ def policy_drives(rig: TeleopRig) -> None:
     rig.let_go()
     if LOST in rig.status:
         assert rig.call("enable", SetBool.Request(data=True)).success
-    rig.wait(lambda: rig.status == "running" and rig.commanders[-1] == "policy", "the policy")
+    rig.wait(lambda: rig.status == "running" and rig.commander == "policy", "the policy")
 
 
 def take(rig: TeleopRig) -> None:
@@ -57,7 +57,7 @@ def take(rig: TeleopRig) -> None:
         rig.until_sent(5)
         rig.press(DEAD_MAN)
         rig.wait(lambda: rig.status == DRIVES or rig.must_release, "the person")
-    rig.wait(lambda: rig.commanders[-1] == "human", "the person's command")
+    rig.wait(lambda: rig.commander == "human", "the person's command")
 
 
 def steer(rig: TeleopRig) -> np.ndarray:
@@ -84,7 +84,7 @@ def test_a_person_takes_the_arm_and_gives_it_back(rig):
     rig.wait(lambda: len(rig.proposals) > proposed + 5, "what the policy would do")
     taken = int(rig.values["takeovers"])
     rig.release(DEAD_MAN)
-    rig.wait(lambda: rig.status == "running" and rig.commanders[-1] == "policy", "the policy")
+    rig.wait(lambda: rig.status == "running" and rig.commander == "policy", "the policy")
     rig.wait(lambda: rig.values["driver"] == "policy", "the driver")
     assert taken >= 1
     # The untrained policy moves about the middle of every range.
@@ -98,7 +98,7 @@ def test_who_is_lost_while_they_drive_leaves_the_arm_to_nobody(rig):
     rig.joy = lambda msg: []
     rig.wait(lambda: LOST in rig.status and "is stale" in rig.status, "the loss")
     rig.wait_rest()
-    assert rig.commanders[-1] == ""
+    assert rig.commander == ""
     # The device comes back, and says that nothing is pressed.
     rig.let_go()
     place = rig.position

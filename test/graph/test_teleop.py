@@ -67,7 +67,7 @@ def test_an_axis_moves_its_joint_and_a_release_holds_the_arm(robot, tmp_path):
         rig.release(DEAD_MAN)
         wait_held(rig, released_s)
         assert "hold button 10 of the gamepad" in rig.status
-        rig.wait(lambda: rig.commanders[-1] == "", "the end of the command")
+        rig.wait(lambda: rig.commander == "", "the end of the command")
         assert not rig.wrong
         assert "Traceback" not in rig.log()
 

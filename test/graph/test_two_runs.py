@@ -30,7 +30,7 @@ from std_msgs.msg import String
 from harness.left_over import new_context
 from harness.processes import LIMIT_S, Output, start, start_node
 from sim_bridge.episodes import plan_episodes
-from sim_bridge.metaworld_env import MetaWorldEnv
+from sim_bridge.metaworld.environment import MetaWorldEnv
 from sim_bridge.rollout import Episode, rollout
 from tinyvla_ros.bags.reader import Bag, find_bags
 from tinyvla_ros.cli.main import main

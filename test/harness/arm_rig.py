@@ -244,9 +244,8 @@ class Rig:
         deadline = time.monotonic() + limit_s
         while not condition():
             if time.monotonic() > deadline:
-                state = self.statuses[-1] if self.statuses else "unknown"
                 raise TimeoutError(f"{what} did not come within {limit_s:g} s; the node's state: "
-                                   f"{state!r}")
+                                   f"{self.status!r}")
             time.sleep(0.002)
 
     def wait_running(self) -> None:
@@ -254,6 +253,11 @@ class Rig:
         start = time.monotonic()
         self.wait(lambda: sum(not c.is_hold for c in self.since(start)) >= 2
                   and not self.commands[-1].is_hold, "a chunk")
+
+    @property
+    def status(self) -> str:
+        """The newest message of the node, empty before the first."""
+        return self.statuses[-1] if self.statuses else ""
 
     @property
     def position(self) -> np.ndarray:

@@ -69,7 +69,7 @@ def repeat(rig: Rig, fault: Fault, outcome: Outcome) -> None:
     if fault.expect == GO_ON:
         rig.wait(lambda: sum(not c.is_hold for c in rig.since(start)) >= CHUNKS, "chunks")
     elif fault.expect == NO_COMMANDS:
-        rig.wait(lambda: "no subscriber" in rig.statuses[-1], "the reason")
+        rig.wait(lambda: "no subscriber" in rig.status, "the reason")
     else:
         if fault.expect == HOLD:
             rig.wait(lambda: any(c.is_hold for c in rig.commands[begun:])

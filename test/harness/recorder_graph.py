@@ -68,6 +68,11 @@ class RecorderGraph:
         self._context.try_shutdown()
         return code
 
+    @property
+    def status(self) -> DiagnosticStatus:
+        """The newest one, without words and values before the first."""
+        return self.statuses[-1] if self.statuses else DiagnosticStatus()
+
     def _on_status(self, msg) -> None:
         self.statuses += [s for s in msg.status if s.name.startswith(RECORDER)]
 

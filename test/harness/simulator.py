@@ -20,5 +20,5 @@ from __future__ import annotations
 
 def metaworld_env(*args, **kwargs):
     """Return a new ``MetaWorldEnv``."""
-    from sim_bridge.metaworld_env import MetaWorldEnv
+    from sim_bridge.metaworld.environment import MetaWorldEnv
     return MetaWorldEnv(*args, **kwargs)

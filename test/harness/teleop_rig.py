@@ -278,7 +278,7 @@ class TeleopRig:
     @property
     def is_held(self) -> bool:
         """Whether the last command is a hold, or had ended before one was needed."""
-        return self.commands[-1].is_hold or self.commanders[-1] == ""
+        return self.commands[-1].is_hold or self.commander == ""
 
     @property
     def must_release(self) -> bool:
@@ -291,6 +291,11 @@ class TeleopRig:
     def status(self) -> str:
         """The newest message of the node."""
         return self.statuses[-1] if self.statuses else ""
+
+    @property
+    def commander(self) -> str | None:
+        """Who commands, as published last: empty if nobody does, None before it is known."""
+        return self.commanders[-1] if self.commanders else None
 
     def wait(self, condition: Callable[[], object], what: str, limit_s: float = LIMIT_S) -> None:
         """Wait for a condition."""

@@ -79,8 +79,8 @@ PACKAGE_OF = {"cv2": "opencv-python-headless", "yaml": "pyyaml",
               # Their packages come with these.
               "annotated_types": "pydantic", "markupsafe": "jinja2", "lz4": "mcap",
               "zstandard": "mcap", "huggingface_hub": "transformers", "onnx_ir": "onnxscript"}
-# Whoever wants them installs them.
-OPTIONAL = {"openvino", "timm", "wandb"}
+# Whoever wants them installs, or builds, them.
+OPTIONAL = {"openvino", "timm", "tinyvla_interfaces", "wandb"}
 LOCKED = ("requirements.txt", "requirements-dev.txt", "requirements-ray.txt",
           "requirements-rerun.txt", "requirements-ros.txt", "requirements-view.txt",
           "requirements-vlm.txt")

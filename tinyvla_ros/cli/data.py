@@ -22,6 +22,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from sim_bridge.protocol import check_scenes
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.intervals import rate_text
 from tinyvla_ros.core.options import Flag
@@ -35,7 +36,8 @@ class CollectArguments(Config):
 
     tasks: Tasks = Field(
         (), description="MetaWorld tasks; mt10, mt50 and its groups mt50-easy, -medium, "
-        "-hard and -very-hard stand for theirs; default: the protocol's")
+        "-hard and -very-hard stand for theirs, scenes for the eight of --scenes shared and "
+        "chained; default: the protocol's")
     episodes: int | None = Field(None, ge=1, description="episodes per task; default: the "
                                  "demonstrations of the protocol")
     protocol: str = Field("", description="collect what this protocol allows a policy, a name in "
@@ -43,7 +45,7 @@ class CollectArguments(Config):
                           "given")
     seed: int = Field(0, ge=0, description="seed of the first episode of every task")
     out: Path = Field(description="new LeRobotDataset directory")
-    scenes: Scenes = "standard"
+    scenes: Scenes = ""
     cameras: tuple[str, ...] = Field(
         (), description="cameras of config/metaworld.yaml to record; default: the protocol's, "
         "or side, front and wrist")
@@ -57,7 +59,8 @@ class CollectArguments(Config):
         "expert would take undisturbed, which chunks are learned from; 0 for none")
     policy: Path | None = Field(
         None, description="checkpoint that drives the first part of every episode, while the "
-        "expert's actions are recorded (DAgger); default: the expert drives all of it")
+        "expert's actions are recorded (DAgger), and in chained scenes of drawer, window and "
+        "door does the task and undoes it before; default: the expert drives all of it")
     policy_steps: int = Field(
         100, ge=4, le=500, description="control steps after which the expert takes over from "
         "--policy at the latest; each episode draws a number up to it")
@@ -73,9 +76,7 @@ class CollectArguments(Config):
         if self.policy is None and "policy_steps" in self.model_fields_set:
             raise ValueError(f"--policy-steps {self.policy_steps} is given without --policy; give "
                              "both, or neither")
-        if self.protocol and self.scenes != "standard":
-            raise ValueError(f"--scenes {self.scenes} is given, and the protocol {self.protocol} "
-                             "is of the standard ones; leave one of them out")
+        check_scenes(self.protocol, self.scenes)
         return self
 
 

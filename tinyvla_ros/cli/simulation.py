@@ -43,20 +43,21 @@ def sim_eval_nodes(options: SimEvalOptions) -> list[NodeDescription]:
     """
     from sim_bridge.episodes import plan_episodes
     from sim_bridge.opengl import require_opengl
-    from sim_bridge.protocol import protocol_names, trained_with, under_protocol
+    from sim_bridge.protocol import check_scenes, protocol_names, trained_with, under_protocol
     from sim_bridge.simulated_robot import SimulatedRobotConfig, check_camera_rate
     from tinyvla_ros.policy.config import PolicyConfig
     from tinyvla_ros.start.local_launch import require_rclpy
 
     require_rclpy()
+    check_scenes(options.protocol, options.scenes)
     options, protocol = under_protocol(options)
     plan_episodes(list(options.tasks), options.episodes, options.seed)
-    robot = SimulatedRobotConfig.of(options.tasks)
+    robot = SimulatedRobotConfig.of(options.tasks, options.scenes)
     check_camera_rate(options.camera_rate, options.mode, robot.arm)
-    for task in options.tasks:
-        robot.instruction(task)
     checkpoint = options.checkpoint or default_checkpoint()
     config = PolicyConfig.load(checkpoint)
+    for task in options.tasks:
+        config.check_instruction(robot.instruction(task))
     robot.with_cameras(config.cameras)
     if protocol is not None:
         protocol.check_policy(config, trained_with(checkpoint))
@@ -87,7 +88,7 @@ def sim_robot_nodes(options: SimRobotOptions) -> list[NodeDescription]:
     from tinyvla_ros.start.local_launch import require_rclpy
 
     require_rclpy()
-    robot = SimulatedRobotConfig.for_tasks([options.task], options.config)
+    robot = SimulatedRobotConfig.for_tasks([options.task], options.config, options.scenes)
     robot.instruction(options.task)
     if options.demonstrate and robot.arm is not SO101:
         raise InputError(f"The task is {options.task}, and demonstrations are shown on the SO-101 "

@@ -32,6 +32,7 @@ from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import default_robot
 from tinyvla_ros.core.ros.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.core.worker import Worker
+from tinyvla_ros.nodes.sequence.run_policy_action import RunPolicyAction
 from tinyvla_ros.nodes.sequence.sequence_parameters import SequenceParameters
 from tinyvla_ros.nodes.sequence.sequence_policy import SequencePolicy
 from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
@@ -86,6 +87,8 @@ class SequenceNode(Node):
         self.create_service(Trigger, "~/start", self._on_start)
         self.create_service(Trigger, "~/cancel", self._on_cancel)
         self.create_subscription(String, "~/run", self._on_run, 10)
+        self._action = RunPolicyAction.of(
+            self, lambda sequence: self._begin(self._check(sequence)), self._policy.cancel)
         self.create_timer(TELL_S, self._tell, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._diagnostics = Diagnostics(self, "sequence", "", self._describe)
         self._publish(self._progress)
@@ -97,6 +100,8 @@ class SequenceNode(Node):
             deadline = time.monotonic() + CLOSE_S
             while not self._worker.wait(0.0) and time.monotonic() < deadline:
                 self.executor.spin_once(timeout_sec=0.05)  # for the policy's answer
+        if self._action is not None:
+            self._action.close()
         self._policy.close()
         self._guard.release()
 
@@ -194,10 +199,16 @@ class SequenceNode(Node):
         if replace(progress, seconds=before.seconds) != before:
             self._publish(progress)
             self._diagnostics.publish()
+            self._tell_client()
 
     def _tell(self) -> None:
         if self._run is not None:
             self._publish(self._progress)
+            self._tell_client()
+
+    def _tell_client(self) -> None:
+        if self._action is not None:
+            self._action.tell(self._progress)
 
     def _publish(self, progress: SequenceProgress) -> None:
         values = asdict(progress)

@@ -21,34 +21,40 @@ from pathlib import Path
 
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import MONITOR
+from tinyvla_ros.monitor.interface import MonitorAction
 from tinyvla_ros.monitor.monitor_file import MonitorFile
 from tinyvla_ros.policy.config import PolicyConfig
 from tinyvla_ros.policy.saved_checkpoint import SavedCheckpoint
 from tinyvla_ros.sequence.steps import Sequence
 
 
-def check_sequence(sequence: Sequence, checkpoint: str | Path, watches: bool = True) -> None:
+def check_sequence(sequence: Sequence, checkpoint: str | Path,
+                   monitor: MonitorAction = "report") -> None:
     """Check a sequence against a checkpoint directory.
 
     Args:
         sequence: to run.
         checkpoint: of the policy.
-        watches: whether the monitor of the checkpoint is used.
+        monitor: what the monitor of the checkpoint does.
 
     Raises:
-        InputError: the policy cannot take an instruction, or lacks the monitor for an end
-            condition.
+        InputError: the policy cannot take an instruction, or lacks the monitor for a condition.
     """
     config = PolicyConfig.load(checkpoint)
     for step in sequence.steps:
         config.check_instruction(step.instruction)
-    asking = next((step for step in sequence.steps if step.until.needs_monitor), None)
-    if asking is None:
+    asking = [(f"{field} of step {step.label!r} asks {condition.topic}", condition)
+              for step in sequence.steps for field, condition in step.conditions.items()
+              if condition.needs_monitor]
+    if not asking:
         return
-    if not watches:
-        raise InputError(f"Step {asking.label!r} ends by {asking.until.topic}, and monitor is "
-                         "off; leave it at report.")
+    for asks, condition in asking:
+        if monitor == "off" or (monitor == "hold" and condition.asks_for_alarm):
+            raise InputError(f"{asks}, and monitor is {monitor}" + (
+                ", so that the arm is held before the try is given up" if monitor == "hold"
+                else "") + "; leave it at report.")
+    asks = asking[0][0]
     if MonitorFile.of(SavedCheckpoint.read(checkpoint)) is None:
-        raise InputError(f"Step {asking.label!r} ends by {asking.until.topic}, and checkpoint "
+        raise InputError(f"{asks}, and checkpoint "
                          f"{checkpoint} has no {MONITOR} that says it; type 'tinyvla monitor "
-                         f"calibrate {checkpoint} BAG...', or give seconds or a topic.")
+                         f"calibrate {checkpoint} BAG...', or ask another topic.")

@@ -18,7 +18,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -65,6 +65,9 @@ class WatchedCondition(Protocol):
 
     def is_met(self) -> bool:
         """Return whether the condition is met; raises ``InputError`` if it never can be."""
+
+    def forget(self) -> None:
+        """The policy does not act on the step: what its monitor says meanwhile is not of it."""
 
     def why_not(self) -> str:
         """Return what is wrong with the topic, empty if it only says no."""
@@ -155,6 +158,7 @@ class SequenceRun:
         # The start of the policy that was enabled here, and whether somebody disabled it since.
         self._enabled: int | None = None
         self._is_held = False
+        self._told = ""
         self.progress = SequenceProgress("waiting", "looking for the policy", sequence.id,
                                  steps=len(sequence.steps))
 
@@ -212,6 +216,9 @@ class SequenceRun:
             self._report(attempt=attempt, seconds=0.0)
             if step.call and (failure := self._call(step)):
                 continue
+            if not step.call and step.fails_if is not None and step.instruction == self._told:
+                # The monitor begins anew, as it does for other words.
+                self._rest("the try does not begin")
             event: TryEvent = "abort"
             self._on_try(step, "begin")
             try:
@@ -225,33 +232,44 @@ class SequenceRun:
 
     def _call(self, step: Step) -> str:
         """Call the step's service while the arm holds; return why it refused."""
-        robot = self._robot
-        if robot.policy().state != MISSING:
-            if problem := robot.hold():
-                raise InputError(f"{step.call} was not called, because the policy could not be "
-                                 f"disabled: {problem}")
-            # Its last commands bring the arm to rest.
-            begin = robot.now()
-            while (seen := robot.policy()).state not in (DISABLED, STOPPED, MISSING) or \
-                    seen.acts_on:
-                self._report(state="waiting", text="the arm comes to rest")
-                robot.wait(PERIOD_S)
-                if robot.now() - begin > PATIENCE_S:
-                    raise InputError(f"{step.call} was not called: the policy was disabled, and "
-                                     f"is {seen.state} {PATIENCE_S:g} s later")
-            if not self._is_held:
-                self._enabled = None
+        self._rest(f"{step.call} was not called")
         self._report(state="waiting", text=f"calling {step.call}")
-        refusal = robot.call(step.call, step.call_limit)
+        refusal = self._robot.call(step.call, step.call_limit)
         return refusal and f"{step.call}: {refusal}"
+
+    def _rest(self, otherwise: str) -> None:
+        """Disable the policy, which is enabled again by the next try, and let the arm rest.
+
+        Raises:
+            InputError: it does not come to rest, so this does not happen.
+        """
+        robot = self._robot
+        if robot.policy().state == MISSING:
+            return
+        if problem := robot.hold():
+            raise InputError(f"{otherwise}, because the policy could not be disabled: {problem}")
+        # Its last commands bring the arm to rest.
+        begin = robot.now()
+        while (seen := robot.policy()).state not in (DISABLED, STOPPED, MISSING) or seen.acts_on:
+            self._report(state="waiting", text="the arm comes to rest")
+            robot.wait(PERIOD_S)
+            if robot.now() - begin > PATIENCE_S:
+                raise InputError(f"{otherwise}: the policy was disabled, and is {seen.state} "
+                                 f"{PATIENCE_S:g} s later")
+        if not self._is_held:
+            self._enabled = None
 
     def _try(self, step: Step) -> str:
         robot, until = self._robot, step.until
         robot.tell(step.instruction)
+        self._told = step.instruction
         now = robot.now()
         acted = idle = 0.0
         was_seen = False
-        with robot.watch(until) as watched:
+        with ExitStack() as watching:
+            conditions = {field: watching.enter_context(robot.watch(condition))
+                          for field, condition in step.conditions.items()}
+            watched, failing = conditions["until"], conditions.get("fails_if")
             while True:
                 seen = robot.policy()
                 was_seen |= seen.state != MISSING
@@ -269,10 +287,15 @@ class SequenceRun:
                     self._report(state="running", text=step.label, seconds=round(acted, 1))
                     if watched.is_met() or (until.seconds is not None and acted >= until.seconds):
                         return ""
+                    if failing is not None and failing.is_met():
+                        return str(step.fails_if)
                     if acted >= step.limit:
-                        return "; ".join(filter(None, (f"not done within {step.limit:g} s",
-                                                       watched.why_not())))
+                        return "; ".join(filter(None, (
+                            f"not done within {step.limit:g} s",
+                            *(condition.why_not() for condition in conditions.values()))))
                     continue
+                for condition in conditions.values():
+                    condition.forget()
                 is_wanted = seen.by_person or (seen.state == DISABLED and self._is_held)
                 idle = 0.0 if is_wanted else idle + now - before
                 why = _waiting(seen, problem)

@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,7 @@ from pydantic import Field, StrictBool, StrictStr, model_validator
 
 from tinyvla_ros.core.configuration import Config, parse, parse_yaml, read_yaml
 from tinyvla_ros.core.ros.topic_names import TopicName
-from tinyvla_ros.monitor.interface import DONE_TOPIC, PROGRESS_TOPIC
+from tinyvla_ros.monitor.interface import DONE_TOPIC, PROGRESS_TOPIC, SCORE_TOPIC
 
 Words = Annotated[str, Field(min_length=1, max_length=1000)]
 # Where a step leads, beside the name of a later one: to the next, to the end as a success, to the
@@ -32,15 +33,17 @@ Words = Annotated[str, Field(min_length=1, max_length=1000)]
 NEXT, DONE, STOP = "next", "done", "stop"
 # So long such a condition holds by default, s.
 MONITORED_LASTS_S = 0.2
-# What an end condition may ask of the policy's monitor -> its topic.
-MONITORED = {"progress": f"policy_node/{PROGRESS_TOPIC}", "done": f"policy_node/{DONE_TOPIC}"}
+# What a condition may ask of the policy's monitor -> its topic.
+SCORE = "failure_score"
+MONITORED = {"progress": f"policy_node/{PROGRESS_TOPIC}", "done": f"policy_node/{DONE_TOPIC}",
+             SCORE: f"policy_node/{SCORE_TOPIC}"}
 
 
 class EndCondition(Config):
-    """When a step has done what it is for; the first of several conditions counts.
+    """What ends a try: the first of several conditions counts.
 
-    ``progress: 0.95`` and ``done: 0.5`` stand for a topic of the policy's monitor that is above
-    that number.
+    ``progress: 0.95`` and ``done: 0.5``, and ``failure_score: 1`` in ``fails_if``, stand for a
+    topic of the policy's monitor that is above that number.
 
     Attributes:
         seconds: so long the policy has acted.
@@ -69,8 +72,11 @@ class EndCondition(Config):
             raise ValueError(f"{' and '.join(words)}, topic, equals, above and below are several "
                              "conditions; give one of them")
         value = values[words[0]]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value < 1.0:
-            raise ValueError(f"{words[0]} is {value!r}; give a number between 0 and 1")
+        most = math.inf if words[0] == SCORE else 1.0
+        if isinstance(value, bool) or not isinstance(value, int | float) or \
+                not 0.0 < value < most:
+            raise ValueError(f"{words[0]} is {value!r}; give a number " + (
+                "above 0" if most == math.inf else "between 0 and 1"))
         rest = {k: v for k, v in values.items() if k != words[0]}
         # What was said of the step before may still come; and one look alone may be mistaken.
         return {"lasts": MONITORED_LASTS_S} | rest | {"topic": MONITORED[words[0]],
@@ -90,7 +96,8 @@ class EndCondition(Config):
             raise ValueError("equals is for words and yes or no, above and below are for numbers; "
                              "leave one of them out")
         if self.seconds is None and self.topic is None:
-            raise ValueError("nothing ends this step; give seconds, topic, progress or done")
+            raise ValueError("nothing is asked; give seconds, topic, progress or done in until, "
+                             f"and topic or {SCORE} in fails_if")
         if None not in (self.above, self.below) and self.above >= self.below:
             raise ValueError(f"no number is above {self.above:g} and below {self.below:g}; give a "
                              "smaller one for above")
@@ -100,6 +107,21 @@ class EndCondition(Config):
     def is_number(self) -> bool:
         """Whether the topic has numbers."""
         return self.above is not None or self.below is not None
+
+    @property
+    def asks_for_alarm(self) -> bool:
+        """Whether it is met by what the monitor takes for a failure."""
+        return self.topic == MONITORED[SCORE]
+
+    def __str__(self) -> str:
+        """Return what is asked of the topic, which it must have, in words."""
+        if self.is_number:
+            return f"{self.topic} is " + " and ".join(
+                f"{word} {bound:g}" for word, bound in (("above", self.above),
+                                                        ("below", self.below))
+                if bound is not None)
+        words = "true" if self.equals is None else str(self.equals)
+        return f"{self.topic} is {words.lower() if isinstance(self.equals, bool) else words}"
 
     def accepts(self, value: bool | float | str) -> bool:
         """Return whether a message's value meets the condition."""
@@ -116,6 +138,7 @@ class Step(Config):
         instruction: what the policy is told.
         name: for ``on_success`` and ``on_failure`` of earlier steps.
         until: when it is done.
+        fails_if: when a try has failed before its limit: a topic, or failure_score of the monitor.
         limit: longest try, s in which the policy acts; then the try has failed.
         tries: how often it is tried.
         call: service (std_srvs/Trigger) that is called before each try, while the arm holds.
@@ -128,6 +151,7 @@ class Step(Config):
     instruction: Words
     name: str = Field("", max_length=100)
     until: EndCondition
+    fails_if: EndCondition | None = None
     limit: float = Field(60.0, gt=0.0, le=86400.0)
     tries: int = Field(1, ge=1, le=1000)
     call: TopicName | None = None
@@ -137,11 +161,25 @@ class Step(Config):
 
     @model_validator(mode="after")
     def _can_end(self):
-        for name in ("seconds", "lasts"):
-            if (getattr(self.until, name) or 0.0) > self.limit:
-                raise ValueError(f"until.{name} is {getattr(self.until, name):g}, and limit ends "
-                                 f"the try after {self.limit:g} s; give a larger limit")
+        if self.fails_if is not None and self.fails_if.seconds is not None:
+            raise ValueError(f"fails_if.seconds is {self.fails_if.seconds:g}; give limit, after "
+                             "which a try has failed")
+        if self.until.asks_for_alarm:
+            raise ValueError(f"until asks for {SCORE}, which tells of failures; give it in "
+                             "fails_if")
+        for field, condition in self.conditions.items():
+            for name in ("seconds", "lasts"):
+                if (getattr(condition, name) or 0.0) > self.limit:
+                    raise ValueError(
+                        f"{field}.{name} is {getattr(condition, name):g}, and limit ends the try "
+                        f"after {self.limit:g} s; give a larger limit")
         return self
+
+    @property
+    def conditions(self) -> dict[str, EndCondition]:
+        """What ends a try, by the name of its field."""
+        given = {"until": self.until, "fails_if": self.fails_if}
+        return {field: condition for field, condition in given.items() if condition is not None}
 
     @property
     def label(self) -> str:

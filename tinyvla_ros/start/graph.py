@@ -32,6 +32,7 @@ from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.files import check_output_directory
 from tinyvla_ros.core.options import Flag
 from tinyvla_ros.core.resources import default_checkpoint, robot_file
+from tinyvla_ros.core.scenes import EPISODE_SCENES, ScenesOption
 from tinyvla_ros.monitor.interface import MonitorAction
 from tinyvla_ros.monitor.monitor_file import MonitorFile
 from tinyvla_ros.policy.backends.backend import BACKEND_HELP, BackendName
@@ -78,7 +79,8 @@ class SimEvalOptions(ExecutionSettings, PageOptions):
     tasks: Annotated[tuple[str, ...], Flag(metavar="TASK")] = Field(
         ("reach-v3", "button-press-v3", "pick-place-v3"),
         description="MetaWorld tasks; mt10, mt50 and its groups mt50-easy, -medium, "
-        "-hard and -very-hard stand for theirs.")
+        "-hard and -very-hard stand for theirs, scenes for the eight of --scenes shared and "
+        "chained.")
     episodes: int = Field(10, ge=1, le=100000, description="Episodes per task.")
     seed: int = Field(0, ge=0, le=999999999,
                       description="Seed of the first episode of every task.")
@@ -89,6 +91,10 @@ class SimEvalOptions(ExecutionSettings, PageOptions):
                                "in real time, 80 divided by a whole number; 0 for 20.")
     horizon: int = Field(0, ge=0, le=1500, description="Control steps after which an episode ends "
                          "without success; 0 for the tasks' own: 500, of so101-pick-place 1500.")
+    after_success: int = Field(0, ge=0, le=1500, description="Control steps that an episode goes "
+                               "on after success, so that a recording shows the end; success, "
+                               "steps and return count none of them.")
+    scenes: ScenesOption = Field("", description=EPISODE_SCENES)
     protocol: str = Field("", description="Evaluate by this protocol, a name in config/protocols "
                           "or a file: it says tasks, episodes and horizon, and what a policy may "
                           "use; fewer tasks and episodes may be given.")
@@ -119,7 +125,7 @@ def sim_eval_graph(options: SimEvalOptions, robot: str = "metaworld") -> list[No
     out = str(check_output_directory(options.out or directory_of_now("sim_eval")).resolve())
     run = {"tasks": list(options.tasks), "episodes": options.episodes, "seed": options.seed,
            "mode": options.mode, "camera_rate": options.camera_rate, "horizon": options.horizon,
-           "protocol": options.protocol}
+           "scenes": options.scenes, "protocol": options.protocol}
     contract = RobotContract.load(robot_file(robot)).with_execution(options.join, options.pace)
     check_contract(contract, config)
     join = contract.execution.blending(config.most_committed)
@@ -134,7 +140,8 @@ def sim_eval_graph(options: SimEvalOptions, robot: str = "metaworld") -> list[No
                                       **backend}, ends_run=True),
         NodeDescription("sim_bridge_node",
                         {**run, "n_action_steps": config.action.n_action_steps,
-                         "cameras": list(config.cameras), "wait_for_recorder": options.record}),
+                         "cameras": list(config.cameras), "wait_for_recorder": options.record,
+                         "after_success": options.after_success}),
         NodeDescription("policy_node",
                         {"checkpoint": checkpoint, "robot": str(robot_file(robot)),
                          **given_options(options, "backend", "device"), "enabled": True, **latency,

@@ -24,6 +24,7 @@ from pydantic import Field, model_validator
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.errors import InputError
+from tinyvla_ros.core.scenes import ROBOT_SCENES, ScenesOption
 from tinyvla_ros.start.device_options import DeviceOptions, device_parameters
 from tinyvla_ros.start.node_description import (
     NodeDescription,
@@ -119,6 +120,7 @@ class SimRobotOptions(NodeSettings):
     config: str = Field("", description="Configuration of the simulated robot, a file like "
                         "config/so101.yaml, for other cameras or another table; empty for that of "
                         "the task's arm.")
+    scenes: ScenesOption = Field("", description=ROBOT_SCENES)
     demonstrate: int = Field(0, ge=0, le=100000, description="Let a scripted operator show so "
                              "many demonstrations, as a person with a leader arm and a gamepad "
                              "would; the run ends with the last one. 0 for none.")
@@ -145,4 +147,4 @@ def sim_robot_graph(options: SimRobotOptions) -> list[NodeDescription]:
     return describe_nodes(options, *operator, NodeDescription(
         "sim_robot_node", {
             "task": options.task, "seed": options.seed,
-            "config": config}), one_run=False)
+            "config": config, "scenes": options.scenes}), one_run=False)

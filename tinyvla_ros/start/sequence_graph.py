@@ -65,7 +65,7 @@ def sequence_graph(options: SequenceOptions) -> list[NodeDescription]:
                              "the sequence, and there is no checkpoint; give one, or leave this "
                              "to the policy that runs already.")
         return describe_nodes(options, node, one_run=False)
-    check_sequence(sequence, options.checkpoint, options.monitor != "off")
+    check_sequence(sequence, options.checkpoint, options.monitor)
     return policy_graph(PolicyOptions(
         robot=options.robot, checkpoint=options.checkpoint, enabled=False,
         instruction_timeout=INSTRUCTION_TIMEOUT_S,

@@ -26,7 +26,9 @@ disturbed it: simulated, and undone. The actions that follow in the demonstratio
 disturbances that no policy can foresee; a chunk learned from the plan does not (docs/training.md).
 
 A policy can drive the first part of every episode (DAgger, Ross et al. 2011): the expert's actions
-and plans are recorded where the policy's own errors lead, and the expert ends the episode.
+and plans are recorded where the policy's own errors lead, and the expert ends the episode. In
+chained scenes of drawer, window and door it has done the task and undone it before, in every other
+episode: such episodes begin where the policy itself has ended, which is not where an expert ends.
 
 A demonstration can be slower than the expert: each of its actions then takes several control
 steps, with its share of the displacement in each. Rows, frames and their times are those of a
@@ -44,6 +46,8 @@ import numpy as np
 
 from sim_bridge.arms import HORIZON, METAWORLD
 from sim_bridge.episodes import plan_episodes
+from sim_bridge.metaworld.pushes import Pushes
+from sim_bridge.metaworld.shared_scenes import SHARED_TASKS, pair_of, partner
 from sim_bridge.opengl import require_opengl
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from tinyvla_ros.core.errors import InputError
@@ -59,11 +63,15 @@ from training.jobs.progress import progress_bar
 from training.jobs.workers import Job
 
 if TYPE_CHECKING:
-    from sim_bridge.metaworld_env import MetaWorldEnv, SimulationMoment
+    from sim_bridge.metaworld.environment import MetaWorldEnv, SimulationMoment
+    from tinyvla_ros.policy.policy import Policy
 
 STATE_NAMES = METAWORLD.state_names
 ATTEMPTS = "meta/attempts.json"
 SETTLE_STEPS = 24  # control steps recorded past the first success
+# Control steps that a policy has for a task before the one that is recorded, and for which it goes
+# on at most when that is done.
+EARLIER_STEPS, MOST_LATE_STEPS = 240, 40
 # Demonstrations and evaluations both count seeds from 0; this keeps their goals apart.
 SEED_OFFSET = 1_000_000_000
 
@@ -103,6 +111,8 @@ def collect(tasks: list[str], episodes: int, seed: int, out: Path, noise: float 
         instruction = config.instruction(task)
         if policy is not None:
             policy.check_instruction(instruction)
+            if _is_undone(task, config):
+                policy.check_instruction(config.instruction(partner(task)))
     if policy is not None:
         _check_driver(driver, policy, config)
     require_opengl()
@@ -235,12 +245,12 @@ def demonstrate(env: MetaWorldEnv, seed: int, noise: float, size: int | None = N
                 stretch: tuple[int, ...] = (1,), plan_rows: int = 0,
                 driver: Driver | None = None) -> DatasetEpisode | None:
     """Run the scripted expert once; ``None`` if it did not succeed within the horizon."""
-    from metaworld.policies import ENV_POLICY_MAP
+    from sim_bridge.metaworld.experts import make_expert
 
     rng = np.random.default_rng(seed)
     times = stretch[int(rng.integers(len(stretch)))] if len(stretch) > 1 else stretch[0]
-    bursts = _NoiseBursts(rng, noise * rng.uniform(0.0, 1.0))
-    expert = ENV_POLICY_MAP[env.task]()
+    bursts = Pushes(rng, noise * rng.uniform(0.0, 1.0))
+    expert = make_expert(env.task, env.config.scenes)
     env.reset_unseen(seed)
     every = env.config.camera_every
     handover, policy, chunk, planned = 0, None, None, 0
@@ -250,6 +260,11 @@ def demonstrate(env: MetaWorldEnv, seed: int, noise: float, size: int | None = N
         policy.reset()
     # The sampler's noise follows from the stamp, and is to differ between episodes.
     start_ns = (seed % 1_000_000_000 + 1) * METAWORLD.slot_ns
+    if policy is not None and seed % 2 and _is_undone(env.task, env.config):
+        for task in env.scene_tasks:
+            _drive(env, policy, task, int(rng.integers(MOST_LATE_STEPS + 1)), start_ns)
+        if env.successes()[env.task]:  # it has not undone it: begin as without it
+            env.reset_unseen(seed)
     scenes, moments, states, actions, done, steps_left = [], [], [], [], [], None
     for step in range(HORIZON // times):
         if step % every == 0:
@@ -304,6 +319,32 @@ def demonstrate(env: MetaWorldEnv, seed: int, noise: float, size: int | None = N
         arrays=arrays)
 
 
+def _is_undone(task: str, config: SimulatedRobotConfig) -> bool:
+    """Whether the other task of the scene undoes a task, and can follow it."""
+    return config.scenes == "chained" and task in SHARED_TASKS and pair_of(task).joint is not None
+
+
+def _drive(env: MetaWorldEnv, policy: Policy, task: str, late: int, start_ns: int) -> None:
+    """Let a policy do one of the tasks of a chained scene.
+
+    Args:
+        env: in that scene.
+        policy: it.
+        task: of ``env.scene_tasks``.
+        late: control steps that it goes on when it is done.
+        start_ns: of the episode.
+    """
+    words, rows = env.config.instruction(task), policy.config.action.n_action_steps
+    step, left = 0, EARLIER_STEPS
+    while left > 0:
+        now_ns = start_ns + step * METAWORLD.dt_ns
+        for action in policy.infer(env.observe(now_ns, words)).actions[:rows]:
+            env.control(action)
+        step, left = step + rows, left - rows
+        if left > late and env.successes()[task]:
+            left = late
+
+
 def _execute(env: MetaWorldEnv, action: np.ndarray, times: int) -> bool:
     """Execute an action in so many control steps; return whether the task succeeded in one."""
     part = action.astype(np.float64)
@@ -320,21 +361,3 @@ def _plan(env: MetaWorldEnv, expert, moment: SimulationMoment, rows: int,
         row[:] = np.clip(expert.get_action(env.privileged_observation), -1.0, 1.0)
         _execute(env, row, times)
     return plan
-
-
-class _NoiseBursts:
-    """Random pushes: a constant offset for 4-16 steps, then 8-40 steps of rest."""
-
-    def __init__(self, rng: np.random.Generator, amplitude: float):
-        self._rng, self._amplitude = rng, amplitude
-        self._offset, self._left, self._pushing = np.zeros(3), int(rng.integers(0, 24)), False
-
-    def sample(self) -> np.ndarray:
-        if self._left == 0:
-            self._pushing = not self._pushing
-            self._left = int(self._rng.integers(4, 17) if self._pushing
-                             else self._rng.integers(8, 41))
-            self._offset = (self._rng.uniform(-1, 1, 3) * 2 * self._amplitude
-                            if self._pushing else np.zeros(3))
-        self._left -= 1
-        return self._offset

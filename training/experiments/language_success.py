@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from sim_bridge.episodes import EpisodeSpec, plan_episodes
-from sim_bridge.shared_scenes import partner
+from sim_bridge.metaworld.shared_scenes import partner
 from sim_bridge.simulated_robot import SimulatedRobotConfig
 from sim_bridge.task_suites import expand_tasks, twin
 from tinyvla_ros.core.configuration import read_yaml
@@ -49,11 +49,14 @@ def compare_instructions(options: LanguageStudyOptions) -> str | None:
     """
     checkpoint = (options.checkpoint or mt10_checkpoint()).resolve()
     loaded = load_checkpoint(checkpoint)
-    shipped = "mt10" if options.scenes == "standard" else "shared"
+    robot = SimulatedRobotConfig.load(scenes=options.scenes)
+    shipped = "mt10" if robot.scenes == "standard" else "shared"
     wordings = read_wordings(options.wordings or
                              share_directory() / "config" / f"{shipped}_unseen_wordings.yaml")
-    tasks = list(expand_tasks(options.tasks or wordings))
-    robot = SimulatedRobotConfig.load(scenes=options.scenes)
+    # Without a choice, all that the policy was trained for.
+    tasks = list(expand_tasks(options.tasks or [
+        task for task in wordings if robot.instruction(task) in loaded.config.instructions] or
+        wordings))
     check_evaluation(tasks, options.episodes, options.seed, loaded.config, robot)
     check_wordings(wordings, tasks, loaded.config, "unseen" in options.told)
     if "other" in options.told and len(tasks) < 2:
@@ -63,7 +66,7 @@ def compare_instructions(options: LanguageStudyOptions) -> str | None:
     twins = twin_instructions(tasks, robot, loaded.config) if "twin" in options.told else {}
     plan = {"checkpoint": loaded.digest, "tasks": tasks, "told": options.told,
             "wordings": {task: wordings.get(task, []) for task in tasks},
-            "scenes": options.scenes, "episodes": options.episodes, "seed": options.seed}
+            "scenes": robot.scenes, "episodes": options.episodes, "seed": options.seed}
     runs = []
     for spec in plan_episodes(tasks, options.episodes, options.seed):
         for condition in options.told:
@@ -144,8 +147,8 @@ def choose_instruction(condition: str, spec: EpisodeSpec, instructions: Mapping[
         spec: which episode.
         instructions: task -> its own instruction.
         wordings: task -> wordings never trained on.
-        scenes: ``standard`` or ``shared``; in shared scenes, "another task" is the one that
-            begins with the same image.
+        scenes: ``standard``, ``shared`` or ``chained``; in the last two "another task" is the
+            partner in the scene.
 
     Returns:
         None for no instruction.
@@ -153,10 +156,12 @@ def choose_instruction(condition: str, spec: EpisodeSpec, instructions: Mapping[
     if condition == "none":
         return None
     if condition == "unseen":
-        return wordings[spec.task][spec.seed % len(wordings[spec.task])]
+        # In chained scenes the parity of the seed says how the episode begins.
+        number = spec.seed // 2 if scenes == "chained" else spec.seed
+        return wordings[spec.task][number % len(wordings[spec.task])]
     if condition == "right":
         return instructions[spec.task]
-    if scenes == "shared" and partner(spec.task) in instructions:
+    if scenes != "standard" and partner(spec.task) in instructions:
         return instructions[partner(spec.task)]
     others = [task for task in instructions if task != spec.task]
     number = np.random.default_rng([spec.seed, list(instructions).index(spec.task)]).integers(

@@ -22,9 +22,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from sim_bridge.protocol import check_scenes
 from tinyvla_ros.arm.blending import ChunkBlending
 from tinyvla_ros.core.configuration import Config
 from tinyvla_ros.core.options import Flag
+from tinyvla_ros.core.scenes import EPISODE_SCENES, ScenesOption
 from tinyvla_ros.policy.backends.backend import BackendName
 from tinyvla_ros.start.graph import SimEvalOptions
 from tinyvla_ros.start.node_description import directory_of_now
@@ -38,8 +40,7 @@ PROMPT_CONDITIONS = {
 # Asked where nothing else is said; not all tasks have a twin.
 USUAL_CONDITIONS = tuple(name for name in PROMPT_CONDITIONS if name != "twin")
 Tasks = Annotated[tuple[str, ...], Flag(metavar="TASK")]
-Scenes = Annotated[Literal["standard", "shared"], Field(
-    description="shared: two tasks begin with the same image, only words differ")]
+Scenes = Annotated[ScenesOption, Field(description=EPISODE_SCENES.removesuffix("."))]
 Settings = Annotated[tuple[str, ...], Flag("--set", metavar="KEY=VALUE", repeated=True)]
 DataSources = Annotated[tuple[str, ...], Flag(metavar="DIR[=WEIGHT]")]
 ImageCache = Annotated[Path | None, Field(
@@ -67,13 +68,11 @@ class EvaluationOptions(Config):
                         "of the tasks' arm")
     workers: WorkerCount = None
     ray: RayAddress = None
-    scenes: Scenes = "standard"
+    scenes: Scenes = ""
 
     @model_validator(mode="after")
     def _protocols_have_standard_scenes(self):
-        if self.protocol and self.scenes != "standard":
-            raise ValueError(f"--scenes {self.scenes} is given, and the protocol {self.protocol} "
-                             "is of the standard ones; leave one of them out")
+        check_scenes(self.protocol, self.scenes)
         return self
 
     @model_validator(mode="after")
@@ -199,7 +198,7 @@ class LanguageStudyOptions(StudyOptions):
     wordings: Annotated[Path | None, Flag(metavar="FILE")] = Field(
         None, description="YAML: task -> wordings never trained on; default: "
         "config/mt10_unseen_wordings.yaml, or shared_unseen_wordings.yaml")
-    scenes: Scenes = "standard"
+    scenes: Scenes = ""
     told: tuple[PromptCondition, ...] = Field(
         USUAL_CONDITIONS,
         description="; ".join(f"{k}: {v}" for k, v in PROMPT_CONDITIONS.items()))

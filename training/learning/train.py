@@ -38,6 +38,7 @@ from tinyvla_ros.policy.model.base_model import with_fingerprint
 from tinyvla_ros.policy.normalizer import Normalizer
 from tinyvla_ros.policy.pretrained import BaseModelSource
 from training.data.fingerprint import is_same_data
+from training.learning.initial_weights import reads_alike, weights_for
 from training.learning.learner import Learner, count_parameters, parameter_table
 from training.learning.lineage import lineage
 from training.learning.mixture import Mixture, load_mixture
@@ -46,10 +47,6 @@ from training.learning.recipe import Recipe
 from training.learning.run_directory import LAST, RunDirectory
 from training.learning.run_log import RunLog, require_wandb
 from training.learning.trainer import Trainer
-
-# What a checkpoint to start from must have in common with the recipe and data.
-SHARED_FIELDS = ("cameras", "state", "continuous", "instructions", "paraphrases", "language",
-                 "model", "action")
 
 WARNINGS_SHOWN = 12
 
@@ -240,12 +237,13 @@ def _start(recipe: Recipe, options: RunOptions, data: Mixture, process: Process
     start = load_checkpoint(options.init, merge=False)
     trainer = _trainer(recipe, options, data, start.normalizer, process)
     network = trainer.learner.network
-    for field in SHARED_FIELDS:
-        if getattr(start.config, field) != getattr(network.config, field):
-            raise InputError(f"{start.path} differs from the recipe and data in '{field}'; start "
-                             "from a checkpoint that was trained with the same.")
+    weights = weights_for(network, start)
+    languages = start.config.language, network.config.language
+    if process.is_main_process and not reads_alike(*languages):
+        print(f"{start.path} reads instructions as {languages[0].kind}, and this recipe as "
+              f"{languages[1].kind} in its own way: words are learned anew.", flush=True)
     for module in (network, trainer.averaged.module.network):
-        module.load_state_dict(start.network.state_dict())
+        module.load_state_dict(weights)
     return trainer, start.normalizer
 
 

@@ -30,6 +30,7 @@ from harness.small_training import run_options, small_recipe, weights, write_dat
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.policy.checkpoint import load_checkpoint
+from tinyvla_ros.policy.language_config import HashedWords
 from training.data.collect import collect
 from training.data.dataset import load_demonstrations
 from training.experiments.evaluate import evaluate
@@ -78,6 +79,11 @@ def test_fine_tuning_starts_from_the_checkpoint(dataset, tmp_path):
     a, b = weights(start), weights(tuned)
     assert all(torch.allclose(a[k], b[k], atol=1e-6) for k in a)
     assert json.loads((tuned / "train.json").read_text())["init"]
+    more = {"language": HashedWords(kind="hashed", dim=64)}
+    words = recipe(steps=1, learning_rate=1e-9).model_copy(update=more)
+    train(words, run_options(dataset, init=start / "last"), tmp_path / "words")
+    c = weights(tmp_path / "words")
+    assert all(torch.allclose(a[k], c[k], atol=1e-6) for k in a if ".instruction." not in k)
     other = recipe().model_copy(update={"state": recipe().state[:-1]})
     with pytest.raises(InputError, match="'state'"):
         train(other, run_options(dataset, init=start / "last"), tmp_path / "other")

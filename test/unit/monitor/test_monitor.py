@@ -156,6 +156,13 @@ def test_a_checkpoint_without_a_monitor_cannot_end_a_step_by_progress(made, tiny
     check_sequence(sequence, path)
     with pytest.raises(InputError, match="monitor calibrate"):
         check_sequence(sequence, tiny_checkpoint)
+    check_sequence(sequence, path, "hold")
+    giving_up = Sequence.read(f"steps: [{{instruction: {words}, until: {{seconds: 1}}, "
+                              "fails_if: {failure_score: 1}}]")
+    check_sequence(giving_up, path)
+    for action in ("hold", "off"):
+        with pytest.raises(InputError, match="leave it at report"):
+            check_sequence(giving_up, path, action)
     assert Monitor.of(SavedCheckpoint.read(tiny_checkpoint)) is None
 
 

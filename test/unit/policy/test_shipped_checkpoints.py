@@ -24,7 +24,7 @@ import pytest
 from harness.simulator import metaworld_env
 from sim_bridge.episodes import plan_episodes
 from sim_bridge.simulated_robot import SimulatedRobotConfig
-from sim_bridge.task_suites import MT10, MT50
+from sim_bridge.task_suites import MT10, MT50, SUITES
 from tinyvla_ros.core.resources import default_checkpoint, mt10_checkpoint, share_directory
 from tinyvla_ros.policy.checkpoint import load_checkpoint
 from tinyvla_ros.policy.config import PolicyConfig
@@ -50,6 +50,13 @@ def test_results_are_the_checkpoints_own(path):
 def test_it_knows_its_tasks(path, tasks):
     config, robot = PolicyConfig.load(path), SimulatedRobotConfig.of(tasks)
     assert sorted(robot.instruction(t) for t in tasks) == sorted(config.instructions)
+
+
+def test_that_of_scenes_knows_those_and_mt10():
+    config = PolicyConfig.load(share_directory() / "checkpoints" / "metaworld-scenes")
+    shared, standard = (SimulatedRobotConfig.load(scenes=s) for s in ("shared", "standard"))
+    words = {*map(shared.instruction, SUITES["scenes"]), *map(standard.instruction, MT10)}
+    assert words == set(config.instructions)
 
 
 @pytest.mark.simulator

@@ -26,7 +26,7 @@ import yaml
 
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.resources import share_directory
-from tinyvla_ros.policy.config import PolicyConfig
+from tinyvla_ros.sequence.check import check_sequence
 from tinyvla_ros.sequence.run import (
     PATIENCE_S,
     SeenPolicy,
@@ -55,12 +55,19 @@ def read(*steps: dict, **more) -> Sequence:
     ("- 1", ("whole file",)),
     ("steps: [{instruction: '', until: {seconds: 1}}]", ("instruction", "''")),
     ("steps: [{instruction: a}]", ("until", "missing")),
-    ("steps: [{instruction: a, until: {}}]", ("nothing ends", "seconds, topic")),
+    ("steps: [{instruction: a, until: {}}]", ("nothing is asked", "seconds, topic")),
+    ("steps: [{instruction: a, until: {failure_score: 1}}]", ("failure_score", "in fails_if")),
     ("steps: [{instruction: a, until: {progress: 1.5}}]", ("progress", "1.5")),
     ("steps: [{instruction: a, until: {progress: .nan}}]", ("progress", "nan")),
     ("steps: [{instruction: a, until: {done: true}}]", ("done", "True")),
     ("steps: [{instruction: a, until: {progress: 0.9, done: 0.5}}]", ("several conditions",)),
     ("steps: [{instruction: a, until: {done: 0.5, topic: t}}]", ("several conditions",)),
+    ("steps: [{instruction: a, until: {topic: t}, fails_if: {failure_score: 0}}]",
+     ("failure_score", "above 0")),
+    ("steps: [{instruction: a, until: {topic: t}, fails_if: {seconds: 3}}]",
+     ("fails_if.seconds", "give limit")),
+    ("steps: [{instruction: a, limit: 5, until: {topic: t}, fails_if: {topic: t, lasts: 6}}]",
+     ("fails_if.lasts", "6", "5")),
     ("steps: [{instruction: a, until: {seconds: -1}}]", ("seconds", "-1")),
     ("steps: [{instruction: a, until: {seconds: .nan}}]", ("seconds", "nan")),
     ("steps: [{instruction: a, until: {seconds: 90}}]", ("90", "60", "larger limit")),
@@ -101,9 +108,8 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 
 
 def test_the_shipped_sequence_fits_its_checkpoint():
-    config = PolicyConfig.load(share_directory() / "checkpoints/metaworld-mt10")
-    for step in Sequence.load(share_directory() / "config/sequences/drawer.yaml").steps:
-        config.check_instruction(step.instruction)
+    check_sequence(Sequence.load(share_directory() / "config/sequences/drawer.yaml"),
+                   share_directory() / "checkpoints/metaworld-scenes")
 
 
 # ---- the run ------------------------------------------------------------------------------------
@@ -165,7 +171,7 @@ class Robot:
     @contextmanager
     def watch(self, until):
         self.acted[self.word] = 0.0
-        yield Condition(self, bool(until.topic))
+        yield Strange(self) if until.needs_monitor else Condition(self, bool(until.topic))
 
     def wait(self, seconds: float) -> None:
         if self.is_cancelled:
@@ -190,8 +196,21 @@ class Condition:
         word = self._robot.word
         return self._is_there and self._robot.acted[word] >= self._robot.takes[word]
 
+    def forget(self) -> None:
+        pass
+
     def why_not(self) -> str:
         return "nobody publishes it"
+
+
+class Strange(Condition):
+    """What the monitor says: it looks strange from the second second of an episode on."""
+
+    def __init__(self, robot: Robot):
+        super().__init__(robot, True)
+
+    def is_met(self) -> bool:
+        return self._robot.acted[self._robot.word] >= 2.0
 
 
 def run(sequence: Sequence, robot: Robot) -> tuple[SequenceProgress, list[SequenceProgress], list]:
@@ -228,6 +247,20 @@ def test_what_is_not_done_in_time_is_tried_again_and_then_the_sequence_ends():
     assert "step 1 (open the drawer): not done within 4 s; nobody publishes it" in end.text
     assert robot.told == [OPEN] * 3 and robot.time == pytest.approx(12.0, abs=0.5)
     assert [event for _, event in tries] == ["begin", "failure"] * 3
+
+
+def test_a_try_that_looks_like_a_failure_ends_and_the_next_begins_from_rest():
+    robot = Robot(open=99.0)
+    end, _, tries = run(read(step(fails_if={"failure_score": 1.0}, tries=2)), robot)
+    assert end.state == "failed" and end.text.endswith("policy_node/failure_score is above 1")
+    assert robot.does == ["enable", "hold", "enable", "hold"]
+    assert robot.time == pytest.approx(4.0, abs=0.5), "not the whole limit"
+    assert [event for _, event in tries] == ["begin", "failure"] * 2
+    again = Robot(open=1.5)
+    end, _, _ = run(read(step(fails_if={"failure_score": 1.0}), repeat=2), again)
+    assert end.state == "succeeded" and again.does == ["enable", "hold", "enable", "hold"]
+    assert run(read(step(CLOSE, fails_if={"failure_score": 1.0})), Robot(close=1.5))[0].state == \
+        "succeeded"
 
 
 @pytest.mark.parametrize(("on_failure", "told", "state"), [

@@ -24,6 +24,8 @@ import pytest
 from harness.policies import TASKS
 from harness.simulator import metaworld_env
 from sim_bridge.arms import EE_NAMES, METAWORLD
+from sim_bridge.episodes import EpisodeSpec
+from sim_bridge.rollout import Episode
 from tinyvla_ros.core.errors import InputError
 
 pytestmark = pytest.mark.simulator
@@ -185,6 +187,23 @@ def test_the_view_of_the_published_results_is_upright_and_its_own_robot_has_it()
     assert brown[-100:].mean() > brown[:100].mean() + 20
     with pytest.raises(InputError, match="'corner'"):
         robot.with_cameras(["corner"])
+
+
+def test_an_episode_can_go_on_after_success_and_its_result_does_not(envs):
+    from sim_bridge.metaworld.experts import make_expert
+    expert = make_expert("reach-v3", "standard")
+
+    def end(after_success: int) -> Episode:
+        episode = Episode(envs["reach-v3"], EpisodeSpec(0, "reach-v3", 7),
+                          after_success=after_success)
+        while not episode.done:
+            episode.control(expert.get_action(episode.env.privileged_observation))
+        return episode
+
+    at_once, later = end(0), end(20)
+    assert at_once.result().success
+    assert later.result() == at_once.result()
+    assert later.steps == at_once.steps + 20
 
 
 @pytest.mark.parametrize(("change", "words"), [

@@ -122,7 +122,7 @@ def test_every_simulation_says_that_it_needs_the_simulator(command, missing, mon
                                                            capfd):
     """As in a Python for which MuJoCo and MetaWorld have no packages."""
     monkeypatch.setitem(sys.modules, missing, None)  # then it can be neither found nor imported
-    monkeypatch.delitem(sys.modules, "sim_bridge.metaworld_env", raising=False)
+    monkeypatch.delitem(sys.modules, "sim_bridge.metaworld.environment", raising=False)
     arguments = [text.format(out=tmp_path / "out") for text in COMMANDS[command]]
     assert main([command, *arguments]) == 2
     out, err = capfd.readouterr()

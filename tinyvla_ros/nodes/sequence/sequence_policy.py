@@ -74,7 +74,7 @@ class SequencePolicy:
         self._chunk = ("", 0.0)  # the instruction of the newest, and until when it moves the arm
         self._publishers: set[bytes] = set()
         self._warned = False
-        self._watched: WatchedTopic | None = None
+        self._watched: tuple[WatchedTopic, ...] = ()  # replaced as a whole, without the guard
         self._tasks: deque[Callable[[], None]] = deque()  # for the executor's thread
         self._wake = node.create_guard_condition(self._work)
         self._instruction_topic = contract.instruction
@@ -162,12 +162,13 @@ class SequencePolicy:
     @contextmanager
     def watch(self, until: EndCondition) -> Iterator[WatchedTopic]:
         """Watch the topic of a condition; see ``SequencedRobot``."""
-        watched = self._watched = WatchedTopic(self._node, until)
-        self._in_executor(watched.look)
+        watched = WatchedTopic(self._node, until)
         try:
+            self._watched = (*self._watched, watched)
+            self._in_executor(watched.look)
             yield watched
         finally:
-            self._watched = None
+            self._watched = tuple(w for w in self._watched if w is not watched)
             self._in_executor(watched.close)
 
     def wait(self, seconds: float) -> None:
@@ -247,7 +248,7 @@ class SequencePolicy:
         with self._changed:  # not the last instruction after the next
             if self._told:
                 self._words.publish(String(data=self._told))
-        if (watched := self._watched) is not None:
+        for watched in self._watched:
             watched.look()
 
     def _note_starts(self) -> None:

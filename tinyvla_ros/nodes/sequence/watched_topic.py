@@ -44,7 +44,8 @@ class WatchedTopic:
         self._node, self._until = node, until
         self._topic = node.resolve_topic_name(until.topic) if until.topic else ""
         self._subscriptions, self._kind = [], ""
-        self._since_s, self._agreeing = math.inf, 0  # the condition holds, in so many messages
+        # The condition holds since, and until then at least, in so many messages.
+        self._since_s, self._newest_s, self._agreeing = math.inf, math.inf, 0
         self._failure = self._why_not = ""
 
     def look(self) -> None:
@@ -66,7 +67,7 @@ class WatchedTopic:
             self._failure = (
                 f"{self._topic} is {kind}, and the step asks for {_asked(until)}, which "
                 f"{'numbers like ' if until.is_number else ''}{fits[0]} would have; correct "
-                "'until' of the step")
+                "the condition of the step")
             return
         self.close()
         self._kind = kind
@@ -87,9 +88,15 @@ class WatchedTopic:
         """
         if self._failure:
             raise InputError(self._failure)
-        # A single look of the monitor may be mistaken, and may be of the step before.
-        return time.monotonic() - self._since_s >= self._until.lasts and \
-            self._agreeing >= (2 if self._until.needs_monitor else 1)
+        if self._until.needs_monitor:
+            # A single look may be mistaken, and what was seen once need not be so any more.
+            return self._agreeing >= 2 and self._newest_s - self._since_s >= self._until.lasts
+        return time.monotonic() - self._since_s >= self._until.lasts
+
+    def forget(self) -> None:
+        """Count from now on, if it is about the monitor, which tells of what the policy sees."""
+        if self._until.needs_monitor:
+            self._since_s, self._agreeing = math.inf, 0
 
     def why_not(self) -> str:
         """Return what is wrong with the topic, empty if it only says no."""
@@ -100,8 +107,9 @@ class WatchedTopic:
             self._since_s, self._agreeing = math.inf, 0
             return
         self._agreeing += 1
+        self._newest_s = time.monotonic()
         if self._since_s == math.inf:
-            self._since_s = time.monotonic()
+            self._since_s = self._newest_s
 
 
 def _asked(until: EndCondition) -> str:

@@ -32,17 +32,20 @@ choose_opengl()
 
 import mujoco  # noqa: E402  (the GL library must be chosen before MuJoCo is imported)
 import numpy as np  # noqa: E402
-from metaworld.env_dict import ALL_V3_ENVIRONMENTS  # noqa: E402
 
 from sim_bridge.arms import clipped  # noqa: E402
 from sim_bridge.environment import ArmEnvironment  # noqa: E402
-from sim_bridge.shared_scenes import begin_alike, look_alike  # noqa: E402
+from sim_bridge.metaworld.scene_partner import (  # noqa: E402
+    PHYSICS,
+    ScenePartner,
+    inner_environment,
+    succeeds,
+)
+from sim_bridge.metaworld.shared_scenes import begin_alike, look_alike, place_alike  # noqa: E402
 from sim_bridge.simulated_robot import SimulatedRobotConfig  # noqa: E402
-from tinyvla_ros.core.errors import InputError, unknown  # noqa: E402
 
 # What MetaWorld itself keeps from step to step, beside MuJoCo's state.
 KEPT_BY_METAWORLD = ("_prev_obs", "_last_stable_obs")
-PHYSICS = mujoco.mjtState.mjSTATE_INTEGRATION
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,20 +66,15 @@ class MetaWorldEnv(ArmEnvironment):
 
     def __init__(self, task: str, config: SimulatedRobotConfig | None = None,
                  render_mode: str | None = None):
-        if task not in ALL_V3_ENVIRONMENTS:
-            raise InputError(unknown("task", task, ALL_V3_ENVIRONMENTS))
+        self._env = inner_environment(task)
         config = config or SimulatedRobotConfig.load()
-        self._env = ALL_V3_ENVIRONMENTS[task]()
-        # Goals beyond MetaWorld's 50 per seed: every reset draws a fresh one from `seed`.
-        self._env._freeze_rand_vec = False  # noqa: SLF001 (MetaWorld has no public name)
-        self._env.seeded_rand_vec = True
-        self._env._set_task_called = True  # noqa: SLF001
-        # The expert needs the goal in MetaWorld's own observation; it never leaves this class
-        # except through `privileged_observation`.
-        self._env._partially_observable = False  # noqa: SLF001
-        self._env.__dict__.pop("sawyer_observation_space", None)
-        if config.scenes == "shared":
+        self._partner: ScenePartner | None = None
+        if config.scenes != "standard":
             look_alike(self._env, task)
+        if config.scenes == "shared":
+            place_alike(self._env, task)
+        if config.scenes == "chained":
+            self._partner = ScenePartner(task)
         super().__init__(task, config, self._env.model, self._env.data, render_mode)
         self._initial_body_pos = self.model.body_pos.copy()
         hand = self.model.body("hand").id
@@ -86,7 +84,21 @@ class MetaWorldEnv(ArmEnvironment):
         self._effort = 0.0  # of the gripper, commanded last
 
     def begin(self, seed: int) -> None:
-        """Start an episode without rendering."""
+        """Start an episode without rendering.
+
+        In chained scenes, one of an odd seed begins where the expert of the partner has ended, so
+        that both beginnings are in every set of seeds. Where the expert fails, it begins as the
+        others do.
+        """
+        self.stand(seed)
+        if self._partner is None or seed % 2 == 0:
+            return
+        found = self._partner.play(self._env)
+        if found is not None:
+            self._metaworld_observation, self._effort = found, float(self.data.ctrl[0])
+
+    def stand(self, seed: int) -> None:
+        """Set up a scene as the task begins, whatever was before."""
         # Some tasks move bodies of the model at reset; undo that, so that an episode does not
         # depend on the ones before it.
         self.model.body_pos[:] = self._initial_body_pos
@@ -96,6 +108,8 @@ class MetaWorldEnv(ArmEnvironment):
         self._truncated, self._effort = False, 0.0
         if self.config.scenes == "shared":
             self._metaworld_observation = begin_alike(self._env, self.task)
+        if self._partner is not None:
+            self._partner.begin(self._env, seed)
         # MetaWorld moves the goal marker after its last forward pass; without another one the
         # first image of an episode shows a goal that is not the episode's.
         mujoco.mj_forward(self.model, self.data)
@@ -113,6 +127,28 @@ class MetaWorldEnv(ArmEnvironment):
         self._metaworld_observation, reward, _, truncated, info = self._env.step(action)
         self._truncated |= bool(truncated)
         return float(reward), bool(info["success"])
+
+    def successes(self) -> dict[str, bool]:
+        """Return whether each task of a chained scene is done now, by its name."""
+        if self._partner is None:
+            return {}
+        inner = self._env
+        return {self.task: succeeds(inner), self._partner.task: self._partner.succeeds(inner)}
+
+    @property
+    def scene_tasks(self) -> tuple[str, ...]:
+        """The task and its partner in chained scenes."""
+        return () if self._partner is None else (self.task, self._partner.task)
+
+    @property
+    def has_moving_goal(self) -> bool:
+        """Whether it is a chained scene with a puck and a marker."""
+        return self._partner is not None and self._partner.has_marker
+
+    def move_goal(self) -> None:
+        """Move the marker to a new place; ``go_back`` does not move it back."""
+        if self.has_moving_goal:
+            self._metaworld_observation[-3:] = self._partner.move_goal(self._env)
 
     @property
     def is_over(self) -> bool:
