@@ -34,7 +34,6 @@ from sim_bridge.make_environment import make_environment
 from sim_bridge.nodes.bridge_parameters import BridgeParameters
 from sim_bridge.nodes.camera_publisher import CameraPublisher
 from sim_bridge.nodes.real_time import ControlSteps, RealTimeRun
-from sim_bridge.nodes.recorder_watch import RecorderWatch
 from sim_bridge.nodes.sensor_publisher import SensorPublisher
 from sim_bridge.nodes.simulation_thread import ending
 from sim_bridge.rollout import Episode
@@ -42,6 +41,7 @@ from tinyvla_ros.core.errors import InputError, MessageError
 from tinyvla_ros.core.ros.episode_event import ABORT, BEGIN, END, EpisodeEvent
 from tinyvla_ros.core.types import ActionChunk
 from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
+from tinyvla_ros.nodes.shared.recorder_watch import RecorderWatch
 from tinyvla_ros.nodes.shared.run_guard import RunGuard
 from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, LATCHED, OK, WARN, Diagnostics, run_node
 
@@ -97,7 +97,7 @@ class SimBridgeNode(Node):
         self.create_service(Trigger, "~/reset", self._on_reset)
         self._recorder = RecorderWatch(
             self, [*self._sensors.regular_topics, *self._images.topics, "instruction",
-                   "episode", self._commands]) \
+                   self._commands]) \
             if self._options.wait_for_recorder else None
         self._diagnostics = Diagnostics(self, "simulation", self._arm.name, self._describe)
         self._real_time = self._make_real_time() if self._is_real_time else None
@@ -204,8 +204,8 @@ class SimBridgeNode(Node):
 
     def _has_policy(self) -> bool:
         # Of a run that one command started, only its own policy counts.
-        return self._guard.has_begun(POLICY) if self._options.run else \
-            self.count_publishers(self._commands) > 0
+        return self.count_publishers(self._commands) > 0 and (
+            not self._options.run or self._guard.has_begun(POLICY))
 
     def _check_alone(self) -> None:
         """Run an episode again into which another publisher may have mixed its messages."""

@@ -13,36 +13,47 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""When the bridge takes a run as recorded: what the graph shows and what the policy has found."""
+"""When a run is taken as recorded: what the graph shows and what the policy has found."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 from unittest import mock
 
+import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 
-from sim_bridge.nodes import recorder_watch
-from sim_bridge.nodes.recorder_watch import RECORDER, RecorderWatch
+from tinyvla_ros.nodes.shared import recorder_watch
+from tinyvla_ros.nodes.shared.recorder_watch import RECORDER, RecorderWatch
 from tinyvla_ros.nodes.shared.runner import OK, SUBSCRIBERS, status
+
+BRIDGE = "sim_bridge_node"
 
 
 class Graph:
-    """A graph: topic -> names of the nodes that subscribe to it."""
+    """A graph in which all topics are published: topic -> names of the nodes that subscribe."""
 
     def __init__(self, namespace: str = "/", **subscribers):
         self.namespace = namespace
         self.subscribers = {f"/{topic}": names for topic, names in subscribers.items()}
-        self.receive = None
+        self.subscribers.setdefault("/episode", [RECORDER])
+        self.unpublished = set()
+        self.warnings, self.receive = [], None
 
     def get_namespace(self) -> str:
         return self.namespace
 
+    def get_logger(self):
+        return SimpleNamespace(warning=self.warnings.append)
+
+    def resolve_topic_name(self, topic: str) -> str:
+        return f"/{topic.removeprefix('/')}"
+
     def create_subscription(self, kind, topic, callback, qos) -> None:
         self.receive = callback
 
-    def count_subscribers(self, topic: str) -> int:
-        return len(self.subscribers[topic])
+    def count_publishers(self, topic: str) -> int:
+        return int(topic in self.subscribers and topic not in self.unpublished)
 
     def get_subscriptions_info_by_topic(self, topic: str) -> list:
         return [SimpleNamespace(node_name=name, node_namespace=self.namespace)
@@ -55,8 +66,15 @@ class Graph:
                                              status("other: part", OK, "", others)]))
 
 
+@pytest.fixture
+def clock():
+    with mock.patch.object(recorder_watch, "time") as time:
+        time.monotonic.return_value = 100.0
+        yield time.monotonic
+
+
 def test_a_subscription_that_the_policy_has_not_discovered_does_not_count():
-    graph = Graph(clock=[RECORDER, "policy_node"], action_chunk=["sim_bridge_node", RECORDER])
+    graph = Graph(clock=[RECORDER, "policy_node"], action_chunk=[BRIDGE, RECORDER])
     watch = RecorderWatch(graph, ["/clock", "/action_chunk"])
     assert not watch.is_complete(), "the policy has reported nothing"
     graph.report(action_chunk=1)
@@ -65,25 +83,56 @@ def test_a_subscription_that_the_policy_has_not_discovered_does_not_count():
     assert watch.is_complete()
 
 
-def test_every_topic_needs_a_recorder():
-    graph = Graph(clock=["policy_node"], action_chunk=[RECORDER])
-    watch = RecorderWatch(graph, ["/clock", "/action_chunk"])
-    graph.report(action_chunk=1)
+@pytest.mark.parametrize("late", ["episode", "clock", "chunk", "prefix"])
+def test_every_topic_needs_a_recorder(late):
+    graph = Graph(clock=[RECORDER], chunk=[BRIDGE, RECORDER], prefix=[RECORDER])
+    graph.subscribers[f"/{late}"].remove(RECORDER)
+    watch = RecorderWatch(graph, ["clock"])
+    graph.report(chunk=1, prefix=0)
     assert not watch.is_complete()
-    graph.subscribers["/clock"].append(RECORDER)
+    graph.subscribers[f"/{late}"].append(RECORDER)
+    graph.report(chunk=2, prefix=1)
     assert watch.is_complete()
 
 
-def test_a_policy_that_reports_no_subscribers_gets_time_to_discover_the_recorder():
-    graph = Graph(clock=[RECORDER], action_chunk=["sim_bridge_node", RECORDER])
+def test_a_topic_that_nobody_publishes_is_not_awaited():
+    graph = Graph(clock=[RECORDER], camera=[], action_chunk=[RECORDER])
+    watch = RecorderWatch(graph, ["clock", "camera"])
+    graph.report(action_chunk=1)
+    assert not watch.is_complete()
+    graph.unpublished.add("/camera")
+    assert watch.is_complete()
+
+
+def test_a_policy_that_reports_no_subscribers_gets_time_to_discover_the_recorder(clock):
+    graph = Graph(clock=[RECORDER, "policy_node"], action_chunk=[BRIDGE, RECORDER])
     watch = RecorderWatch(graph, ["/clock", "/action_chunk"])
-    with mock.patch.object(recorder_watch, "time") as time:
-        time.monotonic.return_value = 100.0
+    assert not watch.is_complete()
+    graph.subscribers["/clock"] = []
+    clock.return_value += 2 * recorder_watch.UNREPORTED_S
+    assert not watch.is_complete(), "the recorder is gone"
+    graph.subscribers["/clock"] = [RECORDER]
+    assert not watch.is_complete(), "and the wait begins again"
+    clock.return_value += 2 * recorder_watch.UNREPORTED_S
+    assert watch.is_complete()
+
+
+def test_a_topic_that_the_recorder_leaves_out_is_awaited_once(clock):
+    graph = Graph(camera=[], chunk=[])
+    watch = RecorderWatch(graph, ["camera"])
+    graph.report(chunk=0)
+    assert not watch.is_complete()
+    clock.return_value += 2 * recorder_watch.FINDS_S
+    assert watch.is_complete()
+    assert watch.is_complete()
+    assert len(graph.warnings) == 1
+    assert "/camera" in graph.warnings[0] and "/chunk" in graph.warnings[0]
+
+
+def test_nothing_is_recorded_without_a_recorder(clock):
+    graph = Graph(episode=["other"], camera=[RECORDER])
+    watch = RecorderWatch(graph, ["camera"])
+    graph.report(camera=1)
+    for _ in range(3):
         assert not watch.is_complete()
-        graph.subscribers["/clock"] = []
-        time.monotonic.return_value += 2 * recorder_watch.UNREPORTED_S
-        assert not watch.is_complete(), "the recorder is gone"
-        graph.subscribers["/clock"] = [RECORDER]
-        assert not watch.is_complete(), "and the wait begins again"
-        time.monotonic.return_value += 2 * recorder_watch.UNREPORTED_S
-        assert watch.is_complete()
+        clock.return_value += 2 * recorder_watch.FINDS_S

@@ -36,7 +36,7 @@ from tinyvla_ros.nodes.sequence.run_policy_action import RunPolicyAction
 from tinyvla_ros.nodes.sequence.sequence_parameters import SequenceParameters
 from tinyvla_ros.nodes.sequence.sequence_policy import SequencePolicy
 from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
-from tinyvla_ros.nodes.shared.recorder_presence import RECORDER, RecorderPresence
+from tinyvla_ros.nodes.shared.recorder_watch import RECORDER, RecorderWatch, measured_topics
 from tinyvla_ros.nodes.shared.run_guard import RunGuard
 from tinyvla_ros.nodes.shared.runner import (
     EPISODE_QOS,
@@ -82,8 +82,7 @@ class SequenceNode(Node):
         self._feedback = self.create_publisher(DiagnosticStatus, "~/feedback", LATCHED)
         self._events = self.create_publisher(DiagnosticStatus, "episode", EPISODE_QOS) \
             if p.episodes else None
-        self._recorder_presence = RecorderPresence(self, contract, self._events) \
-            if p.episodes else None
+        self._recorder = RecorderWatch(self, measured_topics(contract)) if p.episodes else None
         self.create_service(Trigger, "~/start", self._on_start)
         self.create_service(Trigger, "~/cancel", self._on_cancel)
         self.create_subscription(String, "~/run", self._on_run, 10)
@@ -179,7 +178,7 @@ class SequenceNode(Node):
         if self._events is None:
             return
         deadline = time.monotonic() + READY_S
-        while kind == "begin" and not self._recorder_presence.is_listening():
+        while kind == "begin" and not self._recorder.is_complete():
             if time.monotonic() > deadline:
                 raise InputError(f"there is no {RECORDER} after {READY_S:g} s, and tries shall be "
                                  "recorded; start one, or leave the episodes out")
