@@ -133,18 +133,27 @@ def sequence_of(goal, name: str) -> Sequence:
     Raises:
         InputError: it has no sense.
     """
-    try:
-        until = yaml.safe_load(goal.until or USUAL_END)
-    except yaml.YAMLError:
-        until = goal.until
-    if not isinstance(until, dict):
-        raise InputError(f"until is {goal.until!r}; say when the policy is done, like "
-                         f"'{USUAL_END}' or 'seconds: 5' (docs/sequences.md).")
-    step = {"instruction": goal.instruction, "until": until}
-    # 0 stands for what a step has without it.
+    step = {"instruction": goal.instruction,
+            "until": _condition("until", goal.until or USUAL_END,
+                                f"when the policy is done, like '{USUAL_END}' or 'seconds: 5'")}
+    # Empty and 0 stand for what a step has without it.
+    if goal.fails_if:
+        step["fails_if"] = _condition("fails_if", goal.fails_if, "when a try is given up, like "
+                                      "'failure_score: 1' or 'topic: gripper/lost'")
     step |= {"limit": float(goal.limit)} if goal.limit else {}
     step |= {"tries": int(goal.tries)} if goal.tries else {}
     return Sequence.read(yaml.safe_dump({"id": name, "steps": [step]}))
+
+
+def _condition(field: str, text: str, meaning: str) -> dict:
+    """Return a condition that is given as YAML; raises ``InputError`` if it is none."""
+    try:
+        condition = yaml.safe_load(text)
+    except yaml.YAMLError:
+        condition = None
+    if not isinstance(condition, dict):
+        raise InputError(f"{field} is {text!r}; say {meaning} (docs/sequences.md).")
+    return condition
 
 
 def _name(goal) -> str:
