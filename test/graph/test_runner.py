@@ -18,9 +18,15 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import pytest
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import QoSProfile
+from std_msgs.msg import String
 
+from harness.left_over import new_context
 from harness.processes import Output, start
 
 NODE = """
@@ -67,3 +73,47 @@ def test_a_signal_ends_the_process_cleanly_wherever_it_arrives(where, number):
     assert output.wait_end() == 0, output.text
     assert "Traceback" not in output.text
     assert ("closed" in output.text) == ("loading" not in where), "close brings an arm to rest"
+
+
+LAST_WORDS = """
+import sys
+from rclpy.node import Node
+from std_msgs.msg import String
+from tinyvla_ros.nodes.shared.runner import run_node
+
+class Speaker(Node):
+    exit_code = None
+
+    def __init__(self):
+        super().__init__("speaker")
+        self.publisher = self.create_publisher(String, "words", {number})
+        self.create_timer(0.05, self.look)
+
+    def look(self):
+        if self.publisher.get_subscription_count():
+            self.exit_code = 0
+
+    def close(self):
+        for number in range({number}):
+            self.publisher.publish(String(data=str(number).zfill(1_000_000)))
+
+sys.exit(run_node(Speaker))
+"""
+
+
+def test_what_a_node_says_last_arrives():
+    context, heard, number = new_context(), [], 30
+    node = rclpy.create_node("listener", context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    node.create_subscription(String, "words", lambda m: heard.append(int(m.data[-4:])),
+                             QoSProfile(depth=number))
+    output = Output(start(sys.executable, "-c", LAST_WORDS.format(number=number)))
+    assert output.wait_end() == 0, output.text
+    deadline = time.monotonic() + 10.0
+    while len(heard) < number and time.monotonic() < deadline:
+        executor.spin_once(timeout_sec=0.1)
+    assert heard == list(range(number))
+    executor.shutdown()
+    node.destroy_node()
+    context.try_shutdown()

@@ -20,11 +20,13 @@ from __future__ import annotations
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -42,6 +44,8 @@ EPISODE_QOS = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL,
 SENSOR_QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 # Longest wait for messages before a signal is handled, s.
 SIGNAL_PERIOD_S = 0.05
+# A node that ends waits at most so long for its last messages to arrive, s.
+FLUSH_S = 0.5
 # Diagnostic values with this prefix: topic -> subscribers that its publisher has discovered.
 SUBSCRIBERS = "subscribers "
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
@@ -109,8 +113,16 @@ def _spin(node: Node, signals: _Signals) -> int:
         close = getattr(node, "close", None)
         if close is not None:
             close()
+        _flush(node)
         executor.shutdown()
         node.destroy_node()
+
+
+def _flush(node: Node) -> None:
+    """Wait until subscribers have the last messages: with its process, they are lost."""
+    deadline = time.monotonic() + FLUSH_S
+    for publisher in node.publishers:
+        publisher.wait_for_all_acked(Duration(seconds=max(deadline - time.monotonic(), 0.0)))
 
 
 class Diagnostics:
