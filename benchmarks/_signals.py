@@ -22,11 +22,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
+from tinyvla_ros.policy.checkpoint import load_checkpoint
 from training.monitor.watched_episodes import WatchedEpisode
 
 WIDTH, STEPS, BATCH, RATE = 256, 3000, 256, 1e-3  # of what signals learn with
@@ -98,6 +100,29 @@ def mahalanobis(runs: list[Run]) -> Signal:
 def summed(signal: Signal) -> Signal:
     """Return a signal summed up from the beginning of the episode."""
     return lambda run: np.cumsum(signal(run))
+
+
+# ---- of the denoiser ----------------------------------------------------------------------------
+
+def path_acceleration(checkpoint: Path, steps: int = 10) -> Signal:
+    """Return how much the path bends on which the same noise becomes a chunk.
+
+    The clean chunk that a step predicts moves from step to step; this is how much that changes,
+    the mean over all pairs of steps.
+    """
+    network = load_checkpoint(checkpoint).network
+    network.set_sample_steps(steps)
+    noise = torch.randn(1, *network.noise_shape, generator=torch.Generator().manual_seed(0))
+    path: list[torch.Tensor] = []
+    network.denoiser.register_forward_hook(lambda module, given, predicted: path.append(predicted))
+
+    def signal(run: Run) -> np.ndarray:
+        path.clear()
+        condition = torch.from_numpy(run.watched.features)
+        network.sample(condition, noise.expand(len(condition), -1, -1))
+        return torch.stack(path).diff(dim=0).diff(dim=0).norm(dim=(2, 3)).mean(0).numpy()
+
+    return signal
 
 
 # ---- learned from successes ---------------------------------------------------------------------

@@ -36,6 +36,7 @@ from _signals import (
     flow_noise,
     mahalanobis,
     overlap,
+    path_acceleration,
     random_network,
     spread,
     stac,
@@ -204,6 +205,7 @@ def main() -> None:
         return np.array([novelty_ratios(level, limits) for level in levels])
 
     near = NeighborDistance(np.concatenate([r.watched.features for r in compared]))
+    bend = path_acceleration(options.checkpoint)
     random, flow = random_network(compared), flow_noise(compared)
     signals: dict[str, Signal] = {
         "monitor": lambda r: ratios(r).max(1),
@@ -213,6 +215,7 @@ def main() -> None:
         "Mahalanobis": mahalanobis(compared), "Mahalanobis, summed": summed(mahalanobis(compared)),
         "RND": random, "RND, summed": summed(random),
         "logpZO": flow, "logpZO, summed": summed(flow),
+        "acceleration": bend, "acceleration, summed": summed(bend),
         "STAC": stac, "STAC, summed": summed(stac), "overlap": overlap,
         "overlap, summed": summed(overlap), "spread": spread, "spread, summed": summed(spread),
         "the clock alone": lambda r: r.steps.astype(float)}
