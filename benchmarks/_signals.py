@@ -111,6 +111,7 @@ def path_acceleration(checkpoint: Path, steps: int = 10) -> Signal:
     the mean over all pairs of steps.
     """
     network = load_checkpoint(checkpoint).network
+    assert network.config.diffusion.prediction == "sample"
     network.set_sample_steps(steps)
     noise = torch.randn(1, *network.noise_shape, generator=torch.Generator().manual_seed(0))
     path: list[torch.Tensor] = []

@@ -204,7 +204,7 @@ class SimBridgeNode(Node):
 
     def _has_policy(self) -> bool:
         # Of a run that one command started, only its own policy counts.
-        return self.count_publishers(self._commands) > 0 and (
+        return self.count_publishers(self.resolve_topic_name(self._commands)) > 0 and (
             not self._options.run or self._guard.has_begun(POLICY))
 
     def _check_alone(self) -> None:

@@ -17,17 +17,20 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from unittest import mock
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from tinyvla_ros.nodes.shared import recorder_watch
-from tinyvla_ros.nodes.shared.recorder_watch import RECORDER, RecorderWatch
+from tinyvla_ros.nodes.shared.recorder_watch import FINDS_S, RECORDER, RecorderWatch
 from tinyvla_ros.nodes.shared.runner import OK, SUBSCRIBERS, status
 
 BRIDGE = "sim_bridge_node"
+LATE = "asks_for_earlier_messages"
 
 
 class Graph:
@@ -38,7 +41,7 @@ class Graph:
         self.subscribers = {f"/{topic}": names for topic, names in subscribers.items()}
         self.subscribers.setdefault("/episode", [RECORDER])
         self.unpublished = set()
-        self.warnings, self.receive = [], None
+        self.warnings, self.receivers = [], []
 
     def get_namespace(self) -> str:
         return self.namespace
@@ -50,20 +53,24 @@ class Graph:
         return f"/{topic.removeprefix('/')}"
 
     def create_subscription(self, kind, topic, callback, qos) -> None:
-        self.receive = callback
+        self.receivers.append(callback)
 
     def count_publishers(self, topic: str) -> int:
         return int(topic in self.subscribers and topic not in self.unpublished)
 
     def get_subscriptions_info_by_topic(self, topic: str) -> list:
-        return [SimpleNamespace(node_name=name, node_namespace=self.namespace)
-                for name in self.subscribers[topic]]
+        return [SimpleNamespace(
+            node_name=name.rpartition("/")[2], node_namespace=name.rpartition("/")[0] or "/",
+            qos_profile=QoSProfile(depth=1, durability=(
+                DurabilityPolicy.TRANSIENT_LOCAL if name == LATE else DurabilityPolicy.VOLATILE)))
+            for name in self.subscribers[topic]]
 
-    def report(self, **discovered) -> None:
+    def report(self, policy="policy_node: policy", **discovered) -> None:
         values = {f"{SUBSCRIBERS}/{topic}": number for topic, number in discovered.items()}
         others = {f"{SUBSCRIBERS}/{topic}": "many" for topic in self.subscribers}
-        self.receive(DiagnosticArray(status=[status("policy_node: policy", OK, "", values),
-                                             status("other: part", OK, "", others)]))
+        for receive in self.receivers:
+            receive(DiagnosticArray(status=[status(policy, OK, "", values),
+                                            status("other: part", OK, "", others)]))
 
 
 @pytest.fixture
@@ -119,20 +126,40 @@ def test_a_policy_that_reports_no_subscribers_gets_time_to_discover_the_recorder
 
 def test_a_topic_that_the_recorder_leaves_out_is_awaited_once(clock):
     graph = Graph(camera=[], chunk=[])
-    watch = RecorderWatch(graph, ["camera"])
+    watch, strict = (RecorderWatch(graph, ["camera"], s) for s in (FINDS_S, math.inf))
     graph.report(chunk=0)
     assert not watch.is_complete()
-    clock.return_value += 2 * recorder_watch.FINDS_S
+    assert not strict.is_complete()
+    clock.return_value += 2 * FINDS_S
     assert watch.is_complete()
     assert watch.is_complete()
+    assert not strict.is_complete()
     assert len(graph.warnings) == 1
     assert "/camera" in graph.warnings[0] and "/chunk" in graph.warnings[0]
 
 
 def test_nothing_is_recorded_without_a_recorder(clock):
     graph = Graph(episode=["other"], camera=[RECORDER])
-    watch = RecorderWatch(graph, ["camera"])
+    watch = RecorderWatch(graph, ["camera"], FINDS_S)
     graph.report(camera=1)
     for _ in range(3):
         assert not watch.is_complete()
-        clock.return_value += 2 * recorder_watch.FINDS_S
+        clock.return_value += 2 * FINDS_S
+
+
+def test_a_subscriber_that_the_policy_cannot_serve_is_not_awaited():
+    graph = Graph(chunk=[RECORDER, LATE])
+    watch = RecorderWatch(graph, [])
+    graph.report(chunk=1)
+    assert watch.is_complete()
+
+
+def test_recorder_and_policy_of_another_namespace_do_not_count():
+    graph = Graph("/left", episode=[RECORDER], chunk=[f"/left/{RECORDER}"])
+    watch = RecorderWatch(graph, [])
+    graph.report("left/policy_node: policy", chunk=1)
+    assert not watch.is_complete()
+    graph.subscribers["/episode"].append(f"/left/{RECORDER}")
+    assert watch.is_complete()
+    graph.report("right/policy_node: policy", chunk=0)
+    assert watch.is_complete()

@@ -95,7 +95,7 @@ class Speaker(Node):
 
     def close(self):
         for number in range({number}):
-            self.publisher.publish(String(data=str(number).zfill(1_000_000)))
+            self.publisher.publish(String(data=str(number).zfill(300_000)))
 
 sys.exit(run_node(Speaker))
 """

@@ -36,7 +36,12 @@ from tinyvla_ros.nodes.sequence.run_policy_action import RunPolicyAction
 from tinyvla_ros.nodes.sequence.sequence_parameters import SequenceParameters
 from tinyvla_ros.nodes.sequence.sequence_policy import SequencePolicy
 from tinyvla_ros.nodes.shared.declare_parameters import declare_parameters
-from tinyvla_ros.nodes.shared.recorder_watch import RECORDER, RecorderWatch, measured_topics
+from tinyvla_ros.nodes.shared.recorder_watch import (
+    FINDS_S,
+    RECORDER,
+    RecorderWatch,
+    measured_topics,
+)
 from tinyvla_ros.nodes.shared.run_guard import RunGuard
 from tinyvla_ros.nodes.shared.runner import (
     EPISODE_QOS,
@@ -82,7 +87,9 @@ class SequenceNode(Node):
         self._feedback = self.create_publisher(DiagnosticStatus, "~/feedback", LATCHED)
         self._events = self.create_publisher(DiagnosticStatus, "episode", EPISODE_QOS) \
             if p.episodes else None
-        self._recorder = RecorderWatch(self, measured_topics(contract)) if p.episodes else None
+        self._recorder = RecorderWatch(self, measured_topics(contract), FINDS_S) \
+            if p.episodes else None
+        self._is_recorded = False  # what the sequence that runs has done so far
         self.create_service(Trigger, "~/start", self._on_start)
         self.create_service(Trigger, "~/cancel", self._on_cancel)
         self.create_subscription(String, "~/run", self._on_run, 10)
@@ -126,6 +133,7 @@ class SequenceNode(Node):
                                  "again in a second.")
             run = self._run = SequenceRun(sequence, self._policy, self._on_progress, self._on_try)
             self._policy.begin()
+            self._is_recorded = False
             self._on_progress(run.progress)
         self._worker.start(lambda: self._work(run))
 
@@ -177,12 +185,8 @@ class SequenceNode(Node):
     def _on_try(self, step: Step, kind: TryEvent) -> None:
         if self._events is None:
             return
-        deadline = time.monotonic() + READY_S
-        while kind == "begin" and not self._recorder.is_complete():
-            if time.monotonic() > deadline:
-                raise InputError(f"there is no {RECORDER} after {READY_S:g} s, and tries shall be "
-                                 "recorded; start one, or leave the episodes out")
-            self._policy.wait(PERIOD_S)
+        if kind == "begin":
+            self._wait_for_recorder()
         values = {"index": self._index, "task": step.label, "instruction": step.instruction,
                   "run": self._guard.run}
         if kind in ("success", "failure"):
@@ -192,6 +196,18 @@ class SequenceNode(Node):
             msg, KeyValue, f"{self.get_name()}: episode")
         self._events.publish(msg)
         self._index += kind != "begin"
+
+    def _wait_for_recorder(self) -> None:
+        # Once: at later steps the policy acts, and goes on with the instruction before.
+        if self._is_recorded and self._recorder.is_there():
+            return
+        deadline = time.monotonic() + READY_S
+        while not self._recorder.is_complete():
+            if time.monotonic() > deadline:
+                raise InputError(f"there is no {RECORDER} after {READY_S:g} s, and tries shall be "
+                                 "recorded; start one, or leave the episodes out")
+            self._policy.wait(PERIOD_S)
+        self._is_recorded = True
 
     def _on_progress(self, progress: SequenceProgress) -> None:
         before, self._progress = self._progress, progress

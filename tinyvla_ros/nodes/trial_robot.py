@@ -28,7 +28,12 @@ from std_srvs.srv import SetBool
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.core.errors import InputError
 from tinyvla_ros.core.ros.episode_event import ABORT, BEGIN, END, EpisodeEvent
-from tinyvla_ros.nodes.shared.recorder_watch import RECORDER, RecorderWatch, measured_topics
+from tinyvla_ros.nodes.shared.recorder_watch import (
+    FINDS_S,
+    RECORDER,
+    RecorderWatch,
+    measured_topics,
+)
 from tinyvla_ros.nodes.shared.runner import EPISODE_QOS, LATCHED, status_name
 from tinyvla_ros.nodes.shared.sent_request import SentRequest
 from tinyvla_ros.nodes.survey.stream_meter import listening_node
@@ -61,7 +66,7 @@ class TrialRobot:
         self._words = node.create_publisher(String, contract.instruction, LATCHED)
         self._events = node.create_publisher(DiagnosticStatus, "episode", EPISODE_QOS)
         self._enable = node.create_client(SetBool, "policy_node/enable")
-        self._recorder_watch = RecorderWatch(node, measured_topics(contract))
+        self._recorder_watch = RecorderWatch(node, measured_topics(contract), FINDS_S)
 
     def tell(self, instruction: str) -> None:
         """Publish the instruction, and wait until the policy and the recorder are there.

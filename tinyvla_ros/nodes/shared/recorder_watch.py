@@ -17,11 +17,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy
 
 from tinyvla_ros.arm.contract import RobotContract
 from tinyvla_ros.arm.contract_streams import contract_streams
@@ -33,7 +35,7 @@ RECORDER = "episode_recorder_node"
 UNREPORTED_S = 5.0
 # A recorder that listens to episodes finds the other topics within this time, or leaves them
 # out, s.
-FINDS_S = 30.0
+FINDS_S = 10.0
 
 
 class RecorderWatch:
@@ -47,10 +49,12 @@ class RecorderWatch:
         node: of the caller; its callbacks must run.
         topics: of the robot or the simulation. Each that is published needs a subscription of the
             recorder, as do those of the policy.
+        patience_s: for topics that a recorder leaves out by its parameters: after so long they are
+            named in the log and not waited for any more.
     """
 
-    def __init__(self, node: Node, topics: Iterable[str]):
-        self._node = node
+    def __init__(self, node: Node, topics: Iterable[str], patience_s: float = math.inf):
+        self._node, self._patience_s = node, patience_s
         self._events = node.resolve_topic_name("episode")
         self._topics = {self._events, *map(node.resolve_topic_name, topics)}
         self._discovered: dict[str, int] = {}  # by the policy: topic -> subscribers
@@ -60,10 +64,7 @@ class RecorderWatch:
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
     def is_complete(self) -> bool:
-        """Return whether the recorder gets everything that is published from now on.
-
-        One that leaves topics out by its parameters is waited for once, ``FINDS_S``.
-        """
+        """Return whether the recorder gets everything that is published from now on."""
         now = time.monotonic()
         pending = set(filter(self._is_pending, self._topics | self._discovered.keys()))
         if pending != self._pending or not self._pending_since:
@@ -71,26 +72,37 @@ class RecorderWatch:
         waited_s = now - self._pending_since
         if not pending:
             return bool(self._discovered) or waited_s > UNREPORTED_S
-        if self._events in pending or waited_s < FINDS_S:
+        if self._events in pending or waited_s < self._patience_s:
             return False
         self._node.get_logger().warning(
-            f"{RECORDER} has not subscribed to {', '.join(sorted(pending))} in {FINDS_S:g} s; "
-            "episodes are recorded without. See its parameters 'topics' and 'exclude'.")
+            f"{RECORDER} may miss messages of {', '.join(sorted(pending))}: it has not "
+            f"subscribed, or the policy has not found it, in {self._patience_s:g} s. See its "
+            "parameters 'topics' and 'exclude'.")
         self._left_out |= pending
         return True
+
+    def is_there(self) -> bool:
+        """Return whether the recorder listens to episodes."""
+        return self._is_recorded(self._node.get_subscriptions_info_by_topic(self._events))
 
     def _is_pending(self, topic: str) -> bool:
         if topic in self._left_out or not self._node.count_publishers(topic):
             return False
-        subscriptions = self._node.get_subscriptions_info_by_topic(topic)
-        return self._discovered.get(topic, len(subscriptions)) < len(subscriptions) or not any(
-            s.node_name == RECORDER and s.node_namespace == self._node.get_namespace()
-            for s in subscriptions)
+        # The policy keeps no messages: whoever asks for earlier ones is never found by it.
+        subscriptions = [s for s in self._node.get_subscriptions_info_by_topic(topic)
+                         if topic not in self._discovered
+                         or s.qos_profile.durability != DurabilityPolicy.TRANSIENT_LOCAL]
+        return self._discovered.get(topic, len(subscriptions)) < len(subscriptions) or \
+            not self._is_recorded(subscriptions)
+
+    def _is_recorded(self, subscriptions: list) -> bool:
+        return any(s.node_name == RECORDER and s.node_namespace == self._node.get_namespace()
+                   for s in subscriptions)
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
         found = {v.key.removeprefix(SUBSCRIBERS): int(v.value) for status in msg.status
                  if self._is_policy(status.name) for v in status.values
-                 if v.key.startswith(SUBSCRIBERS)}
+                 if v.key.startswith(f"{SUBSCRIBERS}/") and v.value.isdecimal()}
         self._discovered = self._discovered | found
 
     def _is_policy(self, name: str) -> bool:

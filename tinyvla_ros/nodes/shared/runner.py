@@ -113,9 +113,11 @@ def _spin(node: Node, signals: _Signals) -> int:
         close = getattr(node, "close", None)
         if close is not None:
             close()
-        _flush(node)
-        executor.shutdown()
-        node.destroy_node()
+        try:
+            _flush(node)
+        finally:
+            executor.shutdown()
+            node.destroy_node()
 
 
 def _flush(node: Node) -> None:
