@@ -160,8 +160,8 @@ def test_a_person_takes_over_with_space_bar_and_mouse(rig, desktop):
     drive(desktop, rig)
     chain = webdriver.ActionChains(desktop.driver)
     chain.key_down(Keys.SPACE).perform()
-    plus = desktop.element("[aria-label='shoulder_pan plus']")
-    moved(rig, lambda: chain.click_and_hold(plus).perform())
+    plus = "[aria-label='shoulder_pan plus']"
+    moved(rig, lambda: desktop.mouse_at(plus, 0.5).click_and_hold().perform())
     assert desktop.js("document.querySelector('#deadman').classList.contains('on')")
     chain.release().perform()
     chain.key_up(Keys.SPACE).perform()

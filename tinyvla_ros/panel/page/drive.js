@@ -39,8 +39,10 @@ export class Driver {
   }
 
   channels(channels) {
-    this.#names = channels.map((c) => c.name);
-    this.#gripper = this.#names.findIndex((n) => n.includes("gripper"));
+    const names = channels.map((c) => c.name);
+    if (JSON.stringify(names) === JSON.stringify(this.#names)) return;  // a button may be held
+    this.#names = names;
+    this.#gripper = names.findIndex((n) => n.includes("gripper"));
     this.#mode = null;
   }
 
