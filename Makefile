@@ -33,11 +33,10 @@ setup:
 sim-eval: setup
 	@$(TINYVLA) sim-eval --out $(OUT) $(ARGS)
 
-# A file stays with one process, because its tests share nodes, datasets and checkpoints. Three on two
-# cores, because nodes that are waited for leave one idle.
+# A file stays with one process, because its tests share nodes, datasets and checkpoints.
 test:
 	@scripts/setup.sh browser & browser=$$!; $(MAKE) --no-print-directory lint && wait $$browser
-	@$(PYTHON_BIN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(PYTHON_BIN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup
 	@$(PYTHON_BIN) -m ruff check .
