@@ -24,7 +24,7 @@ from action_msgs.msg import GoalStatus
 from rclpy.action import ActionClient
 from std_msgs.msg import Bool
 
-from harness.sequence_rig import CLOSE, OPEN, SequenceRig
+from harness.sequence_rig import CLOSE, OPEN, SequenceRig, run_recorded
 from tinyvla_ros.nodes.sequence.run_policy_action import RunPolicy
 
 if RunPolicy is None:  # importorskip would find the folder of the package's source
@@ -67,14 +67,7 @@ class Client(SequenceRig):
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory):
-    rig = Client(tmp_path_factory.mktemp("action"))
-    rig.write({"instruction": OPEN, "until": {"seconds": 0.1}})
-    with rig:
-        rig.start("episode_recorder_node", out=str(rig.bags), robot=str(rig.path))
-        rig.start_sequence_node()
-        yield rig
-        assert not rig.wrong
-        assert "Traceback" not in rig.log() + rig.log("sequence_node")
+    yield from run_recorded(Client(tmp_path_factory.mktemp("action")))
 
 
 def test_a_goal_moves_the_arm_until_it_is_done(rig):

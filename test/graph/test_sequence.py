@@ -25,7 +25,7 @@ import yaml
 from std_msgs.msg import Bool, Float32, String
 from std_srvs.srv import SetBool, Trigger
 
-from harness.sequence_rig import CLOSE, OPEN, SequenceRig
+from harness.sequence_rig import CLOSE, OPEN, SequenceRig, run_recorded
 from tinyvla_ros.bags.reader import Bag
 from tinyvla_ros.cli.main import main
 from tinyvla_ros.core.ros.episode_event import BEGIN, END
@@ -33,14 +33,7 @@ from tinyvla_ros.core.ros.episode_event import BEGIN, END
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory):
-    rig = SequenceRig(tmp_path_factory.mktemp("sequence"))
-    rig.write({"instruction": OPEN, "until": {"seconds": 0.1}})
-    with rig:
-        rig.start("episode_recorder_node", out=str(rig.bags), robot=str(rig.path))
-        rig.start_sequence_node()
-        yield rig
-        assert not rig.wrong
-        assert "Traceback" not in rig.log() + rig.log("sequence_node")
+    yield from run_recorded(SequenceRig(tmp_path_factory.mktemp("sequence")))
 
 
 def step(instruction: str = OPEN, **more) -> dict:

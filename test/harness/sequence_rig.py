@@ -18,7 +18,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import yaml
@@ -138,3 +138,14 @@ class SequenceRig(TeleopRig):
         self.homed, self.homed_s = self.homed + 1, time.monotonic()
         response.success, response.message = self.homed > 1, "not yet"
         return response
+
+
+def run_recorded(rig: SequenceRig) -> Iterator[SequenceRig]:
+    """Yield a rig whose nodes run beside a recorder; nothing may have gone wrong afterwards."""
+    rig.write({"instruction": OPEN, "until": {"seconds": 0.1}})
+    with rig:
+        rig.start("episode_recorder_node", out=str(rig.bags), robot=str(rig.path))
+        rig.start_sequence_node()
+        yield rig
+        assert not rig.wrong
+        assert "Traceback" not in rig.log() + rig.log("sequence_node")
