@@ -13,54 +13,39 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""MetaWorld's scripted experts, which know where everything is."""
+"""MetaWorld's scripted experts, and what they cannot do."""
 
 from __future__ import annotations
 
-from typing import Protocol
-
-import numpy as np
+from sim_bridge.metaworld.expert import Expert
+from sim_bridge.metaworld.grasping_experts import GRASPS, make_grasping_expert
+from sim_bridge.metaworld.scene_experts import (
+    AroundTheBar,
+    AroundTheHandle,
+    AroundTheWindow,
+    FingersAtTheMark,
+    StopsAtTheGoal,
+)
 
 DOOR_OPEN, DRAWER_OPEN = "door-open-v3", "drawer-open-v3"
 PUSHED_FROM = {"window-open-v3": -1.0, "window-close-v3": 1.0}  # side of the handle, in x
 TO_A_MARK = ("reach-v3", "pick-place-v3")
-FINGERS_BELOW_HAND_Z = 0.045  # m
-# Beside the handle, seen from it, m: the hand is pressed against its wrong side.
-BESIDE_X, BESIDE_Y, BESIDE_Z = (-0.13, -0.02), 0.13, 0.12
-OVER_Z = 0.06  # above the handle's top, where the hand can pass
-BEHIND_XY = np.array([0.02, 0.02])  # from where the expert lets the hand down
-UP = np.array([0.0, 0.0, 1.0])
-# Of a drawer's handle and the hand, m: nearer, its open fingers come down around the bar; so high,
-# they pass over it; farther, MetaWorld's expert rises by itself.
-AROUND_XY, OVER_BAR_Z, NEAR_XY = 0.02, 0.07, 0.06
-HOOKED_XY, HOOKED_Z = 0.04, 0.02
-OPEN = 0.9  # of a gripper that nothing keeps from opening
-# Of a window's handle and the hand, m: where it pushes; how near the sides of the bar are to that;
-# where the hand is clear of the handle; and how far this concerns it.
-PUSH_XYZ, PUSH_NEAR = np.array([0.03, -0.03, -0.08]), np.array([0.018, 0.025, 0.03])
-CLEAR_X, CLEAR_Y = 0.032, -0.10
-AT_CLEAR_SIDE = np.array([0.01, 0.0, 0.0])
-WINDOW_X, WINDOW_Y, WINDOW_Z = 0.15, -0.15, 0.12
-WINDOW_DONE = 0.02  # from the goal
-BRAKES_M = 0.08  # before the goal the hand becomes slower
-GAIN = 25.0  # of MetaWorld's experts, displacement in cm per m
 
 
-class Expert(Protocol):
-    """Acts on MetaWorld's own observation, (39,), alone: it remembers nothing."""
+def make_expert(task: str, scenes: str, corrects: bool = False) -> Expert:
+    """Return the expert of a task in standard, shared or chained scenes.
 
-    def get_action(self, observation: np.ndarray) -> np.ndarray:
-        """Return the (4,) action; it may write into the observation."""
-
-
-def make_expert(task: str, scenes: str) -> Expert:
-    """Return the expert of a task in standard, shared or chained scenes."""
+    Args:
+        task: it.
+        scenes: standard: MetaWorld's own expert, as published demonstrations are from.
+        corrects: it is to go on from wherever a policy has led to.
+    """
     # Not before whoever draws has chosen an OpenGL: MetaWorld imports MuJoCo.
     from metaworld.policies import ENV_POLICY_MAP
 
     expert = ENV_POLICY_MAP[task]()
     if scenes == "standard":
-        return expert
+        return make_grasping_expert(task, expert) if corrects and task in GRASPS else expert
     if task == DOOR_OPEN:
         return StopsAtTheGoal(AroundTheHandle(expert))
     if task == DRAWER_OPEN:
@@ -68,119 +53,3 @@ def make_expert(task: str, scenes: str) -> Expert:
     if task in PUSHED_FROM:
         return AroundTheWindow(expert, PUSHED_FROM[task])
     return FingersAtTheMark(expert) if task in TO_A_MARK else expert
-
-
-class FingersAtTheMark:
-    """Brings the fingers, and what is between them, to the mark.
-
-    MetaWorld's experts bring the hand there, whose fingers then rest 45 mm below the mark. That
-    counts within 50 mm (a puck within 70 mm), and who learns from it often rests outside.
-    """
-
-    def __init__(self, expert: Expert):
-        self._expert = expert
-
-    def get_action(self, observation: np.ndarray) -> np.ndarray:
-        """Return the (4,) action."""
-        observation[-1] += FINGERS_BELOW_HAND_Z
-        return self._expert.get_action(observation)
-
-
-class StopsAtTheGoal:
-    """Opens a door as far as the goal, and holds it there.
-
-    MetaWorld's expert pulls on, past the goal, where the door does not count as open any more.
-    """
-
-    def __init__(self, expert: Expert):
-        self._expert = expert
-
-    def get_action(self, observation: np.ndarray) -> np.ndarray:
-        """Return the (4,) action."""
-        beyond = observation[-3] - observation[4]  # of the handle, m; the door opens to -x
-        action = self._expert.get_action(observation)
-        if beyond > -BRAKES_M:
-            action[:2] *= np.clip(-beyond / BRAKES_M, 0.0, 1.0)
-        return action
-
-
-class AroundTheHandle:
-    """Opens a door from wherever the hand is.
-
-    MetaWorld's expert comes from above. Where the hand is already beside the handle, on the side
-    from which the door is closed, it pushes against it for good.
-    """
-
-    def __init__(self, expert: Expert):
-        self._expert = expert
-
-    def get_action(self, observation: np.ndarray) -> np.ndarray:
-        """Return the (4,) action."""
-        hand, handle = observation[:3], observation[4:7]
-        x, y, z = hand - handle
-        if not (BESIDE_X[0] < x < BESIDE_X[1] and abs(y) < BESIDE_Y and z < BESIDE_Z):
-            return self._expert.get_action(observation)
-        target = hand + UP if z < OVER_Z else \
-            np.append(handle[:2] + BEHIND_XY, hand[2])
-        return np.append(np.clip(GAIN * (target - hand), -1.0, 1.0), 1.0)
-
-
-class AroundTheBar:
-    """Opens a drawer from wherever the hand is.
-
-    MetaWorld's expert comes down up to 6 cm beside the handle. A hand that has just closed the
-    drawer is that near, with closed fingers: they come down on the handle, slip off it, and the
-    hand pulls at nothing, again and again.
-
-    Args:
-        expert: that of MetaWorld.
-    """
-
-    def __init__(self, expert: Expert):
-        self._expert = expert
-
-    def get_action(self, observation: np.ndarray) -> np.ndarray:
-        """Return the (4,) action."""
-        hand, handle = observation[:3], observation[4:7]
-        beside, above = np.linalg.norm(hand[:2] - handle[:2]), hand[2] - handle[2]
-        is_open, is_over = observation[3] > OPEN, above > OVER_BAR_Z
-        is_hooked = is_open and beside < HOOKED_XY and above < HOOKED_Z
-        is_around = beside < AROUND_XY and (is_open or is_over)
-        if beside > NEAR_XY or is_hooked or is_around:
-            return self._expert.get_action(observation)
-        target = np.append(handle[:2], hand[2]) if is_over else hand + UP
-        return np.append(np.clip(GAIN * (target - hand), -1.0, 1.0), -1.0)
-
-
-class AroundTheWindow:
-    """Moves a window from wherever the hand is, and stays at the end.
-
-    MetaWorld's expert goes up to the other side of the handle. A hand that has just moved the
-    window the other way is inside the handle, and is caught there; so this one goes back from the
-    window and around. Once the window is moved, MetaWorld's expert pushes on until it slips off.
-
-    Args:
-        expert: that of MetaWorld.
-        side: of the handle from which it pushes, 1 or -1 in x.
-    """
-
-    def __init__(self, expert: Expert, side: float):
-        self._expert, self._side = expert, np.array([side, 1.0, 1.0])
-
-    def get_action(self, observation: np.ndarray) -> np.ndarray:
-        """Return the (4,) action."""
-        hand, handle = observation[:3], observation[4:7]
-        if abs(observation[-3] - handle[0]) < WINDOW_DONE:
-            return np.array([0.0, 0.0, 0.0, 1.0])
-        x, y, z = from_side = self._side * (hand - handle)
-        is_far = abs(x) > WINDOW_X or y < WINDOW_Y or z > WINDOW_Z
-        if is_far or (np.abs(from_side - PUSH_XYZ) < PUSH_NEAR).all():
-            return self._expert.get_action(observation)
-        if x > CLEAR_X:
-            target = PUSH_XYZ + AT_CLEAR_SIDE
-        elif y > CLEAR_Y:
-            target = np.array([x, 2.0 * CLEAR_Y, z])
-        else:
-            target = np.array([2.0 * CLEAR_X, y, PUSH_XYZ[2]])
-        delta = self._side * (target - from_side)
-        return np.append(np.clip(GAIN * delta, -1.0, 1.0), 1.0)

@@ -250,7 +250,7 @@ def demonstrate(env: MetaWorldEnv, seed: int, noise: float, size: int | None = N
     rng = np.random.default_rng(seed)
     times = stretch[int(rng.integers(len(stretch)))] if len(stretch) > 1 else stretch[0]
     bursts = Pushes(rng, noise * rng.uniform(0.0, 1.0))
-    expert = make_expert(env.task, env.config.scenes)
+    expert = make_expert(env.task, env.config.scenes, corrects=driver is not None)
     env.reset_unseen(seed)
     every = env.config.camera_every
     handover, policy, chunk, planned = 0, None, None, 0
