@@ -55,8 +55,8 @@ class Grasp:
     closed: float
 
 
-# Offsets are about those of MetaWorld's experts; the rest was tried under pushes (docs/mt50.md). Not
-# push-back and bin-picking, whose own experts fail less often.
+# Offsets are about those of MetaWorld's experts; the rest was tried under pushes (docs/mt50.md).
+# Not push-back and bin-picking, whose own experts fail less often.
 GRASPS = {SOCCER: Grasp((0.0, 0.0, 0.0), 0.035, 0.62),
           DISASSEMBLE: Grasp((-0.02, 0.0, 0.01), 0.03, 0.62),
           "assembly-v3": Grasp((-0.02, 0.0, 0.0), 0.04, 0.62),
