@@ -59,7 +59,7 @@ class Grasp:
 # Not push-back and bin-picking, whose own experts fail less often.
 GRASPS = {SOCCER: Grasp((0.0, 0.0, 0.0), 0.035, 0.62),
           DISASSEMBLE: Grasp((-0.02, 0.0, 0.01), 0.03, 0.62),
-          "assembly-v3": Grasp((-0.02, 0.0, 0.0), 0.04, 0.62),
+          "assembly-v3": Grasp((-0.02, 0.0, 0.01), 0.03, 0.62),
           "basketball-v3": Grasp((0.0, 0.0, 0.01), 0.03, 0.7),
           "box-close-v3": Grasp((0.0, 0.0, 0.02), 0.045, 0.6),
           "hammer-v3": Grasp((-0.04, 0.0, 0.02), 0.03, 0.6),
