@@ -4,13 +4,15 @@ PYTHON_BIN := .venv/bin/python
 TINYVLA := .venv/bin/tinyvla
 # A third of the demonstrations at half the pace.
 DEMONSTRATIONS := --stretch 1 1 2
-# Demonstrations of where a policy of fifty tasks goes wrong.
-CORRECTIONS := $(DEMONSTRATIONS) --cameras side front wrist --policy runs/metaworld-mt50/last
+# Demonstrations of fifty tasks, and of where a policy goes wrong, once and again.
+VIEWS := $(DEMONSTRATIONS) --cameras side front wrist
+CORRECTIONS := $(VIEWS) --policy runs/metaworld-mt50/last
+AGAIN := $(VIEWS) --policy runs/metaworld-mt50-dagger/last
 DEVICE ?= cpu
 OUT ?= results/sim_eval-$(shell date +%Y%m%d-%H%M%S)
 
 .PHONY: help setup sim-eval test lint checkpoint mt10-checkpoint scenes-checkpoint mt50-data mt50-checkpoint \
-	mt50-dagger-checkpoint mt50-corner2-checkpoint benchmark reference clean
+	mt50-dagger-checkpoint mt50-grasps-checkpoint mt50-corner2-checkpoint benchmark reference clean
 
 help:
 	@echo "make sim-eval    watch the trained policy drive MetaWorld over ROS 2 topics"
@@ -23,6 +25,7 @@ help:
 	@echo "make mt50-checkpoint  the same for the fifty tasks of MT50 (docs/mt50.md); a GPU pays:"
 	@echo "                 make mt50-checkpoint DEVICE=cuda"
 	@echo "make mt50-dagger-checkpoint  then: the expert corrects that policy where it goes wrong"
+	@echo "make mt50-grasps-checkpoint  and again, which is the shipped one"
 	@echo "make mt50-corner2-checkpoint  ... as published results see them, through one camera"
 	@echo "make reference   write docs/reference.md from the models"
 	@echo "make benchmark   print the figures of docs/benchmarks.md"
@@ -105,8 +108,43 @@ mt50-dagger-checkpoint: setup
 		--set optimization.learning_rate=3e-4 --set optimization.warmup_steps=300 \
 		--out runs/metaworld-mt50-dagger
 	@$(TINYVLA) export runs/metaworld-mt50-dagger/last
-	@$(TINYVLA) evaluate --checkpoint runs/metaworld-mt50-dagger/last --protocol ours-dagger --seed 0 \
-		--out runs/metaworld-mt50-dagger/evaluation
+
+# And again, by experts that take hold of an object before they move it: the shipped checkpoint.
+mt50-grasps-checkpoint: setup
+	@test -f runs/metaworld-mt50-dagger/last/config.json || $(MAKE) mt50-dagger-checkpoint
+	@test -f data/mt50-easy/meta/info.json || $(TINYVLA) collect --episodes 20 --seed 3000 $(VIEWS) \
+		--tasks mt50-easy --out data/mt50-easy
+	@test -f data/mt50-medium/meta/info.json || $(TINYVLA) collect --episodes 20 --seed 3000 $(VIEWS) \
+		--tasks bin-picking-v3 box-close-v3 coffee-pull-v3 coffee-push-v3 peg-insert-side-v3 push-wall-v3 \
+		sweep-v3 pick-out-of-hole-v3 pick-place-v3 push-v3 push-back-v3 pick-place-wall-v3 stick-push-v3 \
+		--out data/mt50-medium
+	@test -f data/mt50-soccer/meta/info.json || $(TINYVLA) collect --episodes 100 --seed 3100 $(AGAIN) \
+		--policy-steps 120 --tasks soccer-v3 --out data/mt50-soccer
+	@test -f data/mt50-worst/meta/info.json || $(TINYVLA) collect --episodes 80 --seed 3100 $(AGAIN) \
+		--policy-steps 120 --tasks shelf-place-v3 basketball-v3 sweep-into-v3 stick-pull-v3 \
+		--out data/mt50-worst
+	@test -f data/mt50-grasps/meta/info.json || $(TINYVLA) collect --episodes 60 --seed 3100 $(AGAIN) \
+		--policy-steps 120 --tasks hammer-v3 assembly-v3 hand-insert-v3 disassemble-v3 \
+		--out data/mt50-grasps
+	@test -f data/mt50-stick/meta/info.json || $(TINYVLA) collect --episodes 60 --seed 3200 $(AGAIN) \
+		--policy-steps 120 --tasks stick-pull-v3 --out data/mt50-stick
+	@test -f data/mt50-push/meta/info.json || $(TINYVLA) collect --episodes 60 --seed 3100 $(AGAIN) \
+		--policy-steps 200 --tasks push-back-v3 --out data/mt50-push
+	@test -f data/mt50-others/meta/info.json || $(TINYVLA) collect --episodes 40 --seed 3100 $(AGAIN) \
+		--policy-steps 150 --tasks bin-picking-v3 lever-pull-v3 --out data/mt50-others
+	@test -f data/mt50-slips/meta/info.json || $(TINYVLA) collect --episodes 24 --seed 3100 $(AGAIN) \
+		--policy-steps 150 --tasks handle-pull-side-v3 peg-unplug-side-v3 door-open-v3 reach-v3 \
+		--out data/mt50-slips
+	@$(TINYVLA) train --config config/train/mt50.yaml --init runs/metaworld-mt50-dagger/last --processes 2 \
+		--data data/mt50-easy=10 data/mt50-medium=5 data/mt50-soccer=2 data/mt50-worst=5 \
+		data/mt50-grasps=4 data/mt50-push=1 data/mt50-stick=1.2 data/mt50-others=1 \
+		data/mt50-slips=1.2 \
+		--set optimization.steps=9000 --set optimization.batch_size=64 \
+		--set optimization.learning_rate=4e-4 --set optimization.warmup_steps=300 \
+		--out runs/metaworld-mt50-grasps
+	@$(TINYVLA) export runs/metaworld-mt50-grasps/last
+	@$(TINYVLA) evaluate --checkpoint runs/metaworld-mt50-grasps/last --protocol ours-dagger --seed 0 \
+		--out runs/metaworld-mt50-grasps/evaluation
 
 mt50-corner2-checkpoint: mt50-data
 	@$(TINYVLA) train --config config/train/mt50-corner2.yaml --device $(DEVICE) \
