@@ -5,9 +5,9 @@ TINYVLA := .venv/bin/tinyvla
 # A third of the demonstrations at half the pace.
 DEMONSTRATIONS := --stretch 1 1 2
 # Demonstrations of fifty tasks, and of where a policy goes wrong, once and again.
-VIEWS := $(DEMONSTRATIONS) --cameras side front wrist
-CORRECTIONS := $(VIEWS) --policy runs/metaworld-mt50/last
-AGAIN := $(VIEWS) --policy runs/metaworld-mt50-dagger/last
+THREE_VIEWS := $(DEMONSTRATIONS) --cameras side front wrist
+CORRECTIONS := $(THREE_VIEWS) --policy runs/metaworld-mt50/last
+CORRECTIONS_AGAIN := $(THREE_VIEWS) --policy runs/metaworld-mt50-dagger/last
 DEVICE ?= cpu
 OUT ?= results/sim_eval-$(shell date +%Y%m%d-%H%M%S)
 
@@ -109,35 +109,36 @@ mt50-dagger-checkpoint: setup
 		--out runs/metaworld-mt50-dagger
 	@$(TINYVLA) export runs/metaworld-mt50-dagger/last
 
-# And again, by experts that take hold of an object before they move it: the shipped checkpoint.
+# And again, by experts that take hold of an object before they move it, where there is one; with
+# fresh demonstrations of the other tasks, so that it forgets none. Two cores: an hour and a half.
 mt50-grasps-checkpoint: setup
 	@test -f runs/metaworld-mt50-dagger/last/config.json || $(MAKE) mt50-dagger-checkpoint
-	@test -f data/mt50-easy/meta/info.json || $(TINYVLA) collect --episodes 20 --seed 3000 $(VIEWS) \
+	@test -f data/mt50-easy/meta/info.json || $(TINYVLA) collect --episodes 20 --seed 3000 $(THREE_VIEWS) \
 		--tasks mt50-easy --out data/mt50-easy
-	@test -f data/mt50-medium/meta/info.json || $(TINYVLA) collect --episodes 20 --seed 3000 $(VIEWS) \
+	@test -f data/mt50-others/meta/info.json || $(TINYVLA) collect --episodes 20 --seed 3000 $(THREE_VIEWS) \
 		--tasks bin-picking-v3 box-close-v3 coffee-pull-v3 coffee-push-v3 peg-insert-side-v3 push-wall-v3 \
 		sweep-v3 pick-out-of-hole-v3 pick-place-v3 push-v3 push-back-v3 pick-place-wall-v3 stick-push-v3 \
-		--out data/mt50-medium
-	@test -f data/mt50-soccer/meta/info.json || $(TINYVLA) collect --episodes 100 --seed 3100 $(AGAIN) \
+		--out data/mt50-others
+	@test -f data/mt50-soccer/meta/info.json || $(TINYVLA) collect --episodes 100 --seed 3100 $(CORRECTIONS_AGAIN) \
 		--policy-steps 120 --tasks soccer-v3 --out data/mt50-soccer
-	@test -f data/mt50-worst/meta/info.json || $(TINYVLA) collect --episodes 80 --seed 3100 $(AGAIN) \
+	@test -f data/mt50-worst/meta/info.json || $(TINYVLA) collect --episodes 80 --seed 3100 $(CORRECTIONS_AGAIN) \
 		--policy-steps 120 --tasks shelf-place-v3 basketball-v3 sweep-into-v3 stick-pull-v3 \
 		--out data/mt50-worst
-	@test -f data/mt50-grasps/meta/info.json || $(TINYVLA) collect --episodes 60 --seed 3100 $(AGAIN) \
+	@test -f data/mt50-grasps/meta/info.json || $(TINYVLA) collect --episodes 60 --seed 3100 $(CORRECTIONS_AGAIN) \
 		--policy-steps 120 --tasks hammer-v3 assembly-v3 hand-insert-v3 disassemble-v3 \
 		--out data/mt50-grasps
-	@test -f data/mt50-stick/meta/info.json || $(TINYVLA) collect --episodes 60 --seed 3200 $(AGAIN) \
+	@test -f data/mt50-stick/meta/info.json || $(TINYVLA) collect --episodes 60 --seed 3200 $(CORRECTIONS_AGAIN) \
 		--policy-steps 120 --tasks stick-pull-v3 --out data/mt50-stick
-	@test -f data/mt50-push/meta/info.json || $(TINYVLA) collect --episodes 60 --seed 3100 $(AGAIN) \
+	@test -f data/mt50-push/meta/info.json || $(TINYVLA) collect --episodes 60 --seed 3100 $(CORRECTIONS_AGAIN) \
 		--policy-steps 200 --tasks push-back-v3 --out data/mt50-push
-	@test -f data/mt50-others/meta/info.json || $(TINYVLA) collect --episodes 40 --seed 3100 $(AGAIN) \
-		--policy-steps 150 --tasks bin-picking-v3 lever-pull-v3 --out data/mt50-others
-	@test -f data/mt50-slips/meta/info.json || $(TINYVLA) collect --episodes 24 --seed 3100 $(AGAIN) \
+	@test -f data/mt50-places/meta/info.json || $(TINYVLA) collect --episodes 40 --seed 3100 $(CORRECTIONS_AGAIN) \
+		--policy-steps 150 --tasks bin-picking-v3 lever-pull-v3 --out data/mt50-places
+	@test -f data/mt50-slips/meta/info.json || $(TINYVLA) collect --episodes 24 --seed 3100 $(CORRECTIONS_AGAIN) \
 		--policy-steps 150 --tasks handle-pull-side-v3 peg-unplug-side-v3 door-open-v3 reach-v3 \
 		--out data/mt50-slips
 	@$(TINYVLA) train --config config/train/mt50.yaml --init runs/metaworld-mt50-dagger/last --processes 2 \
-		--data data/mt50-easy=10 data/mt50-medium=5 data/mt50-soccer=2 data/mt50-worst=5 \
-		data/mt50-grasps=4 data/mt50-push=1 data/mt50-stick=1.2 data/mt50-others=1 \
+		--data data/mt50-easy=10 data/mt50-others=5 data/mt50-soccer=2 data/mt50-worst=5 \
+		data/mt50-grasps=4 data/mt50-push=1 data/mt50-stick=1.2 data/mt50-places=1 \
 		data/mt50-slips=1.2 \
 		--set optimization.steps=9000 --set optimization.batch_size=64 \
 		--set optimization.learning_rate=4e-4 --set optimization.warmup_steps=300 \

@@ -13,7 +13,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""MetaWorld's scripted experts, and what they cannot do."""
+"""Which scripted expert does a task: MetaWorld's, or one that does what MetaWorld's cannot."""
 
 from __future__ import annotations
 
@@ -33,12 +33,13 @@ TO_A_MARK = ("reach-v3", "pick-place-v3")
 
 
 def make_expert(task: str, scenes: str, corrects: bool = False) -> Expert:
-    """Return the expert of a task in standard, shared or chained scenes.
+    """Choose the expert of a task.
 
     Args:
-        task: it.
-        scenes: standard: MetaWorld's own expert, as published demonstrations are from.
-        corrects: it is to go on from wherever a policy has led to.
+        task: of MetaWorld.
+        scenes: standard, shared or chained. In standard ones demonstrations are by MetaWorld's own
+            experts, as published ones are.
+        corrects: in standard scenes, take one that goes on from wherever a policy has led to.
     """
     # Not before whoever draws has chosen an OpenGL: MetaWorld imports MuJoCo.
     from metaworld.policies import ENV_POLICY_MAP

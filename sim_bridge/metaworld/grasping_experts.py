@@ -30,17 +30,21 @@ import numpy as np
 from sim_bridge.metaworld.expert import Expert, towards
 
 SOCCER, DISASSEMBLE, STICK_PULL = "soccer-v3", "disassemble-v3", "stick-pull-v3"
-OPEN, OPENED = 0.9, 0.85  # of a gripper: closing since; wide enough to come down around an object
+# Opening of a gripper, 1 is open: below the first the fingers have begun to close, above the
+# second the hand can come down around an object.
+OPEN, OPENED = 0.9, 0.85
 CLOSE_EFFORT, OPEN_EFFORT = 1.0, -1.0
-# Above the grasp, m: where the hand passes over the object, and how much lower it may be.
+# Above the grasp, m: where the hand passes over the object, and how low it may begin to.
 OVER_Z, RISEN_Z = 0.12, 0.1
 DOWN_XY, BEGIN_XY, HELD_XY = 0.02, 0.03, 0.04  # of the grasp and the hand, m: how far beside it
 LEAD_STEPS = 6.0  # control steps by which the hand is late behind an object that rolls
-BESIDE_XY, FINGERS_Z = 0.1, 0.06  # nearer, the hand rises first; lower, it rises straight up
+# A hand that is nearer to the object than this, m, rises first; one that is lower, straight up.
+BESIDE_XY, FINGERS_Z = 0.1, 0.06
 PUT_Z, PUT_PACE = 0.05, 0.7  # height of the hand, m, and part of the full speed with a ball
-# Of a stick and the handle of the thermos, m: how far apart in x once it is in; from where it goes
-# in; how well aligned; and how far beyond the goal the hand goes, which friction holds back.
-INSERTED_X, BEFORE_X, ALIGNED, BEYOND = 0.04, 0.12, 0.02, 0.03
+# From a stick to the handle of the thermos, (x, y, z) in m: at most, where it is in; and in y and
+# z where it can go in, from so far before it in x.
+INSERTED, ALIGNED, BEFORE_X = (0.04, 0.04, 0.06), 0.02, 0.12
+BEYOND = 0.03  # the goal, m: friction holds the thermos back
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ class Grasp:
     Attributes:
         offset: from the object to where the hand grasps it, (x, y, z) in m.
         low: height above that, m, below which the fingers are around the object.
-        closed: opening of the gripper, of 1, below which it holds the object.
+        closed: opening of the gripper, of 1, below which it holds the object. Nothing tells that
+            from fingers that closed beside it: they rise, and come down again.
     """
 
     offset: tuple[float, float, float]
@@ -78,8 +83,9 @@ GRASPS = {SOCCER: Grasp((0.0, 0.0, 0.0), 0.035, 0.62),
 
 def make_grasping_expert(task: str, expert: Expert) -> Expert:
     """Return the expert of a task of ``GRASPS``; ``expert`` is that of MetaWorld."""
+    grasp = GRASPS[task]
     mover = {SOCCER: PutsIntoTheGoal, DISASSEMBLE: Lifts, STICK_PULL: MovesWithTheStick}.get(task)
-    return GraspsFirst(expert if mover is None else mover(), GRASPS[task])
+    return GraspsFirst(AsIfCentered(expert, grasp) if mover is None else mover(), grasp)
 
 
 class GraspsFirst:
@@ -100,9 +106,6 @@ class GraspsFirst:
         above, beside = hand[2] - target[2], np.linalg.norm(hand[:2] - target[:2])
         is_low, opening = above < self._grasp.low, observation[3]
         if is_low and beside < HELD_XY and opening < self._grasp.closed:
-            # However it lies between the fingers: MetaWorld's experts would let go of it, or rise
-            # after it for good.
-            observation[4:6] = hand[:2] - self._grasp.offset[:2]
             action = self._expert.get_action(observation)
             return np.append(action[:3], CLOSE_EFFORT)
         if is_low and beside < HELD_XY and opening < OPEN:
@@ -119,13 +122,30 @@ class GraspsFirst:
         return towards(target, hand, OPEN_EFFORT)
 
 
+class AsIfCentered:
+    """Lets an expert of MetaWorld move what is held, however it lies between the fingers.
+
+    Where it lies more than 2 cm beside the hand, that expert lets go of it, or rises after it.
+    """
+
+    def __init__(self, expert: Expert, grasp: Grasp):
+        self._expert, self._grasp = expert, grasp
+
+    def get_action(self, observation: np.ndarray) -> np.ndarray:
+        """Return the (4,) action."""
+        observation[4:6] = observation[:2] - self._grasp.offset[:2]
+        return self._expert.get_action(observation)
+
+
 class PutsIntoTheGoal:
     """Brings a ball that it holds to the goal."""
 
     def get_action(self, observation: np.ndarray) -> np.ndarray:
         """Return the (4,) action."""
         target = np.append(observation[-3:-1], PUT_Z)
-        return PUT_PACE * towards(target, observation[:3], CLOSE_EFFORT)
+        action = towards(target, observation[:3], CLOSE_EFFORT)
+        action[:3] *= PUT_PACE
+        return action
 
 
 class Lifts:
@@ -139,18 +159,20 @@ class Lifts:
 class MovesWithTheStick:
     """Puts a stick that it holds into the handle of a thermos, and moves that to the goal.
 
-    MetaWorld's expert goes down to the goal as well and presses the stick into the handle, and one
-    that is beside the handle pushes the thermos with it.
+    MetaWorld's expert goes down to the goal as well and so presses the stick into the handle, and
+    with a stick that is beside the handle it pushes the thermos from outside.
     """
 
     def get_action(self, observation: np.ndarray) -> np.ndarray:
         """Return the (4,) action."""
         hand, stick, handle = observation[:3], observation[4:7], observation[11:14]
-        x, y, z = handle - stick
-        if x <= INSERTED_X:
+        x, y, z = to_handle = handle - stick
+        if x <= INSERTED[0] and abs(y) <= INSERTED[1] and abs(z) <= INSERTED[2]:
             to_goal = (observation[-3:] - handle)[:2]
             to_goal += BEYOND * to_goal / max(np.linalg.norm(to_goal), BEYOND)
             return towards(hand + np.append(to_goal, z), hand, CLOSE_EFFORT)
         if max(abs(y), abs(z)) > ALIGNED:
-            x = min(x - BEFORE_X, 0.0)
-        return towards(hand + np.array([x, y, z]), hand, CLOSE_EFFORT)
+            way = [x - BEFORE_X, 0.0, 0.0] if x < BEFORE_X else [0.0, y, z]
+        else:
+            way = to_handle
+        return towards(hand + way, hand, CLOSE_EFFORT)

@@ -59,7 +59,8 @@ class CollectArguments(Config):
         "expert would take undisturbed, which chunks are learned from; 0 for none")
     policy: Path | None = Field(
         None, description="checkpoint that drives the first part of every episode, while the "
-        "expert's actions are recorded (DAgger), and in chained scenes of drawer, window and "
+        "expert's actions are recorded (DAgger; in 14 tasks an expert that takes hold of "
+        "an object again, docs/mt50.md), and in chained scenes of drawer, window and "
         "door does the task and undoes it before; default: the expert drives all of it")
     policy_steps: int = Field(
         100, ge=4, le=500, description="control steps after which the expert takes over from "

@@ -13,7 +13,7 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Collect demonstrations with MetaWorld's scripted experts into a LeRobotDataset.
+"""Collect demonstrations with scripted experts into a LeRobotDataset.
 
 The expert's clean action is recorded at every control step, while the action executed carries
 bursts of noise: the data shows how to recover from states that a policy's own errors lead to

@@ -15,6 +15,9 @@
 
 """Experts that correct a policy."""
 
+from contextlib import closing
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -22,34 +25,67 @@ from sim_bridge.arms import HORIZON
 from sim_bridge.metaworld.environment import MetaWorldEnv
 from sim_bridge.metaworld.expert import towards
 from sim_bridge.metaworld.experts import make_expert
-from sim_bridge.metaworld.grasping_experts import GRASPS
+from sim_bridge.metaworld.grasping_experts import GRASPS, MovesWithTheStick
+from training.data.collect import Driver, demonstrate
+from training.jobs.episodes import PolicySource
 
 ON_TOP = np.array([0.0, 0.0, 0.07])  # of an object, m: where closed fingers touch it
+STEPS_DOWN = 40  # to above the object, and from there down to it
+MT50 = Path(__file__).parents[3] / "checkpoints/metaworld-mt50"
 
 
-def close_on_top(env: MetaWorldEnv, task: str) -> None:
+def close_on_top(env: MetaWorldEnv) -> None:
     """Bring the hand over the object, then let closed fingers down on it."""
-    env.reset_unseen(3)
     for height in (2.0 * ON_TOP, ON_TOP):
-        for _ in range(40):
-            target = env.privileged_observation[4:7] + GRASPS[task].offset + height
+        for _ in range(STEPS_DOWN):
+            target = env.privileged_observation[4:7] + GRASPS[env.task].offset + height
             env.control(towards(target, env.privileged_observation[:3], 1.0))
 
 
-def ends(env: MetaWorldEnv, expert) -> bool:
-    return any(env.control(expert.get_action(env.privileged_observation))[1]
-               for _ in range(HORIZON - 81))
+def ends(env: MetaWorldEnv, corrects: bool) -> bool:
+    expert = make_expert(env.task, "standard", corrects)
+    return any(env.control(np.clip(expert.get_action(env.privileged_observation), -1.0, 1.0))[1]
+               for _ in range(HORIZON - 2 * STEPS_DOWN))
 
 
 @pytest.mark.parametrize("task", GRASPS)
 def test_fingers_that_closed_too_early_open_again(task):
-    env = MetaWorldEnv(task)
-    close_on_top(env, task)
-    assert ends(env, make_expert(task, "standard", corrects=True))
-    env.close()
+    with closing(MetaWorldEnv(task)) as env:
+        env.reset_unseen(3)
+        close_on_top(env)
+        assert ends(env, corrects=True)
 
 
-def test_demonstrations_are_from_the_experts_of_metaworld():
+@pytest.mark.parametrize(("task", "seed"), [("soccer-v3", 0), ("box-close-v3", 7)])
+def test_an_undisturbed_episode_that_metaworlds_expert_fails_at(task, seed):
+    with closing(MetaWorldEnv(task)) as env:
+        env.reset_unseen(seed)
+        assert ends(env, corrects=True)
+
+
+def test_a_stick_beside_the_handle_goes_back_before_it_goes_in():
+    observation = np.zeros(39)
+    observation[11:14] = 0.2, 0.6, 0.13  # the handle
+    observation[:3] = observation[4:7] = 0.25, 0.5, 0.13  # the hand and the stick, beside it
+    observation[-3:] = 0.4, 0.5, 0.0
+    x, y, *_ = MovesWithTheStick().get_action(observation)
+    assert x < 0.0 and y == 0.0
+    observation[0] = observation[4] = 0.05  # before it
+    x, y, *_ = MovesWithTheStick().get_action(observation)
+    assert x == 0.0 and y > 0.0
+
+
+def test_corrections_are_by_an_expert_that_lets_go_first():
+    """Over the hammer MetaWorld's expert neither opens nor closes the fingers."""
+    with closing(MetaWorldEnv("hammer-v3")) as env:
+        alone = demonstrate(env, 1_000_000_000, noise=0.0)
+        corrected = demonstrate(env, 1_000_000_000, noise=0.0,
+                                driver=Driver(PolicySource(MT50), most_steps=4))
+    assert alone.arrays["action"][0, 3] == 0.0
+    assert corrected.arrays["action"][0, 3] == -1.0
+
+
+def test_demonstrations_are_by_the_experts_of_metaworld():
     from metaworld.policies import ENV_POLICY_MAP
     for task, expert in ENV_POLICY_MAP.items():
         assert type(make_expert(task, "standard")) is expert
