@@ -30,17 +30,15 @@ from _figures import print_heading
 
 from sim_bridge.arms import HORIZON
 from sim_bridge.metaworld.environment import MetaWorldEnv
-from sim_bridge.metaworld.expert import Expert, towards
+from sim_bridge.metaworld.expert import Expert
 from sim_bridge.metaworld.experts import make_expert
 from sim_bridge.metaworld.grasping_experts import GRASPS
-from sim_bridge.metaworld.pushes import Pushes
+from sim_bridge.metaworld.pushes import ON_TOP_STEPS, Pushes, close_on_top
 from tinyvla_ros.core.tables import markdown_table
 from training.jobs.progress import progress_bar
 
 FIRST_SEED = 900_000_000  # of neither demonstrations nor evaluations
 PUSHED = 0.7  # amplitude in units of an action; 0 to 1 in demonstrations
-ON_TOP_Z = 0.07  # of an object, m
-STEPS_DOWN = 40  # to over the object, and again down to it
 
 
 def main() -> None:
@@ -75,15 +73,9 @@ def ends(env: MetaWorldEnv, expert: Expert, seed: int, amplitude: float, is_on_t
     """Return whether the expert succeeds within the horizon."""
     env.reset_unseen(seed)
     pushes = Pushes(np.random.default_rng(seed), amplitude)
-    steps = 0
     if is_on_top:
-        for height in (2.0 * ON_TOP_Z, ON_TOP_Z):
-            for _ in range(STEPS_DOWN):
-                found = env.privileged_observation
-                over = found[4:7] + GRASPS[env.task].offset + [0.0, 0.0, height]
-                env.control(towards(over, found[:3], 1.0))
-                steps += 1
-    for _ in range(steps, HORIZON):
+        close_on_top(env, GRASPS[env.task].offset)
+    for _ in range(HORIZON - is_on_top * ON_TOP_STEPS):
         action = np.clip(expert.get_action(env.privileged_observation), -1.0, 1.0)
         action[:3] += pushes.sample()
         if env.control(action)[1]:

@@ -23,36 +23,26 @@ import pytest
 
 from sim_bridge.arms import HORIZON
 from sim_bridge.metaworld.environment import MetaWorldEnv
-from sim_bridge.metaworld.expert import towards
 from sim_bridge.metaworld.experts import make_expert
 from sim_bridge.metaworld.grasping_experts import GRASPS, MovesWithTheStick
+from sim_bridge.metaworld.pushes import ON_TOP_STEPS, close_on_top
 from training.data.collect import Driver, demonstrate
 from training.jobs.episodes import PolicySource
 
-ON_TOP = np.array([0.0, 0.0, 0.07])  # of an object, m: where closed fingers touch it
-STEPS_DOWN = 40  # to above the object, and from there down to it
 MT50 = Path(__file__).parents[3] / "checkpoints/metaworld-mt50"
-
-
-def close_on_top(env: MetaWorldEnv) -> None:
-    """Bring the hand over the object, then let closed fingers down on it."""
-    for height in (2.0 * ON_TOP, ON_TOP):
-        for _ in range(STEPS_DOWN):
-            target = env.privileged_observation[4:7] + GRASPS[env.task].offset + height
-            env.control(towards(target, env.privileged_observation[:3], 1.0))
 
 
 def ends(env: MetaWorldEnv, corrects: bool) -> bool:
     expert = make_expert(env.task, "standard", corrects)
     return any(env.control(np.clip(expert.get_action(env.privileged_observation), -1.0, 1.0))[1]
-               for _ in range(HORIZON - 2 * STEPS_DOWN))
+               for _ in range(HORIZON - ON_TOP_STEPS))
 
 
 @pytest.mark.parametrize("task", GRASPS)
 def test_fingers_that_closed_too_early_open_again(task):
     with closing(MetaWorldEnv(task)) as env:
         env.reset_unseen(3)
-        close_on_top(env)
+        close_on_top(env, GRASPS[task].offset)
         assert ends(env, corrects=True)
 
 
