@@ -29,11 +29,12 @@ import numpy as np
 from _figures import print_heading
 
 from sim_bridge.arms import HORIZON
+from sim_bridge.metaworld.closed_fingers import ON_TOP_STEPS, close_on_top
 from sim_bridge.metaworld.environment import MetaWorldEnv
 from sim_bridge.metaworld.expert import Expert
 from sim_bridge.metaworld.experts import make_expert
 from sim_bridge.metaworld.grasping_experts import GRASPS
-from sim_bridge.metaworld.pushes import ON_TOP_STEPS, Pushes, close_on_top
+from sim_bridge.metaworld.pushes import Pushes
 from tinyvla_ros.core.tables import markdown_table
 from training.jobs.progress import progress_bar
 

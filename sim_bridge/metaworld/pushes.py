@@ -13,21 +13,11 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What disturbs a scripted expert."""
+"""Pushes that disturb a scripted expert."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
-
-from sim_bridge.metaworld.expert import towards
-
-if TYPE_CHECKING:
-    from sim_bridge.metaworld.environment import MetaWorldEnv
-
-ON_TOP_Z = 0.07  # above a grasp, m: where closed fingers touch the object
-ON_TOP_STEPS = 80  # of ``close_on_top``
 
 
 class Pushes:
@@ -47,16 +37,3 @@ class Pushes:
                             if self._pushing else np.zeros(3))
         self._left -= 1
         return self._offset
-
-
-def close_on_top(env: MetaWorldEnv, offset: tuple[float, float, float]) -> None:
-    """Bring the hand over the object, then let closed fingers down on it.
-
-    Args:
-        env: in an episode.
-        offset: from the object to where the hand grasps it, (x, y, z) in m.
-    """
-    for height in (2.0 * ON_TOP_Z, ON_TOP_Z):
-        for _ in range(ON_TOP_STEPS // 2):
-            found = env.privileged_observation
-            env.control(towards(found[4:7] + offset + [0.0, 0.0, height], found[:3], 1.0))

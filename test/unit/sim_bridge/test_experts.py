@@ -22,10 +22,10 @@ import numpy as np
 import pytest
 
 from sim_bridge.arms import HORIZON
+from sim_bridge.metaworld.closed_fingers import ON_TOP_STEPS, close_on_top
 from sim_bridge.metaworld.environment import MetaWorldEnv
 from sim_bridge.metaworld.experts import make_expert
 from sim_bridge.metaworld.grasping_experts import GRASPS, MovesWithTheStick
-from sim_bridge.metaworld.pushes import ON_TOP_STEPS, close_on_top
 from training.data.collect import Driver, demonstrate
 from training.jobs.episodes import PolicySource
 
